@@ -1,0 +1,75 @@
+# Needs Python 3.10 or newer and a package index that pip can reach; everything else is installed into .venv.
+# Another Python: make PYTHON=python3.12 test.  Another folder for it: make VENV=.venv312 test.
+
+VENV ?= .venv
+PYTHON ?=
+MINUTES ?= 0.5
+FUZZ_SECONDS ?= 600
+
+BIN := $(VENV)/bin
+DEMO := build/demo
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10 python
+
+unexport PYTHONPATH
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format bench torture fuzz clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/runtime.stamp ## train on dinosaur names in under a minute, invent new ones, score two
+	@mkdir -p $(DEMO)
+	$(BIN)/charlm train corpora/dinosaurs.txt --lines --minutes $(MINUTES) --model $(DEMO)/dinosaurs.safetensors --overwrite
+	$(BIN)/charlm sample --model $(DEMO)/dinosaurs.safetensors -n 10
+	$(BIN)/charlm score --model $(DEMO)/dinosaurs.safetensors "Velocisaurus" "Vlcsrseouaiu"
+
+test: check ## everything that must pass: the static checks, then all tests with their coverage
+	$(BIN)/python -m pytest --cov=charlm
+
+check: $(VENV)/dev.stamp ## the static checks alone: ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp ## put the code into its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev.stamp ## measure speed and memory on this machine
+	$(BIN)/python -m benchmarks
+
+torture: $(VENV)/dev.stamp ## kill training runs at random moments, and see that nothing is lost
+	$(BIN)/python -m pytest -m torture
+
+fuzz: $(VENV)/dev.stamp ## feed the readers random bytes, FUZZ_SECONDS each
+	$(BIN)/python -m pip install --quiet atheris
+	@for target in fuzz/fuzz_*.py; do \
+		echo "$$target"; $(BIN)/python "$$target" -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* *.egg-info \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find charlm tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@for python in $(or $(PYTHON),$(CANDIDATES)); do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || continue; \
+		if "$$python" -m venv $(VENV); then exit 0; fi; \
+		rm -rf $(VENV); \
+		echo "make: $$python cannot make a virtual environment: install its venv module" \
+			"(on Debian and Ubuntu: apt install python3-venv)" >&2; \
+		exit 1; \
+	done; \
+	echo "make: charlm needs Python 3.10 or newer, and none of these is: $(or $(PYTHON),$(CANDIDATES))." \
+		"Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+$(VENV)/runtime.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/runtime.stamp

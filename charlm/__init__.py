@@ -1,0 +1,63 @@
+"""charlm: a character-level language model for the command line, on NumPy.
+
+    model = charlm.train("corpus.txt", minutes=2)
+    model.sample("ROMEO:", temperature=0.8)
+    model.score("To be, or not to be").bits_per_char
+
+Names are imported when they are first used: `import charlm` alone loads no NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from charlm.version import __version__
+
+if TYPE_CHECKING:
+    from charlm.config import NetworkConfig, SampleConfig, TextConfig, TrainConfig
+    from charlm.errors import CharlmError
+    from charlm.model import LanguageModel, load
+    from charlm.sampling.sampler import Sample
+    from charlm.scoring.ranking import classify, rank
+    from charlm.scoring.score import CharScore, Score
+    from charlm.training.session import train
+
+_HOMES = {
+    "CharScore": "charlm.scoring.score",
+    "CharlmError": "charlm.errors",
+    "LanguageModel": "charlm.model",
+    "NetworkConfig": "charlm.config",
+    "Sample": "charlm.sampling.sampler",
+    "SampleConfig": "charlm.config",
+    "Score": "charlm.scoring.score",
+    "TextConfig": "charlm.config",
+    "TrainConfig": "charlm.config",
+    "classify": "charlm.scoring.ranking",
+    "load": "charlm.model",
+    "rank": "charlm.scoring.ranking",
+    "train": "charlm.training.session",
+}
+
+__all__ = [
+    "CharScore",
+    "CharlmError",
+    "LanguageModel",
+    "NetworkConfig",
+    "Sample",
+    "SampleConfig",
+    "Score",
+    "TextConfig",
+    "TrainConfig",
+    "__version__",
+    "classify",
+    "load",
+    "rank",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'charlm' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,16 @@
+"""Models and training states as files: written atomically, and read as if a stranger had written them."""
+
+from charlm.checkpoint.model_file import ModelFile, read_model, write_model
+from charlm.checkpoint.state_file import read_state, write_state
+from charlm.checkpoint.storage import atomic_write, discard_leftovers, printable
+
+__all__ = [
+    "ModelFile",
+    "atomic_write",
+    "discard_leftovers",
+    "printable",
+    "read_model",
+    "read_state",
+    "write_model",
+    "write_state",
+]

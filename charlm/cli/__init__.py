@@ -1,0 +1,95 @@
+"""The command line. One file a command; each parses, calls and prints.
+
+Nothing here imports NumPy before a command runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from charlm.cli.terminal import escape
+from charlm.errors import CharlmError, ConfigError
+from charlm.version import __version__
+
+COMMANDS = ("train", "sample", "score")
+"""Each is a module here, with a `command`."""
+
+FAILED, USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+
+
+class Commands(click.Group):
+    """A group that loads a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order in which one meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"charlm.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="charlm")
+def charlm() -> None:
+    """Learn a text, write more of it, say how probable a text is.
+
+    \b
+    charlm train corpus.txt          learn any text
+    charlm sample --temp 0.8         write more of it, one character at a time
+    charlm score "a sentence"        say how probable a text is
+
+    The model is kept in charlm.safetensors in the current folder, or where -m or the environment's
+    CHARLM_MODEL says. Results go to standard output, everything else to standard error.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, and exit: 0 done, 1 failed, 2 usage, 130 interrupted."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # charlm splits the work over cores itself
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="surrogatepass" if stream is sys.stdout else "backslashreplace")
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run a command; the one place where an error becomes a line on stderr and an exit code."""
+    try:
+        code = charlm.main(arguments, prog_name="charlm", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return USAGE
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ConfigError as error:
+        return complain(error, USAGE)
+    except CharlmError as error:
+        return complain(error, FAILED)
+    except BrokenPipeError:
+        # whoever read our output has seen enough; keep the interpreter from flushing into it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except MemoryError:
+        return complain(CharlmError("out of memory; a smaller --hidden, --batch or --bptt needs less"), FAILED)
+    except OSError as error:
+        return complain(CharlmError(f"{error.filename or 'file'}: {error.strerror or error}"), FAILED)
+
+
+def complain(error: CharlmError, code: int) -> int:
+    """Print an error as one line."""
+    click.echo(f"charlm: {escape(str(error))}", err=True)
+    return code

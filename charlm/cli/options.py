@@ -1,0 +1,46 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from charlm.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from charlm.model import LanguageModel
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DEFAULT_MODEL = "charlm.safetensors"
+
+
+def model_option(function: Function) -> Function:
+    """-m/--model PATH."""
+    return click.option(
+        "-m",
+        "--model",
+        "model_path",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_MODEL,
+        envvar="CHARLM_MODEL",
+        show_default=True,
+        show_envvar=True,
+        metavar="PATH",
+        help="The model file.",
+    )(function)
+
+
+def open_model(path: Path) -> LanguageModel:
+    """Read the model at `path`.
+
+    Raises CheckpointError, with how to train one if there is no such file.
+    """
+    from charlm.model import load
+
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such model; train one with: charlm train YOUR_TEXT.txt -m {path}")
+    return load(path)

@@ -1,0 +1,86 @@
+"""The progress of training: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from math import log
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from charlm.cli.terminal import warn
+
+if TYPE_CHECKING:
+    from charlm.training.session import Session
+    from charlm.training.trainer import StepReport
+
+BAR = "{percentage:3.0f}%|{bar}| {desc}"
+
+
+def follow(session: Session) -> None:
+    """Run the session to its end, and show how it goes."""
+    if sys.stderr.isatty():
+        follow_with_bar(session)
+    else:
+        follow_with_lines(session)
+
+
+def follow_with_bar(session: Session) -> None:
+    """Draw a tqdm bar that is redrawn at most ten times a second."""
+    smooth = Smoothed()
+    with tqdm(total=1.0, bar_format=BAR, file=sys.stderr, dynamic_ncols=True, leave=True) as bar:
+        for report in session.reports():
+            smooth.add(report)
+            bar.set_description_str(smooth.line(report), refresh=False)
+            bar.update(min(report.share, 1.0) - bar.n)
+
+
+def follow_with_lines(session: Session) -> None:
+    """Print a line at each evaluation, or each tenth of the budget where there is nothing to evaluate."""
+    smooth = Smoothed()
+    tenths = 0
+    for report in session.reports():
+        smooth.add(report)
+        if report.valid_loss is not None or int(report.share * 10) > tenths:
+            tenths = int(report.share * 10)
+            warn(f"{min(report.share, 1):4.0%}  {smooth.line(report)}")
+
+
+class Smoothed:
+    """Running means of what jumps from step to step."""
+
+    def __init__(self) -> None:
+        self.loss = 0.0
+        self.speed = 0.0
+        self.steps = 0
+        self.valid_loss: float | None = None
+
+    def add(self, report: StepReport) -> None:
+        """Take in a step."""
+        self.steps += 1
+        follow = max(0.02, 1 / self.steps)
+        self.loss += follow * (report.train_loss - self.loss)
+        self.speed += follow * (report.chars_per_second - self.speed)
+        if report.valid_loss is not None:
+            self.valid_loss = report.valid_loss
+
+    def line(self, report: StepReport) -> str:
+        """Say where the run is, each figure with its unit."""
+        held_out = "" if self.valid_loss is None else f"  held-out {losses(self.valid_loss)}"
+        left = report.seconds * (1 - report.share) / report.share if report.share > 0 else 0.0
+        return (
+            f"step {report.step:,}  train {losses(self.loss)}{held_out}  "
+            f"{self.speed:,.0f} chars/s  {clock(max(left, 0))} left"
+        )
+
+
+def losses(nats: float) -> str:
+    """Write a loss in both units."""
+    return f"{nats:.3f} nats/char ({nats / log(2):.3f} bits/char)"
+
+
+def clock(seconds: float) -> str:
+    """Write a span of time as 1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

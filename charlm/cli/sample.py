@@ -1,0 +1,88 @@
+"""charlm sample: write more of the text that was learned."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from charlm.cli.options import model_option, open_model
+from charlm.cli.terminal import escape, warn
+from charlm.config import SampleConfig
+
+if TYPE_CHECKING:
+    from charlm.model import LanguageModel
+
+
+@click.command(short_help="Write more of the text that was learned.")
+@model_option
+@click.option("--temp", "temperature", type=float, default=1.0, show_default=True, metavar="T",
+              help="Divide the logits by this; 0 takes the most probable character.")  # fmt: skip
+@click.option("--top-k", type=int, default=0, metavar="K", help="Draw among the K most probable; 0 for all.")
+@click.option("--top-p", type=float, default=1.0, metavar="P",
+              help="Draw among the most probable that make up P together.")  # fmt: skip
+@click.option("--length", type=int, metavar="N", help="Most characters a text may have.  [default: 1000]")
+@click.option("--prompt", default="", metavar="TEXT", help="Begin with this; it is printed as well.")
+@click.option("--prompt-file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
+              help='Begin with the text in FILE ("-" is standard input).')  # fmt: skip
+@click.option("-n", "n", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Texts to write.")
+@click.option("--seed", type=int, metavar="N", help="The same seed writes the same texts.  [default: random]")
+@click.option("--stop", metavar="TEXT", help="End a text behind this.")
+def command(
+    model_path: Path,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    length: int | None,
+    prompt: str,
+    prompt_file: Path | None,
+    n: int,
+    seed: int | None,
+    stop: str | None,
+) -> None:
+    """Write text, one character at a time, as the model would go on.
+
+    Starts as a document starts, or behind --prompt. A model of lines writes whole lines.
+    """
+    config = SampleConfig(temperature, top_k, top_p, 1000 if length is None else length, stop)
+    model = open_model(model_path)
+    if prompt_file is not None:
+        prompt += read_prompt(prompt_file)
+    warn_of_unknown(model, prompt)
+    out = sys.stdout
+    if n == 1:
+        write(out, [prompt])
+        write(out, model.stream(prompt, seed=seed, config=config))
+        write(out, ["\n"])
+        return
+    for text in model.sample(prompt, n=n, seed=seed, config=config):
+        write(out, [prompt, text.text, "\n"])
+        if not model.text.lines:
+            write(out, ["\n"])
+
+
+def read_prompt(path: Path) -> str:
+    """Read a prompt from a file or, for "-", from standard input."""
+    from charlm.text.reading import read_text
+
+    return read_text(path)
+
+
+def warn_of_unknown(model: LanguageModel, prompt: str) -> None:
+    """Say which characters of the prompt the model has never seen."""
+    unknown = sorted({prompt[place] for place in model.vocabulary.unknown(prompt)})
+    if unknown:
+        shown = " ".join(repr(character) for character in unknown[:10])
+        warn(f"the model has never seen {shown}{' ...' if len(unknown) > 10 else ''}; read as UNK")
+
+
+def write(out: TextIO, pieces: Iterable[str]) -> None:
+    """Write pieces as they come: raw into a pipe, control characters escaped on a terminal."""
+    on_terminal = out.isatty()
+    for piece in pieces:
+        out.write(escape(piece, keep="\n\t") if on_terminal else piece)
+        if on_terminal:
+            out.flush()

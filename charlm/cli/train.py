@@ -1,0 +1,115 @@
+"""charlm train: learn a text."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charlm.cli.options import model_option
+from charlm.cli.terminal import warn
+from charlm.config import TextConfig
+from charlm.nn.cells import CELLS
+from charlm.optim import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from charlm.training.session import Session
+
+INTERRUPTED = 130
+
+
+@click.command(short_help="Learn a text and write a model file.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@model_option
+@click.option("--cell", type=click.Choice(list(CELLS)), help="Recurrent cell.  [default: lstm]")
+@click.option("--hidden", type=int, metavar="N", help="Units in each layer.  [default: chosen]")
+@click.option("--layers", type=int, metavar="N", help="Depth of the stack.  [default: chosen]")
+@click.option("--dropout", type=float, metavar="P", help="Share of outputs dropped in training.  [default: chosen]")
+@click.option("--batch", type=int, metavar="N", help="Streams read side by side.  [default: chosen]")
+@click.option("--bptt", type=int, metavar="N", help="Steps of back-propagation through time.  [default: chosen]")
+@click.option("--epochs", type=float, metavar="N", help="Budget: passes over the text.")
+@click.option("--steps", type=int, metavar="N", help="Budget: updates of the weights.")
+@click.option("--minutes", type=float, metavar="M", help="Budget: minutes.  [default: by the size of the text]")
+@click.option("--lr", "learning_rate", type=float, metavar="R", help="Peak learning rate.  [default: chosen]")
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Optimizer.  [default: adam]")
+@click.option("--clip", type=float, metavar="NORM", help="Largest norm of the gradient, 0 for none.  [default: 1]")
+@click.option("--valid", type=float, metavar="P", help="Share of the text that is held out.  [default: 0.1]")
+@click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]")
+@click.option("--threads", type=int, metavar="N", help="Cores to use.  [default: all]")
+@click.option("--lines", is_flag=True, help="Each line is a document of its own.")
+@click.option("--min-count", type=int, metavar="N", help="Rarer characters become UNK.  [default: chosen]")
+@click.option("--resume", is_flag=True, help="Go on with the run that was stopped.")
+@click.option("--overwrite", is_flag=True, help="Replace a model that is there already.")
+def command(
+    files: tuple[str, ...],
+    model_path: Path,
+    lines: bool,
+    min_count: int | None,
+    resume: bool,
+    overwrite: bool,
+    **settings: Any,
+) -> int:
+    """Learn the text in FILE... ("-" is standard input) and write a model file.
+
+    The last tenth of the text is held out, and the model with the lowest loss on it is kept. Ctrl-C saves and
+    stops. What is not given is chosen by the length of the text and the minutes.
+    """
+    from charlm.training.session import Session
+
+    text = TextConfig(lines=lines, min_count=min_count)
+    with (
+        Session(files, model_path, settings, text, overwrite=overwrite, resume=resume) as session,
+        stopping_at_signals(session),
+    ):
+        say_what_begins(session)
+        from charlm.cli.progress import follow
+
+        follow(session)
+        files_of_run = session.files
+        if session.interrupted:
+            warn(f"stopped; go on with: charlm train {' '.join(files)} -m {model_path} --resume")
+            return INTERRUPTED
+        best = session.model.training
+        if best.get("valid_loss") is not None:
+            nats = best["valid_loss"]
+            warn(f"wrote {files_of_run.model}: held-out {nats:.4f} nats/char, {nats / 0.6931471805599453:.4f} bits/char")
+        else:
+            warn(f"wrote {files_of_run.model}")
+    return 0
+
+
+def say_what_begins(session: Session) -> None:
+    """Print the settings, the size of the text, and what had to be adapted."""
+    corpus = session.corpus
+    warn(
+        f"{corpus.n_characters:,} characters, {len(session.vocabulary)} in the vocabulary, "
+        f"{len(corpus.valid_ids):,} held out; {session.network.size:,} parameters"
+    )
+    warn(session.choice.reason)
+    for note in session.notes:
+        warn(note)
+
+
+@contextmanager
+def stopping_at_signals(session: Session) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM end the run after its step; the second one ends it at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if session.interrupted:
+            raise KeyboardInterrupt
+        session.stop()
+        print(file=sys.stderr)
+        warn("stopping after this step; once more to leave at once")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

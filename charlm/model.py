@@ -1,0 +1,130 @@
+"""LanguageModel: a vocabulary, a network and its parameters; the one object a user holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from charlm.checkpoint import ModelFile, read_model, write_model
+from charlm.config import NetworkConfig, SampleConfig, TextConfig
+from charlm.errors import ModelExistsError
+from charlm.nn.layout import Parameters
+from charlm.nn.network import Network
+from charlm.nn.runner import Runner
+from charlm.sampling.sampler import Sample, sample, sample_many
+from charlm.scoring.score import Score
+from charlm.scoring.scorer import score_texts
+from charlm.text.vocabulary import Vocabulary
+
+
+class LanguageModel:
+    """P(next character | characters before), learned from a text.
+
+    network, params: what computes it.  vocabulary: V tokens.  text: how text becomes tokens.
+    training: what it was trained on, how long, the losses reached; JSON-able.
+
+    >>> model = load("shakespeare.safetensors")         # doctest: +SKIP
+    >>> model.score("To be, or not to be").bits_per_char  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        params: Parameters,
+        vocabulary: Vocabulary,
+        text: TextConfig,
+        training: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.network = network
+        self.params = params
+        self.vocabulary = vocabulary
+        self.text = text
+        self.training = dict(training or {})
+
+    @cached_property
+    def runner(self) -> Runner:
+        """The network with its weights prepared for reading."""
+        return Runner(self.network, self.params)
+
+    @property
+    def config(self) -> NetworkConfig:
+        """The shape of the network."""
+        return self.network.config
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> LanguageModel:
+        """Read a model file.
+
+        Raises CheckpointError if it is not one of ours, is damaged, or comes from a newer charlm.
+        """
+        file = read_model(path)
+        vocabulary = file.vocabulary
+        network = Network(file.config, len(vocabulary), start=vocabulary.eos)
+        params = network.parameters(np.zeros(network.size, np.float32))
+        for name, view in params.items():
+            view[...] = file.tensors[name]
+        return cls(network, params, vocabulary, TextConfig(**file.text), file.training)
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a model file, at once or not at all.
+
+        Raises ModelExistsError if there is one and `overwrite` is not set; CheckpointError if it cannot be written.
+        """
+        from pathlib import Path
+
+        if not overwrite and Path(path).exists():
+            raise ModelExistsError(f"{path}: there is a model already; say overwrite to replace it")
+        tensors = dict(self.params.items())
+        write_model(path, ModelFile(self.config, asdict(self.text), self.vocabulary, tensors, self.training))
+
+    def sample(
+        self,
+        prompt: str = "",
+        *,
+        n: int = 1,
+        seed: int | None = None,
+        config: SampleConfig | None = None,
+        **settings: Any,
+    ) -> list[Sample]:
+        """Draw n texts that continue `prompt`.
+
+        settings: fields of SampleConfig, such as temperature=0.8, length=200.
+        The same seed gives the same texts.
+        """
+        config = replace(config or SampleConfig(), **settings)
+        return sample_many(self.runner, self.vocabulary, config, prompt=prompt, n=n, seed=seed)
+
+    def stream(
+        self, prompt: str = "", *, seed: int | None = None, config: SampleConfig | None = None, **settings: Any
+    ) -> Iterator[str]:
+        """Draw one text, a character at a time as it is drawn."""
+        config = replace(config or SampleConfig(), **settings)
+        return sample(self.runner, self.vocabulary, config, prompt=prompt, seed=seed)
+
+    def score(self, text: str, *, end: bool | None = None, context: str = "") -> Score:
+        """Return how probable `text` is, EOS before it.
+
+        end: whether the end of the text counts; None for yes in a model of lines, no in one of running text.
+        context: text that is read before it and not counted.
+        """
+        return next(iter(self.score_many([text], end=end, context=context)))
+
+    def score_many(
+        self, texts: Iterable[str], *, end: bool | None = None, context: str = ""
+    ) -> Iterator[Score]:
+        """Yield the score of each text, in order."""
+        counts_end = self.text.lines if end is None else end
+        return score_texts(self.runner, self.vocabulary, texts, end=counts_end, context=context)
+
+
+def load(path: str | PathLike[str]) -> LanguageModel:
+    """Read a model file.
+
+    Raises CheckpointError if it is not one of ours, is damaged, or comes from a newer charlm.
+    """
+    return LanguageModel.load(path)

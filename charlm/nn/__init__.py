@@ -1,0 +1,1 @@
+"""Networks: arrays in, arrays and gradients out. Knows nothing of text."""

@@ -1,0 +1,33 @@
+"""The recurrent cells, by name.
+
+A cell is one file and one entry here. The entry names the class without importing it, so that the
+command line can list its choices without loading NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from charlm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from charlm.nn.cells.cell import Cell
+
+CELLS: dict[str, str] = {
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "rnn": "RNN",
+}
+"""Name on the command line and in model files -> class, in the module of the same name."""
+
+
+def find_cell(name: str) -> Cell:
+    """Return the cell called `name`.
+
+    Raises ConfigError if there is none.
+    """
+    if name not in CELLS:
+        raise ConfigError(f"cell is {name!r}, but must be one of {', '.join(CELLS)}")
+    module = import_module(f"charlm.nn.cells.{name.replace('-', '_')}")
+    return cast("Cell", getattr(module, CELLS[name])())

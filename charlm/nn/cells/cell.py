@@ -1,0 +1,131 @@
+"""What every recurrent cell offers to the network around it.
+
+A cell is a recurrence over inputs that are already projected: z = W_ih x + b arrives as `zs`, computed for
+a whole window at once, and the cell adds what depends on its own past.
+
+The logistic sigmoid is a stretched tanh, sigmoid(z) = (1 + tanh(z/2)) / 2. The halving is folded into the
+weights (`Cell.halved` names the gates), which is exact in binary floating point, so that one call of tanh
+serves every gate of a step. Backward passes are derived for the unscaled z.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+
+from charlm.arrays import Array
+from charlm.nn.workspace import Workspace
+
+State: TypeAlias = tuple[Array, ...]
+"""What a cell carries from step to step: arrays (H, B), the hidden state h first."""
+
+
+class Recurrence(NamedTuple):
+    """The weights of one layer's recurrence, prepared for a window.
+
+    matrix: W_hh as it is stored, (G*H, H).  scaled: the same with the halved gates' rows halved.
+    transposed: W_hh^T, contiguous, (H, G*H); None where only the forward pass is wanted.
+    bias: what the cell adds inside its recurrence, (G*H, 1), scaled; most cells have it in `zs` already.
+    """
+
+    matrix: Array
+    scaled: Array
+    transposed: Array | None
+    bias: Array
+
+
+class RecurrenceGrads(NamedTuple):
+    """Gradients of one layer's recurrence: matrix (G*H, H) and bias b_hh (G*H,)."""
+
+    matrix: Array
+    bias: Array
+
+
+Undo: TypeAlias = Callable[[Array, State | None], tuple[Array, State, RecurrenceGrads]]
+"""undo(dhs, dlast) -> dzs, dstate, grads.
+
+dhs: d loss / d hs, (T, H, B); it is overwritten.  dlast: d loss / d last state, None for zero.
+dzs: d loss / d zs, as columns (G*H, T*B).  dstate: d loss / d first state.
+"""
+
+
+class Cell(ABC):
+    """A recurrent cell. It has no weights of its own; it says how many there are and how they are used."""
+
+    gates: ClassVar[int]
+    """G: blocks of H rows in the weights."""
+    halved: ClassVar[tuple[bool, ...]]
+    """For each gate, whether it is a sigmoid (its z is halved on the way in)."""
+    state_arrays: ClassVar[int] = 1
+    """How many (H, B) arrays the state has."""
+    torch_name: ClassVar[str | None] = None
+    """The class in `torch.nn` that takes these weights; None where PyTorch has none."""
+
+    def scale(self, hidden: int, dtype: Any) -> Array:
+        """Return what the rows of W_ih, W_hh and b are multiplied by on the way in, (G*H, 1)."""
+        factors = np.array([0.5 if halved else 1.0 for halved in self.halved], dtype)
+        return np.repeat(factors, hidden)[:, None]
+
+    def bias_in_input(self, hidden: int) -> slice:
+        """Return the rows of b_hh that may be added to `zs` along with b_ih; the rest stay inside."""
+        return slice(0, self.gates * hidden)
+
+    def initial_recurrence(self, rng: np.random.Generator, hidden: int) -> Array:
+        """Draw W_hh: each gate's block is a random orthogonal matrix (Saxe et al. 2014, arXiv:1312.6120)."""
+        return np.concatenate([orthogonal(rng, hidden) for _ in range(self.gates)])
+
+    def initial_bias(self, hidden: int) -> Array:
+        """Return the start value of b_ih, (G*H,)."""
+        return np.zeros(self.gates * hidden)
+
+    @abstractmethod
+    def forward(
+        self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
+    ) -> tuple[Array, State, Undo]:
+        """Run the recurrence over a window.
+
+        zs: projected inputs, (T, G*H, B), scaled; overwritten.  state: arrays (H, B).
+        keep: (T, 1, B), 0 where a stream starts anew before step t, 1 elsewhere; None if none does.
+        Returns hs (T, H, B), the last state, and the closure that undoes the window.
+        What is returned lives in `work` until the next window, the state excepted.
+        """
+
+    @abstractmethod
+    def step(self, weights: Recurrence, z: Array, state: State) -> State:
+        """Run one step, written as the equations are: z (G*H, B), scaled; overwritten. Returns the state."""
+
+
+def orthogonal(rng: np.random.Generator, size: int) -> Array:
+    """Draw a (size, size) orthogonal matrix, uniform over all of them (Mezzadri 2007, math-ph/0609050)."""
+    q, r = np.linalg.qr(rng.standard_normal((size, size)))
+    result: Array = q * np.sign(np.diagonal(r))
+    return result
+
+
+def sigmoid_of_halved(tanh_half: Array) -> None:
+    """Turn tanh(z/2) into sigmoid(z), in place."""
+    np.multiply(tanh_half, 0.5, out=tanh_half)
+    np.add(tanh_half, 0.5, out=tanh_half)
+
+
+def restart(array: Array, keep: Array | None) -> Array:
+    """Return a state sequence (T, H, B) as the steps saw it: zero where a stream started anew."""
+    return array if keep is None else array * keep
+
+
+def restarting_steps(keep: Array | None, steps: int) -> list[bool]:
+    """For each step, whether any stream starts anew there."""
+    return [False] * steps if keep is None else [bool(row) for row in (keep == 0).any(axis=(1, 2))]
+
+
+def spans(steps: int, features: int, streams: int) -> list[slice]:
+    """Cut a window into runs of steps whose activations stay in a core's cache, last run first."""
+    run = max(1, CACHED_VALUES // (features * streams))
+    return [slice(start, min(start + run, steps)) for start in reversed(range(0, steps, run))]
+
+
+CACHED_VALUES = 1 << 15
+"""Values of one activation that a run of `spans` holds."""

@@ -1,0 +1,61 @@
+"""The plain recurrent cell, a<t> = g(Waa a<t-1> + Wax x<t> + b), with g = tanh.
+
+Source: Elman 1990. The weights are those of `torch.nn.RNN`: Waa is weight_hh, Wax is weight_ih, a is h.
+Memory of a window: 2 T H B values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charlm.arrays import Array
+from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps
+from charlm.nn.workspace import Workspace, columns
+
+
+class RNN(Cell):
+    """h = tanh(z + W_hh h_prev); its state is (h,)."""
+
+    gates = 1
+    halved = (False,)
+    torch_name = "RNN"
+
+    def step(self, weights: Recurrence, z: Array, state: State) -> State:
+        """One step, as in `Cell.step`."""
+        z += weights.scaled @ state[0]
+        return (np.tanh(z),)
+
+    def forward(
+        self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
+    ) -> tuple[Array, State, Undo]:
+        """A window, as in `Cell.forward`."""
+        steps, hidden, streams = zs.shape
+        hs = work.array("hs", steps + 1, hidden, streams)  # hs[t] enters step t, hs[t + 1] leaves it
+        hs[0] = state[0]
+        restarts = restarting_steps(keep, steps)
+        for t, (z, h_prev, h) in enumerate(zip(zs, hs, hs[1:], strict=False)):
+            if restarts[t] and keep is not None:
+                h_prev = h_prev * keep[t]
+            np.matmul(weights.scaled, h_prev, out=h)
+            np.add(z, h, out=h)
+            np.tanh(h, out=h)
+        last = (hs[steps].copy(),)
+
+        def undo(dhs: Array, dlast: State | None) -> tuple[Array, State, RecurrenceGrads]:
+            matrix_t = weights.matrix.T if weights.transposed is None else weights.transposed
+            dz_dh = np.multiply(hs[1:], hs[1:], out=zs)
+            np.subtract(1, dz_dh, out=dz_dh)  # tanh' of every step
+            dh = work.array("dh", hidden, streams)
+            dh[...] = 0 if dlast is None else dlast[0]
+            for t in reversed(range(steps)):
+                dz = dz_dh[t]
+                np.add(dh, dhs[t], out=dh)
+                np.multiply(dh, dz, out=dz)  # undoes tanh
+                np.matmul(matrix_t, dz, out=dh)  # undoes W_hh h
+                if restarts[t] and keep is not None:
+                    dh *= keep[t]
+            dzs = columns(dz_dh, work.array("dzs", hidden, steps * streams))
+            h_ins = columns(restart(hs[:-1], keep), work.array("h_ins", hidden, steps * streams))
+            return dzs, (dh.copy(),), RecurrenceGrads(dzs @ h_ins.T, dzs.sum(axis=1))
+
+        return hs[1:], last, undo

@@ -1,0 +1,117 @@
+"""The layers around the cells: one-hot input projection, dense projection, dropout, softmax head."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.arrays import Array, Ids
+from charlm.nn.functional import cross_entropy
+from charlm.nn.workspace import Workspace
+
+LOGITS_AT_ONCE = 1 << 17
+"""Logits that the head keeps at a time, so that they stay in a core's cache."""
+SMALL_VOCABULARY = 256
+"""Up to here a whole table is prepared for each window; beyond, only the columns that the window needs."""
+
+
+class OneHotProjection(NamedTuple):
+    """W_ih @ one_hot(ids) + b as a gather of columns; the one-hot matrix is not made.
+
+    table: columns of W_ih + b, scaled, (G*H, U).  places: ids as columns of the table, (T, B).
+    used: the ids that the columns stand for, (U,); None if they are 0..V-1.
+    """
+
+    table: Array
+    places: Ids
+    used: Ids | None
+
+    @classmethod
+    def prepare(cls, weight: Array, bias: Array, scale: Array, ids: Ids) -> OneHotProjection:
+        """Prepare for the ids (T, B) of a window.  weight: W_ih (G*H, V).  bias, scale: (G*H, 1)."""
+        if weight.shape[1] <= SMALL_VOCABULARY:
+            return cls((weight + bias) * scale, ids, None)
+        used, places = np.unique(ids, return_inverse=True)
+        return cls((weight[:, used] + bias) * scale, places.reshape(ids.shape), used)
+
+    def forward(self, zs: Array) -> Array:
+        """Fill and return zs (T, G*H, B)."""
+        for z, columns in zip(zs, self.places, strict=True):
+            np.take(self.table, columns, axis=1, out=z, mode="clip")
+        return zs
+
+    def backward(self, dzs: Array, grad: Array, work: Workspace) -> None:
+        """Write d loss / d W_ih into `grad` (G*H, V).  dzs: (G*H, T*B), its columns as `places`."""
+        places = self.places.ravel()
+        if self.used is None:
+            hot = work.array("hot", places.size, grad.shape[1])
+            hot.fill(0)
+            hot[np.arange(places.size), places] = 1
+            np.matmul(dzs, hot, out=grad)
+            return
+        order = np.argsort(places, kind="stable")
+        firsts = np.searchsorted(places[order], np.arange(self.used.size))
+        rows = work.array("rows", places.size, len(dzs))
+        np.copyto(rows, dzs.T)
+        grad.fill(0)
+        grad[:, self.used] = np.add.reduceat(rows[order], firsts, axis=0).T
+
+
+def dense(weight: Array, bias: Array, xs: Array, zs: Array, work: Workspace) -> Array:
+    """Fill zs (T, G*H, B) with weight @ xs + bias: one product for the whole window.
+
+    weight: (G*H, F).  bias: (G*H, 1).  xs: columns (F, T*B).
+    """
+    steps, rows, streams = zs.shape
+    product = np.matmul(weight, xs, out=work.array("dense", rows, steps * streams))
+    return np.add(product.reshape(rows, steps, streams).transpose(1, 0, 2), bias, out=zs)
+
+
+def dropout_mask(rng: np.random.Generator, share: float, shape: tuple[int, int], out: Array) -> Array:
+    """Draw what dropout multiplies a layer's outputs by: 0 with probability `share`, else 1 / (1 - share).
+
+    shape: (H, B): the same units are dropped at every step of a window.
+    Source: Srivastava et al. 2014; one mask a sequence as in Gal & Ghahramani 2016, arXiv:1512.05287.
+    """
+    np.multiply(rng.random(shape, dtype=np.float32) >= share, 1 / (1 - share), out=out)
+    return out
+
+
+def head_loss_and_grads(
+    weight: Array,
+    bias: Array,
+    hs: Array,
+    targets: Ids,
+    weights: Array | None,
+    scale: float,
+    grads: tuple[Array, Array],
+    work: Workspace,
+) -> tuple[float, Array]:
+    """Softmax head: summed cross-entropy of weight @ hs + bias, and its gradients times `scale`.
+
+    weight: (V, H).  bias: (V,).  hs: (H, N).  targets, weights: (N,).
+    grads: where the gradients of weight and bias are written.
+    Returns the loss in nats and dhs (H, N).
+    """
+    vocabulary, hidden = weight.shape
+    n = targets.size
+    run = max(64, LOGITS_AT_ONCE // vocabulary)
+    dhs = work.array("head.dhs", hidden, n)
+    weight_grad, bias_grad = grads
+    loss = 0.0
+    for start in range(0, n, run):
+        span = slice(start, min(start + run, n))
+        logits = np.matmul(weight, hs[:, span], out=work.array(f"logits{span.stop - start}", vocabulary, span.stop - start))
+        logits += bias[:, None]
+        counted = None if weights is None else weights[span]
+        run_loss, dlogits = cross_entropy(logits, targets[span], counted, scale)
+        loss += run_loss
+        np.matmul(weight.T, dlogits, out=dhs[:, span])
+        if start == 0:
+            np.matmul(dlogits, hs[:, span].T, out=weight_grad)
+            np.sum(dlogits, axis=1, out=bias_grad)
+        else:
+            weight_grad += dlogits @ hs[:, span].T
+            bias_grad += dlogits.sum(axis=1)
+    return loss, dhs

@@ -1,0 +1,217 @@
+"""The network: one-hot input projection -> stack of cells -> softmax head.
+
+    zs    = W_ih x + b                              (T, G*H, B)   a gather for ids, one product for a layer
+    hs    = cell(zs)                                (T, H, B)
+    p     = softmax(W_head h + b_head)              (V, T*B)
+
+Memory of a training window, in values: about (2 G + 5) L T H B, and V T B at most for the logits.
+A stream starts anew, with a zero state, wherever its input is the id `start`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from charlm.arrays import Array, Ids
+from charlm.config import NetworkConfig
+from charlm.nn.cells import find_cell
+from charlm.nn.cells.cell import Recurrence, State, Undo
+from charlm.nn.layers import OneHotProjection, dense, dropout_mask, head_loss_and_grads
+from charlm.nn.layout import Parameters, parameter_layout, size_of
+from charlm.nn.workspace import Workspace, columns, sequence
+
+NetworkState: TypeAlias = list[State]
+"""The state of every layer, first layer first. Nobody outside a cell knows what is in it."""
+
+
+class Pass(NamedTuple):
+    """What a forward pass leaves behind: outputs of each layer, states, and what is needed to undo it."""
+
+    outputs: list[Array]  # of each layer, dropout applied, (T, H, B)
+    state: NetworkState
+    undos: list[Undo]
+    masks: list[Array]  # of dropout, (H, B); empty without dropout
+    projection: OneHotProjection
+
+
+class Network:
+    """A recurrent network over ids; its parameters are handed in, so that it has no state of its own.
+
+    config: shape of the stack.  vocabulary: V.  start: the id that makes a stream start anew.
+    """
+
+    def __init__(self, config: NetworkConfig, vocabulary: int, start: int = 0) -> None:
+        self.config = config
+        self.vocabulary = vocabulary
+        self.start = start
+        self.cell = find_cell(config.cell)
+        self.layout = parameter_layout(config.cell, vocabulary, config.hidden, config.layers)
+
+    @property
+    def size(self) -> int:
+        """P, the number of parameters."""
+        return size_of(self.layout)
+
+    def parameters(self, flat: Array) -> Parameters:
+        """Return named views into the vector `flat`, (P,)."""
+        return Parameters(self.layout, flat)
+
+    def initial(self, rng: np.random.Generator, dtype: Any = np.float32) -> Parameters:
+        """Draw the parameters to start training from.
+
+        Recurrent weights and biases as the cell wants them; the rest uniform in +-1/sqrt(H).
+        """
+        hidden = self.config.hidden
+        bound = 1 / np.sqrt(hidden)
+        params = self.parameters(np.zeros(self.size, dtype))
+        for name, view in params.items():
+            if "weight_hh" in name:
+                view[...] = self.cell.initial_recurrence(rng, hidden)
+            elif "bias_ih" in name:
+                view[...] = self.cell.initial_bias(hidden)
+            elif "weight" in name:
+                view[...] = rng.uniform(-bound, bound, view.shape)
+        return params
+
+    def zero_state(self, streams: int, dtype: Any = np.float32) -> NetworkState:
+        """Return the state before any input, for B = `streams`."""
+        shape = (self.cell.state_arrays, self.config.hidden, streams)
+        return [tuple(np.zeros(shape, dtype)) for _ in range(self.config.layers)]
+
+    @staticmethod
+    def select(state: NetworkState, places: Ids | slice) -> NetworkState:
+        """Return the state of the streams at `places`, in that order."""
+        return [tuple(np.ascontiguousarray(array[:, places]) for array in layer) for layer in state]
+
+    def recurrence(self, params: Parameters, layer: int, training: bool) -> tuple[Recurrence, Array, Array]:
+        """Prepare a layer's weights for a window: the recurrence, the bias of its input, and its row scale."""
+        hidden = self.config.hidden
+        matrix = params[f"rnn.weight_hh_l{layer}"]
+        scale = self.cell.scale(hidden, matrix.dtype)
+        bias_hh = params[f"rnn.bias_hh_l{layer}"][:, None]
+        bias = params[f"rnn.bias_ih_l{layer}"][:, None].copy()
+        early = self.cell.bias_in_input(hidden)
+        bias[early] += bias_hh[early]
+        transposed = np.ascontiguousarray(matrix.T) if training else None
+        return Recurrence(matrix, matrix * scale, transposed, bias_hh * scale), bias, scale
+
+    def forward(
+        self,
+        params: Parameters,
+        inputs: Ids,
+        state: NetworkState,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+        training: bool = False,
+    ) -> Pass:
+        """Run a window.
+
+        inputs: (T, B).  state: as it was left by the window before.
+        rng: draws the dropout masks; None for no dropout.
+        """
+        steps, streams = inputs.shape
+        config, cell = self.config, self.cell
+        starts = inputs == self.start
+        keep = np.where(starts, 0, 1).astype(work.dtype)[:, None, :] if starts.any() else None
+        outputs: list[Array] = []
+        last: NetworkState = []
+        undos: list[Undo] = []
+        masks: list[Array] = []
+        for layer in range(config.layers):
+            room = work.room(f"layer{layer}")
+            weights, bias, scale = self.recurrence(params, layer, training)
+            weight_ih = params[f"rnn.weight_ih_l{layer}"]
+            zs = room.array("zs", steps, cell.gates * config.hidden, streams)
+            if layer == 0:
+                projection = OneHotProjection.prepare(weight_ih, bias, scale, inputs)
+                projection.forward(zs)
+            else:
+                below = columns(outputs[-1], room.array("below", config.hidden, steps * streams))
+                dense(weight_ih * scale, bias * scale, below, zs, room)
+            hs, layer_last, undo = cell.forward(weights, zs, state[layer], keep, room)
+            if config.dropout and rng is not None:
+                mask = dropout_mask(rng, config.dropout, hs.shape[1:], room.array("mask", *hs.shape[1:]))
+                hs = np.multiply(hs, mask, out=room.array("dropped", *hs.shape))
+                masks.append(mask)
+            outputs.append(hs)
+            last.append(layer_last)
+            undos.append(undo)
+        return Pass(outputs, last, undos, masks, projection)
+
+    def loss_and_grads(
+        self,
+        params: Parameters,
+        grads: Parameters,
+        inputs: Ids,
+        targets: Ids,
+        state: NetworkState,
+        *,
+        scale: float,
+        work: Workspace,
+        weights: Array | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[float, NetworkState]:
+        """Truncated back-propagation through time over one window.
+
+        inputs, targets: (T, B).  weights: (T, B), how much each target counts; None for one each.
+        state: from the window before; no gradient flows back into it, which is the truncation.
+        grads: overwritten by d (scale * summed loss) / d params.
+        Returns the unscaled summed loss, in nats, and the state to carry on.
+        Source: Werbos 1990; truncation as in Williams & Peng 1990.
+        """
+        loss, last, _ = self.backpropagate(
+            params, grads, inputs, targets, state, None, scale=scale, work=work, weights=weights, rng=rng
+        )
+        return loss, last
+
+    def backpropagate(
+        self,
+        params: Parameters,
+        grads: Parameters,
+        inputs: Ids,
+        targets: Ids,
+        state: NetworkState,
+        dlast: NetworkState | None,
+        *,
+        scale: float,
+        work: Workspace,
+        weights: Array | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[float, NetworkState, NetworkState]:
+        """As `loss_and_grads`, without the truncation: `dlast` comes in at the end, and dstate is returned."""
+        steps, streams = inputs.shape
+        hidden = self.config.hidden
+        run = self.forward(params, inputs, state, work, rng, training=True)
+        tops = columns(run.outputs[-1], work.array("tops", hidden, steps * streams))
+        counted = None if weights is None else weights.ravel()
+        loss, dxs = head_loss_and_grads(
+            params["head.weight"],
+            params["head.bias"],
+            tops,
+            targets.ravel(),
+            counted,
+            scale,
+            (grads["head.weight"], grads["head.bias"]),
+            work,
+        )
+        dstate: NetworkState = []
+        dhs = work.array("dhs", steps, hidden, streams)
+        for layer in reversed(range(self.config.layers)):
+            sequence(dxs, out=dhs)
+            if run.masks:
+                dhs *= run.masks[layer]  # undoes dropout
+            dzs, dfirst, recurrent = run.undos[layer](dhs, None if dlast is None else dlast[layer])
+            dstate.insert(0, dfirst)
+            grads[f"rnn.weight_hh_l{layer}"][...] = recurrent.matrix
+            grads[f"rnn.bias_hh_l{layer}"][...] = recurrent.bias
+            np.sum(dzs, axis=1, out=grads[f"rnn.bias_ih_l{layer}"])
+            weight_grad = grads[f"rnn.weight_ih_l{layer}"]
+            if layer == 0:
+                run.projection.backward(dzs, weight_grad, work)
+            else:
+                below = work.room(f"layer{layer}").array("below", hidden, steps * streams)
+                np.matmul(dzs, below.T, out=weight_grad)  # undoes W_ih x
+                dxs = np.matmul(params[f"rnn.weight_ih_l{layer}"].T, dzs, out=work.array("dxs", *below.shape))
+        return loss, run.state, dstate

@@ -1,0 +1,25 @@
+"""Optimizers, by name; one file and one entry each, named without being imported."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from charlm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from charlm.optim.optimizer import Optimizer
+
+OPTIMIZERS: dict[str, str] = {"adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
+"""Name on the command line -> class, in the module of the same name."""
+
+
+def find_optimizer(name: str, size: int, dtype: object) -> Optimizer:
+    """Return a new optimizer called `name` for a flat vector of `size` parameters.
+
+    Raises ConfigError if there is none of that name.
+    """
+    if name not in OPTIMIZERS:
+        raise ConfigError(f"optimizer is {name!r}, but must be one of {', '.join(OPTIMIZERS)}")
+    module = import_module(f"charlm.optim.{name}")
+    return cast("Optimizer", getattr(module, OPTIMIZERS[name])(size, dtype))

@@ -1,0 +1,36 @@
+"""Adam."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from charlm.arrays import Array
+from charlm.optim.optimizer import Optimizer
+
+
+class Adam(Optimizer):
+    """Adaptive moment estimation.
+
+    Source: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1, in the more efficient form of its section 2.
+    """
+
+    moment_names = ("mean", "square")
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-8
+
+    def update_block(self, params: Array, grads: Array, learning_rate: float, *moments: Array) -> None:
+        """m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w -= lr m^ / (sqrt(v^) + eps)."""
+        mean, square = moments
+        mean += (1 - self.beta1) * (grads - mean)
+        np.multiply(grads, grads, out=grads)
+        grads -= square
+        grads *= 1 - self.beta2
+        square += grads
+        step = learning_rate / (1 - self.beta1**self.steps)
+        root = np.sqrt(square, out=grads)
+        root *= 1 / math.sqrt(1 - self.beta2**self.steps)
+        root += self.epsilon
+        np.divide(mean, root, out=root)
+        root *= step
+        params -= root

@@ -1,0 +1,204 @@
+"""Sampling: texts drawn from a network, one character at a time, the state carried.
+
+    logits, state = runner.step(id, state)
+    id = inverse CDF of softmax(filters(logits)) at a uniform number
+
+Every text begins with EOS, then the prompt. UNK is never drawn; EOS ends a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.arrays import Ids
+from charlm.config import SampleConfig, check, is_count
+from charlm.sampling.drawing import Chooser, Uniforms, log_probabilities, uniform_numbers, uniform_rows
+from charlm.sampling.stopping import StopString
+
+if TYPE_CHECKING:
+    from charlm.nn.runner import Runner
+    from charlm.text.vocabulary import Vocabulary
+
+STREAMS_AT_ONCE = 256
+"""Texts that are drawn side by side, as columns of one batch."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text that was drawn.
+
+    text: what follows the prompt.
+    log_prob: ln p(text | prompt) in nats, with EOS if that was drawn: what the model itself gives to the text, at
+    temperature 1, whatever filters it was drawn through. Scoring the text gives the same.
+    has_ended: whether EOS was drawn; if not, the text stopped at the length or the stop string.
+    """
+
+    text: str
+    log_prob: float
+    has_ended: bool
+
+
+class _Start(NamedTuple):
+    """Where drawing begins: the last id that was read, and the state before it."""
+
+    id: int
+    state: Any
+
+
+def sample(
+    runner: Runner, vocabulary: Vocabulary, config: SampleConfig, *, prompt: str = "", seed: int | None = None
+) -> Iterator[str]:
+    """Draw one text; yield each character as it is drawn.
+
+    prompt: read first and not yielded; its unknown characters are read as UNK (see `vocabulary.unknown`).
+    seed: the same seed gives the same text, the first of `sample_many`; None for one that nobody can know.
+    Raises ConfigError if the seed is negative.
+    """
+    return _stream(runner, vocabulary, config, prompt, _root(seed))
+
+
+def sample_many(
+    runner: Runner,
+    vocabulary: Vocabulary,
+    config: SampleConfig,
+    *,
+    prompt: str = "",
+    n: int = 1,
+    seed: int | None = None,
+) -> list[Sample]:
+    """Draw n texts, as columns of one batch. As `sample_each`, in a list."""
+    check(is_count(n), "n", n, "1 or more")
+    return list(islice(sample_each(runner, vocabulary, config, prompt=prompt, n=n, seed=seed), n))
+
+
+def sample_each(
+    runner: Runner,
+    vocabulary: Vocabulary,
+    config: SampleConfig,
+    *,
+    prompt: str = "",
+    n: int | None = None,
+    seed: int | None = None,
+) -> Iterator[Sample]:
+    """Yield n texts that continue `prompt`, without end for None; up to STREAMS_AT_ONCE are drawn side by side.
+
+    seed: text k depends on the seed and on k, not on n (but for rounding, in batches of different size).
+    Raises ConfigError if the seed is negative.
+    """
+    return _texts(runner, vocabulary, config, prompt, n, _root(seed))
+
+
+def _root(seed: int | None) -> int:
+    """Return a seed that is known from here on."""
+    check(seed is None or is_count(seed, least=0), "seed", seed, "0 or more")
+    return int(np.random.SeedSequence().entropy) if seed is None else seed  # type: ignore[arg-type]
+
+
+def _read(runner: Runner, vocabulary: Vocabulary, prompt: str) -> _Start:
+    """Read EOS and the prompt, but for the last id of them."""
+    ids = np.concatenate(([vocabulary.eos], vocabulary.encode(prompt))).astype(np.intp)[:, None]
+    state = runner.zero_state(1)
+    if len(ids) > 1:
+        _, state = runner.score(ids[:-1], ids[1:], state)
+    return _Start(int(ids[-1, 0]), state)
+
+
+def _stream(
+    runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt: str, seed: int
+) -> Iterator[str]:
+    chooser = Chooser(config, vocabulary.unk)
+    stop = StopString(config.stop) if config.stop else None
+    tokens, eos = vocabulary.tokens, vocabulary.eos
+    last, state = _read(runner, vocabulary, prompt)
+    ids = np.array([last], np.intp)
+    uniforms = chain.from_iterable(block.tolist() for block in uniform_numbers(seed, 0))
+    for uniform in islice(uniforms, config.length):
+        logits, state = runner.step(ids, state)
+        chosen = chooser.choose_one(logits[:, 0], uniform)
+        if chosen == eos:
+            return
+        ids[0] = chosen
+        piece = tokens[chosen]
+        end = stop.completed_in(piece) if stop else None
+        yield piece[:end]
+        if end is not None:
+            return
+
+
+def _texts(
+    runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt: str, n: int | None, seed: int
+) -> Iterator[Sample]:
+    start = _read(runner, vocabulary, prompt)
+    chooser = Chooser(config, vocabulary.unk)
+    drawn = 0
+    while n is None or drawn < n:
+        size = STREAMS_AT_ONCE if n is None else min(STREAMS_AT_ONCE, n - drawn)
+        batch = _Batch(vocabulary, config, size)
+        _draw(runner, chooser, start, batch, uniform_rows(seed, range(drawn, drawn + size)), config.length)
+        yield from batch.samples()
+        drawn += size
+
+
+def _draw(
+    runner: Runner, chooser: Chooser, start: _Start, batch: _Batch, uniforms: Iterator[Uniforms], length: int
+) -> None:
+    """Fill `batch`. Streams that have ended leave it, so that they cost nothing."""
+    columns = np.arange(batch.size)
+    state = runner.select(start.state, np.zeros(batch.size, np.intp))
+    ids: Ids = np.full(batch.size, start.id, np.intp)
+    for row in islice(uniforms, length):
+        logits, state = runner.step(ids, state)
+        ids = chooser.choose(logits, row[columns])
+        going = batch.add(columns, ids, log_probabilities(logits, ids))
+        if not going.all():
+            columns, ids = columns[going], ids[going]
+            if not columns.size:
+                break
+            state = runner.select(state, np.flatnonzero(going))
+
+
+class _Batch:
+    """Texts in the making, side by side."""
+
+    def __init__(self, vocabulary: Vocabulary, config: SampleConfig, size: int) -> None:
+        self.size = size
+        self._vocabulary = vocabulary
+        self._stop = config.stop
+        self._stops = [StopString(config.stop) for _ in range(size)] if config.stop else []
+        self._rows: list[Ids] = []  # each (size,), EOS where a text has ended
+        self._log_probs = np.zeros(size)
+        self._have_ended = np.zeros(size, bool)
+
+    def add(self, columns: Ids, ids: Ids, log_probs: Uniforms) -> npt.NDArray[np.bool_]:
+        """Add an id to each of the texts `columns`; return which of them go on, (B,).
+
+        ids, log_probs: (B,), one for each of `columns`.
+        """
+        vocabulary = self._vocabulary
+        row = np.full(self.size, vocabulary.eos, np.int32)
+        row[columns] = ids
+        self._rows.append(row)
+        self._log_probs[columns] += log_probs
+        going: npt.NDArray[np.bool_] = ids != vocabulary.eos
+        self._have_ended[columns[~going]] = True
+        if self._stops:
+            for place in np.flatnonzero(going):
+                piece = vocabulary.tokens[ids[place]]
+                going[place] = self._stops[columns[place]].completed_in(piece) is None
+        return going
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the texts in order."""
+        grid = np.array(self._rows, np.int32).reshape(-1, self.size)
+        ends = zip(self._log_probs.tolist(), self._have_ended.tolist(), strict=True)
+        for ids, (log_prob, has_ended) in zip(grid.T.tolist(), ends, strict=True):
+            text = self._vocabulary.decode(ids)  # EOS is no character
+            if self._stop and self._stop in text:
+                text = text[: text.index(self._stop) + len(self._stop)]
+            yield Sample(text, log_prob, has_ended)

@@ -1,0 +1,137 @@
+"""Pools: texts that are scored together, one column a text, texts of similar length side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.arrays import Ids
+
+if TYPE_CHECKING:
+    from charlm.nn.runner import Runner
+    from charlm.text.vocabulary import Vocabulary
+
+Places = npt.NDArray[np.intp]
+
+TEXTS_AT_ONCE = 4096
+CHARACTERS_AT_ONCE = 1 << 21
+"""A pool is full at whichever comes first."""
+MOST_COLUMNS = 256
+PLACES_AT_ONCE = 1 << 13
+"""T * B of a window, where there are texts enough."""
+MOST_STEPS = 256
+
+
+class Beginning(NamedTuple):
+    """What stands before each text: its last id, EOS or the context's last, and the state before that is read."""
+
+    id: int
+    state: Any
+
+
+def read_beginning(runner: Runner, vocabulary: Vocabulary, context: str) -> Beginning:
+    """Read EOS and the context, but for the last id of them."""
+    ids = np.concatenate(([vocabulary.eos], vocabulary.encode(context))).astype(np.intp)[:, None]
+    state = runner.zero_state(1)
+    if len(ids) > 1:
+        _, state = runner.score(ids[:-1], ids[1:], state)
+    return Beginning(int(ids[-1, 0]), state)
+
+
+def pools(texts: Iterable[str], vocabulary: Vocabulary, beginning: Beginning, end: bool) -> Iterator[Pool]:
+    """Gather texts into pools: the first holds one text, each may hold twice as many as the one before.
+
+    So a slow source gets its first answers at once, and a long one is read in large pools.
+    """
+    room = 1
+    gathered: list[str] = []
+    characters = 0
+    for text in texts:
+        gathered.append(text)
+        characters += len(text)
+        if len(gathered) >= room or characters >= CHARACTERS_AT_ONCE:
+            yield Pool(gathered, vocabulary, beginning, end)
+            room = min(2 * room, TEXTS_AT_ONCE)
+            gathered, characters = [], 0
+    if gathered:
+        yield Pool(gathered, vocabulary, beginning, end)
+
+
+def encode_all(vocabulary: Vocabulary, texts: Sequence[str]) -> tuple[Ids, Places]:
+    """Return the ids of all texts, one behind the other, and how many each has."""
+    if vocabulary.unit == "char":  # a character is an id: one call encodes them all
+        return vocabulary.encode("".join(texts)), np.fromiter(map(len, texts), np.intp, len(texts))
+    pieces = [vocabulary.encode(text) for text in texts]
+    return np.concatenate(pieces), np.fromiter(map(len, pieces), np.intp, len(pieces))
+
+
+class Pool:
+    """Texts and their ids, one behind the other.
+
+    ids: what is predicted, (N,).  inputs: what is read right before each of them, (N,).
+    counts: how many of them belong to each text.
+    """
+
+    def __init__(self, texts: Sequence[str], vocabulary: Vocabulary, beginning: Beginning, end: bool) -> None:
+        self.texts = texts
+        ids, lengths = encode_all(vocabulary, texts)
+        self.counts = lengths + int(end)
+        self._starts = np.cumsum(self.counts) - self.counts
+        self.ids: Ids = np.full(int(self.counts.sum()), vocabulary.eos, np.int32)
+        self.ids[np.arange(len(ids)) + int(end) * np.repeat(np.arange(len(texts)), lengths)] = ids
+        self.inputs = np.empty_like(self.ids)
+        self.inputs[1:] = self.ids[:-1]
+        self.inputs[self._starts[self.counts > 0]] = beginning.id
+        self._state = beginning.state
+
+    def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Sum (N,) values over each text, in their own dtype."""
+        sums = np.zeros(len(self.texts), values.dtype)
+        filled = self.counts > 0
+        if filled.any():
+            sums[filled] = np.add.reduceat(values, self._starts[filled])
+        return sums
+
+    def log_probs(self, runner: Runner) -> npt.NDArray[np.float64]:
+        """Return the log-probability of each of `ids`, (N,), in nats."""
+        result = np.empty(len(self.ids))
+        longest_first = np.argsort(-self.counts, kind="stable")
+        longest_first = longest_first[self.counts[longest_first] > 0]
+        start = 0
+        while start < len(longest_first):
+            longest = int(self.counts[longest_first[start]])
+            columns = min(MOST_COLUMNS, max(32, PLACES_AT_ONCE // longest))
+            self._score_columns(runner, longest_first[start : start + columns], result)
+            start += columns
+        return result
+
+    def _score_columns(self, runner: Runner, columns: Places, result: npt.NDArray[np.float64]) -> None:
+        """Score the texts `columns`, longest first; fill their places in `result`. Ended texts drop out."""
+        state = runner.select(self._state, np.zeros(len(columns), np.intp))
+        starts, counts = self._starts[columns], self.counts[columns]
+        done = 0
+        while len(counts):
+            steps = _steps(counts - done)
+            places = np.minimum(np.arange(done, done + steps)[:, None], counts - 1) + starts  # (T, B)
+            log_probs, state = runner.score(self.inputs[places], self.ids[places], state)
+            is_inside = np.arange(done, done + steps)[:, None] < counts
+            result[places[is_inside]] = log_probs[is_inside]
+            done += steps
+            going = int(np.searchsorted(-counts, -done, side="left"))  # columns with more than `done`
+            if going < len(counts):
+                starts, counts = starts[:going], counts[:going]
+                if going:
+                    state = runner.select(state, slice(0, going))
+
+
+def _steps(left: Places) -> int:
+    """Return how many steps to take at once, where `left`, falling, says how many each column still has.
+
+    All of them if at most a quarter of that is padding; otherwise until a quarter of the columns has ended.
+    """
+    longest, columns = int(left[0]), len(left)
+    is_dense = 4 * int(left.sum()) >= 3 * longest * columns
+    return min(longest if is_dense else int(left[3 * (columns - 1) // 4]), MOST_STEPS)

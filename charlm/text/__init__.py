@@ -1,0 +1,1 @@
+"""Text: characters to ids, and ids to streams of windows (T, B)."""

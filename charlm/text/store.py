@@ -1,0 +1,93 @@
+"""Token ids on disk or in memory, in the smallest integers that hold them."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+
+from charlm.arrays import Ids
+
+IN_MEMORY = 32 << 20
+"""Bytes of ids that are kept in memory; more go to a temporary file."""
+AT_ONCE = 1 << 20
+"""Ids that are handled at a time."""
+
+
+def smallest_type(largest: int) -> np.dtype[Any]:
+    """Return the smallest unsigned integer type that holds `largest`."""
+    return np.min_scalar_type(largest)
+
+
+class GrowingIds:
+    """Ids in the order in which they come; the integers widen as larger ids turn up.
+
+    Close it to remove what it keeps on disk.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._runs: list[tuple[np.dtype[Any], int]] = []  # dtype and number of ids, one run behind the other
+
+    def __len__(self) -> int:
+        return sum(count for _, count in self._runs)
+
+    def append(self, ids: Ids) -> None:
+        """Add ids at the end."""
+        if not ids.size:
+            return
+        last = self._runs[-1] if self._runs else (np.dtype(np.uint8), 0)
+        dtype = max(smallest_type(int(ids.max())), last[0], key=lambda kind: kind.itemsize)
+        self._file.write(ids.astype(dtype).tobytes())
+        if self._runs and dtype == last[0]:
+            self._runs[-1] = (dtype, last[1] + ids.size)
+        else:
+            self._runs.append((dtype, ids.size))
+
+    def chunks(self) -> Iterator[Ids]:
+        """Yield the ids from the start, a piece at a time."""
+        self._file.seek(0)
+        for dtype, count in self._runs:
+            for first in range(0, count, AT_ONCE):
+                size = min(AT_ONCE, count - first)
+                yield np.frombuffer(self._file.read(size * dtype.itemsize), dtype)
+
+    def close(self) -> None:
+        """Remove what is kept on disk."""
+        self._file.close()
+
+
+class FixedIds:
+    """An array of ids, memory-mapped from a temporary file when it is large. Close it to remove the file.
+
+    ids: (n,), an array like any other.
+    """
+
+    def __init__(self, size: int, largest: int) -> None:
+        dtype = smallest_type(largest)
+        self._rows_read = 0
+        self.ids: Ids
+        if size * dtype.itemsize <= IN_MEMORY:
+            self.ids = np.empty(size, dtype)
+            self._file: IO[bytes] | None = None
+        else:
+            self._file = tempfile.NamedTemporaryFile(prefix="charlm-", suffix=".ids")  # noqa: SIM115
+            self.ids = np.memmap(self._file, dtype, "w+", shape=(size,))
+            weakref.finalize(self, self._file.close)
+
+    def release(self) -> None:
+        """Let the operating system take back the memory of what was read; it is read again when needed."""
+        mapped = getattr(self.ids, "_mmap", None)
+        if mapped is not None and hasattr(mapped, "madvise"):
+            import mmap
+
+            self.ids.flush()  # type: ignore[attr-defined]
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+    def close(self) -> None:
+        """Remove the file, if there is one."""
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,1 @@
+"""Training: from a text to a model file."""

@@ -1,0 +1,241 @@
+"""One run of training: from the paths of texts to a model file, a log, and what is needed to resume.
+
+    NAME.safetensors          the model with the lowest held-out loss so far
+    NAME.resume.safetensors   everything needed to go on exactly where the run stopped
+    NAME.log.jsonl            a row for every second or so of training, see `LOG_KEYS`
+    NAME.lock                 held while the run lasts
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from charlm.checkpoint import read_state, write_state
+from charlm.config import NetworkConfig, TextConfig, TrainConfig
+from charlm.errors import BusyError, ModelExistsError, ResumeError
+from charlm.model import LanguageModel
+from charlm.nn.network import Network
+from charlm.text.batches import batches_over
+from charlm.text.corpus import Corpus
+from charlm.training.choice import choose
+from charlm.training.trainer import StepReport, Trainer
+
+LOG_KEYS = (
+    "step", "epoch", "seconds", "train_loss", "valid_loss", "learning_rate", "grad_norm", "chars_per_second",
+)  # fmt: skip
+MOST_HELD_OUT = 200_000
+"""Characters of the held-out text that are read at each evaluation."""
+LOG_SECONDS = 1.0
+"""Seconds between rows of the log."""
+
+
+class Files:
+    """The files of a run, named after its model."""
+
+    def __init__(self, model: Path) -> None:
+        stem = model.name.removesuffix(".safetensors")
+        self.model = model
+        self.state = model.with_name(f"{stem}.resume.safetensors")
+        self.log = model.with_name(f"{stem}.log.jsonl")
+        self.lock = model.with_name(f"{stem}.lock")
+
+
+class Session:
+    """A run of training; use as a context, and iterate over `reports()`.
+
+    paths: texts, "-" for standard input.  model: where the model is written.
+    settings: fields of NetworkConfig and TrainConfig, and `size`; what is missing is chosen.
+    text: how text becomes tokens.  overwrite: whether a model that is there may be replaced.
+    resume: go on with the run that left NAME.resume.safetensors.
+    save_minutes: minutes between saves.
+
+    After construction `choice.reason` and `notes` say what was decided; `model` is the best so far.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        model: str | os.PathLike[str],
+        settings: Mapping[str, Any] | None = None,
+        text: TextConfig | None = None,
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+        save_minutes: float = 1.0,
+    ) -> None:
+        started = monotonic()
+        self.files = Files(Path(model))
+        self.interrupted = False
+        self.notes: list[str] = []
+        self._save_seconds = save_minutes * 60
+        self._refuse_to_destroy(overwrite, resume)
+        self._lock = lock(self.files.lock)
+        try:
+            self._open(paths, dict(settings or {}), text or TextConfig(), resume, started)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _refuse_to_destroy(self, overwrite: bool, resume: bool) -> None:
+        """Raise rather than lose a model that is there, or resume a run that is not."""
+        if resume and not self.files.state.exists():
+            raise ResumeError(f"{self.files.state}: no such file; there is no run to resume")
+        if not (overwrite or resume) and self.files.model.exists():
+            raise ModelExistsError(
+                f"{self.files.model}: there is a model already; "
+                "--overwrite replaces it, --resume trains it further, -m NAME writes another"
+            )
+
+    def _open(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        settings: dict[str, Any],
+        text: TextConfig,
+        resume: bool,
+        started: float,
+    ) -> None:
+        """Read the texts, settle the settings, and make ready to train."""
+        seed = settings.get("seed") or 0
+        valid = settings.get("valid")
+        valid = 0.1 if valid is None else valid
+        self.text = text
+        self.corpus = Corpus.read(paths, text, valid=valid, seed=seed)
+        self.choice = choose(settings, len(self.corpus.train_ids), text.lines)
+        self.train = self.choice.train
+        self.vocabulary = self.corpus.vocabulary
+        self.network = Network(self.choice.network, len(self.vocabulary), start=self.vocabulary.eos)
+        params = self.network.initial(np.random.default_rng([self.train.seed, 0]))
+        batches = batches_over(self.corpus, self.train)
+        if batches.shrunk:
+            self.notes.append(batches.shrunk)
+        held_out = self.corpus.valid_ids[: MOST_HELD_OUT + 1]
+        self.trainer = Trainer(
+            self.network,
+            params,
+            batches,
+            held_out if len(held_out) > 1 else None,
+            self.train,
+            threads=self.train.threads or os.cpu_count() or 1,
+            started=started,
+        )
+        if resume:
+            arrays, facts = read_state(self.files.state)
+            self.trainer.restore(arrays, facts["trainer"])
+        self.model = LanguageModel(self.network, params, self.vocabulary, text)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.trainer.__exit__(kind, error, trace)
+        self.corpus.close()
+        self._lock.release()
+
+    def stop(self) -> None:
+        """Ask the run to save and end after the step it is at."""
+        self.interrupted = True
+
+    def reports(self) -> Iterator[StepReport]:
+        """Train, a report each step; files are written on the way and at the end."""
+        saved = logged = monotonic()
+        losses: list[float] = []
+        with open(self.files.log, "a" if self.trainer.step else "w", encoding="utf-8") as log:
+            for report in self.trainer.reports():
+                losses.append(report.train_loss)
+                if report.is_best or (report.share >= 1 and self.trainer.evaluates_nothing):
+                    self.save_model(report)
+                now = monotonic()
+                if report.valid_loss is not None or now - logged >= LOG_SECONDS or report.share >= 1:
+                    row = asdict(report) | {"train_loss": float(np.mean(losses))}
+                    log.write(json.dumps({key: row[key] for key in LOG_KEYS}) + "\n")
+                    log.flush()
+                    logged, losses = now, []
+                if now - saved >= self._save_seconds:
+                    self.save_state()
+                    saved = now
+                yield report
+                if self.interrupted:
+                    break
+        self.save_state()
+        if not self.files.model.exists():
+            self.save_model(report)
+
+    def save_model(self, report: StepReport) -> None:
+        """Write the model as it is now, its weights averaged."""
+        self.model = LanguageModel(
+            self.network,
+            self.network.parameters(self.trainer.average.copy()),
+            self.vocabulary,
+            self.text,
+            self.facts(report),
+        )
+        self.model.save(self.files.model, overwrite=True)
+
+    def save_state(self) -> None:
+        """Write what is needed to resume."""
+        arrays, facts = self.trainer.snapshot()
+        facts = {"trainer": facts, "corpus": self.corpus.digest, "train": asdict(self.train)}
+        write_state(self.files.state, arrays, facts)
+
+    def facts(self, report: StepReport) -> dict[str, Any]:
+        """Return what the model file says of its training."""
+        return {
+            "sources": list(self.corpus.sources),
+            "characters": self.corpus.n_characters,
+            "digest": self.corpus.digest,
+            "steps": report.step,
+            "epochs": round(report.epoch, 4),
+            "seconds": round(report.seconds, 2),
+            "train_loss": report.train_loss,
+            "valid_loss": report.valid_loss,
+            "valid": self.train.valid,
+            "seed": self.train.seed,
+            "settings": asdict(self.train),
+        }
+
+
+def lock(path: Path) -> FileLock:
+    """Take the lock of a run.
+
+    Raises BusyError if another run holds it.
+    """
+    held = FileLock(path)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise BusyError(f"{path}: another run is writing this model; wait for it, or use another -m NAME") from None
+    return held
+
+
+def train(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    model: str | os.PathLike[str] = "charlm.safetensors",
+    *,
+    text: TextConfig | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    **settings: Any,
+) -> LanguageModel:
+    """Train a model on texts, write it, and return the best one found.
+
+    paths: one or several texts.  model: where the model is written.
+    text: how text becomes tokens.  settings: fields of NetworkConfig and TrainConfig, such as minutes=2, hidden=128.
+    Raises a CharlmError: see `charlm.errors`.
+    """
+    several = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    with Session(several, model, settings, text, overwrite=overwrite, resume=resume) as session:
+        for _ in session.reports():
+            pass
+        return session.model

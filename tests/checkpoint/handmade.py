@@ -1,0 +1,91 @@
+"""Model files put together by hand, and how to read them. Every size differs, so that a mix-up shows."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from charlm.text.vocabulary import Vocabulary
+
+from charlm.checkpoint import ModelFile, read_model
+from charlm.config import NetworkConfig
+from charlm.errors import CheckpointError
+from charlm.nn.layout import parameter_layout
+
+TEXT = {
+    "unit": "char",
+    "lines": True,
+    "min_count": 2,
+    "encoding": "utf-8",
+    "errors": "strict",
+    "normalize": "NFC",
+}
+
+
+def make_model(cell: str = "lstm", hidden: int = 3, layers: int = 2, tokens: str = "ab c\n文") -> ModelFile:
+    """A model with random weights."""
+    vocabulary = Vocabulary.build(dict.fromkeys(tokens, 5))
+    rng = np.random.default_rng(7)
+    layout = parameter_layout(cell, len(vocabulary), hidden, layers)
+    tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in layout.items()}
+    training = {"sources": ["a.txt"], "seconds": 1.5, "valid_loss": None}
+    return ModelFile(NetworkConfig(cell, hidden, layers, 0.25), dict(TEXT), vocabulary, tensors, training)
+
+
+def pack(header: Any, data: bytes, length: int | None = None) -> bytes:
+    """The bytes of a safetensors file. header: JSON or the bytes that stand for it; length: announced."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def unpack(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """The header and the data of a safetensors file."""
+    end = 8 + struct.unpack("<Q", content[:8])[0]
+    return json.loads(content[8:end]), content[end:]
+
+
+def put(*path: Any) -> Callable[[Any], None]:
+    """An edit that puts the last of `path` at the place that the others lead to."""
+    *keys, last, value = path
+
+    def edit(tree: Any) -> None:
+        for key in keys:
+            tree = tree[key]
+        tree[last] = value
+
+    return edit
+
+
+def read_bytes(content: bytes, folder: Path) -> ModelFile | None:
+    """Read `content` as a model file; None if it is refused in good form."""
+    path = folder / "m"
+    path.write_bytes(content)
+    try:
+        model = read_model(path)
+    except CheckpointError as error:
+        message = str(error)
+        assert message.startswith(f"{path}: ")
+        assert message.endswith(f"; a model is made with: charlm train FILE --model {path}")
+        assert message.isprintable()
+        assert len(message) < 1000
+        return None
+    layout = parameter_layout(
+        model.config.cell, len(model.vocabulary), model.config.hidden, model.config.layers
+    )
+    assert {name: tensor.shape for name, tensor in model.tensors.items()} == layout
+    assert all(np.isfinite(tensor).all() for tensor in model.tensors.values())
+    return model
+
+
+def refusal(content: bytes, folder: Path) -> str:
+    """The message with which `content` is refused."""
+    (folder / "m").write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        read_model(folder / "m")
+    assert read_bytes(content, folder) is None
+    return str(caught.value)

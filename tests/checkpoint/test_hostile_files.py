@@ -1,0 +1,147 @@
+"""Any bytes give CheckpointError with the path and the reason, or a model that is sound."""
+
+from __future__ import annotations
+
+import random
+import struct
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from handmade import make_model, pack, put, read_bytes, refusal, unpack
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from charlm.checkpoint import read_state, write_model, write_state
+from charlm.errors import CheckpointError
+
+
+def test_overlap_is_refused_even_if_it_would_fit(tmp_path):
+    entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    header = {"a": entry, "b": entry, "__metadata__": {"charlm_state": '{"format_version": 1, "meta": {}}'}}
+    (tmp_path / "s").write_bytes(pack(header, bytes(8)))
+    with pytest.raises(CheckpointError, match="overlap"):
+        read_state(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "cut short"),
+        (b"1234567", "cut short"),
+        (b"Once upon a time there was a text.\n", "no safetensors file"),
+        (struct.pack("<Q", 2**64 - 1) + b"{}", "no safetensors file"),
+        (struct.pack("<Q", 0), "no safetensors file"),
+        (pack(b"{}", b""), "not of charlm"),
+        (pack(b"{}", b"", length=3), "cut short"),
+        (pack(b"{}", b"more"), "0 bytes of tensors are announced, 4 are there"),
+        (pack(b"\xff\xfe{}", b""), "not UTF-8"),
+        (pack("{}".encode("utf-16"), b""), "not UTF-8"),
+        (pack(b'\xef\xbb\xbf{"a":1}', b""), "BOM"),
+        (pack(b"[1, 2]", b""), "its header is no JSON object"),
+        (pack(b'{"a": {}, "a": {}}', b""), "'a' stands twice"),
+        (pack(b'{"__metadata__": {}, "__metadata__": {}}', b""), "stands twice"),
+        (pack(b"[" * 10**6, b""), "nested too deeply"),
+        (pack(b"{}" + b" " * (64 * 2**20 - 1), b""), "67108864 are allowed"),
+        (pack(b"[" + b"{}," * 3_000_000 + b"0]", b""), "more than 2097152 values"),
+    ],
+)
+def test_what_is_no_safetensors_file_is_refused(content, reason, tmp_path):
+    assert reason in refusal(content, tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -1e21])
+@pytest.mark.parametrize("place", [0, 20, -1])
+def test_weights_that_are_not_sane_are_refused(value, place, model_bytes, tmp_path):
+    header, data = unpack(model_bytes)
+    weights = np.frombuffer(data, "<f4").copy()
+    weights[place] = value
+    assert "has a weight that is not finite, or beyond 1e+20" in refusal(
+        pack(header, weights.tobytes()), tmp_path
+    )
+
+
+def test_more_metadata_and_padding_are_allowed(edited, model_bytes, tmp_path):
+    assert read_bytes(edited(put("__metadata__", "format", "pt"), inside=False), tmp_path)
+    assert read_bytes(edited(lambda c: c["config"].pop("text"), inside=True), tmp_path).text["unit"] == "char"
+    end = 8 + struct.unpack("<Q", model_bytes[:8])[0]
+    assert read_bytes(pack(model_bytes[8:end] + b"  \n", model_bytes[end:]), tmp_path)
+
+
+def test_every_truncation_is_refused(model_bytes, tmp_path):
+    for end in range(len(model_bytes)):
+        assert read_bytes(model_bytes[:end], tmp_path) is None, f"cut at {end}"
+    assert read_bytes(model_bytes, tmp_path)
+    assert read_bytes(model_bytes + b"\0", tmp_path) is None
+
+
+def test_flipped_bits_are_refused_or_harmless(model_bytes, tmp_path):
+    rng = random.Random(5)
+    for place in range(len(model_bytes)):
+        for bit in range(8) if place < 8 else [rng.randrange(8)]:
+            changed = bytearray(model_bytes)
+            changed[place] ^= 1 << bit
+            read_bytes(changed, tmp_path)
+
+
+def test_mixed_up_files_are_refused_or_harmless(model_bytes, tmp_path):
+    rng = random.Random(11)
+    for _ in range(600):
+        changed = bytearray(model_bytes)
+        for _ in range(rng.randint(1, 4)):
+            start, end = sorted(rng.choices(range(len(changed) + 1), k=2))
+            end = min(end, start + 40)
+            piece = rng.choice(
+                [b"", rng.randbytes(end - start), changed[end : 2 * end - start], b"9" * 30, b'"']
+            )
+            changed[start:end] = piece
+        if rng.random() < 0.7:  # past the first check
+            changed[:8] = model_bytes[:8]
+        read_bytes(changed, tmp_path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=64), st.binary(max_size=64), st.booleans())
+def test_any_bytes_are_refused(tmp_path, head, data, is_framed):
+    assert read_bytes(pack(head, data) if is_framed else head + data, tmp_path) is None
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["config", "vocabulary", "training", "format_version", "text"]), anything, st.text())
+def test_any_json_in_any_place_is_refused_or_harmless(edited, tmp_path, place, value, key):
+    def edit(content):
+        if place == "text":
+            content["config"]["text"] = value
+        elif isinstance(content[place], dict) and len(key) % 2:
+            content[place][sorted(content[place])[len(key) % len(content[place])]] = value
+        else:
+            content[place] = value
+
+    read_bytes(edited(edit, inside=True), tmp_path)
+
+
+def test_state_files_are_refused_or_harmless(tmp_path):
+    path = tmp_path / "s"
+    write_state(path, {"a": np.arange(3), "b": np.zeros((), np.float64)}, {"step": 1, "name": "x"})
+    good = path.read_bytes()
+    changes = [good[:end] for end in range(len(good))]
+    for place in range(len(good)):
+        changes += [good[:place] + bytes([good[place] ^ bit]) + good[place + 1 :] for bit in (1, 32)]
+    for content in changes:
+        path.write_bytes(content)
+        with suppress(CheckpointError):
+            arrays, meta = read_state(path)
+            assert len(arrays) == 2
+            assert isinstance(meta, dict)
+
+
+def test_model_of_another_shape_is_sound(tmp_path):
+    write_model(tmp_path / "m", make_model("gru", hidden=2, layers=1, tokens="xyz"))
+    assert read_bytes((tmp_path / "m").read_bytes(), tmp_path)

@@ -1,0 +1,136 @@
+"""What goes into a model file comes out again, and whatever cannot come out does not go in."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from handmade import make_model, unpack
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from charlm.checkpoint import read_model, write_model
+from charlm.errors import CheckpointError, ModelExistsError
+from charlm.nn.cells import CELLS
+from charlm.version import __version__
+
+
+def assert_same(found, model):
+    assert (found.config, found.text, found.vocabulary) == (model.config, model.text, model.vocabulary)
+    assert found.training == model.training
+    assert found.tensors.keys() == model.tensors.keys()
+    for name, tensor in model.tensors.items():
+        assert found.tensors[name].dtype == np.float32
+        np.testing.assert_array_equal(found.tensors[name], tensor)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("cell", CELLS)
+def test_model_comes_back(cell, layers, tmp_path):
+    model = make_model(cell, layers=layers)
+    write_model(tmp_path / "m", model)
+    assert_same(read_model(tmp_path / "m"), model)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(st.characters(), min_size=1, max_size=30))
+def test_any_vocabulary_comes_back(tmp_path_factory, tokens):
+    path = tmp_path_factory.getbasetemp() / "any"
+    model = make_model(layers=1, tokens=tokens)
+    write_model(path, model)
+    assert read_model(path).vocabulary == model.vocabulary
+
+
+def test_file_is_as_the_contract_says(model, tmp_path):
+    write_model(tmp_path / "m", model)
+    header, _ = unpack((tmp_path / "m").read_bytes())
+    metadata = header.pop("__metadata__")
+    assert list(metadata) == ["charlm"]
+    assert json.loads(metadata["charlm"]) == {
+        "format_version": 1,
+        "charlm_version": __version__,
+        "config": {"cell": "lstm", "hidden": 3, "layers": 2, "dropout": 0.25, "text": model.text},
+        "vocabulary": model.vocabulary.to_json(),
+        "training": model.training,
+    }
+    assert {entry["dtype"] for entry in header.values()} == {"F32"}
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_pytorch_loads_it_strictly(cell, tmp_path):
+    torch = pytest.importorskip("torch")
+    model = make_model(cell)
+    write_model(tmp_path / "m", model)
+    twin = torch.nn.Module()
+    kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[cell]
+    twin.rnn = kind(len(model.vocabulary), 3, num_layers=2)
+    twin.head = torch.nn.Linear(3, len(model.vocabulary))
+    tensors = load_file(tmp_path / "m")
+    twin.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()}, strict=True)
+
+
+def test_tensors_of_any_memory_layout_are_written(model, tmp_path):
+    turned = {name: np.asfortranarray(t.astype(np.float64)) for name, t in model.tensors.items()}
+    write_model(tmp_path / "m", replace(model, tensors=turned))
+    assert_same(read_model(tmp_path / "m"), model)
+
+
+def test_a_vocabulary_of_every_plane_fits(tmp_path):
+    every_third = "".join(chr(code) for code in range(0x20, 0x110000, 3) if not 0xD800 <= code < 0xE000)
+    model = make_model("rnn", hidden=1, layers=1, tokens=every_third)
+    started = time.monotonic()
+    write_model(tmp_path / "m", model)
+    assert len(read_model(tmp_path / "m").vocabulary) == 2 + len(every_third)
+    assert time.monotonic() - started < 10
+
+
+def test_existing_model_is_kept_unless_told_otherwise(model, tmp_path):
+    path = tmp_path / "m"
+    path.write_text("old")
+    with pytest.raises(ModelExistsError, match="--overwrite"):
+        write_model(path, model, overwrite=False)
+    assert path.read_text() == "old"
+    write_model(path, model)
+    write_model(tmp_path / "new", model, overwrite=False)
+    assert path.read_bytes() == (tmp_path / "new").read_bytes()
+
+
+def spoiled(model, name="head.bias", value=np.nan):
+    tensors = {**model.tensors, name: model.tensors[name].copy()}
+    tensors[name].flat[1] = value
+    return replace(model, tensors=tensors)
+
+
+UNWRITABLE = {
+    "NaN": (spoiled, "head.bias"),
+    "infinity": (lambda m: spoiled(m, "rnn.weight_hh_l1", -np.inf), "rnn.weight_hh_l1"),
+    "overflow": (lambda m: spoiled(m, value=1e30), "head.bias"),
+    "shape": (lambda m: replace(m, tensors={**m.tensors, "head.bias": np.zeros(4)}), "head.bias has shape"),
+    "missing": (lambda m: replace(m, tensors={"head.bias": np.zeros(8)}), "head.weight is missing"),
+    "too many": (
+        lambda m: replace(m, tensors={**m.tensors, "x\x1b": np.zeros(1)}),
+        r"tensor x\\x1b has no place",
+    ),
+    "NaN loss": (lambda m: replace(m, training={"loss": float("nan")}), "JSON"),
+    "not JSON": (lambda m: replace(m, training={"loss": np.float32(2)}), "float32"),
+    "other unit": (lambda m: replace(m, text={"unit": "word"}), "word"),
+    "encoding": (lambda m: replace(m, text={"encoding": "hex"}), "hex"),
+    "unknown": (lambda m: replace(m, text={"colour": "red"}), "colour"),
+    "too long": (lambda m: replace(m, training={"notes": "x" * 2**26}), "characters"),
+}
+
+
+@pytest.mark.parametrize("case", UNWRITABLE)
+def test_what_could_not_be_read_is_not_written(case, model, tmp_path):
+    spoil, reason = UNWRITABLE[case]
+    path = tmp_path / "m"
+    path.write_text("old")
+    with pytest.raises(CheckpointError, match=reason) as caught:
+        write_model(path, spoil(model))
+    assert str(caught.value).startswith(f"cannot write {path}: ")
+    assert str(caught.value).isprintable()
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]

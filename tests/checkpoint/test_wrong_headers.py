@@ -1,0 +1,109 @@
+"""Each single thing that can be wrong in a header, or in the JSON inside it, is named when it is refused."""
+
+from __future__ import annotations
+
+import pytest
+from handmade import put, refusal
+
+WRONG_CONTENT = {
+    "no version": (lambda c: c.pop("format_version"), "format_version is None"),
+    "version 0": (put("format_version", 0), "format_version is 0"),
+    "version true": (put("format_version", True), "format_version is True"),
+    "version text": (put("format_version", "\x1b[31m"), r"format_version is \x1b[31m"),
+    "newer": (lambda c: c.update(format_version=2, charlm_version=None), "a newer charlm is needed"),
+    "newer, named": (
+        lambda c: c.update(format_version=9, charlm_version="3.1\n"),
+        r"charlm 3.1\n or newer is needed",
+    ),
+    "no config": (lambda c: c.pop("config"), "its config is no JSON object"),
+    "no cell": (lambda c: c["config"].pop("cell"), "says nothing of cell"),
+    "cell unknown": (put("config", "cell", "os.system"), "os.system"),
+    "cell a list": (put("config", "cell", ["lstm"]), "cell is"),
+    "other cell": (put("config", "cell", "gru"), "this network needs (9, "),
+    "hidden 0": (put("config", "hidden", 0), "hidden is 0"),
+    "hidden huge": (put("config", "hidden", 10**90), "hidden is 1000"),
+    "hidden other": (put("config", "hidden", 60000), "this network needs (240000, "),
+    "hidden float": (put("config", "hidden", 3.0), "hidden is 3.0"),
+    "hidden true": (put("config", "hidden", True), "hidden is True"),
+    "layers other": (put("config", "layers", 3), "tensor rnn.bias_hh_l2 is missing"),
+    "layers fewer": (put("config", "layers", 1), "tensor rnn.bias_hh_l1 has no place"),
+    "dropout 1": (put("config", "dropout", 1), "dropout is 1"),
+    "unknown setting": (put("config", "__class__", 1), "not known here: __class__"),
+    "text a list": (put("config", "text", []), "its text config is no JSON object"),
+    "text unknown": (put("config", "text", "open", "/x"), "not known here: open"),
+    "lines a text": (put("config", "text", "lines", "yes"), "lines is 'yes'"),
+    "other unit": (put("config", "text", "unit", "word"), "its text config says word"),
+    "encoding a path": (put("config", "text", "encoding", "../x"), "encoding ../x is not known"),
+    "encoding binary": (put("config", "text", "encoding", "zlib"), "encoding zlib is not known"),
+    "encoding long": (put("config", "text", "encoding", "u" * 999), "uuu... is not known"),
+    "encoding null": (put("config", "text", "encoding", None), "encoding None is not known"),
+    "no vocabulary": (lambda c: c.pop("vocabulary"), "vocabulary"),
+    "vocabulary a list": (put("vocabulary", ["<EOS>", "<UNK>"]), "vocabulary"),
+    "tokens a text": (put("vocabulary", "tokens", "abc"), ""),
+    "token twice": (put("vocabulary", "tokens", 3, "a"), ""),
+    "token a number": (put("vocabulary", "tokens", 3, 7), ""),
+    "token a list": (put("vocabulary", "tokens", 3, []), ""),
+    "one token more": (lambda c: c["vocabulary"]["tokens"].append("z"), "this network needs"),
+    "one token less": (lambda c: c["vocabulary"]["tokens"].pop(), "this network needs"),
+    "no tokens": (put("vocabulary", "tokens", []), ""),
+    "eos 5": (put("vocabulary", "eos", 5), ""),
+    "eos -1": (put("vocabulary", "eos", -1), ""),
+    "eos true": (put("vocabulary", "unk", True), ""),
+    "unk is eos": (put("vocabulary", "unk", 0), ""),
+    "unk a text": (put("vocabulary", "unk", "1"), ""),
+    "unit": (put("vocabulary", "unit", "byte"), ""),
+    "no training": (lambda c: c.pop("training"), "its training record"),
+    "training a list": (put("training", [1]), "its training record"),
+}
+
+BIAS = "head.bias"
+WRONG_HEADERS = {
+    "no metadata": (lambda h: h.pop("__metadata__"), "not of charlm"),
+    "metadata a list": (put("__metadata__", []), "its metadata is no JSON object"),
+    "metadata a number": (put("__metadata__", "n", 1), "not text"),
+    "another program's": (put("__metadata__", {"format": "pt"}), "not of charlm"),
+    "a state": (put("__metadata__", {"charlm_state": "{}"}), "the state of a training run"),
+    "inner list": (put("__metadata__", "charlm", "[]"), "`charlm` is no JSON object"),
+    "inner junk": (put("__metadata__", "charlm", "\x1b]0;x\x07"), "Expecting value"),
+    "inner deep": (put("__metadata__", "charlm", '{"a":' * 200_000), "nested too deeply"),
+    "inner twice": (put("__metadata__", "charlm", '{"a": 1, "\\u0061": 2}'), "'a' stands twice"),
+    "inner NaN": (put("__metadata__", "charlm", '{"a": NaN}'), "NaN in its JSON is not finite"),
+    "inner infinite": (put("__metadata__", "charlm", '{"a": 1e999}'), "1e999 in its JSON is not finite"),
+    "inner digits": (put("__metadata__", "charlm", '{"a": ' + "9" * 5000 + "}"), "5000 digits"),
+    "dtype F64": (put(BIAS, "dtype", "F64"), "its dtype is F64, but must be F32"),
+    "dtype unknown": (put(BIAS, "dtype", "\x9b31m"), r"its dtype is \x9b31m"),
+    "dtype a list": (put(BIAS, "dtype", ["F32"]), "its dtype"),
+    "no dtype": (lambda h: h[BIAS].pop("dtype"), "dtype, shape and data_offsets"),
+    "more than that": (put(BIAS, "path", "/x"), "and nothing else"),
+    "entry a list": (put(BIAS, [1, 2]), "its entry is no JSON object"),
+    "shape a number": (put(BIAS, "shape", 7), "no list of whole numbers"),
+    "shape negative": (put(BIAS, "shape", [-7]), "no list of whole numbers"),
+    "shape of floats": (put(BIAS, "shape", [7.0]), "no list of whole numbers"),
+    "shape of truth": (put(BIAS, "shape", [True]), "no list of whole numbers"),
+    "shape long": (put(BIAS, "shape", [1] * 100_000 + [7]), "or too long"),
+    "shape huge": (put(BIAS, "shape", [2**63, 2**63]), "do not fit"),
+    "shape wraps": (put(BIAS, "shape", [2**62 * 4 + 7]), "do not fit"),
+    "shape turned": (put(BIAS, "shape", [1, 8]), "head.bias has shape (1, 8)"),
+    "offsets one": (put(BIAS, "data_offsets", [0]), "not two whole numbers"),
+    "offsets turned": (put(BIAS, "data_offsets", [32, 0]), "do not fit"),
+    "offsets negative": (put(BIAS, "data_offsets", [-32, 0]), "not two whole numbers"),
+    "offsets shifted": (put(BIAS, "data_offsets", [4, 36]), "overlap or leave a gap"),
+    "offsets beyond": (put(BIAS, "data_offsets", [10**15, 10**15 + 32]), "overlap or leave a gap"),
+    "control": (put("a\x1b[2J\n", {}), r"tensor a\x1b[2J\n: its entry"),
+    "empty tensor more": (
+        put("z", {"dtype": "F32", "shape": [0, 2**80], "data_offsets": [0, 0]}),
+        "tensor z has no place",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_CONTENT)
+def test_wrong_content_is_refused(case, edited, tmp_path):
+    edit, reason = WRONG_CONTENT[case]
+    assert reason in refusal(edited(edit, inside=True), tmp_path)
+
+
+@pytest.mark.parametrize("case", WRONG_HEADERS)
+def test_wrong_header_is_refused(case, edited, tmp_path):
+    edit, reason = WRONG_HEADERS[case]
+    assert reason in refusal(edited(edit, inside=False), tmp_path)

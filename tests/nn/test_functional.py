@@ -1,0 +1,52 @@
+"""Softmax, cross-entropy and the head."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from charlm.nn.functional import cross_entropy, log_softmax
+from charlm.nn.layers import dropout_mask, head_loss_and_grads
+from charlm.nn.workspace import Workspace
+
+
+def test_log_softmax_is_stable() -> None:
+    logits = np.array([[1000.0, -1000.0], [0.0, -1000.0]])
+    np.testing.assert_allclose(np.exp(log_softmax(logits)).sum(axis=0), 1)
+
+
+def test_uniform_logits_cost_log_v() -> None:
+    loss, grad = cross_entropy(np.zeros((4, 3)), np.array([0, 1, 3]), None, 0.5)
+    assert loss == pytest.approx(3 * np.log(4))
+    np.testing.assert_allclose(grad[:, 0], [0.5 * (0.25 - 1), 0.125, 0.125, 0.125])
+
+
+def test_weights_count_columns() -> None:
+    rng = np.random.default_rng(0)
+    logits, targets = rng.standard_normal((5, 4)), np.array([1, 2, 0, 4])
+    weights = np.array([1.0, 0.0, 2.0, 0.5])
+    loss, grad = cross_entropy(logits.copy(), targets, weights, 1.0)
+    each = [cross_entropy(logits[:, [k]].copy(), targets[[k]], None, 1.0) for k in range(4)]
+    assert loss == pytest.approx(sum(w * part for w, (part, _) in zip(weights, each, strict=True)))
+    np.testing.assert_allclose(grad, np.hstack([g for _, g in each]) * weights)
+
+
+def test_head_in_chunks_equals_head_at_once() -> None:
+    rng = np.random.default_rng(0)
+    vocabulary, hidden, n = 3000, 4, 150  # several chunks
+    weight, bias = rng.standard_normal((vocabulary, hidden)), rng.standard_normal(vocabulary)
+    hs, targets = rng.standard_normal((hidden, n)), rng.integers(0, vocabulary, n)
+    grads = np.empty_like(weight), np.empty_like(bias)
+    counted = rng.random(n)
+    loss, dhs = head_loss_and_grads(weight, bias, hs, targets, counted, 0.1, grads, Workspace(np.float64))
+    expected, dlogits = cross_entropy(weight @ hs + bias[:, None], targets, counted, 0.1)
+    assert loss == pytest.approx(expected)
+    np.testing.assert_allclose(dhs, weight.T @ dlogits, atol=1e-12)
+    np.testing.assert_allclose(grads[0], dlogits @ hs.T, atol=1e-12)
+    np.testing.assert_allclose(grads[1], dlogits.sum(axis=1), atol=1e-12)
+
+
+def test_dropout_keeps_the_mean() -> None:
+    mask = dropout_mask(np.random.default_rng(0), 0.25, (200, 300), np.empty((200, 300), np.float32))
+    assert set(np.unique(mask)) == {0.0, np.float32(1 / 0.75)}
+    assert mask.mean() == pytest.approx(1, abs=0.01)

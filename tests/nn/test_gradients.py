@@ -1,0 +1,179 @@
+"""Hand-derived gradients against numeric ones, for every registered cell. All sizes differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from charlm.config import NetworkConfig
+from charlm.nn.cells import CELLS
+from charlm.nn.layout import Parameters
+from charlm.nn.network import Network, NetworkState
+from charlm.nn.workspace import Workspace
+from tests.nn.gradients import assert_close, directional, inner, random_state, shifted
+
+STEPS, STREAMS, HIDDEN, VOCABULARY = 6, 3, 5, 7
+
+
+class Case:
+    """A small network in float64, with random everything, a restart in mid-window, and a pull on its last state."""
+
+    def __init__(self, cell: str, layers: int, vocabulary: int = VOCABULARY, steps: int = STEPS) -> None:
+        rng = self.rng = np.random.default_rng(layers)
+        self.network = Network(NetworkConfig(cell, HIDDEN, layers), vocabulary)
+        self.params = self.network.initial(rng, np.float64)
+        self.params.flat += 0.3 * rng.standard_normal(self.params.flat.size)
+        self.inputs = rng.integers(1, vocabulary, (steps, STREAMS))
+        self.inputs[steps // 2, 1] = self.network.start
+        self.targets = rng.integers(0, vocabulary, (steps, STREAMS))
+        self.weights = rng.random((steps, STREAMS))
+        self.state = random_state(rng, self.network.zero_state(STREAMS))
+        self.pull = random_state(rng, self.state)
+
+    def run(self, params: Parameters, state: NetworkState) -> tuple[float, Parameters, NetworkState]:
+        """Return the loss (with the pull on the last state), its gradient, and that of the first state."""
+        grads = params.empty_like()
+        loss, last, dstate = self.network.backpropagate(
+            params, grads, self.inputs, self.targets, state, self.pull,
+            scale=1.0, work=Workspace(np.float64), weights=self.weights,
+        )  # fmt: skip
+        return loss + inner(last, self.pull), grads, dstate
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", CELLS)
+class TestEveryCell:
+    def test_parameters(self, cell: str, layers: int) -> None:
+        case = Case(cell, layers)
+        _, grads, _ = case.run(case.params, case.state)
+        for name in case.params:
+            direction = case.params.empty_like()
+            direction[name][...] = case.rng.standard_normal(direction[name].shape)
+
+            def loss(step: float, along: Parameters = direction) -> float:
+                return case.run(case.network.parameters(case.params.flat + step * along.flat), case.state)[0]
+
+            assert_close(directional(loss), float(grads.flat @ direction.flat), f"{cell} x {layers}, {name}", 2e-6)
+
+    def test_initial_state(self, cell: str, layers: int) -> None:
+        case = Case(cell, layers)
+        _, _, dstate = case.run(case.params, case.state)
+        direction = random_state(case.rng, case.state)
+        numeric = directional(lambda step: case.run(case.params, shifted(case.state, direction, step))[0])
+        assert_close(numeric, inner(dstate, direction), f"{cell} x {layers}, state")
+
+    def test_no_gradient_flows_back_over_a_restart(self, cell: str, layers: int) -> None:
+        case = Case(cell, layers)
+        case.weights[: STEPS // 2, 1] = 0  # stream 1 counts behind its restart alone
+        case.weights[:, [0, 2]] = 0
+        for layer in case.pull:
+            for array in layer:
+                array[:, [0, 2]] = 0
+        _, _, dstate = case.run(case.params, case.state)
+        assert all(not array.any() for layer in dstate for array in layer)
+
+    def test_two_windows_equal_a_long_one(self, cell: str, layers: int) -> None:
+        case = Case(cell, layers)
+        long = case.network.forward(case.params, case.inputs, case.state, Workspace(np.float64))
+        expected = long.outputs[-1].copy()
+        first = case.network.forward(case.params, case.inputs[:2], case.state, Workspace(np.float64))
+        second = case.network.forward(case.params, case.inputs[2:], first.state, Workspace(np.float64))
+        both = np.concatenate([first.outputs[-1], second.outputs[-1]])
+        np.testing.assert_allclose(both, expected, rtol=0, atol=1e-13)
+
+    def test_backward_through_two_windows_equals_a_long_one(self, cell: str, layers: int) -> None:
+        case = Case(cell, layers)
+        _, expected, expected_dstate = case.run(case.params, case.state)
+        halves = [slice(0, 2), slice(2, None)]
+        grads = [case.params.empty_like() for _ in halves]
+        states, dlast = [case.state], case.pull
+        states.append(case.network.forward(case.params, case.inputs[:2], case.state, Workspace(np.float64)).state)
+        for half, grad, state in reversed(list(zip(halves, grads, states, strict=True))):
+            _, _, dlast = case.network.backpropagate(
+                case.params, grad, case.inputs[half], case.targets[half], state, dlast,
+                scale=1.0, work=Workspace(np.float64), weights=case.weights[half],
+            )  # fmt: skip
+        np.testing.assert_allclose(grads[0].flat + grads[1].flat, expected.flat, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(dlast[0][0], expected_dstate[0][0], rtol=0, atol=1e-12)
+
+    def test_a_batch_equals_its_streams_one_by_one(self, cell: str, layers: int) -> None:
+        case = Case(cell, layers)
+        loss, expected, _ = case.run(case.params, case.state)
+        total, summed = 0.0, np.zeros_like(expected.flat)
+        for stream in range(STREAMS):
+            part = slice(stream, stream + 1)
+            one = Case(cell, layers)
+            one.inputs, one.targets, one.weights = case.inputs[:, part], case.targets[:, part], case.weights[:, part]
+            one.pull = case.network.select(case.pull, part)
+            part_loss, grads, _ = one.run(case.params, case.network.select(case.state, part))
+            total += part_loss
+            summed += grads.flat
+        assert total == pytest.approx(loss, rel=1e-12)
+        np.testing.assert_allclose(summed, expected.flat, rtol=0, atol=1e-12)
+
+    def test_window_equals_single_steps(self, cell: str, layers: int) -> None:
+        from charlm.nn.runner import Runner
+
+        case = Case(cell, layers)
+        runner = Runner(case.network, case.params)
+        expected, expected_state = runner.predict(case.inputs, case.state)
+        state = case.state
+        for t, ids in enumerate(case.inputs):
+            logits, state = runner.step(ids, state)
+            logits = logits - np.log(np.exp(logits).sum(axis=0))
+            np.testing.assert_allclose(logits, expected[t], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(state[-1][0], expected_state[-1][0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_large_vocabulary_takes_the_sorted_path_to_the_same_gradient(cell: str) -> None:
+    """Ids that a window does not use get no gradient, ids used several times get the sum."""
+    case = Case(cell, 1, vocabulary=400)
+    case.inputs[0] = case.inputs[1]
+    _, grads, _ = case.run(case.params, case.state)
+    name = "rnn.weight_ih_l0"
+    direction = case.params.empty_like()
+    direction[name][...] = case.rng.standard_normal(direction[name].shape)
+    numeric = directional(
+        lambda step: case.run(case.network.parameters(case.params.flat + step * direction.flat), case.state)[0]
+    )
+    assert_close(numeric, float(grads.flat @ direction.flat), f"{cell}, {name}")
+    unused = np.setdiff1d(np.arange(400), case.inputs)
+    assert not grads[name][:, unused].any()
+
+
+def test_long_windows_are_cut_into_spans_without_a_seam() -> None:
+    """More steps than fit into one span of the backward pass."""
+    from charlm.nn.cells.cell import spans
+
+    case = Case("lstm", 1, steps=60)
+    wide = Network(NetworkConfig("lstm", 700, 1), 3)
+    assert len(spans(60, 700, STREAMS)) > 1
+    rng = np.random.default_rng(0)
+    params = wide.initial(rng, np.float64)
+    inputs, targets = rng.integers(1, 3, (2, 60, STREAMS))
+    grads, direction = params.empty_like(), rng.standard_normal(params.flat.size)
+
+    def loss(flat: np.ndarray) -> float:
+        args = (inputs, targets, wide.zero_state(STREAMS, np.float64))
+        return wide.loss_and_grads(wide.parameters(flat), grads, *args, scale=1.0, work=Workspace(np.float64))[0]
+
+    numeric = directional(lambda step: loss(params.flat + step * direction))
+    loss(params.flat)
+    assert_close(numeric, float(grads.flat @ direction), "lstm over several spans", 1e-5)
+    assert case.inputs.shape[0] == 60
+
+
+def test_one_hot_product_is_the_gather() -> None:
+    """W @ one_hot(ids) + b, scaled, equals the gathered columns, for small and large vocabularies."""
+    from charlm.nn.layers import OneHotProjection
+
+    rng = np.random.default_rng(0)
+    for vocabulary in (11, 300):
+        weight, bias = rng.standard_normal((8, vocabulary)), rng.standard_normal((8, 1))
+        scale = rng.choice([0.5, 1.0], (8, 1))
+        ids = rng.integers(0, vocabulary, (4, 3))
+        one_hot = np.eye(vocabulary)[ids].transpose(0, 2, 1)  # (T, V, B)
+        expected = scale * (weight @ one_hot + bias)
+        zs = OneHotProjection.prepare(weight, bias, scale, ids).forward(np.empty((4, 8, 3)))
+        np.testing.assert_allclose(zs, expected, rtol=0, atol=1e-14)
