@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import log
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,7 @@ def command(
         best = session.model.training
         if best.get("valid_loss") is not None:
             nats = best["valid_loss"]
-            warn(f"wrote {files_of_run.model}: held-out {nats:.4f} nats/char, {nats / 0.6931471805599453:.4f} bits/char")
+            warn(f"wrote {files_of_run.model}: held-out {nats:.4f} nats/char, {nats / log(2):.4f} bits/char")
         else:
             warn(f"wrote {files_of_run.model}")
     return 0

@@ -102,7 +102,8 @@ def head_loss_and_grads(
     loss = 0.0
     for start in range(0, n, run):
         span = slice(start, min(start + run, n))
-        logits = np.matmul(weight, hs[:, span], out=work.array(f"logits{span.stop - start}", vocabulary, span.stop - start))
+        room = work.array(f"logits{span.stop - start}", vocabulary, span.stop - start)
+        logits = np.matmul(weight, hs[:, span], out=room)
         logits += bias[:, None]
         counted = None if weights is None else weights[span]
         run_loss, dlogits = cross_entropy(logits, targets[span], counted, scale)

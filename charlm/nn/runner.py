@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from charlm.arrays import Array, Ids
@@ -56,7 +58,7 @@ class Runner:
             keep = ~starts
             state = [tuple(array * keep for array in layer) for layer in state]
         cell = self.network.cell
-        x = ids
+        x: Any = ids
         last: NetworkState = []
         for layer, (weights, projection, bias) in enumerate(self._layers):
             if layer == 0:

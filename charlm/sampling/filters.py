@@ -1,8 +1,8 @@
 """Filters: what is done to the logits before a character is drawn.
 
-Each takes logits of (V,) or (V, B), one column a stream, and its setting; it returns new logits, in which what
-must not be drawn is -inf. The softmax of the result is the distribution to draw from. An entry that is -inf
-already stays so, and at least one entry of each column has to be finite.
+Each takes logits of (V,) or (V, B), one column a stream, and its setting; it returns new logits, in which
+what must not be drawn is -inf. The softmax of the result is the distribution to draw from. An entry that is
+-inf already stays so, and at least one entry of each column has to be finite.
 """
 
 from __future__ import annotations

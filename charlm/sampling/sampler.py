@@ -34,7 +34,7 @@ class Sample:
     """A text that was drawn.
 
     text: what follows the prompt.
-    log_prob: ln p(text | prompt) in nats, with EOS if that was drawn: what the model itself gives to the text, at
+    log_prob: ln p(text | prompt) in nats, with EOS if that was drawn: what the model itself gives to it, at
     temperature 1, whatever filters it was drawn through. Scoring the text gives the same.
     has_ended: whether EOS was drawn; if not, the text stopped at the length or the stop string.
     """
@@ -47,7 +47,7 @@ class Sample:
 class _Start(NamedTuple):
     """Where drawing begins: the last id that was read, and the state before it."""
 
-    id: int
+    last: int
     state: Any
 
 
@@ -86,7 +86,7 @@ def sample_each(
     n: int | None = None,
     seed: int | None = None,
 ) -> Iterator[Sample]:
-    """Yield n texts that continue `prompt`, without end for None; up to STREAMS_AT_ONCE are drawn side by side.
+    """Yield n texts that continue `prompt`, without end for None; STREAMS_AT_ONCE are drawn side by side.
 
     seed: text k depends on the seed and on k, not on n (but for rounding, in batches of different size).
     Raises ConfigError if the seed is negative.
@@ -151,7 +151,7 @@ def _draw(
     """Fill `batch`. Streams that have ended leave it, so that they cost nothing."""
     columns = np.arange(batch.size)
     state = runner.select(start.state, np.zeros(batch.size, np.intp))
-    ids: Ids = np.full(batch.size, start.id, np.intp)
+    ids: Ids = np.full(batch.size, start.last, np.intp)
     for row in islice(uniforms, length):
         logits, state = runner.step(ids, state)
         ids = chooser.choose(logits, row[columns])

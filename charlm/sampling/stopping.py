@@ -11,7 +11,7 @@ class StopString:
         self._tail = ""
 
     def completed_in(self, piece: str) -> int | None:
-        """Read the next piece; return how much of it stands before the end of `stop`, None if that is not there."""
+        """Read the next piece; return how much of it is before the end of `stop`, None if not there."""
         seen = self._tail + piece
         place = seen.find(self._stop)
         if place >= 0:

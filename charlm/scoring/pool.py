@@ -19,16 +19,16 @@ Places = npt.NDArray[np.intp]
 TEXTS_AT_ONCE = 4096
 CHARACTERS_AT_ONCE = 1 << 21
 """A pool is full at whichever comes first."""
-MOST_COLUMNS = 256
+FEWEST_COLUMNS, MOST_COLUMNS = 32, 256
 PLACES_AT_ONCE = 1 << 13
 """T * B of a window, where there are texts enough."""
 MOST_STEPS = 256
 
 
 class Beginning(NamedTuple):
-    """What stands before each text: its last id, EOS or the context's last, and the state before that is read."""
+    """What stands before each text: the last id of EOS and the context, and the state before it is read."""
 
-    id: int
+    last: int
     state: Any
 
 
@@ -84,7 +84,7 @@ class Pool:
         self.ids[np.arange(len(ids)) + int(end) * np.repeat(np.arange(len(texts)), lengths)] = ids
         self.inputs = np.empty_like(self.ids)
         self.inputs[1:] = self.ids[:-1]
-        self.inputs[self._starts[self.counts > 0]] = beginning.id
+        self.inputs[self._starts[self.counts > 0]] = beginning.last
         self._state = beginning.state
 
     def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -103,7 +103,7 @@ class Pool:
         start = 0
         while start < len(longest_first):
             longest = int(self.counts[longest_first[start]])
-            columns = min(MOST_COLUMNS, max(32, PLACES_AT_ONCE // longest))
+            columns = min(MOST_COLUMNS, max(FEWEST_COLUMNS, PLACES_AT_ONCE // longest))
             self._score_columns(runner, longest_first[start : start + columns], result)
             start += columns
         return result

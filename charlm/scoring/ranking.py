@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
+from operator import add
 from typing import TYPE_CHECKING, Protocol
 
 from charlm.config import TextConfig, check, is_real
@@ -81,13 +82,14 @@ def classify(
     end: bool | None = None,
     context: str = "",
 ) -> Iterator[Classification]:
-    """Yield the posterior over `models` for each text, in order: p(m | text) ~ p(text | m) p(m), Bayes' rule.
+    """Yield the posterior over `models` for each text, in order, by Bayes' rule.
 
-    priors: weights >= 0, not all 0, one a model; None for equal ones.
+    p(model | text) = p(text | model) p(model) / sum of that over the models.
+    priors: p(model) up to a factor; >= 0, not all 0, one for each model; None for equal ones.
     end: whether the end of each text counts; None for yes if all the models learned lines.
     context: read before each text, not counted.
-    Models with different vocabularies are compared over one alphabet, see `unseen_characters`: a character has
-    the probability p(UNK) / unseen characters in a model that does not know it.
+    Models with different vocabularies are compared over one alphabet, see `unseen_characters`: a character
+    has the probability p(UNK) / unseen characters in a model that does not know it.
     Raises ConfigError for no models, bad priors, or characters and words mixed.
     """
     log_priors = _log_priors(len(models), priors)
@@ -104,16 +106,16 @@ def classify(
 def unseen_characters(vocabularies: Sequence[Vocabulary]) -> list[int]:
     """Return for each vocabulary over how many characters the probability of its UNK is shared out.
 
-    The models are made to speak of one alphabet: every character that any of them knows, and one symbol more for
-    all characters that none knows. What a model lacks of it, the characters of the others and that symbol, is
-    what its UNK means, each with an even share. So every model is a distribution over the same texts, which is
-    what Bayes' rule asks for, and none gains by knowing fewer characters. With equal vocabularies it is 1: UNK is
-    that symbol.
+    The models are made to speak of one alphabet: every character that any of them knows, and one symbol more
+    for all characters that none knows. What a model lacks of it, the others' characters and that symbol, is
+    what its UNK means, each with an even share. So every model is a distribution over the same texts, as
+    Bayes' rule asks for, and none gains by knowing fewer characters. With equal vocabularies it is 1, and UNK
+    is that symbol.
     Raises ConfigError if some are of characters and others of words.
     """
     units = {vocabulary.unit for vocabulary in vocabularies}
     if len(units) > 1:
-        raise ConfigError("models of characters and models of words cannot be compared; use models of one unit")
+        raise ConfigError("models of characters and of words cannot be compared; use models of one unit")
     known = [_known(vocabulary) for vocabulary in vocabularies]
     alphabet = frozenset[str]().union(*known)
     return [len(alphabet - tokens) + 1 for tokens in known]
@@ -136,10 +138,14 @@ def _log_priors(models: int, priors: Sequence[float] | None) -> list[float]:
     return [math.log(weight) if weight else -math.inf for weight in weights]
 
 
+def _shared_out(score: Score, log_unseen: float) -> float:
+    return score.log_prob - score.unknown * log_unseen
+
+
 def _classifications(
     streams: Sequence[Iterator[Score]], log_unseen: Sequence[float], log_priors: Sequence[float]
 ) -> Iterator[Classification]:
     for scores in zip(*streams, strict=True):
-        log_probs = tuple(score.log_prob - score.unknown * each for score, each in zip(scores, log_unseen))
-        posterior = shares([log_prob + prior for log_prob, prior in zip(log_probs, log_priors)])
+        log_probs = tuple(map(_shared_out, scores, log_unseen))
+        posterior = shares(list(map(add, log_probs, log_priors)))
         yield Classification(scores[0].text, log_probs, tuple(posterior))

@@ -31,9 +31,9 @@ def score_texts(
     """Yield the score of each text, in the order of the input.
 
     end: whether EOS behind each text counts, as one character.  context: read before each text, not counted.
-    Texts are read ahead into pools, which grow from one text on, and scored in batches of similar length: memory
-    is bounded, and the first score is there before the second text is asked for. Log-probabilities are summed
-    in float64; batches differ from one text at a time by no more than the rounding of float32.
+    Texts are read ahead into pools, which grow from one text on, and scored in batches of similar length:
+    memory is bounded, and the first score is there before the second text is asked for. Log-probabilities are
+    summed in float64; batches differ from one text at a time by no more than the rounding of float32.
     """
     beginning = read_beginning(runner, vocabulary, context)
     for pool in pools(texts, vocabulary, beginning, end):
@@ -78,7 +78,10 @@ def score_characters(
 def _char_scores(
     log_probs: Array, ids: Ids, vocabulary: Vocabulary, places: Iterator[tuple[str, int]], alternatives: int
 ) -> Iterator[CharScore]:
-    """Score a run of T characters.  log_probs: (T, V), overwritten.  ids: (T,).  places: yields the characters."""
+    """Score a run of T characters.
+
+    log_probs: (T, V), overwritten.  ids: (T,).  places: yields the characters from the first of them on.
+    """
     steps = np.arange(len(ids))
     reached = log_probs[steps, ids]
     ranks = 1 + np.count_nonzero(log_probs > reached[:, None], axis=1)

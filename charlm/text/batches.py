@@ -6,9 +6,11 @@ Both are deterministic in the seed, and `seek(cursor())` continues exactly.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from charlm.arrays import Array, Ids
 from charlm.config import TrainConfig
@@ -23,7 +25,7 @@ class Batch(NamedTuple):
     weights: Array | None
 
 
-class Batches:
+class Batches(ABC):
     """What running text and lines share: the shape, the place in the text, and randomness.
 
     steps, streams: T and B, as much of what was asked for as the text allows; `shrunk` says so if not all.
@@ -46,6 +48,10 @@ class Batches:
         self.window = 0
         self.windows_per_epoch = 1
         self.rng = np.random.default_rng([config.seed, 2])
+
+    @abstractmethod
+    def next(self) -> Batch:
+        """Return the next window."""
 
     def cursor(self) -> dict[str, Any]:
         """Return the place in the text, JSON-able."""
@@ -180,7 +186,7 @@ BIN = np.dtype([("first", np.int64), ("length", np.int32), ("goes_on", np.bool_)
 """A column of a window: its first input in the text, how many count, whether it continues a long line."""
 
 
-def pack(ends: Ids, steps: int) -> Array:
+def pack(ends: Ids, steps: int) -> npt.NDArray[Any]:
     """Pack lines into columns of `steps`, as many whole lines as fit into each.
 
     ends: places of the EOS before the first line and behind each, (lines + 1,).

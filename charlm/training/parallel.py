@@ -1,14 +1,23 @@
-"""One window on several cores: the batch is split into shards of streams, a thread for each.
+"""One window on several cores: the batch is split into shards of streams, a process for each.
 
-NumPy lets go of the interpreter inside its loops and products, so threads run side by side. BLAS is held
-to one thread each meanwhile. The split depends on the number of threads alone, and the shards' gradients
-are added in their order: the same seed and threads give the same bits.
+The first shard runs here, the others in workers (`worker.py`); all see one block of shared memory
+(`shared.py`), and a pipe carries a byte each way. The split depends on the number of shards alone, and their
+gradients are added in order: the same seed and the same number of threads give the same bits.
 """
 
 from __future__ import annotations
 
+import json
+import mmap
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -16,34 +25,59 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charlm.arrays import Array, Ids
+from charlm.errors import ResourceError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState
-from charlm.nn.workspace import Workspace
+from charlm.training.shared import Shard, SharedMemory, Split
+from charlm.training.worker import DONE, GO
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+WORTH_SHARING = 1 << 19
+"""Parameters from which on an update is split over threads."""
 
 
 class Shards:
-    """Streams, split over threads; use as a context.
+    """The streams of a run, split over cores; use as a context.
 
-    network, params: what is trained.  streams: B.  threads: at most this many shards.
-    rng: its children draw the dropout masks.
+    network: what is trained.  params: its start; trained from then on is `self.params`, which is shared.
+    steps, streams: T and B.  count: shards wanted; there are never more than streams.
+    seed: of the dropout masks.
+    Raises ResourceError if the system gives no memory or no process.
     """
 
     def __init__(
-        self, network: Network, params: Parameters, streams: int, threads: int, rng: np.random.Generator
+        self, network: Network, params: Parameters, steps: int, streams: int, count: int, seed: int = 0
     ) -> None:
-        self.network = network
-        self.params = params
-        count = min(threads, streams)
-        bounds = [streams * k // count for k in range(count + 1)]
-        self.parts = [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
-        self.grads = [params.empty_like() for _ in self.parts]
-        self.rngs = rng.spawn(count) if hasattr(rng, "spawn") else spawn(rng, count)
-        self._work = [Workspace(params.flat.dtype) for _ in self.parts]
-        self._states = [network.zero_state(part.stop - part.start, params.flat.dtype) for part in self.parts]
-        self._pool = ThreadPoolExecutor(max(1, count - 1), thread_name_prefix="charlm")
-        self._limits = threadpool_limits(1, user_api="blas")
+        dtype = str(params.flat.dtype)
+        shards = min(count, streams)
+        self.split = Split(
+            asdict(network.config), network.vocabulary, network.start, steps, streams, shards, seed, dtype
+        )
+        self._stack = ExitStack()
+        try:
+            self._stack.enter_context(threadpool_limits(1, user_api="blas"))
+            self._pool = self._stack.enter_context(ThreadPoolExecutor(shards, thread_name_prefix="charlm"))
+            self._open(network, params)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _open(self, network: Network, params: Parameters) -> None:
+        """Make the block of shared memory and start the workers."""
+        size = SharedMemory.size(self.split)
+        workers = self.split.shards - 1
+        try:
+            block, file = shared_block(size, self._stack) if workers else (mmap.mmap(-1, size), None)
+            self._workers = [start_worker(self.split, shard + 1, file, self._stack) for shard in range(workers)]
+        except OSError as error:
+            raise ResourceError(f"cannot share {size:,} bytes between {workers + 1} processes: {error}") from error
+        self.memory = SharedMemory(self.split, memoryview(block))
+        self.params = network.parameters(self.memory.arrays["params"])
+        self.params.flat[...] = params.flat
+        self.grads = [self.memory.arrays[f"grads{shard}"] for shard in range(self.split.shards)]
+        self._own = Shard(self.split, self.memory, 0)
+        self._wait()
 
     def __enter__(self) -> Shards:
         return self
@@ -51,49 +85,55 @@ class Shards:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._limits.restore_original_limits()
+        self._stack.close()
 
-    def loss_and_grads(self, inputs: Ids, targets: Ids, weights: Array | None, dropout: bool = True) -> float:
-        """Back-propagate through one window; the mean gradient is left in `self.grads[0]`.
+    def loss_and_grads(self, inputs: Ids, targets: Ids, weights: Array | None, window: int = 0) -> float:
+        """Back-propagate through a window; the mean gradient is left in `self.grads[0]`, (P,).
 
-        inputs, targets: (T, B).  weights: (T, B) or None.
+        inputs, targets: (T, B).  weights: (T, B), how much each target counts, or None.
+        window: its number, which seeds the dropout masks.
         Returns the mean loss, in nats per character.
         """
+        arrays = self.memory.arrays
+        arrays["inputs"][...], arrays["targets"][...] = inputs, targets
+        arrays["is_weighted"][0] = weights is not None
+        if weights is not None:
+            arrays["weights"][...] = weights
         total = float(targets.size if weights is None else weights.sum())
-        scale = 1 / max(total, 1.0)
-
-        def run(shard: int) -> float:
-            part = self.parts[shard]
-            loss, self._states[shard] = self.network.loss_and_grads(
-                self.params,
-                self.grads[shard],
-                np.ascontiguousarray(inputs[:, part]),
-                np.ascontiguousarray(targets[:, part]),
-                self._states[shard],
-                scale=scale,
-                work=self._work[shard],
-                weights=None if weights is None else np.ascontiguousarray(weights[:, part]),
-                rng=self.rngs[shard] if dropout else None,
-            )
-            return loss
-
-        loss = sum(self.each(run, range(len(self.parts))))
+        arrays["scale"][0] = scale = 1 / max(total, 1.0)
+        arrays["window"][0] = window
+        for worker in self._workers:
+            send(worker)
+        self._own.run()
+        self._wait()
 
         def add(part: slice) -> None:
             for other in self.grads[1:]:
-                self.grads[0].flat[part] += other.flat[part]
+                self.grads[0][part] += other[part]
 
         self.each(add, self.parameter_parts())
-        return loss * scale
+        return float(arrays["losses"].sum()) * scale
+
+    def _wait(self) -> None:
+        """Wait until every worker has answered.
+
+        Raises ResourceError if one is no more.
+        """
+        for worker in self._workers:
+            if worker.stdout is None or os.read(worker.stdout.fileno(), 1) != DONE:
+                raise ResourceError(
+                    f"a worker process ended (exit code {worker.wait()}), perhaps for lack of memory; "
+                    "--threads 1 works without any"
+                )
 
     def parameter_parts(self) -> list[slice]:
-        """Return the flat vector cut into a part for each thread."""
-        size, count = self.params.flat.size, len(self.parts)
+        """Return the flat vector cut into a part for each thread, or whole where that is not worth it."""
+        size = self.params.flat.size
+        count = self.split.shards if size >= WORTH_SHARING else 1
         return [slice(size * k // count, size * (k + 1) // count) for k in range(count)]
 
-    def each(self, do: Callable[..., Result], items: Sequence[object] | range) -> list[Result]:
-        """Call `do` with every item, side by side, and return the results in the order of the items."""
+    def each(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Call `do` with every item on threads, and return the results in the order of the items."""
         others = [self._pool.submit(do, item) for item in items[1:]]
         first = do(items[0])
         return [first, *(future.result() for future in others)]
@@ -101,16 +141,64 @@ class Shards:
     @property
     def state(self) -> NetworkState:
         """The state of all streams."""
+        states = [self.memory.state(shard) for shard in range(self.split.shards)]
         return [
             tuple(np.concatenate(arrays, axis=1) for arrays in zip(*layers, strict=True))
-            for layers in zip(*self._states, strict=True)
+            for layers in zip(*states, strict=True)
         ]
 
     @state.setter
     def state(self, state: NetworkState) -> None:
-        self._states = [self.network.select(state, part) for part in self.parts]
+        for shard in range(self.split.shards):
+            for layer, given in zip(self.memory.state(shard), state, strict=True):
+                for array, value in zip(layer, given, strict=True):
+                    array[...] = value[:, self.split.part(shard)]
 
 
-def spawn(rng: np.random.Generator, count: int) -> list[np.random.Generator]:
-    """Return `count` generators that are independent of `rng` and of each other (NumPy < 1.25 lacks it)."""
-    return [np.random.default_rng(rng.integers(1 << 63, size=4)) for _ in range(count)]
+def shared_block(size: int, stack: ExitStack) -> tuple[mmap.mmap, int | str]:
+    """Return zeroed memory that workers can open, and by what: a descriptor, or where there is none a path."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("charlm")
+        stack.callback(os.close, descriptor)
+        os.truncate(descriptor, size)
+        return mmap.mmap(descriptor, size), descriptor
+    path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="charlm-", ignore_cleanup_errors=True)))
+    path /= "shared"
+    path.write_bytes(bytes(size))
+    with path.open("r+b") as file:
+        return mmap.mmap(file.fileno(), size), str(path)
+
+
+def start_worker(split: Split, shard: int, file: int | str | None, stack: ExitStack) -> subprocess.Popen[bytes]:
+    """Start the worker of a shard. It ends when the pipe to it closes, and heeds no Ctrl-C of its own."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "charlm.training.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
+        pass_fds=(file,) if isinstance(file, int) else (),
+        start_new_session=True,
+    )
+    stack.callback(stop_worker, worker)
+    if worker.stdin is not None:
+        told = {"split": split.to_json(), "shard": shard, "file": file}
+        worker.stdin.write(json.dumps(told).encode() + b"\n")
+    return worker
+
+
+def send(worker: subprocess.Popen[bytes]) -> None:
+    """Tell a worker that a window is ready; one that is no more is noticed when its answer is awaited."""
+    if worker.stdin is not None:
+        try:
+            worker.stdin.write(GO)
+        except BrokenPipeError:
+            return
+
+
+def stop_worker(worker: subprocess.Popen[bytes]) -> None:
+    """Close the pipes of a worker and wait for its end."""
+    for pipe in (worker.stdin, worker.stdout):
+        if pipe is not None:
+            pipe.close()
+    worker.wait()

@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from charlm.checkpoint import read_state, write_state
-from charlm.config import NetworkConfig, TextConfig, TrainConfig
+from charlm.config import TextConfig
 from charlm.errors import BusyError, ModelExistsError, ResumeError
 from charlm.model import LanguageModel
 from charlm.nn.network import Network

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from charlm.arrays import Array, Ids
 from charlm.config import TrainConfig
@@ -21,25 +19,13 @@ from charlm.nn.network import Network
 from charlm.nn.runner import Runner
 from charlm.optim import find_optimizer
 from charlm.optim.clipping import clip_by_global_norm
-from charlm.text.batches import Batch
+from charlm.text.batches import Batches
 from charlm.training.evaluation import cut_into_streams, held_out_sum
 from charlm.training.parallel import Shards
 from charlm.training.schedule import learning_rate, used_share
 
 EVALUATIONS = 10
 """How often the held-out loss is measured in a run."""
-
-
-class Batches(Protocol):
-    """Where windows come from: `charlm.text.batches`."""
-
-    steps: int
-    streams: int
-    windows_per_epoch: int
-
-    def next(self) -> Batch: ...
-    def cursor(self) -> dict[str, Any]: ...
-    def seek(self, cursor: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -84,15 +70,14 @@ class Trainer:
         started: float | None = None,
     ) -> None:
         self.network = network
-        self.params = params
         self.batches = batches
         self.config = config
         self.step = 0
         self.best_loss = math.inf
+        self.shards = Shards(network, params, batches.steps, batches.streams, threads, config.seed)
+        self.params = self.shards.params
         self.optimizer = find_optimizer(config.optimizer, params.flat.size, params.flat.dtype)
-        self.average = params.flat.copy() if config.average else params.flat
-        self.rng = np.random.default_rng([config.seed, 1])
-        self.shards = Shards(network, params, batches.streams, threads, self.rng)
+        self.average = self.params.flat.copy() if config.average else self.params.flat
         self._held_out = None if held_out is None else cut_into_streams(held_out, 16 * threads, network.start)
         self._started = monotonic() if started is None else started
 
@@ -143,8 +128,8 @@ class Trainer:
     def train_window(self, rate: float) -> tuple[float, float]:
         """Take one step; returns the window's mean loss in nats, and the norm of the gradient."""
         batch = self.batches.next()
-        loss = self.shards.loss_and_grads(batch.inputs, batch.targets, batch.weights)
-        grads = self.shards.grads[0].flat
+        loss = self.shards.loss_and_grads(batch.inputs, batch.targets, batch.weights, self.step)
+        grads = self.shards.grads[0]
         norm = clip_by_global_norm(grads, self.config.clip)
         self.step += 1
         self.optimizer.begin_step()
@@ -170,15 +155,15 @@ class Trainer:
             return None
         inputs, targets, counts = self._held_out
         streams = inputs.shape[1]
-        count = min(len(self.shards.parts), streams)
-        bounds = [streams * k // count for k in range(count + 1)]
+        count = min(self.shards.split.shards, streams)
+        parts = [slice(streams * k // count, streams * (k + 1) // count) for k in range(count)]
         averaged = self.network.parameters(self.average)
 
         def measure(part: slice) -> tuple[float, int]:
             runner = Runner(self.network, averaged)
             return held_out_sum(runner, inputs[:, part], targets[:, part], counts[:, part])
 
-        sums = self.shards.each(measure, [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)])
+        sums = self.shards.each(measure, parts)
         return sum(total for total, _ in sums) / sum(n for _, n in sums)
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -192,7 +177,6 @@ class Trainer:
             "seconds": self.seconds,
             "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
             "optimizer_steps": self.optimizer.steps,
-            "generators": [rng.bit_generator.state for rng in self.shards.rngs],
             "cursor": self.batches.cursor(),
         }
         return arrays, facts
@@ -211,7 +195,5 @@ class Trainer:
         self.step = facts["step"]
         self.best_loss = math.inf if facts["best_loss"] is None else facts["best_loss"]
         self.optimizer.steps = facts["optimizer_steps"]
-        for rng, state in zip(self.shards.rngs, facts["generators"], strict=True):
-            rng.bit_generator.state = state
         self.batches.seek(facts["cursor"])
         self._started = monotonic() - facts["seconds"]

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from charlm.text.vocabulary import Vocabulary
 
 from charlm.checkpoint import ModelFile, read_model
 from charlm.config import NetworkConfig
 from charlm.errors import CheckpointError
 from charlm.nn.layout import parameter_layout
+from charlm.text.vocabulary import Vocabulary
 
 TEXT = {
     "unit": "char",

@@ -123,10 +123,7 @@ def backward(
     matrix_t = weights.matrix.T if weights.transposed is None else weights.transposed
     dh, dc, dc_prev = (work.array(name, hidden, streams) for name in ("dh", "dc", "dc_prev"))
     dc_from_h = work.array("dc_from_h", hidden, streams)
-    if dlast is None:
-        dh.fill(0), dc.fill(0)
-    else:
-        dh[...], dc[...] = dlast
+    dh[...], dc[...] = (0, 0) if dlast is None else dlast
     restarts = restarting_steps(keep, steps)
     c_ins = restart(cs[:-1], keep)
     dzs = work.array("dzs", 4 * hidden, steps, streams)
@@ -161,7 +158,7 @@ def local_derivatives(gates: Array, c_ins: Array, tanh_cs: Array, work: Workspac
     n, _, hidden, streams = gates.shape
     to_z = work.array("to_z", n, 4, hidden, streams)
     h_to_c = work.array("h_to_c", n, hidden, streams)
-    i, f, g, o = (gates[:, gate] for gate in range(4))
+    i, _, g, o = (gates[:, gate] for gate in range(4))
     np.subtract(1, gates[:, :2], out=to_z[:, :2])
     to_z[:, :2] *= gates[:, :2]  # s (1 - s) for the sigmoids
     to_z[:, 0] *= g

@@ -1,0 +1,78 @@
+"""Uniform numbers and the inverse of the cumulative distribution."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.config import SampleConfig
+from charlm.sampling import drawing
+from charlm.sampling.drawing import Chooser, log_probabilities, uniform_numbers, uniform_rows
+
+UNK = 1
+
+
+def test_uniform_numbers_depend_on_seed_and_stream_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = np.array(list(islice(uniform_rows(7, range(3)), 600)))
+    monkeypatch.setattr(drawing, "UNIFORMS_AT_ONCE", 10)
+    many = np.array(list(islice(uniform_rows(7, range(2, 6)), 600)))
+    np.testing.assert_array_equal(few[:, 2], many[:, 0])
+    assert not np.intersect1d(few, many[:, 1:]).size
+    assert not np.intersect1d(few, next(uniform_numbers(8, 0))).size
+
+
+@pytest.mark.parametrize("config", [SampleConfig(), SampleConfig(temperature=0.7, top_k=5, top_p=0.9)])
+def test_drawn_frequencies_follow_the_softmax(config: SampleConfig) -> None:
+    """Pearson's chi-square; 99.9 % of such statistics are below the bound."""
+    logits = np.random.default_rng(1).normal(0, 1.5, 9).astype(np.float32)
+    expected = logits.astype(np.float64)
+    expected[UNK] = -np.inf
+    if config.top_k:
+        expected /= 0.7
+        expected[expected < np.sort(expected)[-5]] = -np.inf
+        weights = np.sort(np.exp(expected))[::-1]
+        count = 1 + np.count_nonzero(np.cumsum(weights)[:-1] < 0.9 * weights.sum())
+        expected[np.exp(expected) < weights[count - 1]] = -np.inf
+    expected = np.exp(expected) / np.exp(expected).sum()
+    draws = 20_000
+    numbers = np.random.default_rng(2).random(draws)
+    ids = Chooser(config, UNK).choose(np.repeat(logits[:, None], draws, axis=1), numbers)
+    counts = np.bincount(ids, minlength=9)
+    possible = expected > 0
+    assert counts[~possible].sum() == 0
+    statistic = ((counts - draws * expected)[possible] ** 2 / (draws * expected[possible])).sum()
+    assert statistic < {8: 26.1, 5: 20.5, 4: 18.5, 3: 16.3}[np.count_nonzero(possible)]
+
+
+@given(st.integers(0, 2**32), st.sampled_from([np.float32, np.float64]))
+def test_one_stream_chooses_as_a_batch_does(seed: int, dtype: type) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 5, (7, 6)).astype(dtype)
+    numbers = rng.random(6)
+    for config in (SampleConfig(), SampleConfig(temperature=0), SampleConfig(temperature=2, top_k=3, top_p=0.8)):
+        chooser = Chooser(config, UNK)
+        together = chooser.choose(logits, numbers).tolist()
+        alone = [chooser.choose_one(logits[:, b], float(numbers[b])) for b in range(6)]
+        assert together == alone
+        assert UNK not in together
+
+
+@pytest.mark.parametrize("uniform", [0.0, 0.5, 1 - 2**-53])
+def test_what_has_no_probability_is_never_chosen(uniform: float) -> None:
+    """Whatever stands at the edges: UNK, and entries that underflow to 0."""
+    logits = np.array([-1e4, 50, 0, -1e4, 0.5, -1e4], np.float32)
+    assert Chooser(SampleConfig(), UNK).choose_one(logits, uniform) in (2, 4)
+    assert Chooser(SampleConfig(), 5).choose_one(logits, uniform) == 1
+    assert Chooser(SampleConfig(temperature=0), UNK).choose_one(logits, uniform) == 4
+
+
+def test_log_probabilities_are_those_of_the_softmax() -> None:
+    logits = np.random.default_rng(3).normal(0, 3, (5, 4)).astype(np.float32)
+    ids = np.array([0, 4, 2, 1])
+    probabilities = np.exp(logits.astype(np.float64))
+    probabilities /= probabilities.sum(axis=0)
+    np.testing.assert_allclose(log_probabilities(logits, ids), np.log(probabilities[ids, np.arange(4)]), rtol=1e-5)

@@ -1,0 +1,90 @@
+"""Filters keep a distribution, and keep what they are said to keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from charlm.config import SampleConfig
+from charlm.sampling.filters import FILTERS, temperature, top_k, top_p
+
+SETTINGS = {
+    "temperature": st.floats(1e-12, 1e6),
+    "top_k": st.integers(0, 12),
+    "top_p": st.floats(0.001, 1.0),
+}
+LOGITS = st.tuples(st.integers(2, 9), st.integers(1, 4)).flatmap(
+    lambda shape: arrays(np.float32, shape, elements=st.floats(-50, 50, width=32))
+)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    weights = np.exp(logits.astype(np.float64) - logits.max(axis=0))
+    return weights / weights.sum(axis=0)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@given(data=st.data(), logits=LOGITS)
+def test_a_distribution_stays_a_distribution(name: str, data: st.DataObject, logits: np.ndarray) -> None:
+    logits[0] = -np.inf  # removed before: stays removed
+    before = logits.copy()
+    result = FILTERS[name].apply(logits, data.draw(SETTINGS[name]))
+    assert result.shape == logits.shape
+    assert result.dtype == logits.dtype
+    np.testing.assert_array_equal(logits, before)
+    probabilities = softmax(result)
+    np.testing.assert_allclose(probabilities.sum(axis=0), 1)
+    assert (probabilities[0] == 0).all()
+    least_kept = np.where(np.isfinite(result), logits, np.inf).min(axis=0)
+    assert (logits[~np.isfinite(result)] <= np.broadcast_to(least_kept, result.shape)[~np.isfinite(result)]).all()
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@given(data=st.data(), logits=LOGITS)
+def test_columns_are_filtered_one_by_one(name: str, data: st.DataObject, logits: np.ndarray) -> None:
+    value = data.draw(SETTINGS[name])
+    together = FILTERS[name].apply(logits, value)
+    alone = np.stack([FILTERS[name].apply(column, value) for column in logits.T], axis=1)
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@given(logits=LOGITS)
+def test_neutral_setting_is_the_default_and_changes_nothing(name: str, logits: np.ndarray) -> None:
+    assert getattr(SampleConfig(), name) == FILTERS[name].neutral
+    result = FILTERS[name].apply(logits, FILTERS[name].neutral)
+    np.testing.assert_allclose(softmax(result), softmax(logits), rtol=1e-5)
+
+
+@given(logits=LOGITS, k=st.integers(1, 12))
+def test_top_k_keeps_the_k_greatest_and_ties(logits: np.ndarray, k: int) -> None:
+    kept = np.isfinite(top_k(logits, k))
+    for column, keeps in zip(logits.T, kept.T, strict=True):
+        least = np.sort(column)[::-1][min(k, len(column)) - 1]
+        np.testing.assert_array_equal(keeps, column >= least)
+
+
+@given(logits=LOGITS, p=st.floats(0.01, 0.99))
+def test_top_p_keeps_the_fewest_that_reach_p(logits: np.ndarray, p: float) -> None:
+    kept = np.isfinite(top_p(logits, p))
+    for probabilities, keeps in zip(softmax(logits).T, kept.T, strict=True):
+        least = probabilities[keeps].min()
+        assert probabilities[keeps].sum() >= p - 1e-5
+        assert probabilities[probabilities > least].sum() < p + 1e-5  # without the last of them: not reached
+
+
+def test_worked_numbers() -> None:
+    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
+    np.testing.assert_allclose(softmax(temperature(logits, 0.5)), np.array([25, 9, 2.25, 0.25]) / 36.5)
+    np.testing.assert_allclose(softmax(top_k(logits, 2)), [0.625, 0.375, 0, 0])
+    np.testing.assert_allclose(softmax(top_p(logits, 0.75)), [0.625, 0.375, 0, 0])
+    np.testing.assert_allclose(softmax(top_p(logits, 0.81)), np.array([50, 30, 15, 0]) / 95)
+
+
+def test_no_temperature_overflows() -> None:
+    logits = np.array([1e30, -1e30, 1.0], np.float32)
+    np.testing.assert_array_equal(softmax(temperature(logits, 1e-300)), [1, 0, 0])
+    np.testing.assert_allclose(softmax(temperature(np.float32([5, 1, 0]), 1e9)), 1 / 3)
