@@ -30,7 +30,7 @@ def test_lstm_starts_with_open_forget_gates() -> None:
 def test_layout_matches_the_count() -> None:
     layout = parameter_layout("gru", 7, 5, 2)
     assert size_of(layout) == 15 * 7 + 15 * 5 + 30 + 15 * 5 + 15 * 5 + 30 + 7 * 5 + 7
-    with pytest.raises(ValueError, match="the layout has 402 parameters"):
+    with pytest.raises(ValueError, match="the layout has 432 parameters"):
         Parameters(layout, np.zeros(500))
 
 
