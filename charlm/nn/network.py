@@ -20,7 +20,7 @@ from charlm.nn.cells import find_cell
 from charlm.nn.cells.cell import Recurrence, State, Undo
 from charlm.nn.layers import OneHotProjection, dense, dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters, parameter_layout, size_of
-from charlm.nn.workspace import Workspace, columns, sequence
+from charlm.nn.workspace import Workspace, columns, sequence, sum_columns
 
 NetworkState: TypeAlias = list[State]
 """The state of every layer, first layer first. Nobody outside a cell knows what is in it."""
@@ -94,7 +94,7 @@ class Network:
         bias = params[f"rnn.bias_ih_l{layer}"][:, None].copy()
         early = self.cell.bias_in_input(hidden)
         bias[early] += bias_hh[early]
-        transposed = np.ascontiguousarray(matrix.T) if training else None
+        transposed = np.ascontiguousarray(matrix.T) if training else matrix.T
         return Recurrence(matrix, matrix * scale, transposed, bias_hh * scale), bias, scale
 
     def forward(
@@ -206,7 +206,7 @@ class Network:
             dstate.insert(0, dfirst)
             grads[f"rnn.weight_hh_l{layer}"][...] = recurrent.matrix
             grads[f"rnn.bias_hh_l{layer}"][...] = recurrent.bias
-            np.sum(dzs, axis=1, out=grads[f"rnn.bias_ih_l{layer}"])
+            grads[f"rnn.bias_ih_l{layer}"][...] = sum_columns(dzs)
             weight_grad = grads[f"rnn.weight_ih_l{layer}"]
             if layer == 0:
                 run.projection.backward(dzs, weight_grad, work)

@@ -10,12 +10,15 @@ import numpy.typing as npt
 
 from charlm.arrays import Array, Ids
 from charlm.config import SampleConfig
+from charlm.errors import DivergedError
 from charlm.sampling.filters import FILTERS
 
 Uniforms = npt.NDArray[np.float64]
 
-UNIFORMS_AT_ONCE = 256
+UNIFORMS_AT_ONCE = 64
 """Uniform numbers that a stream draws at a time. What is drawn does not depend on it."""
+
+NOT_FINITE = "the model's outputs are not finite numbers, so nothing can be drawn from it; train it again"
 
 
 def uniform_numbers(seed: int, stream: int) -> Iterator[Uniforms]:
@@ -37,6 +40,7 @@ class Chooser:
     """Chooses ids by logits, under the settings of `config`.
 
     never: the id that is not chosen, whatever its logit.
+    Its methods raise DivergedError if a logit is nan or +inf.
     """
 
     def __init__(self, config: SampleConfig, never: int) -> None:
@@ -55,7 +59,10 @@ class Chooser:
             return int(kept.argmax())
         kept -= kept.max()
         reached = np.add.accumulate(np.exp(kept, out=kept), dtype=np.float64)
-        return int(reached.searchsorted(uniform * reached[-1], side="right"))
+        total = reached[-1]
+        if not total > 0:  # nan
+            raise DivergedError(NOT_FINITE)
+        return int(reached.searchsorted(uniform * total, side="right"))
 
     def choose(self, logits: Array, uniforms: Uniforms) -> Ids:
         """Return an id for each stream, (B,).  logits: (V, B), left as they are.  uniforms: (B,), in [0, 1).
@@ -69,6 +76,8 @@ class Chooser:
             return greatest
         kept -= kept.max(axis=0)
         reached = np.add.accumulate(np.exp(kept, out=kept), axis=0, dtype=np.float64)
+        if not (reached[-1] > 0).all():  # nan
+            raise DivergedError(NOT_FINITE)
         chosen: Ids = np.count_nonzero(reached <= uniforms * reached[-1], axis=0)
         return chosen
 

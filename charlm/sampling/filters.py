@@ -37,8 +37,7 @@ def top_k(logits: Array, value: int) -> Array:
     size = len(logits)
     if not 0 < value < size:
         return logits.copy()
-    least = np.partition(logits, size - value, axis=0)[size - value]
-    return np.where(logits >= least, logits, -np.inf).astype(logits.dtype, copy=False)
+    return _at_least(logits, np.partition(logits, size - value, axis=0)[size - value])
 
 
 def top_p(logits: Array, value: float) -> Array:
@@ -52,9 +51,14 @@ def top_p(logits: Array, value: float) -> Array:
     falling = np.sort(logits, axis=0)[::-1]
     weights = np.exp(falling - falling[0])
     reached = weights.cumsum(axis=0, dtype=np.float64)
-    kept = 1 + np.count_nonzero(reached[:-1] < value * reached[-1], axis=0)
-    least = np.take_along_axis(falling, np.asarray(kept - 1)[None], axis=0)[0]
-    return np.where(logits >= least, logits, -np.inf).astype(logits.dtype, copy=False)
+    last = np.count_nonzero(reached[:-1] < value * reached[-1], axis=0)  # of those that are kept
+    return _at_least(logits, falling[last] if logits.ndim == 1 else falling[last, np.arange(logits.shape[1])])
+
+
+def _at_least(logits: Array, least: Array) -> Array:
+    kept = logits.copy()
+    kept[logits < least] = -np.inf
+    return kept
 
 
 class Filter(NamedTuple):

@@ -8,6 +8,7 @@ Every text begins with EOS, then the prompt. UNK is never drawn; EOS ends a text
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -58,7 +59,7 @@ def sample(
 
     prompt: read first and not yielded; its unknown characters are read as UNK (see `vocabulary.unknown`).
     seed: the same seed gives the same text, the first of `sample_many`; None for one that nobody can know.
-    Raises ConfigError if the seed is negative.
+    Raises ConfigError if the seed is negative; while drawing, DivergedError if the network's outputs are nan.
     """
     return _stream(runner, vocabulary, config, prompt, _root(seed))
 
@@ -89,7 +90,7 @@ def sample_each(
     """Yield n texts that continue `prompt`, without end for None; STREAMS_AT_ONCE are drawn side by side.
 
     seed: text k depends on the seed and on k, not on n (but for rounding, in batches of different size).
-    Raises ConfigError if the seed is negative.
+    Raises ConfigError if the seed is negative; while drawing, DivergedError if the network's outputs are nan.
     """
     return _texts(runner, vocabulary, config, prompt, n, _root(seed))
 
@@ -97,7 +98,7 @@ def sample_each(
 def _root(seed: int | None) -> int:
     """Return a seed that is known from here on."""
     check(seed is None or is_count(seed, least=0), "seed", seed, "0 or more")
-    return int(np.random.SeedSequence().entropy) if seed is None else seed  # type: ignore[arg-type]
+    return int.from_bytes(os.urandom(16), "little") if seed is None else seed
 
 
 def _read(runner: Runner, vocabulary: Vocabulary, prompt: str) -> _Start:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from charlm.arrays import Ids
 
@@ -21,8 +23,7 @@ CHARACTERS_AT_ONCE = 1 << 21
 """A pool is full at whichever comes first."""
 FEWEST_COLUMNS, MOST_COLUMNS = 32, 256
 PLACES_AT_ONCE = 1 << 13
-"""T * B of a window, where there are texts enough."""
-MOST_STEPS = 256
+"""T * B of a window at most."""
 
 
 class Beginning(NamedTuple):
@@ -95,18 +96,36 @@ class Pool:
             sums[filled] = np.add.reduceat(values, self._starts[filled])
         return sums
 
-    def log_probs(self, runner: Runner) -> npt.NDArray[np.float64]:
-        """Return the log-probability of each of `ids`, (N,), in nats."""
+    def log_probs(self, runners: Sequence[Runner]) -> npt.NDArray[np.float64]:
+        """Return the log-probability of each of `ids`, (N,), in nats.
+
+        runners: of one network; each takes batches on a thread of its own.
+        """
         result = np.empty(len(self.ids))
-        longest_first = np.argsort(-self.counts, kind="stable")
-        longest_first = longest_first[self.counts[longest_first] > 0]
+        batches = list(self._batches())
+        waiting = iter(batches)  # next() on a list's iterator is one step: no two threads get the same
+
+        def work(runner: Runner) -> None:
+            for columns in waiting:
+                self._score_columns(runner, columns, result)
+
+        if len(runners) == 1 or len(batches) == 1:
+            work(runners[0])
+            return result
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(runners)) as threads:
+            for _ in threads.map(work, runners):
+                pass
+        return result
+
+    def _batches(self) -> Iterator[Places]:
+        """Yield the texts of each batch, the longest first; empty texts need none."""
+        longest_first = np.argsort(-self.counts, kind="stable")[: np.count_nonzero(self.counts)]
         start = 0
         while start < len(longest_first):
             longest = int(self.counts[longest_first[start]])
             columns = min(MOST_COLUMNS, max(FEWEST_COLUMNS, PLACES_AT_ONCE // longest))
-            self._score_columns(runner, longest_first[start : start + columns], result)
+            yield longest_first[start : start + columns]
             start += columns
-        return result
 
     def _score_columns(self, runner: Runner, columns: Places, result: npt.NDArray[np.float64]) -> None:
         """Score the texts `columns`, longest first; fill their places in `result`. Ended texts drop out."""
@@ -134,4 +153,4 @@ def _steps(left: Places) -> int:
     """
     longest, columns = int(left[0]), len(left)
     is_dense = 4 * int(left.sum()) >= 3 * longest * columns
-    return min(longest if is_dense else int(left[3 * (columns - 1) // 4]), MOST_STEPS)
+    return min(longest if is_dense else int(left[3 * (columns - 1) // 4]), max(1, PLACES_AT_ONCE // columns))

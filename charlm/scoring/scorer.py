@@ -6,7 +6,7 @@ before c_t), the chain rule.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Array, Ids
-from charlm.scoring.pool import MOST_STEPS, Pool, pools, read_beginning
+from charlm.scoring.pool import PLACES_AT_ONCE, Pool, pools, read_beginning
 from charlm.scoring.score import CharScore, Score
 
 if TYPE_CHECKING:
@@ -26,18 +26,25 @@ VALUES_AT_ONCE = 1 << 20
 
 
 def score_texts(
-    runner: Runner, vocabulary: Vocabulary, texts: Iterable[str], *, end: bool = False, context: str = ""
+    runner: Runner,
+    vocabulary: Vocabulary,
+    texts: Iterable[str],
+    *,
+    end: bool = False,
+    context: str = "",
+    others: Sequence[Runner] = (),
 ) -> Iterator[Score]:
     """Yield the score of each text, in the order of the input.
 
     end: whether EOS behind each text counts, as one character.  context: read before each text, not counted.
+    others: more runners of the same network; each scores batches on a thread of its own.
     Texts are read ahead into pools, which grow from one text on, and scored in batches of similar length:
     memory is bounded, and the first score is there before the second text is asked for. Log-probabilities are
     summed in float64; batches differ from one text at a time by no more than the rounding of float32.
     """
     beginning = read_beginning(runner, vocabulary, context)
     for pool in pools(texts, vocabulary, beginning, end):
-        log_probs = pool.log_probs(runner)
+        log_probs = pool.log_probs([runner, *others])
         yield from _sums(pool, log_probs, vocabulary.unk)
 
 
@@ -67,7 +74,7 @@ def score_characters(
     beginning = read_beginning(runner, vocabulary, context)
     pool = Pool([text], vocabulary, beginning, end)
     state = beginning.state
-    steps = max(1, min(MOST_STEPS, VALUES_AT_ONCE // len(vocabulary)))
+    steps = max(1, min(PLACES_AT_ONCE, VALUES_AT_ONCE // len(vocabulary)))
     places = _places(vocabulary, text)
     for start in range(0, len(pool.ids), steps):
         span = slice(start, start + steps)

@@ -27,13 +27,13 @@ class Recurrence(NamedTuple):
     """The weights of one layer's recurrence, prepared for a window.
 
     matrix: W_hh as it is stored, (G*H, H).  scaled: the same with the halved gates' rows halved.
-    transposed: W_hh^T, contiguous, (H, G*H); None where only the forward pass is wanted.
+    transposed: W_hh^T, (H, G*H); contiguous where there is to be a backward pass.
     bias: what the cell adds inside its recurrence, (G*H, 1), scaled; most cells have it in `zs` already.
     """
 
     matrix: Array
     scaled: Array
-    transposed: Array | None
+    transposed: Array
     bias: Array
 
 

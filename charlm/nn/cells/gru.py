@@ -27,7 +27,7 @@ from charlm.nn.cells.cell import (
     sigmoid_of_halved,
     spans,
 )
-from charlm.nn.workspace import Workspace, columns
+from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
 
 
 class GRU(Cell):
@@ -72,13 +72,14 @@ class GRU(Cell):
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
         bias_n = np.ascontiguousarray(np.broadcast_to(weights.bias[2 * hidden :], (hidden, streams)))
+        w = stacked(weights.scaled, streams)
         rz_rows, n_rows = slice(0, 2 * hidden), slice(2 * hidden, None)
         for t, (a, (r, z, n), u, h_prev, h) in enumerate(
             zip(zs, zs.reshape(steps, 3, hidden, streams), us, hs, hs[1:], strict=False)
         ):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
-            np.matmul(weights.scaled, h_prev, out=u)
+            np.matmul(w, h_prev, out=u.reshape(len(w), -1, streams))
             rz, q = a[rz_rows], u[n_rows]
             np.add(rz, u[rz_rows], out=rz)
             np.tanh(rz, out=rz)
@@ -122,9 +123,10 @@ def backward(
     """
     steps, _, hidden, streams = gates.shape
     rows = 3 * hidden
-    matrix_t = weights.matrix.T if weights.transposed is None else weights.transposed
+    matrix_t = stacked(weights.transposed, streams)
     dh, through_z = (work.array(name, hidden, streams) for name in ("dh", "through_z"))
     dh[...] = 0 if dlast is None else dlast[0]
+    dh_stack = dh.reshape(len(matrix_t), -1, streams)
     restarts = restarting_steps(keep, steps)
     h_ins = restart(hs[:-1], keep)
     dus = us.reshape(steps, 3, hidden, streams)
@@ -143,7 +145,7 @@ def backward(
             np.add(dh_t, dh, out=dh_t)
             np.multiply(dh_t, local, out=du)  # undoes the three gates
             np.multiply(dh_t, z, out=through_z)  # undoes z * h_prev
-            np.matmul(matrix_t, du.reshape(rows, streams), out=dh)  # undoes W_hh h
+            np.matmul(matrix_t, du.reshape(rows, streams), out=dh_stack)  # undoes W_hh h
             np.add(dh, through_z, out=dh)
             if restarts[t] and keep is not None:
                 dh *= keep[t]
@@ -152,7 +154,7 @@ def backward(
     dus_columns = columns(us, work.array("dus", rows, steps * streams))
     np.copyto(dzs[: 2 * hidden], dus_columns[: 2 * hidden])
     h_columns = columns(h_ins, work.array("h_ins", hidden, steps * streams))
-    return dzs, (dh.copy(),), RecurrenceGrads(dus_columns @ h_columns.T, dus_columns.sum(axis=1))
+    return dzs, (dh.copy(),), RecurrenceGrads(dus_columns @ h_columns.T, sum_columns(dus_columns))
 
 
 def local_derivatives(gates: Array, h_ins: Array, qs: Array, work: Workspace) -> tuple[Array, Array]:

@@ -27,7 +27,7 @@ from charlm.nn.cells.cell import (
     sigmoid_of_halved,
     spans,
 )
-from charlm.nn.workspace import Workspace, columns
+from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
 
 
 class LSTM(Cell):
@@ -73,13 +73,14 @@ class LSTM(Cell):
         hs[0], cs[0] = state
         restarts = restarting_steps(keep, steps)
         gates = zs.reshape(steps, 4, hidden, streams)
-        w = weights.scaled
+        w = stacked(weights.scaled, streams)
+        z_stack = z.reshape(len(w), -1, streams)
         for t, (a, (i, f, g, o), h_prev, c_prev, c, tanh_c, h) in enumerate(
             zip(zs, gates, hs, cs, cs[1:], tanh_cs, hs[1:], strict=False)
         ):
             if restarts[t] and keep is not None:
                 h_prev, c_prev = h_prev * keep[t], c_prev * keep[t]
-            np.matmul(w, h_prev, out=z)
+            np.matmul(w, h_prev, out=z_stack)
             np.add(a, z, out=a)
             np.tanh(a, out=a)
             sigmoid_of_halved(a[: 2 * hidden])  # i and f
@@ -120,10 +121,11 @@ def backward(
     What stands in brackets does not depend on the recurrence, and is computed for a run of steps at once.
     """
     steps, _, hidden, streams = gates.shape
-    matrix_t = weights.matrix.T if weights.transposed is None else weights.transposed
+    matrix_t = stacked(weights.transposed, streams)
     dh, dc, dc_prev = (work.array(name, hidden, streams) for name in ("dh", "dc", "dc_prev"))
     dc_from_h = work.array("dc_from_h", hidden, streams)
     dh[...], dc[...] = (0, 0) if dlast is None else dlast
+    dh_stack = dh.reshape(len(matrix_t), -1, streams)
     restarts = restarting_steps(keep, steps)
     c_ins = restart(cs[:-1], keep)
     dzs = work.array("dzs", 4 * hidden, steps, streams)
@@ -140,14 +142,14 @@ def backward(
             np.multiply(dc, local[:3], out=dz[:3])  # undoes c = f * c_prev + i * g, and the gates
             np.multiply(dh, local[3], out=dz[3])  # undoes h = o * tanh(c), and the output gate
             dc, dc_prev = dc_prev, dc
-            np.matmul(matrix_t, dz.reshape(4 * hidden, streams), out=dh)  # undoes W_hh h
+            np.matmul(matrix_t, dz.reshape(4 * hidden, streams), out=dh_stack)  # undoes W_hh h
             if restarts[t] and keep is not None:
                 dh *= keep[t]
                 dc *= keep[t]
         np.copyto(dzs[:, span], gates[span].reshape(-1, 4 * hidden, streams).transpose(1, 0, 2))
     h_ins = columns(restart(hs[:-1], keep), work.array("h_ins", hidden, steps * streams))
     dzs = dzs.reshape(4 * hidden, steps * streams)
-    return dzs, (dh.copy(), dc.copy()), RecurrenceGrads(dzs @ h_ins.T, dzs.sum(axis=1))
+    return dzs, (dh.copy(), dc.copy()), RecurrenceGrads(dzs @ h_ins.T, sum_columns(dzs))
 
 
 def local_derivatives(gates: Array, c_ins: Array, tanh_cs: Array, work: Workspace) -> tuple[Array, Array]:

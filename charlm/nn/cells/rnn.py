@@ -10,7 +10,7 @@ import numpy as np
 
 from charlm.arrays import Array
 from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps
-from charlm.nn.workspace import Workspace, columns
+from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
 
 
 class RNN(Cell):
@@ -33,29 +33,31 @@ class RNN(Cell):
         hs = work.array("hs", steps + 1, hidden, streams)  # hs[t] enters step t, hs[t + 1] leaves it
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
+        w = stacked(weights.scaled, streams)
         for t, (z, h_prev, h) in enumerate(zip(zs, hs, hs[1:], strict=False)):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
-            np.matmul(weights.scaled, h_prev, out=h)
+            np.matmul(w, h_prev, out=h.reshape(len(w), -1, streams))
             np.add(z, h, out=h)
             np.tanh(h, out=h)
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None) -> tuple[Array, State, RecurrenceGrads]:
-            matrix_t = weights.matrix.T if weights.transposed is None else weights.transposed
+            matrix_t = stacked(weights.transposed, streams)
             dz_dh = np.multiply(hs[1:], hs[1:], out=zs)
             np.subtract(1, dz_dh, out=dz_dh)  # tanh' of every step
             dh = work.array("dh", hidden, streams)
             dh[...] = 0 if dlast is None else dlast[0]
+            dh_stack = dh.reshape(len(matrix_t), -1, streams)
             for t in reversed(range(steps)):
                 dz = dz_dh[t]
                 np.add(dh, dhs[t], out=dh)
                 np.multiply(dh, dz, out=dz)  # undoes tanh
-                np.matmul(matrix_t, dz, out=dh)  # undoes W_hh h
+                np.matmul(matrix_t, dz, out=dh_stack)  # undoes W_hh h
                 if restarts[t] and keep is not None:
                     dh *= keep[t]
             dzs = columns(dz_dh, work.array("dzs", hidden, steps * streams))
             h_ins = columns(restart(hs[:-1], keep), work.array("h_ins", hidden, steps * streams))
-            return dzs, (dh.copy(),), RecurrenceGrads(dzs @ h_ins.T, dzs.sum(axis=1))
+            return dzs, (dh.copy(),), RecurrenceGrads(dzs @ h_ins.T, sum_columns(dzs))
 
         return hs[1:], last, undo
