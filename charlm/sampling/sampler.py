@@ -110,9 +110,7 @@ def _read(runner: Runner, vocabulary: Vocabulary, prompt: str) -> _Start:
     return _Start(int(ids[-1, 0]), state)
 
 
-def _stream(
-    runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt: str, seed: int
-) -> Iterator[str]:
+def _stream(runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt: str, seed: int) -> Iterator[str]:
     chooser = Chooser(config, vocabulary.unk)
     stop = StopString(config.stop) if config.stop else None
     tokens, eos = vocabulary.tokens, vocabulary.eos

@@ -1,1 +1,1 @@
-
+"""Scoring: how probable texts are, under one model or under several."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from charlm.arrays import Ids
 
@@ -69,6 +67,17 @@ def encode_all(vocabulary: Vocabulary, texts: Sequence[str]) -> tuple[Ids, Place
     return np.concatenate(pieces), np.fromiter(map(len, pieces), np.intp, len(pieces))
 
 
+def run_on_threads(work: Callable[[Runner], None], runners: Sequence[Runner]) -> None:
+    """Let each runner work on a thread of its own, the BLAS on one thread each; return when all are done."""
+    from concurrent.futures import ThreadPoolExecutor  # here, as one runner needs neither
+
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(runners)) as threads:
+        for done in [threads.submit(work, runner) for runner in runners]:
+            done.result()  # raises what was raised there
+
+
 class Pool:
     """Texts and their ids, one behind the other.
 
@@ -112,9 +121,7 @@ class Pool:
         if len(runners) == 1 or len(batches) == 1:
             work(runners[0])
             return result
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(runners)) as threads:
-            for _ in threads.map(work, runners):
-                pass
+        run_on_threads(work, runners)
         return result
 
     def _batches(self) -> Iterator[Places]:

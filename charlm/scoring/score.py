@@ -6,12 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-NATS_PER_BIT = math.log(2)
+NATS_PER_UNIT = {"e": 1.0, "2": math.log(2), "10": math.log(10)}
+"""By the base of the logarithm: one nat, one bit, one ban."""
+
+
+def in_base(nats: float, base: str) -> float:
+    """Convert nats into the unit of `base`, a name in NATS_PER_UNIT."""
+    return nats / NATS_PER_UNIT[base]
 
 
 def nats_to_bits(nats: float) -> float:
-    """Convert an amount of information."""
-    return nats / NATS_PER_BIT
+    """Convert nats into bits."""
+    return in_base(nats, "2")
 
 
 def perplexity(nats_per_character: float) -> float:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.config import SampleConfig
+from charlm.errors import DivergedError
 from charlm.sampling import drawing
 from charlm.sampling.drawing import Chooser, log_probabilities, uniform_numbers, uniform_rows
 
@@ -68,6 +69,14 @@ def test_what_has_no_probability_is_never_chosen(uniform: float) -> None:
     assert Chooser(SampleConfig(), UNK).choose_one(logits, uniform) in (2, 4)
     assert Chooser(SampleConfig(), 5).choose_one(logits, uniform) == 1
     assert Chooser(SampleConfig(temperature=0), UNK).choose_one(logits, uniform) == 4
+
+
+def test_outputs_that_are_not_finite_are_an_error() -> None:
+    logits = np.array([1, 2, np.nan, 4], np.float32)
+    with pytest.raises(DivergedError, match="not finite"):
+        Chooser(SampleConfig(), UNK).choose_one(logits, 0.5)
+    with pytest.raises(DivergedError, match="not finite"):
+        Chooser(SampleConfig(), UNK).choose(np.stack([logits * 0, np.ones(4)], axis=1), np.full(2, 0.5))
 
 
 def test_log_probabilities_are_those_of_the_softmax() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.scoring.score import CharScore, Score, Summary, nats_to_bits, perplexity
+from charlm.scoring.score import CharScore, Score, Summary, in_base, nats_to_bits, perplexity
 
 
 def test_worked_numbers() -> None:
@@ -21,11 +21,15 @@ def test_worked_numbers() -> None:
     assert score.known.bits_per_char == pytest.approx(1)
     assert score.known.perplexity == pytest.approx(2)
     assert nats_to_bits(math.log(8)) == pytest.approx(3)
+    assert [in_base(math.log(1000), base) for base in ("e", "2", "10")] == pytest.approx([6.907755, 9.965784, 3])
+
+
+KEYS = ["text", "characters", "unknown", "log_prob", "nats_per_char", "bits_per_char", "perplexity"]
 
 
 def test_json_has_the_keys_of_the_contract() -> None:
     row = Score(2, 0, -3.0, 0.0, "é\n").as_json()
-    assert list(row) == "text characters unknown log_prob nats_per_char bits_per_char perplexity".split()
+    assert list(row) == KEYS
     assert row["nats_per_char"] == 1.5
     assert json.loads(json.dumps(row, allow_nan=False)) == row
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,6 @@ def test_scores_are_right_and_in_order(texts: list[str], end: bool, context: str
 def test_any_mixture_of_lengths_is_batched_right(lengths: list[int], end: bool) -> None:
     texts = ["abcde "[length % 6] * length for length in lengths]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "MOST_STEPS", 16)
         patch.setattr(pool, "FEWEST_COLUMNS", 3)
         patch.setattr(pool, "PLACES_AT_ONCE", 64)
         scores = list(score_texts(RUNNER, VOCABULARY, texts, end=end))
@@ -87,6 +87,25 @@ def test_a_batch_scores_as_one_text_at_a_time(cell: str, context: str) -> None:
     for text, score in zip(texts, batched, strict=True):
         alone = next(score_texts(runner, VOCABULARY, [text], end=True, context=context))
         assert score.log_prob == pytest.approx(alone.log_prob, abs=1e-5 * max(1, len(text) / 30))
+
+
+def test_several_runners_give_the_same_scores() -> None:
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abcde ?"), length)) for length in rng.integers(0, 30, 6000)]
+    scores = list(score_texts(real_runner(), VOCABULARY, texts))
+    again = list(score_texts(real_runner(), VOCABULARY, texts, others=[real_runner(), real_runner()]))
+    assert [score.text for score in again] == texts
+    for one, other in zip(scores, again, strict=True):
+        assert one.log_prob == pytest.approx(other.log_prob, abs=1e-5)
+
+
+def test_an_error_on_a_thread_comes_out() -> None:
+    class Broken(ClockworkRunner):
+        def score(self, *args: Any) -> Any:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        list(score_texts(RUNNER, VOCABULARY, ["ab"] * 9999, others=[Broken.random(VOCABULARY)]))
 
 
 def test_perplexity_of_a_uniform_model_is_the_size_of_its_vocabulary() -> None:
