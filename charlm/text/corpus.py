@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from os import PathLike
 from types import TracebackType
 
@@ -78,12 +79,22 @@ class Corpus:
         """
         config = config or TextConfig()
         reader = Reader(config)
-        for path in paths:
-            reader.read(path)
-        if reader.n_characters == 0:
-            raise EmptyCorpusError(f"{', '.join(reader.sources)}: no text in it; there is nothing to learn")
-        with_parts = split_lines if config.lines else split_text
-        train, held_out = with_parts(reader.ids, reader.keys(), valid, seed)
+        with closing(reader.ids):
+            for path in paths:
+                reader.read(path)
+            if reader.n_characters == 0:
+                raise EmptyCorpusError(f"{', '.join(reader.sources)}: no text in it; there is nothing to learn")
+            split = split_lines if config.lines else split_text
+            train, held_out = split(reader.ids, reader.keys(), valid, seed)
+        with closing(train), closing(held_out):
+            return cls._from_parts(reader, train, held_out, vocabulary)
+
+    @classmethod
+    def _from_parts(
+        cls, reader: Reader, train: GrowingIds, held_out: GrowingIds, vocabulary: Vocabulary | None
+    ) -> Corpus:
+        """Settle the vocabulary by the training part, and turn provisional ids into final ones."""
+        config = reader.config
         counts = count(train, len(reader.tokens))
         once = int((counts[2:] == 1).sum())
         if vocabulary is None:
@@ -99,8 +110,6 @@ class Corpus:
                 store.ids[place : place + piece.size] = finals[piece]
                 place += piece.size
         train_size = len(train)
-        for part in (train, held_out, reader.ids):
-            part.close()
         store.release()
         characters = int(counts[1:].sum())
         return cls(
@@ -209,7 +218,7 @@ class Reader:
 def split_text(ids: GrowingIds, keys: Ids, valid: float, seed: int) -> tuple[GrowingIds, GrowingIds]:
     """Cut running text in two: the last `valid` share of it is held out. Both parts begin with EOS."""
     characters = len(ids) - 2
-    cut = 1 + int((1 - valid) * characters + 1e-6)
+    cut = 1 + int((1 - valid) * characters + 1e-6) if valid else len(ids)
     train, held_out = GrowingIds(), GrowingIds()
     place = 0
     for chunk in ids.chunks():

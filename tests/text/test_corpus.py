@@ -1,0 +1,178 @@
+"""Corpus: documents and lines, the split, what is counted, memory."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.config import TextConfig
+from charlm.errors import EmptyCorpusError
+from charlm.text import store
+from charlm.text.corpus import Corpus
+from charlm.text.store import FixedIds, GrowingIds
+
+LINES = TextConfig(lines=True)
+
+
+def write(folder: Path, *texts: str) -> list[Path]:
+    paths = [folder / f"{k}.txt" for k in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    return paths
+
+
+def lines_of(corpus: Corpus, ids: np.ndarray) -> list[str]:
+    """Cut ids at EOS."""
+    text = "".join("\n" if i == 0 else corpus.vocabulary.decode([i]) for i in ids)
+    return text.strip("\n").split("\n")
+
+
+def test_running_text_holds_out_its_end(tmp_path: Path) -> None:
+    corpus = Corpus.read(write(tmp_path, "abcdefghij" * 7), valid=0.1)
+    assert corpus.n_characters == 70
+    assert corpus.vocabulary.decode(corpus.train_ids) == ("abcdefghij" * 7)[:63]
+    assert corpus.vocabulary.decode(corpus.valid_ids) == "defghij"
+    assert corpus.train_ids[0] == corpus.valid_ids[0] == corpus.vocabulary.eos
+    assert np.count_nonzero(corpus.valid_ids == 0) == 1  # the text was cut, and its end is not scored
+
+
+def test_a_file_is_a_document(tmp_path: Path) -> None:
+    corpus = Corpus.read(write(tmp_path, "ab", "", "ba"), valid=0)
+    assert corpus.train_ids.tolist() == [0, 2, 3, 0, 3, 2, 0]
+    assert len(corpus.valid_ids) == 0
+    assert corpus.sources == tuple(str(tmp_path / f"{k}.txt") for k in range(3))
+
+
+def test_vocabulary_is_of_the_training_part(tmp_path: Path) -> None:
+    corpus = Corpus.read(write(tmp_path, "a" * 90 + "b" * 10), valid=0.1)
+    assert corpus.vocabulary.tokens[2:] == ("a",)
+    assert (corpus.valid_ids[1:] == corpus.vocabulary.unk).all()
+    assert not corpus.has_unknown
+
+
+def test_characters_seen_once_are_spared_in_a_large_text(tmp_path: Path) -> None:
+    paths = write(tmp_path, "ab" * 10_000 + "?" + "ab" * 5_000)
+    corpus = Corpus.read(paths, valid=0.1)
+    assert "?" not in corpus.vocabulary
+    assert corpus.has_unknown
+    assert "?" in Corpus.read(paths, TextConfig(min_count=1), valid=0.1).vocabulary
+    small = Corpus.read(write(tmp_path, "ab" * 100 + "?" + "ab" * 100), valid=0)
+    assert "?" in small.vocabulary
+
+
+def test_novelty_is_the_share_of_characters_seen_once(tmp_path: Path) -> None:
+    corpus = Corpus.read(write(tmp_path, "a" * 98 + "bc"), valid=0)
+    assert corpus.novelty == pytest.approx(2 / 100)
+    assert Corpus.read(write(tmp_path, "a" * 100), valid=0).novelty == pytest.approx(1 / 101)
+
+
+def test_a_given_vocabulary_is_used_as_it_is(tmp_path: Path) -> None:
+    first = Corpus.read(write(tmp_path, "abc"), valid=0)
+    second = Corpus.read(write(tmp_path, "cxb"), vocabulary=first.vocabulary, valid=0)
+    assert second.vocabulary is first.vocabulary
+    assert second.train_ids.tolist() == [0, 4, 1, 3, 0]
+
+
+def test_lines_are_documents_and_empty_ones_are_dropped(tmp_path: Path) -> None:
+    corpus = Corpus.read(write(tmp_path, "one\n\n\ntwo\n", "\nthree"), LINES, valid=0)
+    assert lines_of(corpus, corpus.train_ids) == ["one", "two", "three"]
+    assert corpus.n_characters == 11
+    assert corpus.train_ids[0] == corpus.train_ids[-1] == 0
+
+
+@given(st.lists(st.text("abcd", min_size=1, max_size=5), min_size=30, max_size=60), st.integers(0, 5))
+def test_copies_of_a_line_never_straddle(lines: list[str], seed: int) -> None:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        paths = write(Path(folder), "\n".join(lines))
+        corpus = Corpus.read(paths, LINES, valid=0.3, seed=seed)
+        again = Corpus.read(paths, LINES, valid=0.3, seed=seed)
+    train, held_out = lines_of(corpus, corpus.train_ids), lines_of(corpus, corpus.valid_ids)
+    held_out = held_out if len(corpus.valid_ids) > 1 else []
+    unknown = [line.translate({ord(c): "\ufffd" for c in "abcd" if c not in corpus.vocabulary}) for line in lines]
+    assert Counter(train + held_out) == Counter(unknown)
+    if not any("\ufffd" in line for line in held_out):
+        assert not set(train) & set(held_out)
+    np.testing.assert_array_equal(again.valid_ids, corpus.valid_ids)
+
+
+def test_about_a_tenth_of_the_lines_is_held_out_and_the_seed_says_which(tmp_path: Path) -> None:
+    paths = write(tmp_path, "\n".join(f"line {k}" for k in range(5000)))
+    parts = [set(lines_of(c, c.valid_ids)) for c in (Corpus.read(paths, LINES, seed=seed) for seed in (0, 1))]
+    assert all(420 <= len(part) <= 580 for part in parts)
+    assert len(parts[0] & parts[1]) < 100
+
+
+def test_nothing_to_learn_is_said(tmp_path: Path) -> None:
+    with pytest.raises(EmptyCorpusError, match="no text in it"):
+        Corpus.read(write(tmp_path, ""))
+    with pytest.raises(EmptyCorpusError):
+        Corpus.read(write(tmp_path, "\n\n\n"), LINES)
+
+
+def test_one_line_is_trained_on_rather_than_held_out(tmp_path: Path) -> None:
+    for seed in range(20):
+        corpus = Corpus.read(write(tmp_path, "only"), LINES, valid=0.5, seed=seed)
+        assert lines_of(corpus, corpus.train_ids) == ["only"]
+
+
+def test_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charlm.text.reading.CHUNK", 3)  # words go on from chunk to chunk
+    corpus = Corpus.read(write(tmp_path, "the cat, the dog"), TextConfig(unit="word"), valid=0)
+    assert corpus.vocabulary.tokens[2:] == (" ", ",", "cat", "dog", "the")
+    assert corpus.vocabulary.decode(corpus.train_ids) == "the cat, the dog"
+    lines = Corpus.read(write(tmp_path, "a b\n\nc"), TextConfig(unit="word", lines=True), valid=0)
+    assert lines_of(lines, lines.train_ids) == ["a b", "c"]
+
+
+def test_every_code_point_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\x00\x1b\u0301\u05d0\U0001f600" * 3
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    corpus = Corpus.read(["-"], valid=0)
+    assert corpus.vocabulary.decode(corpus.train_ids) == text
+    assert corpus.sources == ("standard input",)
+
+
+def test_the_digest_is_of_the_text_and_its_documents(tmp_path: Path) -> None:
+    texts = [["ab", "c"], ["a", "bc"], ["abc"], ["ab\r\n", "c"], ["ab\n", "c"]]
+    digests = [Corpus.read(write(tmp_path, *parts), valid=0).digest for parts in texts]
+    assert len(set(digests)) == 4
+    assert digests[3] == digests[4]
+
+
+def test_large_ids_are_on_disk_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "IN_MEMORY", 100)
+    monkeypatch.setattr(store, "AT_ONCE", 7)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
+    (tmp_path / "temp").mkdir()
+    text = "".join(chr(97 + k % 26) for k in range(3000))
+    with Corpus.read(write(tmp_path, text), valid=0.1) as corpus:
+        assert isinstance(corpus.train_ids, np.memmap)
+        assert corpus.train_ids.dtype == np.uint8
+        assert corpus.vocabulary.decode(corpus.train_ids) == text[:2700]
+        corpus.store.release()
+        assert corpus.vocabulary.decode(corpus.valid_ids) == text[2700:]
+    assert not list((tmp_path / "temp").iterdir())
+
+
+def test_ids_widen_as_they_grow() -> None:
+    ids = GrowingIds()
+    for piece in ([1, 2], [300], [], [5], [70_000]):
+        ids.append(np.array(piece, np.int64))
+    assert len(ids) == 5
+    assert np.concatenate(list(ids.chunks())).tolist() == [1, 2, 300, 5, 70_000]
+    ids.close()
+
+
+def test_ids_in_memory_need_no_release() -> None:
+    fixed = FixedIds(10, 300)
+    fixed.release()
+    assert fixed.ids.dtype == np.uint16
+    fixed.close()
