@@ -118,7 +118,8 @@ class StreamBatches(Batches):
         places = (firsts + np.arange(self.steps)[:, None]) % self.pairs
         inputs = self.ids[places].astype(np.intp)
         targets = self.ids[places + 1].astype(np.intp)
-        chosen = self.rng.random(self.streams) < (1.0 if place == 0 else self.restart_rate)
+        begins_epoch = place == 0 and self.newline >= 0  # the streams jump to other stretches
+        chosen = self.rng.random(self.streams) < (1.0 if begins_epoch else self.restart_rate)
         self.restart(inputs, np.flatnonzero(chosen))
         self.substitute_unknown(inputs, targets)
         self.count_window()

@@ -1,0 +1,233 @@
+"""Training: schedule and budgets, shards, evaluation, the run as a whole, exact resume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charlm
+from charlm.config import NetworkConfig, TextConfig, TrainConfig
+from charlm.errors import BusyError, ConfigError, ModelExistsError, ResourceError, ResumeError
+from charlm.nn.cells import CELLS
+from charlm.nn.network import Network
+from charlm.nn.runner import Runner
+from charlm.optim import OPTIMIZERS
+from charlm.training import parallel
+from charlm.training.choice import choose
+from charlm.training.evaluation import WARM_UP, cut_into_streams, held_out_loss
+from charlm.training.parallel import Shards
+from charlm.training.schedule import learning_rate, used_share
+from charlm.training.session import LOG_KEYS, Files, Session, lock
+
+VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
+TINY: dict[str, Any] = {"hidden": 8, "layers": 2, "batch": 4, "bptt": 10, "threads": 1, "dropout": 0.2}
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(VERSE * 20)
+    return path
+
+
+class TestSchedule:
+    def test_warms_up_then_decays_to_the_end(self) -> None:
+        config = TrainConfig(learning_rate=1.0, warmup=0.1, final_rate=0.02)
+        assert learning_rate(config, 0.05) == pytest.approx(0.5)
+        assert learning_rate(config, 0.1) == pytest.approx(1.0)
+        assert learning_rate(config, 0.55) == pytest.approx(0.51)
+        assert learning_rate(config, 1.0) == pytest.approx(0.02)
+        assert learning_rate(config, 1.5) == pytest.approx(0.02)
+        assert 0 < learning_rate(config, 0.0) <= 0.02
+
+    def test_the_budget_that_is_used_most_counts(self) -> None:
+        config = TrainConfig(steps=100, epochs=2.0, minutes=1.0)
+        assert used_share(config, steps=50, epochs=0.5, seconds=3) == 0.5
+        assert used_share(config, steps=50, epochs=1.5, seconds=3) == 0.75
+        assert used_share(config, steps=50, epochs=0.5, seconds=90) == 1.5
+        assert used_share(TrainConfig(), steps=50, epochs=0.5, seconds=90) == 0
+
+
+class TestChoice:
+    def test_what_is_given_wins(self) -> None:
+        choice = choose({"hidden": 33, "learning_rate": 0.5, "minutes": 2, "cell": None}, 10**6, False)
+        assert (choice.network.hidden, choice.train.learning_rate, choice.train.minutes) == (33, 0.5, 2)
+        assert "33x1" in choice.reason
+        assert "2 minutes" in choice.reason
+
+    def test_there_is_always_a_budget(self) -> None:
+        assert choose({}, 10**6, False).train.minutes == 5
+        assert choose({}, 1000, False).train.minutes == 1
+        assert choose({"steps": 5}, 1000, False).train.minutes is None
+
+    def test_size_is_of_the_network_alone(self) -> None:
+        assert choose({"size": "tiny"}, 10**6, False).network.hidden == 64
+        assert choose({"size": "tiny", "hidden": 7}, 10**6, False).network.hidden == 7
+
+    @pytest.mark.parametrize("bad", [{"minutes": -1}, {"size": "huge"}, {"hidden": 0}, {"learning_rate": 0}])
+    def test_what_is_out_of_range_is_refused(self, bad: dict[str, Any]) -> None:
+        with pytest.raises(ConfigError, match="must be"):
+            choose(bad, 1000, False)
+
+
+class TestShards:
+    network = Network(NetworkConfig("lstm", 6, 2, 0.0), 9)
+
+    def gradients(self, count: int, weights: np.ndarray | None = None) -> tuple[float, np.ndarray, Any]:
+        rng = np.random.default_rng(0)
+        params = self.network.initial(rng)
+        inputs, targets = rng.integers(0, 9, (2, 2, 7, 5))
+        with Shards(self.network, params, 7, 5, count) as shards:
+            shards.loss_and_grads(inputs[0], targets[0], weights)
+            loss = shards.loss_and_grads(inputs[1], targets[1], weights)
+            return loss, shards.grads[0].copy(), shards.state
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_any_number_of_shards_gives_the_same_gradient(self, weighted: bool) -> None:
+        weights = np.random.default_rng(1).random((7, 5)).astype(np.float32) if weighted else None
+        loss, grads, state = self.gradients(1, weights)
+        for count in (2, 3, 9):
+            other_loss, other, other_state = self.gradients(count, weights)
+            assert other_loss == pytest.approx(loss, rel=1e-5)
+            np.testing.assert_allclose(other, grads, rtol=0, atol=1e-6)
+            np.testing.assert_allclose(other_state[1][0], state[1][0], rtol=0, atol=1e-6)
+
+    def test_the_same_number_gives_the_same_bits(self) -> None:
+        one, other = self.gradients(2), self.gradients(2)
+        assert one[0] == other[0]
+        np.testing.assert_array_equal(one[1], other[1])
+
+    def test_state_is_set_and_read(self) -> None:
+        rng = np.random.default_rng(0)
+        state = [tuple(rng.standard_normal((2, 6, 5)).astype(np.float32)) for _ in range(2)]
+        with Shards(self.network, self.network.initial(rng), 7, 5, 2) as shards:
+            shards.state = state
+            for layer, expected in zip(shards.state, state, strict=True):
+                np.testing.assert_array_equal(layer, expected)
+
+    def test_without_memfd_a_file_is_shared(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        expected = self.gradients(2)[1]
+        monkeypatch.delattr("os.memfd_create", raising=False)
+        np.testing.assert_array_equal(self.gradients(2)[1], expected)
+
+    def test_a_worker_that_dies_is_an_error(self) -> None:
+        rng = np.random.default_rng(0)
+        inputs = rng.integers(0, 9, (7, 5))
+        with Shards(self.network, self.network.initial(rng), 7, 5, 2) as shards:
+            shards._workers[0].kill()
+            shards._workers[0].wait()
+            with pytest.raises(ResourceError, match="worker process ended"):
+                shards.loss_and_grads(inputs, inputs, None)
+
+    def test_work_on_parts_covers_everything(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parallel, "WORTH_SHARING", 10)
+        with Shards(self.network, self.network.initial(np.random.default_rng(0)), 7, 5, 2) as shards:
+            parts = shards.parameter_parts()
+            assert [parts[0].start, parts[-1].stop] == [0, self.network.size]
+            assert shards.each(lambda part: part.stop - part.start, parts) == [p.stop - p.start for p in parts]
+
+
+class TestEvaluation:
+    @pytest.mark.parametrize(("length", "streams"), [(2, 4), (50, 4), (2000, 3), (3001, 7)])
+    def test_every_target_counts_once(self, length: int, streams: int) -> None:
+        ids = np.arange(length)
+        inputs, targets, counts = cut_into_streams(ids, streams, start=-1)
+        assert sorted(targets[counts]) == list(range(1, length))
+        np.testing.assert_array_equal(inputs[counts] + 1, targets[counts])
+        if inputs.shape[1] > 1:
+            assert (counts[:WARM_UP, 1:] == False).all()  # noqa: E712
+
+    def test_a_uniform_network_loses_log_v(self) -> None:
+        network = Network(NetworkConfig("gru", 4, 1), 7)
+        params = network.parameters(np.zeros(network.size, np.float32))
+        ids = np.random.default_rng(0).integers(1, 7, 1500)
+        assert held_out_loss(Runner(network, params), ids, 4) == pytest.approx(np.log(7), abs=1e-6)
+
+    def test_many_streams_measure_what_one_does(self) -> None:
+        network = Network(NetworkConfig("lstm", 5, 2), 7)
+        runner = Runner(network, network.initial(np.random.default_rng(0)))
+        ids = np.random.default_rng(1).integers(1, 7, 4000)
+        assert held_out_loss(runner, ids, 8) == pytest.approx(held_out_loss(runner, ids, 1), abs=1e-4)
+
+
+class TestRun:
+    def test_memorises_a_short_text(self, tmp_path: Path) -> None:
+        text = (
+            "The lamp stood on the table, and the table stood by the wall; beyond the wall a river ran to the sea, "
+            "and over the sea, when the wind was right, ships came home with salt and stories for the children."
+        )[:200]
+        assert len(text) == 200
+        (tmp_path / "t.txt").write_text(text)
+        model = charlm.train(
+            tmp_path / "t.txt", tmp_path / "m.safetensors", steps=400, hidden=48, layers=1, batch=4, bptt=50,
+            dropout=0.0, learning_rate=0.02, valid=0.0, threads=1, restart_rate=0.0, text=TextConfig(min_count=1),
+        )  # fmt: skip
+        assert model.score(text).nats_per_char < 0.05
+        assert model.sample(text[:20], temperature=0, length=100)[0].text == text[20:120]
+
+    def test_files_of_a_run(self, text: Path, tmp_path: Path) -> None:
+        model = charlm.train(text, tmp_path / "m.safetensors", steps=30, **TINY)
+        rows = [json.loads(line) for line in (tmp_path / "m.log.jsonl").read_text().splitlines()]
+        assert all(tuple(row) == LOG_KEYS for row in rows)
+        assert rows[-1]["step"] == 30
+        measured = [row["valid_loss"] for row in rows if row["valid_loss"] is not None]
+        assert model.training["valid_loss"] == min(measured)
+        loaded = charlm.load(tmp_path / "m.safetensors")
+        assert loaded.score("the fox").log_prob == model.score("the fox").log_prob
+        assert loaded.training["sources"] == [str(text)]
+        assert (tmp_path / "m.resume.safetensors").exists()
+
+    def test_without_held_out_text_the_last_model_is_kept(self, text: Path, tmp_path: Path) -> None:
+        model = charlm.train(text, tmp_path / "m.safetensors", steps=12, valid=0.0, **TINY)
+        assert model.training["steps"] == 12
+        assert model.training["valid_loss"] is None
+
+    def test_an_existing_model_is_not_replaced(self, text: Path, tmp_path: Path) -> None:
+        path = tmp_path / "m.safetensors"
+        path.write_text("precious")
+        with pytest.raises(ModelExistsError, match="--overwrite"):
+            charlm.train(text, path, steps=1, **TINY)
+        assert path.read_text() == "precious"
+        charlm.train(text, path, steps=1, overwrite=True, **TINY)
+        charlm.load(path)
+
+    def test_a_second_run_on_the_same_name_is_refused(self, text: Path, tmp_path: Path) -> None:
+        held = lock(Files(tmp_path / "m.safetensors").lock)
+        with pytest.raises(BusyError, match="another run"):
+            charlm.train(text, tmp_path / "m.safetensors", steps=1, **TINY)
+        held.release()
+
+    def test_resuming_needs_a_run(self, text: Path, tmp_path: Path) -> None:
+        with pytest.raises(ResumeError, match="no run to resume"):
+            charlm.train(text, tmp_path / "m.safetensors", steps=1, resume=True, **TINY)
+
+    def test_the_same_seed_gives_the_same_model(self, text: Path, tmp_path: Path) -> None:
+        models = [
+            charlm.train(text, tmp_path / f"{k}.safetensors", steps=8, seed=seed, **TINY)
+            for k, seed in enumerate((3, 3, 4))
+        ]
+        np.testing.assert_array_equal(models[0].params.flat, models[1].params.flat)
+        assert (models[0].params.flat != models[2].params.flat).any()
+
+
+def stopped_run(path: Path, model: Path, stop_at: int | None, resume: bool = False, **settings: Any) -> np.ndarray:
+    """Run, stop after a step if one is given, and return the parameters at the end."""
+    with Session([path], model, settings, settings.pop("text"), resume=resume) as session:
+        for report in session.reports():
+            if report.step == stop_at:
+                session.stop()
+        return session.trainer.params.flat.copy()
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize(("cell", "optimizer"), [*((c, "adam") for c in CELLS), *(("gru", o) for o in OPTIMIZERS)])
+def test_resume_is_exact(text: Path, tmp_path: Path, cell: str, optimizer: str, lines: bool) -> None:
+    settings = TINY | {"cell": cell, "optimizer": optimizer, "steps": 24, "text": TextConfig(lines=lines)}
+    expected = stopped_run(text, tmp_path / "whole.safetensors", None, **settings)
+    stopped_run(text, tmp_path / "parts.safetensors", 11, **settings)
+    resumed = stopped_run(text, tmp_path / "parts.safetensors", None, resume=True, **settings)
+    np.testing.assert_array_equal(resumed, expected)
