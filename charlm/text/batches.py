@@ -25,6 +25,10 @@ class Batch(NamedTuple):
     weights: Array | None
 
 
+MOST_SUBSTITUTED = 0.01
+"""Share of characters that are made UNK at most: a text of a few lines is to be learned, too."""
+
+
 class Batches(ABC):
     """What running text and lines share: the shape, the place in the text, and randomness.
 
@@ -44,7 +48,7 @@ class Batches(ABC):
                 f"{streams} x {steps} (asked for: batch {config.batch}, bptt {config.bptt})"
             )
         self.seed = config.seed
-        self.unk_rate = 0.0 if corpus.has_unknown else corpus.novelty
+        self.unk_rate = 0.0 if corpus.has_unknown else min(corpus.novelty, MOST_SUBSTITUTED)
         self.window = 0
         self.windows_per_epoch = 1
         self.rng = np.random.default_rng([config.seed, 2])

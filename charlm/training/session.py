@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from charlm.checkpoint import read_state, write_state
 from charlm.config import TextConfig
-from charlm.errors import BusyError, ModelExistsError, ResumeError
+from charlm.errors import BusyError, CheckpointError, ModelExistsError, ResumeError
 from charlm.model import LanguageModel
 from charlm.nn.network import Network
 from charlm.text.batches import batches_over
@@ -88,6 +88,8 @@ class Session:
 
     def _refuse_to_destroy(self, overwrite: bool, resume: bool) -> None:
         """Raise rather than lose a model that is there, or resume a run that is not."""
+        if not self.files.model.parent.is_dir():
+            raise CheckpointError(f"{self.files.model.parent}: no such folder; make it, or name another model with -m")
         if resume and not self.files.state.exists():
             raise ResumeError(f"{self.files.state}: no such file; there is no run to resume")
         if not (overwrite or resume) and self.files.model.exists():
@@ -153,22 +155,21 @@ class Session:
         losses: list[float] = []
         with open(self.files.log, "a" if self.trainer.step else "w", encoding="utf-8") as log:
             for report in self.trainer.reports():
+                is_last = report.share >= 1 or self.interrupted
                 losses.append(report.train_loss)
-                if report.is_best or (report.share >= 1 and self.trainer.evaluates_nothing):
+                if report.is_best or (is_last and self.trainer.evaluates_nothing):
                     self.save_model(report)
                 now = monotonic()
-                if report.valid_loss is not None or now - logged >= LOG_SECONDS or report.share >= 1:
+                if report.valid_loss is not None or is_last or now - logged >= LOG_SECONDS:
                     row = asdict(report) | {"train_loss": float(np.mean(losses))}
-                    log.write(json.dumps({key: row[key] for key in LOG_KEYS}) + "\n")
-                    log.flush()
+                    print(json.dumps({key: row[key] for key in LOG_KEYS}), file=log, flush=True)
                     logged, losses = now, []
-                if now - saved >= self._save_seconds:
+                if is_last or now - saved >= self._save_seconds:
                     self.save_state()
                     saved = now
                 yield report
-                if self.interrupted:
+                if is_last:
                     break
-        self.save_state()
         if not self.files.model.exists():
             self.save_model(report)
 

@@ -1,0 +1,56 @@
+"""Every command and every option explains itself, and at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import charlm as package
+from charlm.cli import COMMANDS, Commands
+from charlm.cli import charlm as group
+from tests.cli.command import charlm
+
+
+def commands() -> list[click.Command]:
+    """Return every command."""
+    context = click.Context(group)
+    return [c for name in COMMANDS if (c := Commands.get_command(group, context, name)) is not None]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda c: str(c.name))
+def test_every_command_and_option_has_help(command: click.Command) -> None:
+    assert command.help
+    assert command.short_help
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert option.help, option.name
+
+
+def test_help_version_and_nothing(tmp_path: Path) -> None:
+    done = charlm("--help", cwd=tmp_path)
+    assert done.code == 0
+    assert all(name in done.out for name in COMMANDS)
+    assert charlm("--version", cwd=tmp_path).out.strip() == f"charlm, version {package.__version__}"
+    assert charlm(cwd=tmp_path).code == 2
+    assert charlm("dance", cwd=tmp_path).code == 2
+
+
+@pytest.mark.parametrize("code", [
+    "import charlm",
+    "import charlm.cli; charlm.cli.run(['--help'])",
+    "import charlm.cli; charlm.cli.run(['train', '--help'])",
+])  # fmt: skip
+def test_help_loads_no_numpy(code: str) -> None:
+    check = f"{code}\nimport sys\nassert 'numpy' not in sys.modules\nassert 'tqdm' not in sys.modules"
+    subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, timeout=60)
+
+
+def test_the_public_names_are_there() -> None:
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'transformer'"):
+        _ = package.transformer

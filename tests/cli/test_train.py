@@ -1,0 +1,115 @@
+"""charlm train, from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import charlm, files_in
+from tests.cli.conftest import TINY, VERSE
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "verse.txt").write_text(VERSE * 30)
+    return tmp_path
+
+
+def test_results_and_progress_go_where_they_belong(folder: Path) -> None:
+    done = charlm("train", "verse.txt", "--steps", 40, *TINY, cwd=folder)
+    assert (done.code, done.out) == (0, "")
+    assert "characters" in done.err
+    assert "nats/char" in done.err
+    assert "bits/char" in done.err
+    assert "chars/s" in done.err
+    assert "held-out" in done.err
+    assert "\r" not in done.err  # no bar where nobody watches
+    assert {"charlm.log.jsonl", "charlm.resume.safetensors", "charlm.safetensors"} <= set(files_in(folder))
+
+
+def test_the_model_goes_where_it_is_told(folder: Path) -> None:
+    assert charlm("train", "verse.txt", "-m", "a.safetensors", "--steps", 2, *TINY, cwd=folder).code == 0
+    assert charlm("train", "verse.txt", "--steps", 2, *TINY, cwd=folder, CHARLM_MODEL="b.safetensors").code == 0
+    assert {"a.safetensors", "b.safetensors"} <= set(files_in(folder))
+
+
+def test_standard_input_is_a_text(folder: Path) -> None:
+    done = charlm("train", "-", "--steps", 2, *TINY, cwd=folder, stdin=(VERSE * 9).encode())
+    assert done.code == 0, done.err
+
+
+def test_a_short_text_shrinks_the_window_and_says_so(folder: Path) -> None:
+    (folder / "short.txt").write_text("abcabc")
+    done = charlm("train", "short.txt", "--steps", 2, "--threads", 1, "--hidden", 8, cwd=folder)
+    assert done.code == 0, done.err
+    assert "windows shrunk" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["nowhere.txt"], 1, "nowhere.txt: no such file"),
+        (["."], 1, "is a folder"),
+        (["empty.txt"], 1, "no text in it"),
+        (["latin.txt"], 1, "byte 3 (0xe9) is not valid utf-8"),
+        ([], 2, "Missing argument"),
+        (["verse.txt", "--hidden", "0"], 2, "hidden is 0, but must be 1 to 65536"),
+        (["verse.txt", "--lr", "-1"], 2, "lr is -1.0, but must be more than 0"),
+        (["verse.txt", "--valid", "1.5"], 2, "valid is 1.5"),
+        (["verse.txt", "--cell", "brain"], 2, "'brain' is not one of"),
+        (["verse.txt", "--steps", "many"], 2, "not a valid integer"),
+        (["verse.txt", "--resume"], 1, "no run to resume"),
+        (["verse.txt", "-m", "no/such/folder/m.safetensors"], 1, "no/such/folder"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_everything(
+    folder: Path, arguments: list[str], code: int, says: str
+) -> None:
+    (folder / "empty.txt").touch()
+    (folder / "latin.txt").write_bytes(b"caf\xe9")
+    before = files_in(folder)
+    done = charlm("train", *arguments, cwd=folder)
+    assert done.code == code, done.err
+    assert says in done.err
+    assert "Traceback" not in done.err
+    assert len(done.err.strip().splitlines()) == 1 or code == 2
+    after = files_in(folder)
+    assert {name: data for name, data in after.items() if not name.endswith(".lock")} == before
+
+
+def test_a_model_is_never_overwritten_unasked(folder: Path) -> None:
+    (folder / "charlm.safetensors").write_text("precious")
+    done = charlm("train", "verse.txt", "--steps", 2, *TINY, cwd=folder)
+    assert done.code == 1
+    assert "--overwrite" in done.err
+    assert (folder / "charlm.safetensors").read_text() == "precious"
+    assert charlm("train", "verse.txt", "--steps", 2, "--overwrite", *TINY, cwd=folder).code == 0
+    assert charlm("sample", "--length", 3, cwd=folder).code == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_saves_and_the_run_goes_on(folder: Path, threads: int) -> None:
+    arguments = ["train", "verse.txt", "--steps", "100000", *map(str, TINY), "--threads", str(threads)]
+    process = subprocess.Popen([sys.executable, "-m", "charlm", *arguments], cwd=folder, stderr=subprocess.PIPE)
+    log = folder / "charlm.log.jsonl"
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert b"--resume" in err
+    assert b"Traceback" not in err
+    assert charlm("sample", "--length", 3, cwd=folder).code == 0
+    step = json.loads(log.read_text().splitlines()[-1])["step"]
+    resumed = charlm("train", "verse.txt", "--resume", *TINY, "--threads", threads, "--steps", step + 50, cwd=folder)
+    assert resumed.code == 0, resumed.err
+    assert json.loads(log.read_text().splitlines()[-1])["step"] == step + 50
