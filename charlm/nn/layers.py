@@ -45,14 +45,14 @@ class OneHotProjection(NamedTuple):
         """Write d loss / d W_ih into `grad` (G*H, V).  dzs: (G*H, T*B), its columns as `places`."""
         places = self.places.ravel()
         if self.used is None:
-            hot = work.array("hot", places.size, grad.shape[1])
+            hot = work.scratch("hot", places.size, grad.shape[1])
             hot.fill(0)
             hot[np.arange(places.size), places] = 1
             np.matmul(dzs, hot, out=grad)
             return
         order = np.argsort(places, kind="stable")
         firsts = np.searchsorted(places[order], np.arange(self.used.size))
-        rows = work.array("rows", places.size, len(dzs))
+        rows = work.scratch("rows", places.size, len(dzs))
         np.copyto(rows, dzs.T)
         grad.fill(0)
         grad[:, self.used] = np.add.reduceat(rows[order], firsts, axis=0).T
@@ -64,17 +64,17 @@ def dense(weight: Array, bias: Array, xs: Array, zs: Array, work: Workspace) -> 
     weight: (G*H, F).  bias: (G*H, 1).  xs: columns (F, T*B).
     """
     steps, rows, streams = zs.shape
-    product = np.matmul(weight, xs, out=work.array("dense", rows, steps * streams))
+    product = np.matmul(weight, xs, out=work.scratch("wide", rows, steps * streams))
     return np.add(product.reshape(rows, steps, streams).transpose(1, 0, 2), bias, out=zs)
 
 
-def dropout_mask(rng: np.random.Generator, share: float, shape: tuple[int, int], out: Array) -> Array:
+def dropout_mask(rng: np.random.Generator, share: float, out: Array) -> Array:
     """Draw what dropout multiplies a layer's outputs by: 0 with probability `share`, else 1 / (1 - share).
 
-    shape: (H, B): the same units are dropped at every step of a window.
+    out: (H, B), filled and returned: the same units are dropped at every step of a window.
     Source: Srivastava et al. 2014; one mask a sequence as in Gal & Ghahramani 2016, arXiv:1512.05287.
     """
-    np.multiply(rng.random(shape, dtype=np.float32) >= share, 1 / (1 - share), out=out)
+    np.multiply(rng.random(out.shape, dtype=np.float32) >= share, 1 / (1 - share), out=out)
     return out
 
 
@@ -87,32 +87,30 @@ def head_loss_and_grads(
     scale: float,
     grads: tuple[Array, Array],
     work: Workspace,
-) -> tuple[float, Array]:
+) -> float:
     """Softmax head: summed cross-entropy of weight @ hs + bias, and its gradients times `scale`.
 
-    weight: (V, H).  bias: (V,).  hs: (H, N).  targets, weights: (N,).
+    weight: (V, H).  bias: (V,).  hs: (H, N), replaced by d loss / d hs.  targets, weights: (N,).
     grads: where the gradients of weight and bias are written.
-    Returns the loss in nats and dhs (H, N).
+    Returns the loss in nats.
     """
-    vocabulary, hidden = weight.shape
-    n = targets.size
+    vocabulary, n = len(weight), targets.size
     run = max(64, LOGITS_AT_ONCE // vocabulary)
-    dhs = work.array("head.dhs", hidden, n)
     weight_grad, bias_grad = grads
     loss = 0.0
     for start in range(0, n, run):
         span = slice(start, min(start + run, n))
-        room = work.array(f"logits{span.stop - start}", vocabulary, span.stop - start)
+        room = work.scratch("logits", vocabulary, span.stop - start)
         logits = np.matmul(weight, hs[:, span], out=room)
         logits += bias[:, None]
         counted = None if weights is None else weights[span]
         run_loss, dlogits = cross_entropy(logits, targets[span], counted, scale)
         loss += run_loss
-        np.matmul(weight.T, dlogits, out=dhs[:, span])
         if start == 0:
             np.matmul(dlogits, hs[:, span].T, out=weight_grad)
             np.sum(dlogits, axis=1, out=bias_grad)
         else:
             weight_grad += dlogits @ hs[:, span].T
             bias_grad += dlogits.sum(axis=1)
-    return loss, dhs
+        np.matmul(weight.T, dlogits, out=hs[:, span])
+    return loss

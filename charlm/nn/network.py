@@ -4,12 +4,13 @@
     hs    = cell(zs)                                (T, H, B)
     p     = softmax(W_head h + b_head)              (V, T*B)
 
-Memory of a training window, in values: about (2 G + 5) L T H B, and V T B at most for the logits.
+Memory of a training window, in values: (G + 2) L T H B for the layers (LSTM), (G + 2) T H B that they share.
 A stream starts anew, with a zero state, wherever its input is the id `start`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,23 +18,48 @@ import numpy as np
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
 from charlm.nn.cells import find_cell
-from charlm.nn.cells.cell import Recurrence, State, Undo
+from charlm.nn.cells.cell import Recurrence, RecurrenceGrads, State, Undo
 from charlm.nn.layers import OneHotProjection, dense, dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters, parameter_layout, size_of
 from charlm.nn.workspace import Workspace, columns, sequence, sum_columns
 
+FIRST = "rnn.weight_ih_l0"
 NetworkState: TypeAlias = list[State]
 """The state of every layer, first layer first. Nobody outside a cell knows what is in it."""
+
+
+class LayerWeights(NamedTuple):
+    """A layer's weights, prepared for a window; scaled as `Cell.halved` says.
+
+    recurrence: of the cell.  projection: W_ih, scaled (G*H, H); None in the first layer, whose input is one-hot.
+    bias: of the projection, (G*H, 1), not scaled.  scale: (G*H, 1).
+    """
+
+    recurrence: Recurrence
+    projection: Array | None
+    bias: Array
+    scale: Array
 
 
 class Pass(NamedTuple):
     """What a forward pass leaves behind: outputs of each layer, states, and what is needed to undo it."""
 
-    outputs: list[Array]  # of each layer, dropout applied, (T, H, B)
+    outputs: list[Array]  # of each layer before dropout, (T, H, B)
     state: NetworkState
     undos: list[Undo]
     masks: list[Array]  # of dropout, (H, B); empty without dropout
     projection: OneHotProjection
+
+    def columns(self, layer: int, work: Workspace) -> Array:
+        """Return what a layer hands on, dropout applied, as columns (H, T*B), scratch."""
+        hs = self.outputs[layer]
+        steps, hidden, streams = hs.shape
+        out = work.scratch("columns", hidden, steps * streams)
+        if not self.masks:
+            return columns(hs, out)
+        mask = self.masks[layer][:, None, :]
+        np.multiply(hs.transpose(1, 0, 2), mask, out=out.reshape(hidden, steps, streams))
+        return out
 
 
 class Network:
@@ -85,8 +111,11 @@ class Network:
         """Return the state of the streams at `places`, in that order."""
         return [tuple(np.ascontiguousarray(array[:, places]) for array in layer) for layer in state]
 
-    def recurrence(self, params: Parameters, layer: int, training: bool) -> tuple[Recurrence, Array, Array]:
-        """Prepare a layer's weights for a window: the recurrence, the bias of its input, and its row scale."""
+    def prepare(self, params: Parameters, layer: int, work: Workspace | None = None) -> LayerWeights:
+        """Prepare a layer's weights.
+
+        work: where they are kept until the next layer asks; None for memory of their own.
+        """
         hidden = self.config.hidden
         matrix = params[f"rnn.weight_hh_l{layer}"]
         scale = self.cell.scale(hidden, matrix.dtype)
@@ -94,8 +123,13 @@ class Network:
         bias = params[f"rnn.bias_ih_l{layer}"][:, None].copy()
         early = self.cell.bias_in_input(hidden)
         bias[early] += bias_hh[early]
-        transposed = np.ascontiguousarray(matrix.T) if training else matrix.T
-        return Recurrence(matrix, matrix * scale, transposed, bias_hh * scale), bias, scale
+
+        def scaled(name: str, weight: Array) -> Array:
+            return np.multiply(weight, scale, out=None if work is None else work.scratch(name, *weight.shape))
+
+        recurrence = Recurrence(matrix, scaled("scaled_hh", matrix), bias_hh * scale)
+        projection = scaled("scaled_ih", params[f"rnn.weight_ih_l{layer}"]) if layer else None
+        return LayerWeights(recurrence, projection, bias, scale)
 
     def forward(
         self,
@@ -104,41 +138,37 @@ class Network:
         state: NetworkState,
         work: Workspace,
         rng: np.random.Generator | None = None,
-        training: bool = False,
+        prepared: Sequence[LayerWeights] | None = None,
     ) -> Pass:
         """Run a window.
 
         inputs: (T, B).  state: as it was left by the window before.
         rng: draws the dropout masks; None for no dropout.
+        prepared: the weights of every layer, if they are at hand.
         """
         steps, streams = inputs.shape
         config, cell = self.config, self.cell
         starts = inputs == self.start
         keep = np.where(starts, 0, 1).astype(work.dtype)[:, None, :] if starts.any() else None
-        outputs: list[Array] = []
-        last: NetworkState = []
-        undos: list[Undo] = []
-        masks: list[Array] = []
+        weights = prepared[0] if prepared else self.prepare(params, 0, work)
+        run = Pass([], [], [], [], OneHotProjection.prepare(params[FIRST], weights.bias, weights.scale, inputs))
         for layer in range(config.layers):
             room = work.room(f"layer{layer}")
-            weights, bias, scale = self.recurrence(params, layer, training)
-            weight_ih = params[f"rnn.weight_ih_l{layer}"]
             zs = room.array("zs", steps, cell.gates * config.hidden, streams)
-            if layer == 0:
-                projection = OneHotProjection.prepare(weight_ih, bias, scale, inputs)
-                projection.forward(zs)
+            if layer:
+                weights = prepared[layer] if prepared else self.prepare(params, layer, work)
+            if weights.projection is None:
+                run.projection.forward(zs)
             else:
-                below = columns(outputs[-1], room.array("below", config.hidden, steps * streams))
-                dense(weight_ih * scale, bias * scale, below, zs, room)
-            hs, layer_last, undo = cell.forward(weights, zs, state[layer], keep, room)
+                below = run.columns(layer - 1, work)
+                dense(weights.projection, weights.bias * weights.scale, below, zs, work)
+            hs, last, undo = cell.forward(weights.recurrence, zs, state[layer], keep, room)
             if config.dropout and rng is not None:
-                mask = dropout_mask(rng, config.dropout, hs.shape[1:], room.array("mask", *hs.shape[1:]))
-                hs = np.multiply(hs, mask, out=room.array("dropped", *hs.shape))
-                masks.append(mask)
-            outputs.append(hs)
-            last.append(layer_last)
-            undos.append(undo)
-        return Pass(outputs, last, undos, masks, projection)
+                run.masks.append(dropout_mask(rng, config.dropout, room.array("mask", *hs.shape[1:])))
+            run.outputs.append(hs)
+            run.state.append(last)
+            run.undos.append(undo)
+        return run
 
     def loss_and_grads(
         self,
@@ -183,15 +213,14 @@ class Network:
         """As `loss_and_grads`, without the truncation: `dlast` comes in at the end, and dstate is returned."""
         steps, streams = inputs.shape
         hidden = self.config.hidden
-        run = self.forward(params, inputs, state, work, rng, training=True)
-        tops = columns(run.outputs[-1], work.array("tops", hidden, steps * streams))
-        counted = None if weights is None else weights.ravel()
-        loss, dxs = head_loss_and_grads(
+        run = self.forward(params, inputs, state, work, rng)
+        dxs = run.columns(self.config.layers - 1, work)
+        loss = head_loss_and_grads(
             params["head.weight"],
             params["head.bias"],
-            tops,
+            dxs,
             targets.ravel(),
-            counted,
+            None if weights is None else weights.ravel(),
             scale,
             (grads["head.weight"], grads["head.bias"]),
             work,
@@ -202,16 +231,14 @@ class Network:
             sequence(dxs, out=dhs)
             if run.masks:
                 dhs *= run.masks[layer]  # undoes dropout
-            dzs, dfirst, recurrent = run.undos[layer](dhs, None if dlast is None else dlast[layer])
+            recurrent = RecurrenceGrads(grads[f"rnn.weight_hh_l{layer}"], grads[f"rnn.bias_hh_l{layer}"])
+            dzs, dfirst = run.undos[layer](dhs, None if dlast is None else dlast[layer], recurrent)
             dstate.insert(0, dfirst)
-            grads[f"rnn.weight_hh_l{layer}"][...] = recurrent.matrix
-            grads[f"rnn.bias_hh_l{layer}"][...] = recurrent.bias
             grads[f"rnn.bias_ih_l{layer}"][...] = sum_columns(dzs)
-            weight_grad = grads[f"rnn.weight_ih_l{layer}"]
             if layer == 0:
-                run.projection.backward(dzs, weight_grad, work)
+                run.projection.backward(dzs, grads[FIRST], work)
             else:
-                below = work.room(f"layer{layer}").array("below", hidden, steps * streams)
-                np.matmul(dzs, below.T, out=weight_grad)  # undoes W_ih x
-                dxs = np.matmul(params[f"rnn.weight_ih_l{layer}"].T, dzs, out=work.array("dxs", *below.shape))
+                below = run.columns(layer - 1, work)
+                np.matmul(dzs, below.T, out=grads[f"rnn.weight_ih_l{layer}"])  # undoes W_ih x
+                dxs = np.matmul(params[f"rnn.weight_ih_l{layer}"].T, dzs, out=below)
         return loss, run.state, dstate

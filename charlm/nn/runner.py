@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.nn.functional import log_softmax
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network, NetworkState
-from charlm.nn.workspace import Workspace, columns
+from charlm.nn.network import FIRST, Network, NetworkState
+from charlm.nn.workspace import Workspace
 
 VALUES_AT_ONCE = 1 << 21
 """Values of the widest array that a window of `Runner.score` may hold."""
@@ -24,15 +22,10 @@ class Runner:
         self.params = params
         self.dtype = params.flat.dtype
         self._work = Workspace(self.dtype)
-        self._layers = []
-        for layer in range(network.config.layers):
-            weights, bias, scale = network.recurrence(params, layer, training=False)
-            weight_ih = params[f"rnn.weight_ih_l{layer}"]
-            if layer == 0:  # a row for each id: W_ih @ one_hot(id) + b
-                projection = np.ascontiguousarray(((weight_ih + bias) * scale).T)
-            else:
-                projection = weight_ih * scale
-            self._layers.append((weights, projection, bias * scale))
+        self._layers = [network.prepare(params, layer) for layer in range(network.config.layers)]
+        first = self._layers[0]
+        self._rows = np.ascontiguousarray(((params[FIRST] + first.bias) * first.scale).T)  # one for each id, (V, G*H)
+        self._biases = [layer.bias * layer.scale for layer in self._layers]
         self._head = params["head.weight"], params["head.bias"][:, None]
 
     @property
@@ -58,17 +51,14 @@ class Runner:
             keep = ~starts
             state = [tuple(array * keep for array in layer) for layer in state]
         cell = self.network.cell
-        x: Any = ids
         last: NetworkState = []
-        for layer, (weights, projection, bias) in enumerate(self._layers):
-            if layer == 0:
-                z = projection[x].T
-            else:
-                z = projection @ x
+        z = self._rows[ids].T
+        for layer, (weights, bias) in enumerate(zip(self._layers, self._biases, strict=True)):
+            if weights.projection is not None:
+                z = weights.projection @ last[-1][0]
                 z += bias
-            layer_state = cell.step(weights, z, state[layer])
-            x = layer_state[0]
-            last.append(layer_state)
+            last.append(cell.step(weights.recurrence, z, state[layer]))
+        x = last[-1][0]
         weight, head_bias = self._head
         logits = weight @ x
         logits += head_bias
@@ -99,9 +89,8 @@ class Runner:
 
     def _tops(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return the outputs of the last layer as columns (H, T*B), and the new state."""
-        run = self.network.forward(self.params, inputs, state, self._work)
-        top = run.outputs[-1]
-        return columns(top, self._work.array("tops", top.shape[1], inputs.size)), run.state
+        run = self.network.forward(self.params, inputs, state, self._work, prepared=self._layers)
+        return run.columns(self.network.config.layers - 1, self._work), run.state
 
     def _logits(self, tops: Array) -> Array:
         weight, bias = self._head

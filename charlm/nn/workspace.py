@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,18 @@ from charlm.arrays import Array
 
 
 class Workspace:
-    """Named scratch arrays. A name keeps its memory for as long as its shape stays the same.
+    """Named arrays. A name keeps its memory for as long as its shape stays the same.
 
     Whoever asks for a name overwrites what was there: an array lives until the next window asks for it.
+    A room has arrays of its own, and shares its scratch with all rooms: scratch lives until somebody else asks.
     One workspace belongs to one thread.
     """
 
-    def __init__(self, dtype: Any = np.float32) -> None:
+    def __init__(self, dtype: Any = np.float32, scratch: dict[str, Array] | None = None) -> None:
         self.dtype = np.dtype(dtype)
         self._arrays: dict[str, Array] = {}
         self._rooms: dict[str, Workspace] = {}
+        self._scratch: dict[str, Array] = {} if scratch is None else scratch
 
     def array(self, name: str, *shape: int) -> Array:
         """Return the array called `name`, of `shape`; its contents are whatever was there before."""
@@ -31,8 +34,16 @@ class Workspace:
     def room(self, name: str) -> Workspace:
         """Return the workspace inside this one that is called `name`."""
         if name not in self._rooms:
-            self._rooms[name] = Workspace(self.dtype)
+            self._rooms[name] = Workspace(self.dtype, self._scratch)
         return self._rooms[name]
+
+    def scratch(self, name: str, *shape: int) -> Array:
+        """Return memory that all rooms share under `name`, as large as anybody ever needed it."""
+        size = prod(shape)
+        found = self._scratch.get(name)
+        if found is None or found.size < size:
+            found = self._scratch[name] = np.empty(size, self.dtype)
+        return found[:size].reshape(shape)
 
 
 SMALL_PRODUCT = 1_000_000

@@ -108,3 +108,10 @@ def test_the_time_loop_reuses_its_buffers() -> None:
     assert work.array("a", 2, 3) is work.array("a", 2, 3)
     assert work.room("r").array("a", 2) is not work.array("a", 2, 3)
     assert work.array("a", 4).shape == (4,)
+
+
+def test_scratch_is_shared_between_rooms_and_grows() -> None:
+    work = Workspace()
+    small = work.room("a").scratch("s", 2, 3)
+    assert np.shares_memory(small, work.room("b").scratch("s", 6))
+    assert work.scratch("s", 4, 4).shape == (4, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,8 +105,13 @@ def test_an_error_on_a_thread_comes_out() -> None:
         def score(self, *args: Any) -> Any:
             raise MemoryError
 
+    class Slow(ClockworkRunner):
+        def score(self, *args: Any) -> Any:
+            time.sleep(0.02)  # so that the other runner gets its turn
+            return super().score(*args)
+
     with pytest.raises(MemoryError):
-        list(score_texts(RUNNER, VOCABULARY, ["ab"] * 9999, others=[Broken.random(VOCABULARY)]))
+        list(score_texts(Slow.random(VOCABULARY), VOCABULARY, ["ab"] * 9999, others=[Broken.random(VOCABULARY)]))
 
 
 def test_perplexity_of_a_uniform_model_is_the_size_of_its_vocabulary() -> None:

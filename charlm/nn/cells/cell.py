@@ -27,28 +27,27 @@ class Recurrence(NamedTuple):
     """The weights of one layer's recurrence, prepared for a window.
 
     matrix: W_hh as it is stored, (G*H, H).  scaled: the same with the halved gates' rows halved.
-    transposed: W_hh^T, (H, G*H); contiguous where there is to be a backward pass.
     bias: what the cell adds inside its recurrence, (G*H, 1), scaled; most cells have it in `zs` already.
     """
 
     matrix: Array
     scaled: Array
-    transposed: Array
     bias: Array
 
 
 class RecurrenceGrads(NamedTuple):
-    """Gradients of one layer's recurrence: matrix (G*H, H) and bias b_hh (G*H,)."""
+    """Where the gradients of one layer's recurrence go: matrix (G*H, H) and bias b_hh (G*H,)."""
 
     matrix: Array
     bias: Array
 
 
-Undo: TypeAlias = Callable[[Array, State | None], tuple[Array, State, RecurrenceGrads]]
-"""undo(dhs, dlast) -> dzs, dstate, grads.
+Undo: TypeAlias = Callable[[Array, State | None, RecurrenceGrads], tuple[Array, State]]
+"""undo(dhs, dlast, grads) -> dzs, dstate.
 
 dhs: d loss / d hs, (T, H, B); it is overwritten.  dlast: d loss / d last state, None for zero.
-dzs: d loss / d zs, as columns (G*H, T*B).  dstate: d loss / d first state.
+grads: written.
+dzs: d loss / d zs, as columns (G*H, T*B), scratch.  dstate: d loss / d first state.
 """
 
 
@@ -87,6 +86,7 @@ class Cell(ABC):
     ) -> tuple[Array, State, Undo]:
         """Run the recurrence over a window.
 
+
         zs: projected inputs, (T, G*H, B), scaled; overwritten.  state: arrays (H, B).
         keep: (T, 1, B), 0 where a stream starts anew before step t, 1 elsewhere; None if none does.
         Returns hs (T, H, B), the last state, and the closure that undoes the window.
@@ -103,6 +103,13 @@ def orthogonal(rng: np.random.Generator, size: int) -> Array:
     q, r = np.linalg.qr(rng.standard_normal((size, size)))
     result: Array = q * np.sign(np.diagonal(r))
     return result
+
+
+def transposed(matrix: Array, work: Workspace) -> Array:
+    """Return a transposed copy, scratch: products along rows are faster than along columns."""
+    copy = work.scratch("transposed", *matrix.T.shape)
+    np.copyto(copy, matrix.T)
+    return copy
 
 
 def sigmoid_of_halved(tanh_half: Array) -> None:

@@ -8,7 +8,8 @@ In the words of the course: r is the relevance gate, n the candidate c~, and its
     n    = tanh(z_n + r * q)
     h    = (1 - z) * n + z * h_prev
 
-Memory of a window: 7 T H B values here, and 4 more for a run of steps (`spans`) on the way back.
+Memory of a window: 7 T H B values a layer, 7 that all layers share, and 4 more for a run of
+steps (`spans`) on the way back.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from charlm.nn.cells.cell import (
     restarting_steps,
     sigmoid_of_halved,
     spans,
+    transposed,
 )
 from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
 
@@ -93,9 +95,9 @@ class GRU(Cell):
             np.add(n, h, out=h)
         last = (hs[steps].copy(),)
 
-        def undo(dhs: Array, dlast: State | None) -> tuple[Array, State, RecurrenceGrads]:
+        def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
             gates = zs.reshape(steps, 3, hidden, streams)
-            return backward(weights, gates, us, hs, keep, dhs, dlast, work)
+            return backward(weights, gates, us, hs, keep, dhs, dlast, grads, work)
 
         return hs[1:], last, undo
 
@@ -108,8 +110,9 @@ def backward(
     keep: Array | None,
     dhs: Array,
     dlast: State | None,
+    grads: RecurrenceGrads,
     work: Workspace,
-) -> tuple[Array, State, RecurrenceGrads]:
+) -> tuple[Array, State]:
     """Undo a window of `GRU.forward`, see `Undo`.
 
     gates: r z n of every step, (T, 3, H, B).  us: W_hh h (+ b_n), whose last third is q; replaced by du.
@@ -123,14 +126,14 @@ def backward(
     """
     steps, _, hidden, streams = gates.shape
     rows = 3 * hidden
-    matrix_t = stacked(weights.transposed, streams)
+    matrix_t = stacked(transposed(weights.matrix, work), streams)
     dh, through_z = (work.array(name, hidden, streams) for name in ("dh", "through_z"))
     dh[...] = 0 if dlast is None else dlast[0]
     dh_stack = dh.reshape(len(matrix_t), -1, streams)
     restarts = restarting_steps(keep, steps)
     h_ins = restart(hs[:-1], keep)
     dus = us.reshape(steps, 3, hidden, streams)
-    dzs = work.array("dzs", rows, steps * streams)
+    dzs = work.scratch("wide", rows, steps * streams)
     dzs_n = dzs[2 * hidden :].reshape(hidden, steps, streams)
     for span in spans(steps, hidden, streams):
         to_u, to_n = local_derivatives(gates[span], h_ins[span], dus[span, 2], work)
@@ -151,17 +154,19 @@ def backward(
                 dh *= keep[t]
         np.multiply(dhs[span], to_n, out=to_n)
         np.copyto(dzs_n[:, span], to_n.transpose(1, 0, 2))
-    dus_columns = columns(us, work.array("dus", rows, steps * streams))
+    dus_columns = columns(us, work.scratch("wide2", rows, steps * streams))
     np.copyto(dzs[: 2 * hidden], dus_columns[: 2 * hidden])
-    h_columns = columns(h_ins, work.array("h_ins", hidden, steps * streams))
-    return dzs, (dh.copy(),), RecurrenceGrads(dus_columns @ h_columns.T, sum_columns(dus_columns))
+    h_columns = columns(h_ins, work.scratch("columns", hidden, steps * streams))
+    np.matmul(dus_columns, h_columns.T, out=grads.matrix)
+    grads.bias[...] = sum_columns(dus_columns)
+    return dzs, (dh.copy(),)
 
 
 def local_derivatives(gates: Array, h_ins: Array, qs: Array, work: Workspace) -> tuple[Array, Array]:
     """Compute what dh is multiplied by, for a run of k steps: towards u (k, 3, H, B), and z_n (k, H, B)."""
     k, _, hidden, streams = gates.shape
-    to_u = work.array("to_u", k, 3, hidden, streams)
-    to_n = work.array("to_n", k, hidden, streams)
+    to_u = work.scratch("to_u", k, 3, hidden, streams)
+    to_n = work.scratch("to_n", k, hidden, streams)
     r, z, n = (gates[:, gate] for gate in range(3))
     to_r, to_z, to_q = (to_u[:, gate] for gate in range(3))
     np.multiply(n, n, out=to_n)

@@ -8,7 +8,8 @@ Source: Hochreiter & Schmidhuber 1997; with the forget gate of Gers et al. 2000.
     c       = f * c_prev + i * g
     h       = o * tanh(c)
 
-Memory of a window: 7 T H B values here, and 6 more for a run of steps (`spans`) on the way back.
+Memory of a window: 6 T H B values a layer, 5 that all layers share, and 6 more for a run of
+steps (`spans`) on the way back.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from charlm.nn.cells.cell import (
     restarting_steps,
     sigmoid_of_halved,
     spans,
+    transposed,
 )
 from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
 
@@ -67,16 +69,15 @@ class LSTM(Cell):
         hidden = rows // 4
         hs = work.array("hs", steps + 1, hidden, streams)  # hs[t] enters step t, hs[t + 1] leaves it
         cs = work.array("cs", steps + 1, hidden, streams)
-        tanh_cs = work.array("tanh_cs", steps, hidden, streams)
         z = work.array("z", rows, streams)
-        ig = work.array("ig", hidden, streams)
+        ig, tanh_c = (work.array(name, hidden, streams) for name in ("ig", "tanh_c"))
         hs[0], cs[0] = state
         restarts = restarting_steps(keep, steps)
         gates = zs.reshape(steps, 4, hidden, streams)
         w = stacked(weights.scaled, streams)
         z_stack = z.reshape(len(w), -1, streams)
-        for t, (a, (i, f, g, o), h_prev, c_prev, c, tanh_c, h) in enumerate(
-            zip(zs, gates, hs, cs, cs[1:], tanh_cs, hs[1:], strict=False)
+        for t, (a, (i, f, g, o), h_prev, c_prev, c, h) in enumerate(
+            zip(zs, gates, hs, cs, cs[1:], hs[1:], strict=False)
         ):
             if restarts[t] and keep is not None:
                 h_prev, c_prev = h_prev * keep[t], c_prev * keep[t]
@@ -92,8 +93,8 @@ class LSTM(Cell):
             np.multiply(o, tanh_c, out=h)
         last = (hs[steps].copy(), cs[steps].copy())
 
-        def undo(dhs: Array, dlast: State | None) -> tuple[Array, State, RecurrenceGrads]:
-            return backward(weights, gates, hs, cs, tanh_cs, keep, dhs, dlast, work)
+        def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
+            return backward(weights, gates, hs, cs, keep, dhs, dlast, grads, work)
 
         return hs[1:], last, undo
 
@@ -103,12 +104,12 @@ def backward(
     gates: Array,
     hs: Array,
     cs: Array,
-    tanh_cs: Array,
     keep: Array | None,
     dhs: Array,
     dlast: State | None,
+    grads: RecurrenceGrads,
     work: Workspace,
-) -> tuple[Array, State, RecurrenceGrads]:
+) -> tuple[Array, State]:
     """Undo a window of `LSTM.forward`, see `Undo`.
 
     gates: i f g o of every step, (T, 4, H, B); replaced by dz.  hs, cs: (T + 1, H, B).
@@ -121,16 +122,16 @@ def backward(
     What stands in brackets does not depend on the recurrence, and is computed for a run of steps at once.
     """
     steps, _, hidden, streams = gates.shape
-    matrix_t = stacked(weights.transposed, streams)
+    matrix_t = stacked(transposed(weights.matrix, work), streams)
     dh, dc, dc_prev = (work.array(name, hidden, streams) for name in ("dh", "dc", "dc_prev"))
     dc_from_h = work.array("dc_from_h", hidden, streams)
     dh[...], dc[...] = (0, 0) if dlast is None else dlast
     dh_stack = dh.reshape(len(matrix_t), -1, streams)
     restarts = restarting_steps(keep, steps)
     c_ins = restart(cs[:-1], keep)
-    dzs = work.array("dzs", 4 * hidden, steps, streams)
+    dzs = work.scratch("wide", 4 * hidden, steps, streams)
     for span in spans(steps, hidden, streams):
-        to_z, h_to_c = local_derivatives(gates[span], c_ins[span], tanh_cs[span], work)
+        to_z, h_to_c = local_derivatives(gates[span], c_ins[span], cs[1:][span], work)
         ts = range(span.start, span.stop)
         for t, dh_t, dz, local, to_c in zip(
             reversed(ts), dhs[span][::-1], gates[span][::-1], to_z[::-1], h_to_c[::-1], strict=True
@@ -147,19 +148,22 @@ def backward(
                 dh *= keep[t]
                 dc *= keep[t]
         np.copyto(dzs[:, span], gates[span].reshape(-1, 4 * hidden, streams).transpose(1, 0, 2))
-    h_ins = columns(restart(hs[:-1], keep), work.array("h_ins", hidden, steps * streams))
+    h_ins = columns(restart(hs[:-1], keep), work.scratch("columns", hidden, steps * streams))
     dzs = dzs.reshape(4 * hidden, steps * streams)
-    return dzs, (dh.copy(), dc.copy()), RecurrenceGrads(dzs @ h_ins.T, sum_columns(dzs))
+    np.matmul(dzs, h_ins.T, out=grads.matrix)
+    grads.bias[...] = sum_columns(dzs)
+    return dzs, (dh.copy(), dc.copy())
 
 
-def local_derivatives(gates: Array, c_ins: Array, tanh_cs: Array, work: Workspace) -> tuple[Array, Array]:
+def local_derivatives(gates: Array, c_ins: Array, cs: Array, work: Workspace) -> tuple[Array, Array]:
     """Compute the brackets of `backward` for a run of n steps.
 
     Returns d/dz of each gate (n, 4, H, B), and o (1 - tanh(c)^2) (n, H, B).
     """
     n, _, hidden, streams = gates.shape
-    to_z = work.array("to_z", n, 4, hidden, streams)
-    h_to_c = work.array("h_to_c", n, hidden, streams)
+    to_z = work.scratch("to_z", n, 4, hidden, streams)
+    h_to_c = work.scratch("h_to_c", n, hidden, streams)
+    tanh_cs = np.tanh(cs, out=work.scratch("tanh_cs", n, hidden, streams))  # cheaper than to keep it
     i, _, g, o = (gates[:, gate] for gate in range(4))
     np.subtract(1, gates[:, :2], out=to_z[:, :2])
     to_z[:, :2] *= gates[:, :2]  # s (1 - s) for the sigmoids

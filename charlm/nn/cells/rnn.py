@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps
+from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps, transposed
 from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
 
 
@@ -42,8 +42,8 @@ class RNN(Cell):
             np.tanh(h, out=h)
         last = (hs[steps].copy(),)
 
-        def undo(dhs: Array, dlast: State | None) -> tuple[Array, State, RecurrenceGrads]:
-            matrix_t = stacked(weights.transposed, streams)
+        def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
+            matrix_t = stacked(transposed(weights.matrix, work), streams)
             dz_dh = np.multiply(hs[1:], hs[1:], out=zs)
             np.subtract(1, dz_dh, out=dz_dh)  # tanh' of every step
             dh = work.array("dh", hidden, streams)
@@ -56,8 +56,10 @@ class RNN(Cell):
                 np.matmul(matrix_t, dz, out=dh_stack)  # undoes W_hh h
                 if restarts[t] and keep is not None:
                     dh *= keep[t]
-            dzs = columns(dz_dh, work.array("dzs", hidden, steps * streams))
-            h_ins = columns(restart(hs[:-1], keep), work.array("h_ins", hidden, steps * streams))
-            return dzs, (dh.copy(),), RecurrenceGrads(dzs @ h_ins.T, sum_columns(dzs))
+            dzs = columns(dz_dh, work.scratch("wide", hidden, steps * streams))
+            h_ins = columns(restart(hs[:-1], keep), work.scratch("columns", hidden, steps * streams))
+            np.matmul(dzs, h_ins.T, out=grads.matrix)
+            grads.bias[...] = sum_columns(dzs)
+            return dzs, (dh.copy(),)
 
         return hs[1:], last, undo
