@@ -11,6 +11,7 @@ from charlm.errors import ConfigError
 NORMALIZATIONS = ("none", "NFC", "NFKC")
 DECODING_ERRORS = ("strict", "replace", "ignore")
 UNITS = ("char", "word")
+SIZES = ("tiny", "small", "medium", "large")
 
 
 def check(holds: bool, name: str, value: Any, wanted: str) -> None:
@@ -40,18 +41,26 @@ class NetworkConfig:
 
     cell: a name in `charlm.nn.cells.CELLS`.  hidden: units a layer.  layers: depth of the stack.
     dropout: share of each layer's outputs that is dropped in training, in [0, 1).
+    recurrent_dropout: share of the recurrent weights that is dropped in each window of training, in [0, 1).
     """
 
     cell: str = "lstm"
     hidden: int = 256
     layers: int = 1
     dropout: float = 0.0
+    recurrent_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         check(isinstance(self.cell, str), "cell", self.cell, "the name of a cell")
         check(is_count(self.hidden) and self.hidden <= 65536, "hidden", self.hidden, "1 to 65536")
         check(is_count(self.layers) and self.layers <= 64, "layers", self.layers, "1 to 64")
         check(is_fraction(self.dropout), "dropout", self.dropout, "in [0, 1)")
+        check(is_fraction(self.recurrent_dropout), "recurrent-dropout", self.recurrent_dropout, "in [0, 1)")
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether anything is dropped in training."""
+        return self.dropout > 0 or self.recurrent_dropout > 0
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,7 @@ class TrainConfig:
     optimizer: a name in `charlm.optim.OPTIMIZERS`.  clip: largest L2 norm of the gradient, 0 for no clipping.
     average: decay of the running average of the weights that is evaluated and saved, 0 for none.
     restart_rate: share of streams that start anew in each window, so that starts are learned.
+    patience: evaluations without a lower held-out loss after which training stops, 0 for never.
     valid: share of the text that is held out.  seed: of everything random.
     threads: cores to use, 0 for all.
     """
@@ -128,6 +138,7 @@ class TrainConfig:
     clip: float = 1.0
     average: float = 0.99
     restart_rate: float = 0.02
+    patience: int = 0
     valid: float = 0.1
     seed: int = 0
     threads: int = 0
@@ -144,5 +155,6 @@ class TrainConfig:
             check(is_fraction(getattr(self, name)), name.replace("_", "-"), getattr(self, name), "in [0, 1)")
         check(is_real(self.final_rate) and 0 <= self.final_rate <= 1, "final-rate", self.final_rate, "in [0, 1]")
         check(is_real(self.clip) and self.clip >= 0, "clip", self.clip, "0 (none) or more")
+        check(is_count(self.patience, least=0), "patience", self.patience, "0 (never) or more")
         check(is_count(self.seed, least=0), "seed", self.seed, "0 or more")
         check(is_count(self.threads, least=0), "threads", self.threads, "0 (all cores) or more")

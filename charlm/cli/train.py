@@ -15,7 +15,7 @@ import click
 
 from charlm.cli.options import model_option
 from charlm.cli.terminal import warn
-from charlm.config import TextConfig
+from charlm.config import SIZES, TextConfig
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
 
@@ -40,6 +40,8 @@ INTERRUPTED = 130
 @click.option("--lr", "learning_rate", type=float, metavar="R", help="Peak learning rate.  [default: chosen]")
 @click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Optimizer.  [default: adam]")
 @click.option("--clip", type=float, metavar="NORM", help="Largest norm of the gradient, 0 for none.  [default: 1]")
+@click.option("--patience", type=int, metavar="N", help="Evaluations in vain before stopping.  [default: chosen]")
+@click.option("--size", type=click.Choice(SIZES), help="Size of the network alone.  [default: chosen]")
 @click.option("--valid", type=float, metavar="P", help="Share of the text that is held out.  [default: 0.1]")
 @click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]")
 @click.option("--threads", type=int, metavar="N", help="Cores to use.  [default: all]")
@@ -76,6 +78,8 @@ def command(
         if session.interrupted:
             warn(f"stopped; go on with: charlm train {' '.join(files)} -m {model_path} --resume")
             return INTERRUPTED
+        if session.trainer.has_lost_patience:
+            warn("stopped early: the held-out loss rises (--patience 0 trains on); the best model is kept")
         best = session.model.training
         if best.get("valid_loss") is not None:
             nats = best["valid_loss"]

@@ -111,13 +111,18 @@ class Network:
         """Return the state of the streams at `places`, in that order."""
         return [tuple(np.ascontiguousarray(array[:, places]) for array in layer) for layer in state]
 
-    def prepare(self, params: Parameters, layer: int, work: Workspace | None = None) -> LayerWeights:
+    def prepare(
+        self, params: Parameters, layer: int, work: Workspace | None = None, mask: Array | None = None
+    ) -> LayerWeights:
         """Prepare a layer's weights.
 
         work: where they are kept until the next layer asks; None for memory of their own.
+        mask: what the recurrent weights are multiplied by, (G*H, H), overwritten by the product.
         """
         hidden = self.config.hidden
         matrix = params[f"rnn.weight_hh_l{layer}"]
+        if mask is not None:
+            matrix = np.multiply(mask, matrix, out=mask)
         scale = self.cell.scale(hidden, matrix.dtype)
         bias_hh = params[f"rnn.bias_hh_l{layer}"][:, None]
         bias = params[f"rnn.bias_ih_l{layer}"][:, None].copy()
@@ -150,13 +155,14 @@ class Network:
         config, cell = self.config, self.cell
         starts = inputs == self.start
         keep = np.where(starts, 0, 1).astype(work.dtype)[:, None, :] if starts.any() else None
-        weights = prepared[0] if prepared else self.prepare(params, 0, work)
+        weights = prepared[0] if prepared else self.prepare(params, 0, work, self.drop_weights(0, work, rng))
         run = Pass([], [], [], [], OneHotProjection.prepare(params[FIRST], weights.bias, weights.scale, inputs))
         for layer in range(config.layers):
             room = work.room(f"layer{layer}")
             zs = room.array("zs", steps, cell.gates * config.hidden, streams)
             if layer:
-                weights = prepared[layer] if prepared else self.prepare(params, layer, work)
+                mask = self.drop_weights(layer, work, rng)
+                weights = prepared[layer] if prepared else self.prepare(params, layer, work, mask)
             if weights.projection is None:
                 run.projection.forward(zs)
             else:
@@ -169,6 +175,16 @@ class Network:
             run.state.append(last)
             run.undos.append(undo)
         return run
+
+    def drop_weights(self, layer: int, work: Workspace, rng: np.random.Generator | None) -> Array | None:
+        """Draw the mask of a layer's recurrent weights for a window, (G*H, H), or None.
+
+        Source: DropConnect (Wan et al. 2013) on the recurrent weights, as in Merity et al. 2018, arXiv:1708.02182.
+        """
+        if rng is None or not self.config.recurrent_dropout:
+            return None
+        shape = self.layout[f"rnn.weight_hh_l{layer}"]
+        return dropout_mask(rng, self.config.recurrent_dropout, work.room(f"layer{layer}").array("weights", *shape))
 
     def loss_and_grads(
         self,
@@ -234,6 +250,10 @@ class Network:
             recurrent = RecurrenceGrads(grads[f"rnn.weight_hh_l{layer}"], grads[f"rnn.bias_hh_l{layer}"])
             dzs, dfirst = run.undos[layer](dhs, None if dlast is None else dlast[layer], recurrent)
             dstate.insert(0, dfirst)
+            if rng is not None and self.config.recurrent_dropout:
+                kept = work.room(f"layer{layer}").array("weights", *recurrent.matrix.shape) != 0
+                kept_scale = work.dtype.type(1 / (1 - self.config.recurrent_dropout))
+                np.multiply(recurrent.matrix, kept * kept_scale, out=recurrent.matrix)  # undoes the dropping of weights
             grads[f"rnn.bias_ih_l{layer}"][...] = sum_columns(dzs)
             if layer == 0:
                 run.projection.backward(dzs, grads[FIRST], work)

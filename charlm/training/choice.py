@@ -1,6 +1,8 @@
-"""Settings that nobody gave: chosen by the corpus and the minutes there are.
+"""Settings that nobody gave: chosen by the corpus, the minutes there are, and the speed of the machine.
 
-What stands here are the outcomes of the ablations in `docs/quality.md`.
+What stands here are the outcomes of the measurements in `docs/quality.md`. Two things decide: how much computing
+the minutes buy (small networks learn faster, large ones further), and how much text there is (a little text is
+soon known by heart, so it is read less often, by a smaller network, with more dropout).
 """
 
 from __future__ import annotations
@@ -9,26 +11,31 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from charlm.config import NetworkConfig, TrainConfig, check
+from charlm.config import SIZES, NetworkConfig, TrainConfig, check
 
-SIZES: dict[str, dict[str, int]] = {
-    "tiny": {"hidden": 64, "layers": 1},
-    "small": {"hidden": 160, "layers": 1},
-    "medium": {"hidden": 256, "layers": 1},
-    "large": {"hidden": 512, "layers": 1},
-}
-"""--size: the network alone."""
-
-RECIPES: list[tuple[float, dict[str, Any]]] = [
-    (0.75, {"hidden": 160, "learning_rate": 0.016, "average": 0.97, "batch": 32, "bptt": 64, "dropout": 0.0}),
-    (3.0, {"hidden": 256, "learning_rate": 0.016, "average": 0.99, "batch": 32, "bptt": 64, "dropout": 0.1}),
-    (7.0, {"hidden": 384, "learning_rate": 0.008, "average": 0.995, "batch": 32, "bptt": 96, "dropout": 0.3}),
-    (float("inf"), {"hidden": 512, "learning_rate": 0.012, "average": 0.997, "batch": 32, "bptt": 96, "dropout": 0.4}),
-]
-"""Up to so many minutes on two cores, for a book of a million characters -> settings."""
-
+HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
+"""--size: units of one layer."""
+REFERENCE_SPEED = 100_000
+"""Characters per second of an LSTM 256x1 on the machine that the recipes were found on (`probe.py`)."""
 BOOK = 1_000_000
-"""Characters of the text that the recipes were found on."""
+"""Characters of the text that the recipes for books were found on."""
+
+Recipe = Mapping[str, Any]
+
+BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
+    (0.75, {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "bptt": 48, "dropout": 0.0}),
+    (3.0, {"hidden": 256, "learning_rate": 0.016, "average": 0.99, "bptt": 64, "dropout": 0.2}),
+    (7.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.995, "bptt": 64, "dropout": 0.3}),
+    (float("inf"), {"hidden": 512, "learning_rate": 0.01, "average": 0.997, "bptt": 96, "dropout": 0.5}),
+)
+"""Up to so many minutes at the reference speed -> settings."""
+
+SMALL_RECIPES: tuple[tuple[int, Recipe], ...] = (
+    (30_000, {"hidden": 128, "learning_rate": 0.008, "average": 0.99, "batch": 8, "dropout": 0.5, "epochs": 60.0}),
+    (100_000, {"hidden": 256, "learning_rate": 0.005, "average": 0.99, "batch": 16, "dropout": 0.6, "epochs": 30.0}),
+    (400_000, {"hidden": 256, "learning_rate": 0.01, "average": 0.99, "batch": 16, "dropout": 0.5, "epochs": 20.0}),
+)
+"""Up to so many characters of training text -> settings; `epochs` is how often it bears to be read."""
 
 
 class Choice(NamedTuple):
@@ -44,29 +51,36 @@ def default_minutes(characters: int) -> float:
     return min(10.0, max(1.0, round(characters / BOOK * 5, 1)))
 
 
-def choose(given: Mapping[str, Any], characters: int, lines: bool) -> Choice:
+def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_SPEED) -> Choice:
     """Complete the settings that are given (field name -> value, None for not given).
 
-    characters: of the training text.  lines: whether each line is a document.
+    characters: of the training text.  speed: of this machine, as `probe.characters_per_second` measures it.
     Raises ConfigError if a given setting is out of its range.
     """
     wanted = {name: value for name, value in given.items() if value is not None}
     size = wanted.pop("size", None)
-    chosen: dict[str, Any] = {}
-    if not any(name in wanted for name in ("epochs", "steps", "minutes")):
-        chosen["minutes"] = default_minutes(characters)
+    has_budget = any(name in wanted for name in ("epochs", "steps", "minutes"))
+    chosen: dict[str, Any] = {} if has_budget else {"minutes": default_minutes(characters)}
     minutes = wanted.get("minutes", chosen.get("minutes", 2.0))
     check(isinstance(minutes, (int, float)) and minutes > 0, "minutes", minutes, "more than 0")
-    chosen |= next(recipe for most, recipe in RECIPES if minutes <= most)
-    if characters < BOOK / 4:
-        chosen |= {"hidden": min(chosen["hidden"], 128 if characters < BOOK / 16 else 192), "dropout": 0.3}
+    chosen |= {"patience": 4} | recipe_for(minutes * speed / REFERENCE_SPEED, characters)
+    if "epochs" in wanted or "steps" in wanted:
+        chosen.pop("epochs", None)
     if size is not None:
         check(size in SIZES, "size", size, "one of " + ", ".join(SIZES))
-        chosen |= SIZES[size]
+        chosen["hidden"] = HIDDEN_OF_SIZE[size]
     settings = chosen | wanted
     network = NetworkConfig(**{name: settings[name] for name in names(NetworkConfig) if name in settings})
     train = TrainConfig(**{name: settings[name] for name in names(TrainConfig) if name in settings})
-    return Choice(network, train, reason(network, train, chosen, wanted, characters))
+    return Choice(network, train, reason(network, train, bool(set(chosen) - set(wanted)), characters))
+
+
+def recipe_for(minutes: float, characters: int) -> dict[str, Any]:
+    """Return the settings for so many minutes at the reference speed, and so many characters."""
+    for most, recipe in SMALL_RECIPES:
+        if characters <= most:
+            return dict(recipe)
+    return dict(next(recipe for most, recipe in BOOK_RECIPES if minutes <= most))
 
 
 def names(kind: type[NetworkConfig] | type[TrainConfig]) -> list[str]:
@@ -74,15 +88,12 @@ def names(kind: type[NetworkConfig] | type[TrainConfig]) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-def reason(
-    network: NetworkConfig, train: TrainConfig, chosen: Mapping[str, Any], wanted: Mapping[str, Any], characters: int
-) -> str:
+def reason(network: NetworkConfig, train: TrainConfig, is_chosen: bool, characters: int) -> str:
     """Say in one line what was chosen, and from what."""
     budgets = ((train.minutes, "minutes"), (train.epochs, "epochs"), (train.steps, "steps"))
     budget = " or ".join(f"{value:g} {unit}" for value, unit in budgets if value is not None)
-    origin = "chosen for" if set(chosen) - set(wanted) else "as given for"
     return (
         f"{network.cell} {network.hidden}x{network.layers}, batch {train.batch}, bptt {train.bptt}, "
         f"dropout {network.dropout:g}, {train.optimizer} at {train.learning_rate:g}, "
-        f"{origin} {characters:,} characters and {budget}"
+        f"{'chosen for' if is_chosen else 'as given for'} {characters:,} characters and at most {budget}"
     )

@@ -27,7 +27,8 @@ from charlm.model import LanguageModel
 from charlm.nn.network import Network
 from charlm.text.batches import batches_over
 from charlm.text.corpus import Corpus
-from charlm.training.choice import choose
+from charlm.training.choice import REFERENCE_SPEED, choose
+from charlm.training.probe import characters_per_second
 from charlm.training.trainer import StepReport, Trainer
 
 LOG_KEYS = (
@@ -112,7 +113,10 @@ class Session:
         valid = 0.1 if valid is None else valid
         self.text = text
         self.corpus = Corpus.read(paths, text, valid=valid, seed=seed)
-        self.choice = choose(settings, len(self.corpus.train_ids), text.lines)
+        threads = settings.get("threads") or os.cpu_count() or 1
+        is_open = settings.get("hidden") is None and settings.get("size") is None  # the speed decides the size
+        speed = characters_per_second(threads) if is_open else REFERENCE_SPEED
+        self.choice = choose(settings, len(self.corpus.train_ids), speed)
         self.train = self.choice.train
         self.vocabulary = self.corpus.vocabulary
         self.network = Network(self.choice.network, len(self.vocabulary), start=self.vocabulary.eos)
@@ -127,7 +131,7 @@ class Session:
             batches,
             held_out if len(held_out) > 1 else None,
             self.train,
-            threads=self.train.threads or os.cpu_count() or 1,
+            threads=threads,
             started=started,
         )
         if resume:
@@ -155,7 +159,7 @@ class Session:
         losses: list[float] = []
         with open(self.files.log, "a" if self.trainer.step else "w", encoding="utf-8") as log:
             for report in self.trainer.reports():
-                is_last = report.share >= 1 or self.interrupted
+                is_last = report.is_last or self.interrupted
                 losses.append(report.train_loss)
                 if report.is_best or (is_last and self.trainer.evaluates_nothing):
                     self.save_model(report)

@@ -134,7 +134,7 @@ class Shard:
             scale=float(arrays["scale"][0]),
             work=self._work,
             weights=weights,
-            rng=np.random.default_rng(seeds) if self.network.config.dropout else None,
+            rng=np.random.default_rng(seeds) if self.network.config.has_dropout else None,
         )
         for layer, after in zip(state, last, strict=True):
             for array, value in zip(layer, after, strict=True):

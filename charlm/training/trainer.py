@@ -36,7 +36,7 @@ class StepReport:
     train_loss: mean of this window.  valid_loss: held-out loss, None where it was not measured.
     learning_rate: of this step.  grad_norm: L2 norm of the gradient before clipping.
     chars_per_second: since the last report but for evaluation.  share: of the budget that is used.
-    is_best: whether `valid_loss` is the lowest so far.
+    is_best: whether `valid_loss` is the lowest so far.  is_last: whether training ends here.
     """
 
     step: int
@@ -49,6 +49,7 @@ class StepReport:
     chars_per_second: float
     share: float
     is_best: bool
+    is_last: bool
 
 
 class Trainer:
@@ -80,6 +81,8 @@ class Trainer:
         self.average = self.params.flat.copy() if config.average else self.params.flat
         self._held_out = None if held_out is None else cut_into_streams(held_out, 16 * threads, network.start)
         self._started = monotonic() if started is None else started
+        self._evaluation_seconds = 0.0
+        self._stale = 0  # evaluations since the best one
 
     def __enter__(self) -> Trainer:
         return self
@@ -101,14 +104,20 @@ class Trainer:
 
     @property
     def share(self) -> float:
-        """How much of the budget is used, 1 or more when it is used up."""
-        return used_share(self.config, steps=self.step, epochs=self.epoch, seconds=self.seconds)
+        """How much of the budget is used, 1 or more when it is used up; minutes include the last evaluation."""
+        seconds = self.seconds + self._evaluation_seconds
+        return used_share(self.config, steps=self.step, epochs=self.epoch, seconds=seconds)
+
+    @property
+    def has_lost_patience(self) -> bool:
+        """Whether the held-out loss has not fallen for as many evaluations as are allowed."""
+        return bool(self.config.patience) and self._stale >= self.config.patience
 
     def reports(self) -> Iterator[StepReport]:
-        """Train until the budget is used up, a report each step."""
+        """Train until the budget is used up or patience is lost, a report each step."""
         share = self.share
         evaluated = math.floor(share * EVALUATIONS)
-        while share < 1:
+        while share < 1 and not self.has_lost_patience:
             begun = monotonic()
             rate = learning_rate(self.config, share)
             loss, norm = self.train_window(rate)
@@ -118,12 +127,20 @@ class Trainer:
             if share >= 1 or math.floor(share * EVALUATIONS) > evaluated:
                 evaluated = math.floor(share * EVALUATIONS)
                 valid_loss = self.evaluate()
-            is_best = valid_loss is not None and valid_loss < self.best_loss
-            if is_best and valid_loss is not None:
-                self.best_loss = valid_loss
+            is_best = self.note(valid_loss)
+            is_last = share >= 1 or self.has_lost_patience
             yield StepReport(
-                self.step, self.epoch, self.seconds, loss, valid_loss, rate, norm, speed, share, is_best
+                self.step, self.epoch, self.seconds, loss, valid_loss, rate, norm, speed, share, is_best, is_last
             )
+
+    def note(self, valid_loss: float | None) -> bool:
+        """Remember a held-out loss; returns whether it is the lowest so far."""
+        if valid_loss is None:
+            return False
+        is_best = valid_loss < self.best_loss
+        self._stale = 0 if is_best else self._stale + 1
+        self.best_loss = min(self.best_loss, valid_loss)
+        return is_best
 
     def train_window(self, rate: float) -> tuple[float, float]:
         """Take one step; returns the window's mean loss in nats, and the norm of the gradient."""
@@ -153,6 +170,7 @@ class Trainer:
         """Return the held-out loss of the averaged weights, in nats per character; None without held-out text."""
         if self._held_out is None:
             return None
+        begun = monotonic()
         inputs, targets, counts = self._held_out
         streams = inputs.shape[1]
         count = min(self.shards.split.shards, streams)
@@ -164,6 +182,7 @@ class Trainer:
             return held_out_sum(runner, inputs[:, part], targets[:, part], counts[:, part])
 
         sums = self.shards.each(measure, parts)
+        self._evaluation_seconds = monotonic() - begun
         return sum(total for total, _ in sums) / sum(n for _, n in sums)
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -175,6 +194,7 @@ class Trainer:
         facts = {
             "step": self.step,
             "seconds": self.seconds,
+            "stale": self._stale,
             "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
             "optimizer_steps": self.optimizer.steps,
             "cursor": self.batches.cursor(),
@@ -193,6 +213,7 @@ class Trainer:
             tuple(arrays[f"state.{layer}.{k}"] for k in range(count)) for layer in range(layers)
         ]
         self.step = facts["step"]
+        self._stale = facts["stale"]
         self.best_loss = math.inf if facts["best_loss"] is None else facts["best_loss"]
         self.optimizer.steps = facts["optimizer_steps"]
         self.batches.seek(facts["cursor"])

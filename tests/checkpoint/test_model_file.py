@@ -53,7 +53,8 @@ def test_file_is_as_the_contract_says(model, tmp_path):
     assert json.loads(metadata["charlm"]) == {
         "format_version": 1,
         "charlm_version": __version__,
-        "config": {"cell": "lstm", "hidden": 3, "layers": 2, "dropout": 0.25, "text": model.text},
+        "config": {"cell": "lstm", "hidden": 3, "layers": 2, "dropout": 0.25, "recurrent_dropout": 0.0,
+                   "text": model.text},
         "vocabulary": model.vocabulary.to_json(),
         "training": model.training,
     }

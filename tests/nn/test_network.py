@@ -43,7 +43,7 @@ def test_dropout_changes_the_loss_and_its_gradient_is_right() -> None:
     """With the same generator the masks are the same, so numeric and analytic gradients see one function."""
     from tests.nn.gradients import assert_close, directional
 
-    network = Network(NetworkConfig("lstm", 8, 2, 0.5), 6)
+    network = Network(NetworkConfig("lstm", 8, 2, 0.5, 0.3), 6)
     rng = np.random.default_rng(0)
     params = network.initial(rng, np.float64)
     inputs, targets = rng.integers(1, 6, (2, 5, 4))

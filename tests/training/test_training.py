@@ -20,6 +20,7 @@ from charlm.training import parallel
 from charlm.training.choice import choose
 from charlm.training.evaluation import WARM_UP, cut_into_streams, held_out_loss
 from charlm.training.parallel import Shards
+from charlm.training.probe import characters_per_second
 from charlm.training.schedule import learning_rate, used_share
 from charlm.training.session import LOG_KEYS, Files, Session, lock
 
@@ -54,24 +55,38 @@ class TestSchedule:
 
 class TestChoice:
     def test_what_is_given_wins(self) -> None:
-        choice = choose({"hidden": 33, "learning_rate": 0.5, "minutes": 2, "cell": None}, 10**6, False)
+        choice = choose({"hidden": 33, "learning_rate": 0.5, "minutes": 2, "cell": None}, 10**6)
         assert (choice.network.hidden, choice.train.learning_rate, choice.train.minutes) == (33, 0.5, 2)
         assert "33x1" in choice.reason
-        assert "2 minutes" in choice.reason
+        assert "at most 2 minutes" in choice.reason
 
     def test_there_is_always_a_budget(self) -> None:
-        assert choose({}, 10**6, False).train.minutes == 5
-        assert choose({}, 1000, False).train.minutes == 1
-        assert choose({"steps": 5}, 1000, False).train.minutes is None
+        assert choose({}, 10**6).train.minutes == 5
+        assert choose({}, 1000).train.minutes == 1
+        assert choose({"steps": 5}, 1000).train.minutes is None
 
     def test_size_is_of_the_network_alone(self) -> None:
-        assert choose({"size": "tiny"}, 10**6, False).network.hidden == 64
-        assert choose({"size": "tiny", "hidden": 7}, 10**6, False).network.hidden == 7
+        assert choose({"size": "tiny"}, 10**6).network.hidden == 64
+        assert choose({"size": "tiny", "hidden": 7}, 10**6).network.hidden == 7
 
     @pytest.mark.parametrize("bad", [{"minutes": -1}, {"size": "huge"}, {"hidden": 0}, {"learning_rate": 0}])
     def test_what_is_out_of_range_is_refused(self, bad: dict[str, Any]) -> None:
         with pytest.raises(ConfigError, match="must be"):
-            choose(bad, 1000, False)
+            choose(bad, 1000)
+
+
+    def test_a_faster_machine_gets_a_larger_network(self) -> None:
+        slow, fast = (choose({"minutes": 2}, 10**6, speed).network.hidden for speed in (20_000, 500_000))
+        assert slow < fast
+
+    def test_a_little_text_is_not_read_for_ever(self) -> None:
+        assert choose({"minutes": 60}, 10_000).train.epochs == 60
+        assert choose({"epochs": 500}, 10_000).train.epochs == 500
+        assert choose({"steps": 500}, 10_000).train.epochs is None
+
+    def test_the_probe_measures_a_speed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("charlm.training.probe.SECONDS", 0.05)
+        assert characters_per_second(1) > 100
 
 
 class TestShards:
@@ -204,6 +219,17 @@ class TestRun:
     def test_resuming_needs_a_run(self, text: Path, tmp_path: Path) -> None:
         with pytest.raises(ResumeError, match="no run to resume"):
             charlm.train(text, tmp_path / "m.safetensors", steps=1, resume=True, **TINY)
+
+    def test_a_rising_loss_ends_the_run_early(
+        self, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        losses = iter([3.0, 2.0, 2.5, 2.6, 1.0])
+        monkeypatch.setattr("charlm.training.trainer.Trainer.evaluate", lambda self: next(losses))
+        model = charlm.train(text, tmp_path / "m.safetensors", steps=100, patience=2, **TINY)
+        rows = [json.loads(line) for line in (tmp_path / "m.log.jsonl").read_text().splitlines()]
+        assert [row["valid_loss"] for row in rows if row["valid_loss"] is not None] == [3.0, 2.0, 2.5, 2.6]
+        assert rows[-1]["step"] == 40
+        assert model.training["valid_loss"] == 2.0
 
     def test_the_same_seed_gives_the_same_model(self, text: Path, tmp_path: Path) -> None:
         models = [

@@ -1,0 +1,44 @@
+"""Choosing between texts: a real line of held-out text against the same line with its words shuffled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+import charlm
+from charlm.text.reading import read_text
+
+PAIRS = 100
+
+
+@click.command()
+@click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
+@click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
+@click.option("--valid", default=0.1, show_default=True, help="The share of it that was held out.")
+@click.option("--seed", default=0, show_default=True)
+def main(model: Path, text: Path, valid: float, seed: int) -> None:
+    """Print how often the real line is the more probable one."""
+    rng = np.random.default_rng(seed)
+    whole = read_text(text)
+    lines = [line for line in whole[int((1 - valid) * len(whole)) :].split("\n")[1:] if len(line.split()) >= 5]
+    chosen = [lines[k] for k in rng.choice(len(lines), PAIRS, replace=False)]
+    shuffled = [shuffle(line, rng) for line in chosen]
+    scorer = charlm.load(model)
+    real, other = ([s.log_prob for s in scorer.score_many(texts)] for texts in (chosen, shuffled))
+    wins = sum(a > b for a, b in zip(real, other, strict=True))
+    print(f"{wins} of {PAIRS} held-out lines are more probable than with their words shuffled (seed {seed})")
+
+
+def shuffle(line: str, rng: np.random.Generator) -> str:
+    """Return the words of a line in another order."""
+    words = line.split()
+    while True:
+        other = " ".join(rng.permutation(words))
+        if other != " ".join(words):
+            return other
+
+
+if __name__ == "__main__":
+    main()
