@@ -31,8 +31,11 @@ BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
 """Up to so many minutes at the reference speed -> settings."""
 
 SMALL_RECIPES: tuple[tuple[int, Recipe], ...] = (
-    (30_000, {"hidden": 128, "learning_rate": 0.008, "average": 0.99, "batch": 8, "dropout": 0.5, "epochs": 60.0}
-     | {"recurrent_dropout": 0.3}),
+    (
+        30_000,
+        {"hidden": 128, "learning_rate": 0.008, "average": 0.99, "batch": 8, "dropout": 0.5, "epochs": 60.0}
+        | {"recurrent_dropout": 0.3},
+    ),
     (100_000, {"hidden": 256, "learning_rate": 0.005, "average": 0.99, "batch": 16, "dropout": 0.6, "epochs": 30.0}),
     (400_000, {"hidden": 256, "learning_rate": 0.01, "average": 0.99, "batch": 16, "dropout": 0.5, "epochs": 20.0}),
 )
