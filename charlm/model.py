@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -17,8 +19,9 @@ from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
 from charlm.sampling.sampler import Sample, sample, sample_many
-from charlm.scoring.score import Score
-from charlm.scoring.scorer import score_texts
+from charlm.scoring.adapting import ADAPTATION_RATE, score_adaptively
+from charlm.scoring.score import CharScore, Score
+from charlm.scoring.scorer import score_characters, score_texts
 from charlm.text.vocabulary import Vocabulary
 
 
@@ -97,14 +100,14 @@ class LanguageModel:
         The same seed gives the same texts.
         """
         config = replace(config or SampleConfig(), **settings)
-        return sample_many(self.runner, self.vocabulary, config, prompt=prompt, n=n, seed=seed)
+        return sample_many(self.runner, self.vocabulary, config, prompt=self.clean(prompt), n=n, seed=seed)
 
     def stream(
         self, prompt: str = "", *, seed: int | None = None, config: SampleConfig | None = None, **settings: Any
     ) -> Iterator[str]:
         """Draw one text, a character at a time as it is drawn."""
         config = replace(config or SampleConfig(), **settings)
-        return sample(self.runner, self.vocabulary, config, prompt=prompt, seed=seed)
+        return sample(self.runner, self.vocabulary, config, prompt=self.clean(prompt), seed=seed)
 
     def score(self, text: str, *, end: bool | None = None, context: str = "") -> Score:
         """Return how probable `text` is, EOS before it.
@@ -115,11 +118,57 @@ class LanguageModel:
         return next(iter(self.score_many([text], end=end, context=context)))
 
     def score_many(
-        self, texts: Iterable[str], *, end: bool | None = None, context: str = ""
+        self, texts: Iterable[str], *, end: bool | None = None, context: str = "", threads: int | None = None
     ) -> Iterator[Score]:
-        """Yield the score of each text, in order."""
-        counts_end = self.text.lines if end is None else end
-        return score_texts(self.runner, self.vocabulary, texts, end=counts_end, context=context)
+        """Yield the score of each text, in order; in bounded memory, and the first before the second is read.
+
+        threads: cores for batches of texts; None for all.
+        """
+        count = threads or os.cpu_count() or 1
+        others = [Runner(self.network, self.params) for _ in range(count - 1)]
+        cleaned = map(self.clean, texts)
+        end = self.counts_end(end)
+        return score_texts(
+            self.runner, self.vocabulary, cleaned, end=end, context=self.clean(context), others=others
+        )
+
+    def score_characters(
+        self, text: str, *, end: bool | None = None, context: str = "", alternatives: int = 5
+    ) -> Iterator[CharScore]:
+        """Yield the score of each character of a text, with the most probable alternatives."""
+        return score_characters(
+            self.runner,
+            self.vocabulary,
+            self.clean(text),
+            end=self.counts_end(end),
+            context=self.clean(context),
+            alternatives=alternatives,
+        )
+
+    def score_adaptively(
+        self, texts: Iterable[str], *, end: bool | None = None, learning_rate: float = ADAPTATION_RATE
+    ) -> Iterator[Score]:
+        """Yield the score of each text, by weights that follow the texts as they are read (dynamic evaluation).
+
+        The model itself stays as it is.
+        """
+        return score_adaptively(
+            self.network,
+            self.params,
+            self.vocabulary,
+            map(self.clean, texts),
+            end=self.counts_end(end),
+            learning_rate=learning_rate,
+        )
+
+    def counts_end(self, end: bool | None) -> bool:
+        """Return whether the end of a text counts: as asked, or where the model learned lines."""
+        return self.text.lines if end is None else end
+
+    def clean(self, text: str) -> str:
+        """Bring a text into the normal form that the model was trained on."""
+        form = self.text.normalize
+        return text if form == "none" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
 
 
 def load(path: str | PathLike[str]) -> LanguageModel:

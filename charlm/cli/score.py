@@ -2,61 +2,129 @@
 
 from __future__ import annotations
 
-import json
+import functools
+import os
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-from wcwidth import wcswidth
 
+from charlm.cli.inputs import groups_from_tsv, lines_of, texts_from
 from charlm.cli.options import model_option, open_model
-from charlm.cli.terminal import escape, warn
+from charlm.cli.tables import as_json, as_summary, as_table, as_tsv, show
+from charlm.cli.terminal import warn
 
 if TYPE_CHECKING:
+    from charlm.model import LanguageModel
     from charlm.scoring.score import Score
+
+FILE = click.Path(path_type=Path, allow_dash=True)
 
 
 @click.command(short_help="Say how probable a text is.")
-@click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @model_option
+@click.option("--file", "files", type=FILE, multiple=True, metavar="FILE", help='Score a file; "-" is standard input.')
+@click.option("--lines", is_flag=True, help="Each line of the files is a text.")
+@click.option("--context", default="", metavar="TEXT", help="Read this before each text, and do not count it.")
 @click.option("--eos/--no-eos", "end", default=None,
               help="Whether the end of a text counts.  [default: where the model learned lines]")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a text.")
-def command(texts: tuple[str, ...], model_path: Path, end: bool | None, as_json: bool) -> None:
+@click.option("--json", "form", flag_value="json", help="Print a JSON object a text, in the order of the input.")
+@click.option("--tsv", "form", flag_value="tsv", help="Print tab-separated values, in the order of the input.")
+@click.option("--summary", "form", flag_value="summary", help="Print the figures of all texts together.")
+@click.option("--per-char", "form", flag_value="chars", help="Print each character's probability, rank, alternatives.")
+@click.option("--rank", "form", flag_value="groups",
+              help='Rank the candidates of each group in files of lines "group TAB candidate".')  # fmt: skip
+@click.option("--base", type=click.Choice(["e", "2", "10"]), default="e", show_default=True,
+              help="Base of the logarithms in tables and summaries: nats, bits or bans.")  # fmt: skip
+@click.option("--best", default=5, show_default=True, type=click.IntRange(0), metavar="K",
+              help="Alternatives named for each character.")  # fmt: skip
+@click.option("--color/--no-color", default=None, help="Colour --per-char.  [default: on a terminal]")
+@click.option("--adapt", is_flag=True, help="Let the weights follow the texts as they are read; the file stays.")
+def command(
+    texts: tuple[str, ...],
+    model_path: Path,
+    files: tuple[Path, ...],
+    lines: bool,
+    context: str,
+    end: bool | None,
+    form: str | None,
+    base: str,
+    best: int,
+    color: bool | None,
+    adapt: bool,
+) -> None:
     """Print the probability of each TEXT: log-probability in nats, bits per character, perplexity.
 
-    Several texts are ranked, the most probable first, each with its probability relative to the others.
-    With --json they stay in the order given.
+    Several texts are ranked, the most probable first, each with its probability relative to the others. The forms
+    for programs (--json, --tsv) keep the order of the input and print each text's figures as soon as they are
+    there, so any number of lines goes through.
     """
-    from charlm.scoring.ranking import rank
-
+    if not texts and not files:
+        raise click.UsageError("nothing to score: give a TEXT, or --file FILE")
+    if adapt and (context or form in ("chars", "groups")):
+        raise click.UsageError("--adapt goes with neither --context nor --per-char nor --rank")
     model = open_model(model_path)
-    scores = list(model.score_many(texts, end=end))
-    if as_json:
-        for score in scores:
-            click.echo(json.dumps(score.as_json(), ensure_ascii=False))
-        return
-    for text, score in zip(texts, scores, strict=True):
-        if score.unknown:
-            warn(f"{score.unknown} of {score.characters} characters are unknown to the model: {text}")
-    print_table(rank(scores))
+    if form == "groups":
+        return rank_groups(model, files, context, end, base)
+    given = texts_from(texts, files, lines, model.text)
+    if form == "chars":
+        return print_characters(model, given, context, end, best, color)
+    scores = model.score_adaptively(given, end=end) if adapt else model.score_many(given, end=end, context=context)
+    return print_scores(scores, form, base, model.text.unit)
 
 
-def print_table(ranked: list[tuple[float, Score]]) -> None:
-    """Print a row a text, most probable first; columns line up for wide characters, too."""
-    head = ("log p (nats)", "nats/char", "bits/char", "perplexity", "relative", "text")
-    rows = [
-        (
-            f"{score.log_prob:.3f}",
-            f"{score.nats_per_char:.4f}",
-            f"{score.bits_per_char:.4f}",
-            f"{score.perplexity:.3f}",
-            f"{share:.2%}",
-            escape(score.text),
-        )
-        for share, score in ranked
-    ]
-    widths = [max(wcswidth(row[k]) for row in [head, *rows]) for k in range(len(head) - 1)]
-    for row in [head, *rows]:
-        cells = [" " * (width - wcswidth(cell)) + cell for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]))
+def print_scores(scores: Iterator[Score], form: str | None, base: str, unit: str) -> None:
+    """Print scores in one of the forms; None is a ranked table."""
+    from charlm.scoring.ranking import rank
+    from charlm.scoring.score import Summary
+
+    if form == "json":
+        show(as_json(scores))
+    elif form == "tsv":
+        show(as_tsv(scores))
+    elif form == "summary":
+        show(as_summary(functools.reduce(Summary.__add__, scores, Summary()), base, unit))
+    else:
+        every = list(scores)
+        warn_of_unknown(every, unit)
+        show(as_table(rank(every), base, unit))
+
+
+def warn_of_unknown(scores: Iterable[Score], unit: str) -> None:
+    """Say how many characters the model has never seen."""
+    unknown, total = (sum(counts) for counts in zip(*((s.unknown, s.characters) for s in scores), strict=True))
+    if unknown:
+        what = "characters" if unit == "char" else "tokens"
+        warn(f"{unknown:,} of {total:,} {what} are unknown to the model, and scored as UNK")
+
+
+def rank_groups(model: LanguageModel, files: Iterable[Path], context: str, end: bool | None, base: str) -> None:
+    """Print each group's candidates, the most probable first: group, place, relative probability, log p, text."""
+    from charlm.cli.tables import UNITS, in_tsv
+    from charlm.scoring.ranking import rank
+    from charlm.scoring.score import in_base
+
+    click.echo(f"group\tplace\trelative\tlog_prob_{UNITS[base]}\ttext")
+    for path in files:
+        for group, candidates in groups_from_tsv(lines_of(path, model.text), str(path)):
+            ranked = rank(model.score_many(candidates, end=end, context=context))
+            for place, (share, score) in enumerate(ranked, 1):
+                log_prob = in_base(score.log_prob, base)
+                click.echo(f"{in_tsv(group)}\t{place}\t{share:.6g}\t{log_prob!r}\t{in_tsv(score.text)}")
+
+
+def print_characters(
+    model: LanguageModel, texts: Iterable[str], context: str, end: bool | None, best: int, color: bool | None
+) -> None:
+    """Print each character of each text: a heat map in colour, or a table."""
+    from charlm.cli.heat import heat_map, plain
+
+    if color is None:
+        color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    form: Any = heat_map if color else plain
+    for text in texts:
+        for piece in form(model.score_characters(text, end=end, context=context, alternatives=best)):
+            click.echo(piece, nl=False, color=color)

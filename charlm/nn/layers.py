@@ -65,7 +65,8 @@ def dense(weight: Array, bias: Array, xs: Array, zs: Array, work: Workspace) -> 
     """
     steps, rows, streams = zs.shape
     product = np.matmul(weight, xs, out=work.scratch("wide", rows, steps * streams))
-    return np.add(product.reshape(rows, steps, streams).transpose(1, 0, 2), bias, out=zs)
+    np.add(product.reshape(rows, steps, streams).transpose(1, 0, 2), bias, out=zs)
+    return zs
 
 
 def dropout_mask(rng: np.random.Generator, share: float, out: Array) -> Array:

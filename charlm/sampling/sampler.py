@@ -148,7 +148,7 @@ def _draw(
     runner: Runner, chooser: Chooser, start: _Start, batch: _Batch, uniforms: Iterator[Uniforms], length: int
 ) -> None:
     """Fill `batch`. Streams that have ended leave it, so that they cost nothing."""
-    columns = np.arange(batch.size)
+    columns: Ids = np.arange(batch.size)
     state = runner.select(start.state, np.zeros(batch.size, np.intp))
     ids: Ids = np.full(batch.size, start.last, np.intp)
     for row in islice(uniforms, length):

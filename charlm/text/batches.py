@@ -156,7 +156,7 @@ class LineBatches(Batches):
         self.columns_length = -(-len(bins) // self.streams)
         self.windows_per_epoch = self.columns_length
         self._epoch = -1
-        self._order = np.zeros(0, np.intp)
+        self._order: Ids = np.zeros(0, np.intp)
 
     def order(self, epoch: int) -> Ids:
         """Return the order of the bins in an epoch; the bins of a long line stay together."""

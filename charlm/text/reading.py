@@ -75,9 +75,10 @@ def pieces(file: IO[bytes], path: str | PathLike[str]) -> Iterator[bytes]:
 
     Raises CorpusError if it cannot be read to its end.
     """
+    read = getattr(file, "read1", file.read)  # what is there already, rather than wait for a whole chunk
     while True:
         try:
-            piece = file.read(CHUNK)
+            piece = read(CHUNK)
         except (OSError, *DAMAGE) as error:
             raise CorpusError(f"{name_of(path)}: cannot be read: {error}") from None
         if not piece:

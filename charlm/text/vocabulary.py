@@ -92,7 +92,8 @@ class Vocabulary:
     def encode(self, text: str) -> Ids:
         """Return the ids of a text, (n,) int32; what is not in the vocabulary is UNK."""
         if self.unit == "char":
-            return self._table[np.minimum(code_points(text), len(self._table) - 1)]
+            known: Ids = self._table[np.minimum(code_points(text), len(self._table) - 1)]
+            return known
         ids = (self._ids.get(word, self.unk) for word in split_words(text))
         return np.fromiter((self.unk if i < 2 else i for i in ids), np.int32)
 

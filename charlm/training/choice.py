@@ -70,6 +70,8 @@ def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_S
     chosen |= {"patience": 4} | recipe_for(minutes * speed / REFERENCE_SPEED, characters)
     if "epochs" in wanted or "steps" in wanted:
         chosen.pop("epochs", None)
+    if "dropout" in wanted:  # whoever sets one kind means all of it
+        chosen.pop("recurrent_dropout", None)
     if size is not None:
         check(size in SIZES, "size", size, "one of " + ", ".join(SIZES))
         chosen["hidden"] = HIDDEN_OF_SIZE[size]

@@ -1,0 +1,64 @@
+"""Texts that commands read: arguments, files, standard input; whole or line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from charlm.cli.terminal import warn
+
+if TYPE_CHECKING:
+    from charlm.config import TextConfig
+
+
+def texts_from(
+    arguments: Iterable[str], files: Iterable[Path], by_line: bool, config: TextConfig
+) -> Iterator[str]:
+    """Yield the texts in order: arguments first, then the files, each a text or, `by_line`, each of its lines.
+
+    Lines come as they are read, so that a slow source gets its answers early. An empty line is a text, too.
+    """
+    yield from arguments
+    for path in files:
+        yield from lines_of(path, config) if by_line else [whole(path, config)]
+
+
+def whole(path: Path, config: TextConfig) -> str:
+    """Return the text of a file."""
+    from charlm.text.reading import read_text
+
+    return read_text(path, config)
+
+
+def lines_of(path: Path, config: TextConfig) -> Iterator[str]:
+    """Yield the lines of a file without their ends; a last line needs none."""
+    from charlm.text.reading import read_chunks
+
+    rest = ""
+    for chunk in read_chunks(path, config):
+        *lines, rest = (rest + chunk).split("\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def groups_from_tsv(lines: Iterable[str], name: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield (group, candidates) from lines "group TAB candidate"; a group is a run of lines of one name.
+
+    A line without a tab is a group of its own, under its own text; it is reported, and not lost.
+    """
+    group: str | None = None
+    candidates: list[str] = []
+    for number, line in enumerate(lines, 1):
+        key, tab, candidate = line.partition("\t")
+        if not tab:
+            warn(f"{name}: line {number} has no tab; ranked alone")
+            candidate = line
+        if group is not None and key != group:
+            yield group, candidates
+            candidates = []
+        group = key
+        candidates.append(candidate)
+    if group is not None:
+        yield group, candidates
