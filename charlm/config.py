@@ -94,6 +94,7 @@ class SampleConfig:
     temperature: logits are divided by it; 0 takes the most probable character always.
     top_k: keep the k most probable, 0 for all.  top_p: keep the smallest set whose probability
     reaches p (nucleus).  length: most characters a text may have.  stop: text ends behind this string.
+    can_end: whether the model may end a text, by drawing EOS.
     """
 
     temperature: float = 1.0
@@ -101,6 +102,7 @@ class SampleConfig:
     top_p: float = 1.0
     length: int = 1000
     stop: str | None = None
+    can_end: bool = True
 
     def __post_init__(self) -> None:
         check(is_real(self.temperature) and self.temperature >= 0, "temp", self.temperature, "0 or more")

@@ -99,15 +99,21 @@ class LanguageModel:
         settings: fields of SampleConfig, such as temperature=0.8, length=200.
         The same seed gives the same texts.
         """
-        config = replace(config or SampleConfig(), **settings)
+        config = self.sampling(config, settings)
         return sample_many(self.runner, self.vocabulary, config, prompt=self.clean(prompt), n=n, seed=seed)
 
     def stream(
         self, prompt: str = "", *, seed: int | None = None, config: SampleConfig | None = None, **settings: Any
     ) -> Iterator[str]:
         """Draw one text, a character at a time as it is drawn."""
-        config = replace(config or SampleConfig(), **settings)
+        config = self.sampling(config, settings)
         return sample(self.runner, self.vocabulary, config, prompt=self.clean(prompt), seed=seed)
+
+    def sampling(self, config: SampleConfig | None, settings: Mapping[str, Any]) -> SampleConfig:
+        """Complete the settings of sampling: a model of one running text has never seen a text end."""
+        has_seen_ends = self.text.lines or len(self.training.get("sources", [])) != 1
+        base = config or SampleConfig()
+        return replace(base, **({"can_end": base.can_end and has_seen_ends} | dict(settings)))
 
     def score(self, text: str, *, end: bool | None = None, context: str = "") -> Score:
         """Return how probable `text` is, EOS before it.

@@ -39,11 +39,11 @@ def uniform_rows(seed: int, streams: Sequence[int]) -> Iterator[Uniforms]:
 class Chooser:
     """Chooses ids by logits, under the settings of `config`.
 
-    never: the id that is not chosen, whatever its logit.
+    never: the id, or a slice of ids, that is not chosen, whatever its logit.
     Its methods raise DivergedError if a logit is nan or +inf.
     """
 
-    def __init__(self, config: SampleConfig, never: int) -> None:
+    def __init__(self, config: SampleConfig, never: int | slice) -> None:
         self._never = never
         self._is_greedy = config.temperature == 0
         self._filters: list[tuple[Any, Any]] = []

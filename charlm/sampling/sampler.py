@@ -101,6 +101,11 @@ def _root(seed: int | None) -> int:
     return int.from_bytes(os.urandom(16), "little") if seed is None else seed
 
 
+def _never(config: SampleConfig, vocabulary: Vocabulary) -> int | slice:
+    """Return what is never drawn: UNK, and EOS where a text may not end by itself."""
+    return vocabulary.unk if config.can_end else slice(vocabulary.eos, vocabulary.unk + 1)
+
+
 def _read(runner: Runner, vocabulary: Vocabulary, prompt: str) -> _Start:
     """Read EOS and the prompt, but for the last id of them."""
     ids = np.concatenate(([vocabulary.eos], vocabulary.encode(prompt))).astype(np.intp)[:, None]
@@ -111,7 +116,7 @@ def _read(runner: Runner, vocabulary: Vocabulary, prompt: str) -> _Start:
 
 
 def _stream(runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt: str, seed: int) -> Iterator[str]:
-    chooser = Chooser(config, vocabulary.unk)
+    chooser = Chooser(config, _never(config, vocabulary))
     stop = StopString(config.stop) if config.stop else None
     tokens, eos = vocabulary.tokens, vocabulary.eos
     last, state = _read(runner, vocabulary, prompt)
@@ -134,7 +139,7 @@ def _texts(
     runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt: str, n: int | None, seed: int
 ) -> Iterator[Sample]:
     start = _read(runner, vocabulary, prompt)
-    chooser = Chooser(config, vocabulary.unk)
+    chooser = Chooser(config, _never(config, vocabulary))
     drawn = 0
     while n is None or drawn < n:
         size = STREAMS_AT_ONCE if n is None else min(STREAMS_AT_ONCE, n - drawn)

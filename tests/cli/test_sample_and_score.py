@@ -53,7 +53,7 @@ class TestSample:
     def test_a_model_of_lines_writes_lines(self, names_model: Path) -> None:
         done = charlm("sample", "-n", 20, "--seed", 1, cwd=names_model.parent)
         assert len(done.out.splitlines()) == 20
-        assert all(1 <= len(line) <= 40 for line in done.out.splitlines())
+        assert max(map(len, done.out.splitlines())) <= 60  # ended by itself, not by the length
 
     @pytest.mark.parametrize(
         ("flag", "value", "says"),

@@ -178,7 +178,7 @@ class TestRun:
         assert len(text) == 200
         (tmp_path / "t.txt").write_text(text)
         model = charlm.train(
-            tmp_path / "t.txt", tmp_path / "m.safetensors", steps=600, hidden=48, layers=1, batch=4, bptt=50,
+            tmp_path / "t.txt", tmp_path / "m.safetensors", steps=700, hidden=64, layers=1, batch=4, bptt=50,
             dropout=0.0, learning_rate=0.02, valid=0.0, threads=1, restart_rate=0.0, text=TextConfig(min_count=1),
         )  # fmt: skip
         assert model.score(text).nats_per_char < 0.05
