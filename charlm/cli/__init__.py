@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -35,6 +36,13 @@ class Commands(click.Group):
             return None
         command: click.Command = import_module(f"charlm.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. A reader that has left is no failure, which click would make of it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return CLOSED_PIPE
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,7 +85,7 @@ def run(arguments: Sequence[str] | None) -> int:
         return complain(error, USAGE)
     except CharlmError as error:
         return complain(error, FAILED)
-    except BrokenPipeError:
+    except BrokenPipeError:  # from the flush
         # whoever read our output has seen enough; keep the interpreter from flushing into it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE

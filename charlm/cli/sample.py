@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 @model_option
 @click.option("--temp", "temperature", type=float, default=1.0, show_default=True, metavar="T",
               help="Divide the logits by this; 0 takes the most probable character.")  # fmt: skip
-@click.option("--top-k", type=int, default=0, metavar="K", help="Draw among the K most probable; 0 for all.")
+@click.option("--top-k", type=int, default=0, metavar="K",
+              help="Draw among the K most probable characters.  [default: 0, all]")  # fmt: skip
 @click.option("--top-p", type=float, default=1.0, metavar="P",
-              help="Draw among the most probable that make up P together.")  # fmt: skip
+              help="Draw among the most probable that make up the share P.  [default: 1, all]")  # fmt: skip
 @click.option("--length", type=int, metavar="N", help="Most characters a text may have.  [default: 1000]")
 @click.option("--prompt", default="", metavar="TEXT", help="Begin with this; it is printed as well.")
 @click.option("--prompt-file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import log
 from pathlib import Path
 from types import FrameType
@@ -15,14 +16,15 @@ import click
 
 from charlm.cli.options import model_option
 from charlm.cli.terminal import warn
-from charlm.config import SIZES, TextConfig
+from charlm.config import DECODING_ERRORS, SIZES, TextConfig
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
 
 if TYPE_CHECKING:
     from charlm.training.session import Session
 
-INTERRUPTED = 130
+KILLED = 128
+"""Added to the number of the signal that ended a run: 130 for Ctrl-C, 143 for SIGTERM."""
 
 
 @click.command(short_help="Learn a text and write a model file.")
@@ -47,13 +49,18 @@ INTERRUPTED = 130
 @click.option("--threads", type=int, metavar="N", help="Cores to use.  [default: all]")
 @click.option("--lines", is_flag=True, help="Each line is a document of its own.")
 @click.option("--min-count", type=int, metavar="N", help="Rarer characters become UNK.  [default: chosen]")
-@click.option("--resume", is_flag=True, help="Go on with the run that was stopped.")
+@click.option("--encoding", metavar="NAME", default="utf-8", show_default=True, help="Encoding of the text.")
+@click.option("--errors", type=click.Choice(DECODING_ERRORS), default="strict", show_default=True,
+              help="What becomes of bytes that are not valid.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with the run that was stopped, as it was set.")
 @click.option("--overwrite", is_flag=True, help="Replace a model that is there already.")
 def command(
     files: tuple[str, ...],
     model_path: Path,
     lines: bool,
     min_count: int | None,
+    encoding: str,
+    errors: str,
     resume: bool,
     overwrite: bool,
     **settings: Any,
@@ -65,27 +72,22 @@ def command(
     """
     from charlm.training.session import Session
 
-    text = TextConfig(lines=lines, min_count=min_count)
+    text = TextConfig(lines=lines, min_count=min_count, encoding=encoding, errors=errors)
     with (
         Session(files, model_path, settings, text, overwrite=overwrite, resume=resume) as session,
-        stopping_at_signals(session),
+        stopping_at_signals(session) as signals,
     ):
         say_what_begins(session)
         from charlm.cli.progress import follow
 
         follow(session)
-        files_of_run = session.files
-        if session.interrupted:
-            warn(f"stopped; go on with: charlm train {' '.join(files)} -m {model_path} --resume")
-            return INTERRUPTED
         if session.trainer.has_lost_patience:
             warn("stopped early: the held-out loss rises (--patience 0 trains on); the best model is kept")
-        best = session.model.training
-        if best.get("valid_loss") is not None:
-            nats = best["valid_loss"]
-            warn(f"wrote {files_of_run.model}: held-out {nats:.4f} nats/char, {nats / log(2):.4f} bits/char")
-        else:
-            warn(f"wrote {files_of_run.model}")
+        say_what_was_written(session)
+        if signals:
+            again = shlex.join(["charlm", "train", *files, "-m", str(model_path), "--resume"])
+            warn(f"stopped; go on with: {again}")
+            return KILLED + signals[0]
     return 0
 
 
@@ -101,20 +103,32 @@ def say_what_begins(session: Session) -> None:
         warn(note)
 
 
+def say_what_was_written(session: Session) -> None:
+    """Print where the model is, and the held-out loss that it reached."""
+    nats = session.model.training.get("valid_loss")
+    reached = "" if nats is None else f": held-out {nats:.4f} nats/char, {nats / log(2):.4f} bits/char"
+    warn(f"wrote {session.files.model}{reached}")
+
+
 @contextmanager
-def stopping_at_signals(session: Session) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the run after its step; the second one ends it at once."""
+def stopping_at_signals(session: Session) -> Iterator[list[int]]:
+    """Let the first Ctrl-C or SIGTERM end the run after its step; the second one ends it at once.
+
+    Yields a list that the number of the first goes into.
+    """
+    signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if session.interrupted:
+        if signals:
             raise KeyboardInterrupt
+        signals.append(number)
         session.stop()
-        print(file=sys.stderr)
-        warn("stopping after this step; once more to leave at once")
+        with suppress(OSError):  # written past sys.stderr, which may be at work just now
+            os.write(2, b"\ncharlm: stopping after this step; once more to leave at once\n")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

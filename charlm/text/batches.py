@@ -43,8 +43,9 @@ class Batches(ABC):
         self.steps, self.streams = steps, streams
         self.shrunk = None
         if (steps, streams) != (config.bptt, config.batch):
+            size = len(self.ids) - 1
             self.shrunk = (
-                f"the text has {len(self.ids) - 1:,} characters to learn from: windows shrunk to "
+                f"the text has {size:,} character{'s' if size > 1 else ''} to learn from: windows shrunk to "
                 f"{streams} x {steps} (asked for: batch {config.batch}, bptt {config.bptt})"
             )
         self.seed = config.seed

@@ -216,9 +216,12 @@ class Reader:
 
 
 def split_text(ids: GrowingIds, keys: Ids, valid: float, seed: int) -> tuple[GrowingIds, GrowingIds]:
-    """Cut running text in two: the last `valid` share of it is held out. Both parts begin with EOS."""
+    """Cut running text in two: the last `valid` share of it is held out. Both parts begin with EOS.
+
+    At least one character is left to learn from.
+    """
     characters = len(ids) - 2
-    cut = 1 + int((1 - valid) * characters + 1e-6) if valid else len(ids)
+    cut = 1 + max(1, int((1 - valid) * characters + 1e-6)) if valid else len(ids)
     train, held_out = GrowingIds(), GrowingIds()
     place = 0
     for chunk in ids.chunks():

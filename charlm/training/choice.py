@@ -15,6 +15,8 @@ from charlm.config import SIZES, NetworkConfig, TrainConfig, check
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
 """--size: units of one layer."""
+BUDGETS = ("epochs", "steps", "minutes")
+"""Settings that say when a run ends."""
 REFERENCE_SPEED = 100_000
 """Characters per second of an LSTM 256x1 on the machine that the recipes were found on (`probe.py`)."""
 BOOK = 1_000_000
@@ -63,7 +65,7 @@ def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_S
     """
     wanted = {name: value for name, value in given.items() if value is not None}
     size = wanted.pop("size", None)
-    has_budget = any(name in wanted for name in ("epochs", "steps", "minutes"))
+    has_budget = any(name in wanted for name in BUDGETS)
     chosen: dict[str, Any] = {} if has_budget else {"minutes": default_minutes(characters)}
     minutes = wanted.get("minutes", chosen.get("minutes", 2.0))
     check(isinstance(minutes, (int, float)) and minutes > 0, "minutes", minutes, "more than 0")
@@ -96,10 +98,15 @@ def names(kind: type[NetworkConfig] | type[TrainConfig]) -> list[str]:
 
 def reason(network: NetworkConfig, train: TrainConfig, is_chosen: bool, characters: int) -> str:
     """Say in one line what was chosen, and from what."""
-    budgets = ((train.minutes, "minutes"), (train.epochs, "epochs"), (train.steps, "steps"))
-    budget = " or ".join(f"{value:g} {unit}" for value, unit in budgets if value is not None)
     return (
         f"{network.cell} {network.hidden}x{network.layers}, batch {train.batch}, bptt {train.bptt}, "
         f"dropout {network.dropout:g}, {train.optimizer} at {train.learning_rate:g}, "
-        f"{'chosen for' if is_chosen else 'as given for'} {characters:,} characters and at most {budget}"
+        f"{'chosen for' if is_chosen else 'as given for'} {characters:,} characters and at most {budget_of(train)}"
     )
+
+
+def budget_of(train: TrainConfig) -> str:
+    """Write a run's budget, such as "2 minutes" or "1,000 steps or 1 epoch"."""
+    given = ((name, getattr(train, name)) for name in BUDGETS)
+    amounts = ((f"{value:,}".removesuffix(".0"), name) for name, value in given if value is not None)
+    return " or ".join(f"{amount} {name.removesuffix('s') if amount == '1' else name}" for amount, name in amounts)

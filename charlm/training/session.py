@@ -1,16 +1,11 @@
-"""One run of training: from the paths of texts to a model file, a log, and what is needed to resume.
-
-    NAME.safetensors          the model with the lowest held-out loss so far
-    NAME.resume.safetensors   everything needed to go on exactly where the run stopped
-    NAME.log.jsonl            a row for every second or so of training, see `LOG_KEYS`
-    NAME.lock                 held while the run lasts
-"""
+"""One run of training: from the paths of texts to a model file, a log, and what is needed to resume."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
@@ -18,17 +13,16 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from charlm.checkpoint import read_state, write_state
 from charlm.config import TextConfig
-from charlm.errors import BusyError, CheckpointError, ModelExistsError, ResumeError
-from charlm.model import LanguageModel
+from charlm.model import LanguageModel, load
 from charlm.nn.network import Network
 from charlm.text.batches import batches_over
 from charlm.text.corpus import Corpus
 from charlm.training.choice import REFERENCE_SPEED, choose
+from charlm.training.files import Files, lock
 from charlm.training.probe import characters_per_second
+from charlm.training.resume import SavedRun
 from charlm.training.trainer import StepReport, Trainer
 
 LOG_KEYS = (
@@ -38,17 +32,6 @@ MOST_HELD_OUT = 200_000
 """Characters of the held-out text that are read at each evaluation."""
 LOG_SECONDS = 1.0
 """Seconds between rows of the log."""
-
-
-class Files:
-    """The files of a run, named after its model."""
-
-    def __init__(self, model: Path) -> None:
-        stem = model.name.removesuffix(".safetensors")
-        self.model = model
-        self.state = model.with_name(f"{stem}.resume.safetensors")
-        self.log = model.with_name(f"{stem}.log.jsonl")
-        self.lock = model.with_name(f"{stem}.lock")
 
 
 class Session:
@@ -79,40 +62,30 @@ class Session:
         self.interrupted = False
         self.notes: list[str] = []
         self._save_seconds = save_minutes * 60
-        self._refuse_to_destroy(overwrite, resume)
-        self._lock = lock(self.files.lock)
-        try:
-            self._open(paths, dict(settings or {}), text or TextConfig(), resume, started)
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def _refuse_to_destroy(self, overwrite: bool, resume: bool) -> None:
-        """Raise rather than lose a model that is there, or resume a run that is not."""
-        if not self.files.model.parent.is_dir():
-            raise CheckpointError(f"{self.files.model.parent}: no such folder; make it, or name another model with -m")
-        if resume and not self.files.state.exists():
-            raise ResumeError(f"{self.files.state}: no such file; there is no run to resume")
-        if not (overwrite or resume) and self.files.model.exists():
-            raise ModelExistsError(
-                f"{self.files.model}: there is a model already; "
-                "--overwrite replaces it, --resume trains it further, -m NAME writes another"
-            )
+        self.files.refuse_to_destroy(paths, overwrite=overwrite, resume=resume)
+        with ExitStack() as stack:
+            stack.callback(lock(self.files.lock).release)
+            saved = SavedRun.read(self.files.state) if resume else None
+            self._open(paths, dict(settings or {}), text or TextConfig(), saved, started, stack)
+            self._stack = stack.pop_all()
 
     def _open(
         self,
         paths: Sequence[str | os.PathLike[str]],
         settings: dict[str, Any],
         text: TextConfig,
-        resume: bool,
+        saved: SavedRun | None,
         started: float,
+        stack: ExitStack,
     ) -> None:
         """Read the texts, settle the settings, and make ready to train."""
-        seed = settings.get("seed") or 0
-        valid = settings.get("valid")
-        valid = 0.1 if valid is None else valid
+        if saved:
+            settings, text = saved.settings(settings), saved.text_settings(text)
+        known = choose(settings, 1).train  # what is out of range is said before a long text is read
         self.text = text
-        self.corpus = Corpus.read(paths, text, valid=valid, seed=seed)
+        self.corpus = stack.enter_context(Corpus.read(paths, text, valid=known.valid, seed=known.seed))
+        if saved:
+            saved.check_text(self.corpus.digest)
         threads = settings.get("threads") or os.cpu_count() or 1
         is_open = settings.get("hidden") is None and settings.get("size") is None  # the speed decides the size
         speed = characters_per_second(threads) if is_open else REFERENCE_SPEED
@@ -125,7 +98,7 @@ class Session:
         if batches.shrunk:
             self.notes.append(batches.shrunk)
         held_out = self.corpus.valid_ids[: MOST_HELD_OUT + 1]
-        self.trainer = Trainer(
+        trainer = Trainer(
             self.network,
             params,
             batches,
@@ -134,10 +107,13 @@ class Session:
             threads=threads,
             started=started,
         )
-        if resume:
-            arrays, facts = read_state(self.files.state)
-            self.trainer.restore(arrays, facts["trainer"])
+        self.trainer = stack.enter_context(trainer)
+        if saved:
+            self.notes.append(saved.restore(self.trainer))
+        self._is_saved = saved is not None and self.files.model.exists()
         self.model = LanguageModel(self.network, params, self.vocabulary, text)
+        if self._is_saved:
+            self.model = load(self.files.model)
 
     def __enter__(self) -> Session:
         return self
@@ -145,9 +121,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.trainer.__exit__(kind, error, trace)
-        self.corpus.close()
-        self._lock.release()
+        self._stack.close()
 
     def stop(self) -> None:
         """Ask the run to save and end after the step it is at."""
@@ -174,7 +148,7 @@ class Session:
                 yield report
                 if is_last:
                     break
-        if not self.files.model.exists():
+        if not self._is_saved:
             self.save_model(report)
 
     def save_model(self, report: StepReport) -> None:
@@ -187,12 +161,13 @@ class Session:
             self.facts(report),
         )
         self.model.save(self.files.model, overwrite=True)
+        self._is_saved = True
 
     def save_state(self) -> None:
         """Write what is needed to resume."""
         arrays, facts = self.trainer.snapshot()
-        facts = {"trainer": facts, "corpus": self.corpus.digest, "train": asdict(self.train)}
-        write_state(self.files.state, arrays, facts)
+        digest = self.corpus.digest
+        SavedRun(self.files.state, self.choice.network, self.train, self.text, digest, arrays, facts).write()
 
     def facts(self, report: StepReport) -> dict[str, Any]:
         """Return what the model file says of its training."""
@@ -209,19 +184,6 @@ class Session:
             "seed": self.train.seed,
             "settings": asdict(self.train),
         }
-
-
-def lock(path: Path) -> FileLock:
-    """Take the lock of a run.
-
-    Raises BusyError if another run holds it.
-    """
-    held = FileLock(path)
-    try:
-        held.acquire(timeout=0)
-    except Timeout:
-        raise BusyError(f"{path}: another run is writing this model; wait for it, or use another -m NAME") from None
-    return held
 
 
 def train(

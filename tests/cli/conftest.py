@@ -9,7 +9,7 @@ import pytest
 from tests.cli.command import charlm
 
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
-TINY = ("--hidden", 16, "--layers", 1, "--batch", 4, "--bptt", 16, "--threads", 1, "--dropout", 0)
+TINY = ("--hidden", 16, "--dropout", 0, "--batch", 4, "--bptt", 16, "--threads", 1, "--lr", 0.02)
 
 
 @pytest.fixture(scope="session")

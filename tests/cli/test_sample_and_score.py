@@ -67,8 +67,10 @@ class TestSample:
         ],
     )
     def test_out_of_range(self, verse_model: Path, flag: str, value: float, says: str) -> None:
+        before = files_in(verse_model.parent)
         done = charlm("sample", flag, value, cwd=verse_model.parent)
         assert (done.code, done.out) == (2, "")
+        assert files_in(verse_model.parent) == before
         assert says in done.err
 
     def test_a_closed_pipe_is_silent(self, verse_model: Path) -> None:
@@ -98,6 +100,17 @@ class TestScore:
         assert "bits/char" in head
         assert best.endswith("the lazy dog")
         assert worst.endswith("eht zyal god")
+
+    def test_relative_probabilities_are_those_of_the_totals(self, verse_model: Path) -> None:
+        texts = ("lazy dog", "lazy fog", "lazy fox")
+        rows = charlm("score", "--json", *texts, cwd=verse_model.parent).out.splitlines()
+        weights = {text: math.exp(json.loads(row)["log_prob"]) for text, row in zip(texts, rows, strict=True)}
+        table = charlm("score", *texts, cwd=verse_model.parent).out.splitlines()[1:]
+        assert [row[-8:] for row in table] == sorted(texts, key=weights.__getitem__, reverse=True)
+        for row in table:
+            share = weights[row[-8:]] / sum(weights.values())
+            (shown,) = [cell for cell in row.split() if cell.endswith("%")]
+            assert float(shown.rstrip("%")) == pytest.approx(100 * share, abs=0.006)
 
     def test_the_end_counts_in_models_of_lines(self, names_model: Path, verse_model: Path) -> None:
         def log_prob(model: Path, *flags: str) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import charlm as package
 from tests.cli.command import charlm, files_in
 from tests.cli.conftest import TINY, VERSE
 
@@ -56,7 +57,7 @@ def test_a_short_text_shrinks_the_window_and_says_so(folder: Path) -> None:
     ("arguments", "code", "says"),
     [
         (["nowhere.txt"], 1, "nowhere.txt: no such file"),
-        (["."], 1, "is a folder"),
+        (["."], 1, ".: is a folder; name the files in it"),
         (["empty.txt"], 1, "no text in it"),
         (["latin.txt"], 1, "byte 3 (0xe9) is not valid utf-8"),
         ([], 2, "Missing argument"),
@@ -65,7 +66,12 @@ def test_a_short_text_shrinks_the_window_and_says_so(folder: Path) -> None:
         (["verse.txt", "--valid", "1.5"], 2, "valid is 1.5"),
         (["verse.txt", "--cell", "brain"], 2, "'brain' is not one of"),
         (["verse.txt", "--steps", "many"], 2, "not a valid integer"),
+        (["verse.txt", "--valid", "nan"], 2, "valid is nan"),
+        (["verse.txt", "--minutes", "inf"], 2, "minutes is inf, but must be more than 0"),
         (["verse.txt", "--resume"], 1, "no run to resume"),
+        (["verse.txt", "-m", "verse.txt", "--overwrite"], 2, "verse.txt: a text that this run would write over"),
+        (["verse.txt", "-m", "."], 1, ".: is a folder"),
+        (["latin.txt", "--encoding", "klingon"], 1, "klingon: no such encoding"),
         (["verse.txt", "-m", "no/such/folder/m.safetensors"], 1, "no/such/folder"),
     ],
 )
@@ -82,6 +88,42 @@ def test_bad_input_gets_one_line_and_leaves_everything(
     assert len(done.err.strip().splitlines()) == 1 or code == 2
     after = files_in(folder)
     assert {name: data for name, data in after.items() if not name.endswith(".lock")} == before
+
+
+def test_other_encodings_are_read(folder: Path) -> None:
+    (folder / "latin.txt").write_bytes("été à la forêt\n".encode("latin-1") * 20)
+    run = ("train", "latin.txt", "--steps", 2, *TINY)
+    assert charlm(*run, "--encoding", "latin-1", "-m", "a.safetensors", cwd=folder).code == 0
+    assert package.load(folder / "a.safetensors").score("forêt").unknown == 0
+    assert charlm(*run, "--errors", "ignore", "-m", "b.safetensors", cwd=folder).code == 0
+    assert package.load(folder / "b.safetensors").score("forêt").unknown == 1
+
+
+@pytest.mark.parametrize("text", ["a", "ab", "a\n", "\n\n"])
+def test_the_shortest_texts_train(folder: Path, text: str) -> None:
+    (folder / "short.txt").write_text(text)
+    done = charlm("train", "short.txt", "--steps", 2, "--hidden", 4, "--threads", 1, cwd=folder)
+    assert done.code == 0, done.err
+    assert charlm("sample", "--length", 2, cwd=folder).code == 0
+
+
+def test_rows_of_the_log_have_the_keys_of_the_contract(folder: Path) -> None:
+    assert charlm("train", "verse.txt", "--steps", 20, *TINY, cwd=folder).code == 0
+    rows = [json.loads(row) for row in (folder / "charlm.log.jsonl").read_text().splitlines()]
+    keys = ["step", "epoch", "seconds", "train_loss", "valid_loss", "learning_rate", "grad_norm", "chars_per_second"]
+    assert all(list(row) == keys for row in rows)
+    assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
+    assert rows[-1]["step"] == 20
+    assert 0 < rows[-1]["train_loss"] < 5
+    assert all(row["valid_loss"] is None or 0 < row["valid_loss"] < 5 for row in rows)
+
+
+def test_without_held_out_text_progress_is_shown_all_the_same(folder: Path) -> None:
+    done = charlm("train", "verse.txt", "--valid", 0, "--steps", 20, *TINY, cwd=folder)
+    assert done.code == 0
+    assert " 50%  step 10" in done.err
+    assert "held-out" not in done.err
+    assert done.err.endswith("charlm: wrote charlm.safetensors\n")
 
 
 def test_a_model_is_never_overwritten_unasked(folder: Path) -> None:

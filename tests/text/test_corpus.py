@@ -123,6 +123,13 @@ def test_one_line_is_trained_on_rather_than_held_out(tmp_path: Path) -> None:
         assert lines_of(corpus, corpus.train_ids) == ["only"]
 
 
+@pytest.mark.parametrize(("text", "valid"), [("a", 0.1), ("ab", 0.9), ("abc", 0.99)])
+def test_one_character_at_least_is_learned_from(tmp_path: Path, text: str, valid: float) -> None:
+    corpus = Corpus.read(write(tmp_path, text), valid=valid)
+    assert corpus.vocabulary.decode(corpus.train_ids) == "a"
+    assert len(corpus.valid_ids) == len(text)
+
+
 def test_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charlm.text.reading.CHUNK", 3)  # words go on from chunk to chunk
     corpus = Corpus.read(write(tmp_path, "the cat, the dog"), TextConfig(unit="word"), valid=0)

@@ -1,0 +1,105 @@
+"""Every error becomes one line and an exit code, in one place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import charlm.cli
+from charlm.cli import run
+from charlm.errors import CharlmError, CheckpointError, ConfigError
+from tests.cli.command import charlm as command
+from tests.cli.command import files_in
+from tests.cli.conftest import TINY, VERSE
+
+
+def raising(error: BaseException) -> click.Command:
+    """Return a command that fails."""
+
+    @click.command()
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ConfigError("hidden is 0, but must be 1 or more"), 2, "charlm: hidden is 0, but must be 1 or more\n"),
+        (CheckpointError("m: damaged"), 1, "charlm: m: damaged\n"),
+        (CharlmError("a\nb\x1b"), 1, "charlm: a\\nb\\x1b\n"),
+        (MemoryError(), 1, "charlm: out of memory; a smaller --hidden, --batch or --bptt needs less\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "m.log"), 1, "charlm: m.log: No space left on device\n"),
+        (OSError("odd"), 1, "charlm: file: odd\n"),
+        (KeyboardInterrupt(), 130, "\n"),
+        (click.Abort(), 130, ""),
+    ],
+)
+def test_one_line_and_a_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
+) -> None:
+    monkeypatch.setattr(charlm.cli, "charlm", raising(error))
+    assert run([]) == code
+    assert capsys.readouterr() == ("", line)
+
+
+def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charlm.cli, "charlm", raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        run([])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes")
+@pytest.mark.parametrize("length", [1, 10**7])  # less than a buffer is written at the end
+def test_a_reader_that_leaves_early_is_no_error(verse_model: Path, length: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "charlm", "sample", "-m", verse_model, "--length", str(length)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        if length > 1:
+            assert len(process.stdout.read(10)) == 10
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_second_ctrl_c_leaves_at_once_and_keeps_the_files_whole(tmp_path: Path) -> None:
+    (tmp_path / "verse.txt").write_text(VERSE * 30)
+    (tmp_path / "slow.py").write_text(
+        "import sys, time\n"
+        "from charlm.cli import main\n"
+        "from charlm.training.trainer import Trainer\n"
+        "def train_window(trainer, rate):\n"
+        "    print('in a step', file=sys.stderr, flush=True)\n"
+        "    time.sleep(60)\n"
+        "Trainer.train_window = train_window\n"
+        "main(sys.argv[1:])\n"
+    )
+    (tmp_path / "charlm.safetensors").write_text("old")
+    with subprocess.Popen(
+        [sys.executable, "slow.py", "train", "verse.txt", "--overwrite", "--steps", "9", *map(str, TINY)],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        for awaited in ("in a step", "once more to leave at once"):
+            assert any(awaited in line for line in iter(process.stderr.readline, ""))
+            process.send_signal(signal.SIGINT)
+        assert process.stderr.read().strip() == ""
+    assert process.returncode == 130
+    assert files_in(tmp_path)["charlm.safetensors"] == b"old"
+
+
+def test_standard_streams_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    done = command("train", "нет.txt", cwd=tmp_path, LC_ALL="C", PYTHONIOENCODING="ascii")
+    assert (done.code, done.err) == (1, "charlm: нет.txt: no such file\n")

@@ -1,0 +1,77 @@
+"""What a terminal shows: a bar, escaped control characters, an answer to Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+import charlm as package
+from tests.cli.command import charlm, files_in
+from tests.cli.conftest import TINY, VERSE
+
+pytest.importorskip("termios", reason="no terminals of this kind here")
+from tests.cli.screen import Screen
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "verse.txt").write_text(VERSE * 30)
+    return tmp_path
+
+
+def test_a_bar_shows_figures_with_their_units(folder: Path) -> None:
+    with Screen("train", "verse.txt", "--steps", 60, *TINY, cwd=folder, columns=200) as screen:
+        assert screen.end() == 0
+    last = screen.shown.split("\r")[-3:]
+    assert "100%|" in "".join(last)
+    for unit in ("step 60", "nats/char", "bits/char", "held-out", "chars/s", "0:00 left"):
+        assert unit in screen.shown, unit
+    assert "wrote charlm.safetensors" in screen.shown
+
+
+def test_ctrl_c_once_saves_and_says_how_to_go_on(folder: Path) -> None:
+    name = folder / "two words.txt"
+    (folder / "verse.txt").rename(name)
+    with Screen("train", name.name, "--steps", 10**6, *TINY, cwd=folder, columns=200) as screen:
+        screen.read_until("chars/s")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.end() == 130
+    assert "once more to leave at once" in screen.shown
+    assert "go on with: charlm train 'two words.txt' -m charlm.safetensors --resume" in screen.shown
+    assert package.load(folder / "charlm.safetensors").training["steps"] > 0
+    with Screen("train", name.name, "--resume", cwd=folder, columns=200) as screen:  # no setting is repeated
+        screen.read_until("resumed behind step")
+        screen.read_until("chars/s")
+        screen.process.send_signal(signal.SIGTERM)
+        assert screen.end() == 143
+
+
+def test_sampled_control_characters_are_escaped(tmp_path: Path) -> None:
+    (tmp_path / "evil.txt").write_text("\x1b[31m\x9b\u202e" * 40)
+    done = charlm("train", "evil.txt", "--steps", 80, *TINY, cwd=tmp_path)
+    assert done.code == 0, done.err
+    run = ("sample", "--length", 60, "--temp", 0)
+    raw = charlm(*run, cwd=tmp_path).out
+    assert "\x1b" in raw  # into a pipe
+    with Screen(*run, cwd=tmp_path) as screen:
+        assert screen.end() == 0
+    assert not {"\x1b", "\x9b", "\u202e"} & set(screen.shown)
+    assert r"\x1b" in screen.shown
+    assert r"\u202e" in screen.shown
+
+
+def test_ctrl_c_while_sampling_is_silent(verse_model: Path) -> None:
+    before = files_in(verse_model.parent)
+    with Screen("sample", "--length", 10**9, cwd=verse_model.parent) as screen:
+        screen.read_until("\n")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.end() == 130
+    assert "Traceback" not in screen.shown
+    assert files_in(verse_model.parent) == before
+
+
+def test_names_from_strangers_are_shown_escaped(tmp_path: Path) -> None:
+    done = charlm("train", "no\x1b[31mfile", cwd=tmp_path)
+    assert (done.code, done.err) == (1, "charlm: no\\x1b[31mfile: no such file\n")

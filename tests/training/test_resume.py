@@ -1,0 +1,167 @@
+"""Going on with a stopped run: to the bit where it is the same run, and a clear refusal where it is another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charlm
+from charlm.checkpoint import read_state, write_state
+from charlm.config import TextConfig
+from charlm.errors import CheckpointError, ResumeError
+from charlm.nn.cells import CELLS
+from charlm.optim import OPTIMIZERS
+from charlm.training.session import Session
+
+VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
+TINY: dict[str, Any] = {"hidden": 8, "layers": 2, "batch": 4, "bptt": 10, "threads": 1, "dropout": 0.2, "patience": 0}
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(VERSE * 20)
+    return path
+
+
+def run(
+    path: Path, model: Path, settings: dict[str, Any], stop_at: int | None = None, *, resume: bool = False,
+    text: TextConfig | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Run, stop after a step if one is given, and return the parameters at the end."""
+    with Session([path], model, settings, text, resume=resume) as session:
+        for report in session.reports():
+            if report.step == stop_at:
+                session.stop()
+        return session.trainer.params.flat.copy()
+
+
+@pytest.fixture
+def stopped(text: Path, tmp_path: Path) -> Path:
+    """The model of a run of 30 steps that was stopped after 12: the step behind the report at hand."""
+    run(text, tmp_path / "m.safetensors", TINY | {"steps": 30}, 11)
+    return tmp_path / "m.safetensors"
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize(("cell", "optimizer"), [*((c, "adam") for c in CELLS), *(("gru", o) for o in OPTIMIZERS)])
+def test_resume_is_exact(text: Path, tmp_path: Path, cell: str, optimizer: str, lines: bool) -> None:
+    """The resumed run is told nothing: its settings come back with it."""
+    settings = TINY | {"cell": cell, "optimizer": optimizer, "steps": 24, "seed": 5}
+    config = TextConfig(lines=lines)
+    expected = run(text, tmp_path / "whole.safetensors", settings, text=config)
+    run(text, tmp_path / "parts.safetensors", settings, 11, text=config)
+    resumed = run(text, tmp_path / "parts.safetensors", {}, resume=True)
+    np.testing.assert_array_equal(resumed, expected)
+    whole, parts = (charlm.load(tmp_path / f"{name}.safetensors") for name in ("whole", "parts"))
+    np.testing.assert_array_equal(whole.params.flat, parts.params.flat)
+    steps = [json.loads(row)["step"] for row in (tmp_path / "parts.log.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    assert (steps[0] < 11, steps[-1]) == (True, 24)
+
+
+def test_resume_is_exact_on_two_threads(text: Path, tmp_path: Path) -> None:
+    settings = TINY | {"steps": 9, "threads": 2}
+    expected = run(text, tmp_path / "whole.safetensors", settings)
+    run(text, tmp_path / "parts.safetensors", settings, 4)
+    np.testing.assert_array_equal(run(text, tmp_path / "parts.safetensors", {}, resume=True), expected)
+
+
+def test_a_budget_that_is_given_replaces_the_old_one(text: Path, stopped: Path) -> None:
+    model = charlm.train(text, stopped, resume=True, epochs=2.0)
+    settings = model.training["settings"]
+    assert (settings["epochs"], settings["steps"], settings["minutes"]) == (2.0, None, None)
+
+
+def test_where_it_goes_on_is_said(text: Path, stopped: Path) -> None:
+    with Session([text], stopped, resume=True) as session:
+        assert "resumed behind step 12, 40% of 30 steps" in session.notes
+        assert session.model.score("the fox").log_prob == charlm.load(stopped).score("the fox").log_prob
+
+
+def test_the_best_model_is_kept_where_a_resumed_run_finds_no_better_one(text: Path, stopped: Path) -> None:
+    arrays, facts = read_state(stopped.with_name("m.resume.safetensors"))
+    facts["trainer"]["best_loss"] = 0.001
+    write_state(stopped.with_name("m.resume.safetensors"), arrays, facts)
+    before = stopped.read_bytes()
+    model = charlm.train(text, stopped, resume=True)
+    assert stopped.read_bytes() == before
+    assert model.score("the fox").log_prob == charlm.load(stopped).score("the fox").log_prob
+
+
+def test_a_model_that_was_moved_away_is_written_again(text: Path, stopped: Path) -> None:
+    stopped.unlink()
+    charlm.train(text, stopped, resume=True)
+    assert charlm.load(stopped).training["steps"] > 12
+
+
+@pytest.mark.parametrize(
+    ("settings", "config", "says"),
+    [
+        ({"hidden": 9}, None, "has hidden 8, not 9"),
+        ({"learning_rate": 0.5}, None, r"has lr 0\.\d+, not 0\.5"),
+        ({"cell": "rnn"}, None, "has cell lstm, not rnn"),
+        ({"seed": 1}, None, "has seed 0, not 1"),
+        ({"size": "tiny"}, None, "has hidden 8, not 64"),
+        ({}, TextConfig(lines=True), "has lines False, not True"),
+        ({}, TextConfig(min_count=3), "has min-count None, not 3"),
+        ({"steps": 12}, None, "used up its budget of 12 steps"),
+    ],
+)
+def test_what_would_be_another_run_is_refused(
+    text: Path, stopped: Path, settings: dict[str, Any], config: TextConfig | None, says: str
+) -> None:
+    files = {path: path.read_bytes() for path in stopped.parent.iterdir()}
+    with pytest.raises(ResumeError, match=says):
+        run(text, stopped, settings, resume=True, text=config)
+    assert {path: path.read_bytes() for path in stopped.parent.iterdir()} == files
+
+
+def test_a_run_that_lost_patience_needs_more(text: Path, stopped: Path) -> None:
+    path = stopped.with_name("m.resume.safetensors")
+    arrays, facts = read_state(path)
+    facts["trainer"]["stale"], facts["train"]["patience"] = 4, 4
+    write_state(path, arrays, facts)
+    with pytest.raises(ResumeError, match="--patience 0 trains on"):
+        run(text, stopped, {}, resume=True)
+    with Session([text], stopped, {"patience": 0}, resume=True) as session:
+        assert session.train.patience == 0
+
+
+def test_another_text_is_refused(text: Path, stopped: Path) -> None:
+    text.write_text(VERSE * 21)
+    with pytest.raises(ResumeError, match="the text is not the one"):
+        run(text, stopped, {}, resume=True)
+
+
+def test_a_run_that_is_not_there(text: Path, tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match="no run to resume"):
+        charlm.train(text, tmp_path / "m.safetensors", steps=1, resume=True)
+
+
+@pytest.mark.parametrize("lost", ["network", "train", "text", "corpus", "trainer", "cursor", "array", "shape", "range"])
+def test_a_state_that_lacks_something_is_refused(text: Path, stopped: Path, lost: str) -> None:
+    path = stopped.with_name("m.resume.safetensors")
+    arrays, facts = read_state(path)
+    if lost == "array":
+        del arrays["moment.mean"]
+    elif lost == "shape":
+        arrays["params"] = arrays["params"][:-1].copy()
+    elif lost == "range":
+        facts["train"]["batch"] = -4
+    else:
+        del (facts["trainer"] if lost == "cursor" else facts)[lost]
+    write_state(path, arrays, facts)
+    with pytest.raises(ResumeError, match=r"m\.resume\.safetensors: not the state of a run"):
+        run(text, stopped, {}, resume=True)
+
+
+def test_a_state_that_is_damaged_is_refused(text: Path, stopped: Path) -> None:
+    path = stopped.with_name("m.resume.safetensors")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match=r"m\.resume\.safetensors"):
+        run(text, stopped, {}, resume=True)
