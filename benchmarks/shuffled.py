@@ -21,14 +21,19 @@ PAIRS = 100
 def main(model: Path, text: Path, valid: float, seed: int) -> None:
     """Print how often the real line is the more probable one."""
     rng = np.random.default_rng(seed)
-    whole = read_text(text)
-    lines = [line for line in whole[int((1 - valid) * len(whole)) :].split("\n")[1:] if len(line.split()) >= 5]
+    lines = [line for line in held_out_lines(text, valid) if len(line.split()) >= 5]
     chosen = [lines[k] for k in rng.choice(len(lines), PAIRS, replace=False)]
     shuffled = [shuffle(line, rng) for line in chosen]
     scorer = charlm.load(model)
     real, other = ([s.log_prob for s in scorer.score_many(texts)] for texts in (chosen, shuffled))
     wins = sum(a > b for a, b in zip(real, other, strict=True))
     print(f"{wins} of {PAIRS} held-out lines are more probable than with their words shuffled (seed {seed})")
+
+
+def held_out_lines(text: Path, valid: float = 0.1) -> list[str]:
+    """Return the lines of the held-out part of a running text, but for the one that it cuts."""
+    whole = read_text(text)
+    return whole[int((1 - valid) * len(whole)) :].split("\n")[1:]
 
 
 def shuffle(line: str, rng: np.random.Generator) -> str:

@@ -1,0 +1,111 @@
+"""Scoring speed: one long text, and many short lines; charlm and PyTorch in turn."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+
+from benchmarks.alternation import alternate, describe_machine
+from benchmarks.memory import peak
+from benchmarks.peers import TorchModel
+from charlm.config import NetworkConfig, TextConfig
+from charlm.model import LanguageModel
+from charlm.nn.network import Network
+from charlm.text.vocabulary import Vocabulary
+
+
+def untrained(text: str, hidden: int, layers: int) -> LanguageModel:
+    """Return an untrained model of the characters of a text."""
+    vocabulary = Vocabulary.build(dict.fromkeys(text, 1))
+    network = Network(NetworkConfig("lstm", hidden, layers), len(vocabulary))
+    return LanguageModel(network, network.initial(np.random.default_rng(0)), vocabulary, TextConfig())
+
+
+def torch_score(model: TorchModel, ids: np.ndarray, threads: int) -> float:
+    """Score one text with PyTorch, the whole of it in one call; return characters per second."""
+    import torch
+
+    torch.set_num_threads(threads)
+    begun = time.perf_counter()
+    with torch.inference_mode():
+        data = torch.from_numpy(ids.astype(np.int64))[:, None]
+        logits = model.head(model.rnn(model.enter(data[:-1]))[0][:, 0])
+        torch.nn.functional.cross_entropy(logits, data[1:, 0], reduction="sum")
+    return (len(ids) - 1) / (time.perf_counter() - begun)
+
+
+@click.command()
+@click.option("--text", type=click.Path(path_type=Path), default="corpora/lighthouse.txt", show_default=True)
+@click.option("--tail", default=0.1, show_default=True, help="Share of the text, from its end, that is scored.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--lines", default=1_000_000, show_default=True, help="Short lines that stream from standard input.")
+def main(text: Path, tail: float, rounds: int, lines: int) -> None:
+    """Print characters per second of a long text, and what batches gain over single calls."""
+    print(describe_machine(), "\n")
+    whole = text.read_text(encoding="utf-8")
+    part = whole[int((1 - tail) * len(whole)) :]
+    print("| one text | charlm chars/s | PyTorch chars/s | ratio |\n|---|---|---|---|")
+    for hidden, layers in ((128, 2), (256, 1), (512, 2)):
+        model = untrained(whole, hidden, layers)
+        ids = np.concatenate([[0], model.vocabulary.encode(part)])
+
+        def ours(model: LanguageModel = model) -> float:
+            begun = time.perf_counter()
+            model.score(part)
+            return len(part) / (time.perf_counter() - begun)
+
+        peers = {n: TorchModel("lstm", len(model.vocabulary), hidden, layers) for n in (1, 2)}
+        candidates = {"charlm": ours} | {
+            f"{n} threads": lambda n=n, p=p, ids=ids: torch_score(p, ids, n) for n, p in peers.items()
+        }
+        result = alternate(candidates, rounds)
+        speed = result.rates.pop("charlm")
+        print(f"| {hidden}x{layers}, {len(part):,} characters | {speed:,.0f} | {max(result.rates.values()):,.0f} "
+              f"| {result.ratio:.2f} |", flush=True)  # fmt: skip
+    many_lines(untrained(whole, 128, 2), whole)
+    if lines:
+        stream(untrained(whole, 128, 1), whole, lines)
+
+
+def many_lines(model: LanguageModel, text: str) -> None:
+    """Compare 10,000 short lines in batches with one call for each."""
+    rng = np.random.default_rng(0)
+    starts = rng.integers(0, len(text) - 20, 10_000)
+    lines = [text[k : k + 6 + k % 9].replace("\n", " ") for k in starts]
+    begun = time.perf_counter()
+    batched = [score.log_prob for score in model.score_many(lines)]
+    together = time.perf_counter() - begun
+    begun = time.perf_counter()
+    single = [model.score(line).log_prob for line in lines[:1000]]
+    alone = (time.perf_counter() - begun) * len(lines) / 1000
+    apart = float(np.abs(np.array(batched[:1000]) - single).max())
+    print(f"\n10,000 lines of 6 to 14 characters, 128x2: {together:.2f} s in batches, {alone:.2f} s in single calls "
+          f"(from 1,000), {alone / together:.1f} times; they differ by {apart:.1e} nats at most")  # fmt: skip
+
+
+def stream(model: LanguageModel, text: str, lines: int) -> None:
+    """Pipe many short lines through the command."""
+    with TemporaryDirectory() as folder:
+        path, source = Path(folder) / "model.safetensors", Path(folder) / "lines.txt"
+        model.save(path)
+        words = text.split()
+        with source.open("w", encoding="utf-8") as file:
+            file.writelines(" ".join(words[(7 * k) % len(words) :][:2]) + "\n" for k in range(lines))
+        begun = time.perf_counter()
+        command = ["-m", "charlm", "score", "-m", str(path), "--file", str(source), "--lines", "--tsv"]
+        out = subprocess.run([sys.executable, *command], capture_output=True, check=True)
+        seconds = time.perf_counter() - begun
+        most = peak(command)
+        counted = out.stdout.count(b"\n") - 1
+        print(f"{lines:,} lines in, {counted:,} out, LSTM 128x1: {seconds:.0f} s, {lines / seconds:,.0f} lines/s, "
+              f"{most:.0f} MB at most")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
