@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from charlm.training.trainer import StepReport
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
+WIDE = 120
+"""Columns that two losses need."""
 
 
 def follow(session: Session) -> None:
@@ -31,7 +33,7 @@ def follow_with_bar(session: Session) -> None:
     with tqdm(total=1.0, bar_format=BAR, file=sys.stderr, dynamic_ncols=True, leave=True) as bar:
         for report in session.reports():
             smooth.add(report)
-            bar.set_description_str(smooth.line(report), refresh=False)
+            bar.set_description_str(smooth.figures(report, bar.ncols or 80), refresh=False)
             bar.update(min(report.share, 1.0) - bar.n)
 
 
@@ -67,11 +69,23 @@ class Smoothed:
     def line(self, report: StepReport) -> str:
         """Say where the run is, each figure with its unit."""
         held_out = "" if self.valid_loss is None else f"  held-out {losses(self.valid_loss)}"
-        left = report.seconds * (1 - report.share) / report.share if report.share > 0 else 0.0
         return (
             f"step {report.step:,}  train {losses(self.loss)}{held_out}  "
-            f"{self.speed:,.0f} chars/s  {clock(max(left, 0))} left"
+            f"{self.speed:,.0f} chars/s  {clock(time_left(report))} left"
         )
+
+    def figures(self, report: StepReport, columns: int) -> str:
+        """Say the same beside a bar: what matters most first, and on a narrow terminal one loss alone."""
+        both = [f"train {losses(self.loss)}"]
+        if self.valid_loss is not None:
+            both.append(f"held-out {losses(self.valid_loss)}")
+        shown = both if columns >= WIDE else both[-1:]
+        return "  ".join([f"{clock(time_left(report))} left", f"{self.speed:,.0f} chars/s", *shown])
+
+
+def time_left(report: StepReport) -> float:
+    """Return the seconds that the rest of the budget will take."""
+    return max(report.seconds * (1 - report.share) / report.share, 0.0) if report.share > 0 else 0.0
 
 
 def losses(nats: float) -> str:
