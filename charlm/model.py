@@ -81,7 +81,7 @@ class LanguageModel:
         from pathlib import Path
 
         if not overwrite and Path(path).exists():
-            raise ModelExistsError(f"{path}: there is a model already; say overwrite to replace it")
+            raise ModelExistsError(f"{path}: exists already; overwrite=True replaces it")
         tensors = dict(self.params.items())
         write_model(path, ModelFile(self.config, asdict(self.text), self.vocabulary, tensors, self.training))
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from charlm.config import SIZES, NetworkConfig, TrainConfig, check
+from charlm.errors import ConfigError
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
 """--size: units of one layer."""
@@ -61,10 +63,11 @@ def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_S
     """Complete the settings that are given (field name -> value, None for not given).
 
     characters: of the training text.  speed: of this machine, as `probe.characters_per_second` measures it.
-    Raises ConfigError if a given setting is out of its range.
+    Raises ConfigError if a given setting is out of its range, or there is no such setting.
     """
     wanted = {name: value for name, value in given.items() if value is not None}
     size = wanted.pop("size", None)
+    refuse_unknown(wanted)
     has_budget = any(name in wanted for name in BUDGETS)
     chosen: dict[str, Any] = {} if has_budget else {"minutes": default_minutes(characters)}
     minutes = wanted.get("minutes", chosen.get("minutes", 2.0))
@@ -81,6 +84,15 @@ def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_S
     network = NetworkConfig(**{name: settings[name] for name in names(NetworkConfig) if name in settings})
     train = TrainConfig(**{name: settings[name] for name in names(TrainConfig) if name in settings})
     return Choice(network, train, reason(network, train, bool(set(chosen) - set(wanted)), characters))
+
+
+def refuse_unknown(wanted: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a name that no setting has, with the one that was meant."""
+    known = [*names(NetworkConfig), *names(TrainConfig), "size"]
+    for name in wanted:
+        if name not in known:
+            meant = get_close_matches(name, known, 1)
+            raise ConfigError(f"{name}: no such setting; " + (f"{meant[0]} is one" if meant else ", ".join(known)))
 
 
 def recipe_for(minutes: float, characters: int) -> dict[str, Any]:

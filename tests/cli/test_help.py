@@ -47,10 +47,3 @@ def test_help_version_and_nothing(tmp_path: Path) -> None:
 def test_help_loads_no_numpy(code: str) -> None:
     check = f"{code}\nimport sys\nassert 'numpy' not in sys.modules\nassert 'tqdm' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, timeout=60)
-
-
-def test_the_public_names_are_there() -> None:
-    for name in package.__all__:
-        assert getattr(package, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'transformer'"):
-        _ = package.transformer

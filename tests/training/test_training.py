@@ -72,6 +72,12 @@ class TestChoice:
         assert choose({"size": "tiny"}, 10**6).network.hidden == 64
         assert choose({"size": "tiny", "hidden": 7}, 10**6).network.hidden == 7
 
+    def test_a_name_that_is_misspelled_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="hiden: no such setting; hidden is one"):
+            choose({"hiden": 8}, 1000)
+        with pytest.raises(ConfigError, match="qqq: no such setting; cell, hidden"):
+            choose({"qqq": 8}, 1000)
+
     @pytest.mark.parametrize("bad", [{"minutes": -1}, {"size": "huge"}, {"hidden": 0}, {"learning_rate": 0}])
     def test_what_is_out_of_range_is_refused(self, bad: dict[str, Any]) -> None:
         with pytest.raises(ConfigError, match="must be"):

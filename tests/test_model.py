@@ -1,0 +1,140 @@
+"""LanguageModel: what it draws, scores and keeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.config import NetworkConfig, SampleConfig, TextConfig
+from charlm.errors import CheckpointError, ConfigError, ModelExistsError
+from charlm.model import LanguageModel, load
+from charlm.nn.cells import CELLS
+from charlm.nn.network import Network
+from charlm.text.vocabulary import Vocabulary
+
+LETTERS = "abcdefgh"
+
+
+@pytest.fixture(params=CELLS)
+def model(request: pytest.FixtureRequest) -> LanguageModel:
+    """A model of lines with random weights; two layers."""
+    return make(request.param, TextConfig(lines=True))
+
+
+def make(cell: str, text: TextConfig, scale: float = 1.0) -> LanguageModel:
+    vocabulary = Vocabulary.build(dict.fromkeys(LETTERS, 1))
+    network = Network(NetworkConfig(cell, 6, 2), len(vocabulary))
+    params = network.initial(np.random.default_rng(0))
+    params.flat += np.random.default_rng(1).standard_normal(params.flat.size).astype(np.float32)
+    params.flat *= scale
+    return LanguageModel(network, params, vocabulary, text, {"steps": 7, "sources": ["a", "b"]})
+
+
+def test_what_is_saved_is_what_is_loaded(model: LanguageModel, tmp_path: Path) -> None:
+    model.save(tmp_path / "m.safetensors")
+    loaded = load(str(tmp_path / "m.safetensors"))
+    np.testing.assert_array_equal(loaded.params.flat, model.params.flat)
+    assert (loaded.config, loaded.vocabulary, loaded.text) == (model.config, model.vocabulary, model.text)
+    assert loaded.training == {"steps": 7, "sources": ["a", "b"]}
+    assert loaded.score("badge").log_prob == model.score("badge").log_prob
+    assert loaded.sample(n=3, seed=1) == model.sample(n=3, seed=1)
+
+
+def test_saving_never_replaces_unasked(model: LanguageModel, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_text("precious")
+    with pytest.raises(ModelExistsError, match="overwrite=True replaces it"):
+        model.save(path)
+    assert path.read_text() == "precious"
+    model.save(path, overwrite=True)
+    assert load(path).training["steps"] == 7
+
+
+def test_saving_nowhere_is_an_error(model: LanguageModel, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such file or folder"):
+        model.save(tmp_path / "no" / "m.safetensors")
+
+
+def test_scores_obey_the_chain_rule(model: LanguageModel) -> None:
+    whole = model.score("badgecafe")
+    parts = model.score("badge", end=False).log_prob + model.score("cafe", context="badge").log_prob
+    assert whole.log_prob == pytest.approx(parts, abs=1e-5)
+    assert whole.characters == len("badgecafe") + 1  # the end counts in a model of lines
+
+
+def test_all_continuations_together_are_certain(model: LanguageModel) -> None:
+    """Over every next character, the end and UNK, the probabilities make up one."""
+    first = model.score("bad", end=False).log_prob
+    onward = [model.score("bad" + c, end=False).log_prob for c in LETTERS + "?"]
+    ends = model.score("bad", end=True).log_prob
+    assert sum(math.exp(log_prob - first) for log_prob in [*onward, ends]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_uniform_model_has_the_perplexity_of_its_vocabulary() -> None:
+    model = make("gru", TextConfig(), scale=0.0)
+    assert model.score("abba").perplexity == pytest.approx(len(LETTERS) + 2, rel=1e-6)
+
+
+def test_characters_add_up_to_the_text(model: LanguageModel) -> None:
+    text = "fade?"
+    each = list(model.score_characters(text))
+    assert [c.character for c in each] == [*text, "<EOS>"]
+    assert sum(c.log_prob for c in each) == pytest.approx(model.score(text).log_prob, abs=1e-5)
+    assert [c.is_unknown for c in each] == [False] * 4 + [True, False]
+
+
+def test_many_scores_are_those_of_each(model: LanguageModel) -> None:
+    texts = ["abc", "", "hhhhhhhh", "a?b"]
+    for threads in (1, 2):
+        many = list(model.score_many(iter(texts), threads=threads))
+        assert [score.text for score in many] == texts
+        for score, text in zip(many, texts, strict=True):
+            assert score.log_prob == pytest.approx(model.score(text).log_prob, abs=1e-5)
+
+
+def test_a_stream_is_the_first_sample(model: LanguageModel) -> None:
+    drawn = model.sample("ab", n=4, seed=3, length=30)
+    assert "".join(model.stream("ab", seed=3, length=30)) == drawn[0].text
+    assert len({sample.text for sample in drawn}) > 1
+    assert all(set(sample.text) <= set(LETTERS) for sample in drawn)
+
+
+def test_a_sample_scores_what_it_was_drawn_with(model: LanguageModel) -> None:
+    for sample in model.sample(n=5, seed=0, length=40):
+        score = model.score(sample.text, end=sample.has_ended)
+        assert score.log_prob == pytest.approx(sample.log_prob, abs=1e-4)
+
+
+def test_settings_complete_a_config(model: LanguageModel) -> None:
+    config = SampleConfig(temperature=0.5, length=9)
+    assert model.sampling(config, {"length": 4}).temperature == 0.5
+    assert len("".join(model.stream(seed=1, config=config, length=0))) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda m: m.sample(n=0), "n is 0"),
+        (lambda m: m.sample(seed=-1), "seed is -1"),
+        (lambda m: m.stream(temperature=-0.1), "temp is -0.1"),
+        (lambda m: m.stream(stop=""), "stop is ''"),
+    ],
+)
+def test_out_of_range(model: LanguageModel, call: Callable[[LanguageModel], object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        call(model)
+
+
+def test_texts_are_brought_into_the_form_that_was_learned() -> None:
+    vocabulary = Vocabulary.build({"é": 1, "a": 1})
+    network = Network(NetworkConfig("rnn", 4, 1), len(vocabulary))
+    params = network.initial(np.random.default_rng(0))
+    model = LanguageModel(network, params, vocabulary, TextConfig(normalize="NFC"))
+    decomposed = "ae\u0301"
+    assert model.score(decomposed).unknown == 0
+    assert model.score(decomposed).log_prob == model.score("aé").log_prob
+    assert "".join(model.stream(decomposed, seed=2, length=9)) == "".join(model.stream("aé", seed=2, length=9))
