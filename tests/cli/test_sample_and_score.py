@@ -55,6 +55,14 @@ class TestSample:
         assert len(done.out.splitlines()) == 20
         assert max(map(len, done.out.splitlines())) <= 60  # ended by itself, not by the length
 
+    def test_several_texts_stand_apart(self, verse_model: Path) -> None:
+        run = ("sample", "-m", verse_model, "--prompt", "fox ", "--seed", 2, "--length", 8)
+        alone = charlm(*run, cwd=verse_model.parent).out
+        both = charlm(*run, "-n", 2, "--stop", "\n", cwd=verse_model.parent).out
+        assert both.count("fox ") == 2
+        assert both.endswith("\n\n")
+        assert both.startswith(alone.rstrip("\n").split("\n")[0])
+
     @pytest.mark.parametrize(
         ("flag", "value", "says"),
         [

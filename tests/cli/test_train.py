@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -124,6 +125,18 @@ def test_without_held_out_text_progress_is_shown_all_the_same(folder: Path) -> N
     assert " 50%  step 10" in done.err
     assert "held-out" not in done.err
     assert done.err.endswith("charlm: wrote charlm.safetensors\n")
+
+
+def test_a_run_that_gets_worse_stops_early_and_says_so(folder: Path) -> None:
+    letters = random.Random(0)
+    (folder / "noise.txt").write_text("".join(letters.choice("abcdefgh") for _ in range(500)))
+    done = charlm("train", "noise.txt", "--steps", 1000, *TINY, "--patience", 1, cwd=folder)
+    assert done.code == 0, done.err
+    assert "stopped early: the held-out loss rises (--patience 0 trains on)" in done.err
+    assert json.loads((folder / "charlm.log.jsonl").read_text().splitlines()[-1])["step"] < 1000
+    again = charlm("train", "noise.txt", "--resume", cwd=folder)
+    assert (again.code, again.err.count("\n")) == (1, 1)
+    assert "--patience 0 trains on" in again.err
 
 
 def test_a_model_is_never_overwritten_unasked(folder: Path) -> None:

@@ -11,14 +11,12 @@ import pytest
 
 import charlm
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
-from charlm.errors import BusyError, CheckpointError, ConfigError, ModelExistsError, ResourceError
+from charlm.errors import BusyError, CheckpointError, ConfigError, ModelExistsError
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
-from charlm.training import parallel
 from charlm.training.choice import budget_of, choose
 from charlm.training.evaluation import WARM_UP, cut_into_streams, held_out_loss
 from charlm.training.files import Files, lock
-from charlm.training.parallel import Shards
 from charlm.training.probe import characters_per_second
 from charlm.training.schedule import learning_rate, used_share
 from charlm.training.session import LOG_KEYS, Session
@@ -96,63 +94,6 @@ class TestChoice:
     def test_the_probe_measures_a_speed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("charlm.training.probe.SECONDS", 0.05)
         assert characters_per_second(1) > 100
-
-
-class TestShards:
-    network = Network(NetworkConfig("lstm", 6, 2, 0.0), 9)
-
-    def gradients(self, count: int, weights: np.ndarray | None = None) -> tuple[float, np.ndarray, Any]:
-        rng = np.random.default_rng(0)
-        params = self.network.initial(rng)
-        inputs, targets = rng.integers(0, 9, (2, 2, 7, 5))
-        with Shards(self.network, params, 7, 5, count) as shards:
-            shards.loss_and_grads(inputs[0], targets[0], weights)
-            loss = shards.loss_and_grads(inputs[1], targets[1], weights)
-            return loss, shards.grads[0].copy(), shards.state
-
-    @pytest.mark.parametrize("weighted", [False, True])
-    def test_any_number_of_shards_gives_the_same_gradient(self, weighted: bool) -> None:
-        weights = np.random.default_rng(1).random((7, 5)).astype(np.float32) if weighted else None
-        loss, grads, state = self.gradients(1, weights)
-        for count in (2, 3, 9):
-            other_loss, other, other_state = self.gradients(count, weights)
-            assert other_loss == pytest.approx(loss, rel=1e-5)
-            np.testing.assert_allclose(other, grads, rtol=0, atol=1e-6)
-            np.testing.assert_allclose(other_state[1][0], state[1][0], rtol=0, atol=1e-6)
-
-    def test_the_same_number_gives_the_same_bits(self) -> None:
-        one, other = self.gradients(2), self.gradients(2)
-        assert one[0] == other[0]
-        np.testing.assert_array_equal(one[1], other[1])
-
-    def test_state_is_set_and_read(self) -> None:
-        rng = np.random.default_rng(0)
-        state = [tuple(rng.standard_normal((2, 6, 5)).astype(np.float32)) for _ in range(2)]
-        with Shards(self.network, self.network.initial(rng), 7, 5, 2) as shards:
-            shards.state = state
-            for layer, expected in zip(shards.state, state, strict=True):
-                np.testing.assert_array_equal(layer, expected)
-
-    def test_without_memfd_a_file_is_shared(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        expected = self.gradients(2)[1]
-        monkeypatch.delattr("os.memfd_create", raising=False)
-        np.testing.assert_array_equal(self.gradients(2)[1], expected)
-
-    def test_a_worker_that_dies_is_an_error(self) -> None:
-        rng = np.random.default_rng(0)
-        inputs = rng.integers(0, 9, (7, 5))
-        with Shards(self.network, self.network.initial(rng), 7, 5, 2) as shards:
-            shards._workers[0].kill()
-            shards._workers[0].wait()
-            with pytest.raises(ResourceError, match="worker process ended"):
-                shards.loss_and_grads(inputs, inputs, None)
-
-    def test_work_on_parts_covers_everything(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(parallel, "WORTH_SHARING", 10)
-        with Shards(self.network, self.network.initial(np.random.default_rng(0)), 7, 5, 2) as shards:
-            parts = shards.parameter_parts()
-            assert [parts[0].start, parts[-1].stop] == [0, self.network.size]
-            assert shards.each(lambda part: part.stop - part.start, parts) == [p.stop - p.start for p in parts]
 
 
 class TestEvaluation:
