@@ -23,7 +23,7 @@ from charlm.scoring.score import Score
 if TYPE_CHECKING:
     from charlm.text.vocabulary import Vocabulary
 
-ADAPTATION_RATE = 3e-4
+ADAPTATION_RATE = 1e-3
 """Learning rate of the RMS rule."""
 PULL_BACK = 1e-3
 """Share of the way back to the trained weights that each update goes."""

@@ -71,8 +71,14 @@ class TestInputs:
         assert "nothing to score" in done.err
         assert charlm("score", "--file", "nowhere", cwd=verse_model.parent).code == 1
 
-    def test_a_long_line_is_scored_whole(self, verse_model: Path) -> None:
-        text = "the lazy dog " * 8000
+    def test_a_byte_in_another_encoding_ends_the_command_with_its_place(self, verse_model: Path) -> None:
+        run = ("score", "--file", "-", "--lines", "--tsv")
+        done = charlm(*run, cwd=verse_model.parent, stdin=b"the fox\ncaf\xe9\n")
+        assert done.code == 1
+        assert "byte 11 (0xe9) is not valid utf-8" in done.err
+
+    def test_a_line_of_a_megabyte_is_scored_whole(self, verse_model: Path) -> None:
+        text = "the lazy dog " * 80_000
         done = charlm("score", "--file", "-", "--lines", "--json", cwd=verse_model.parent, stdin=text.encode())
         assert json.loads(done.out)["characters"] == len(text)
 

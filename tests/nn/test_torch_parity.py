@@ -108,3 +108,28 @@ def test_a_model_file_loads_into_pytorch(cell: str, tmp_path: Path) -> None:
     log_p = torch.log_softmax(peer(ids[:-1]), -1).detach()
     expected = sum(float(log_p[t, 0, i]) for t, i in enumerate(ids[1:, 0]))
     assert model.score("badge").log_prob == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_thousand_random_texts_score_as_in_pytorch(tmp_path: Path) -> None:
+    safetensors_torch = pytest.importorskip("safetensors.torch")
+    rng = np.random.default_rng(0)
+    vocabulary = Vocabulary.build(dict.fromkeys("abcdefghi", 1))
+    network = Network(NetworkConfig("lstm", HIDDEN, 2), len(vocabulary))
+    params = network.initial(rng)
+    params.flat += 0.5 * rng.standard_normal(params.flat.size).astype(np.float32)
+    model = LanguageModel(network, params, vocabulary, TextConfig())
+    model.save(tmp_path / "model.safetensors")
+    peer = Peer("lstm", 2)
+    peer.load_state_dict(safetensors_torch.load_file(tmp_path / "model.safetensors"), strict=True)
+    texts = ["".join(rng.choice(list("abcdefghi?"), rng.integers(1, 60))) for _ in range(1000)]
+    for text, score in zip(texts, model.score_many(texts), strict=True):
+        ids = np.concatenate([[vocabulary.eos], vocabulary.encode(text)]).astype(np.int64)[:, None]
+        log_p = torch.log_softmax(peer(ids[:-1]), -1).detach()[:, 0]
+        expected = log_p.double().gather(1, torch.from_numpy(ids[1:])).sum().item()
+        assert score.log_prob == pytest.approx(expected, abs=1e-4), text
+
+
+def test_next_characters_have_probabilities_that_sum_to_one() -> None:
+    network, params, _, inputs, _ = pair("gru", 2)
+    log_probs, _ = Runner(network, params).predict(inputs, network.zero_state(STREAMS, np.float64))
+    np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, rtol=0, atol=1e-12)
