@@ -14,11 +14,11 @@ import numpy as np
 
 from charlm.checkpoint import ModelFile, read_model, write_model
 from charlm.config import NetworkConfig, SampleConfig, TextConfig
-from charlm.errors import ModelExistsError
+from charlm.errors import ModelExistsError, UnknownCharacterError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
-from charlm.sampling.sampler import Sample, sample, sample_many
+from charlm.sampling.sampler import Sample, sample, sample_each, sample_many
 from charlm.scoring.adapting import ADAPTATION_RATE, score_adaptively
 from charlm.scoring.score import CharScore, Score
 from charlm.scoring.scorer import score_characters, score_texts
@@ -109,6 +109,13 @@ class LanguageModel:
         config = self.sampling(config, settings)
         return sample(self.runner, self.vocabulary, config, prompt=self.clean(prompt), seed=seed)
 
+    def sample_endlessly(
+        self, prompt: str = "", *, seed: int | None = None, config: SampleConfig | None = None, **settings: Any
+    ) -> Iterator[Sample]:
+        """Draw texts that continue `prompt`, for as long as they are asked for."""
+        config = self.sampling(config, settings)
+        return sample_each(self.runner, self.vocabulary, config, prompt=self.clean(prompt), seed=seed)
+
     def sampling(self, config: SampleConfig | None, settings: Mapping[str, Any]) -> SampleConfig:
         """Complete the settings of sampling: a model of one running text has never seen a text end."""
         has_seen_ends = self.text.lines or len(self.training.get("sources", [])) != 1
@@ -166,6 +173,19 @@ class LanguageModel:
             end=self.counts_end(end),
             learning_rate=learning_rate,
         )
+
+    def refuse_unknown(self, text: str) -> None:
+        """Raise UnknownCharacterError, with the place, if something in `text` is not in the vocabulary."""
+        text = self.clean(text)
+        places = self.vocabulary.unknown(text)
+        if places:
+            pieces = self.vocabulary.split(text)
+            offset = sum(map(len, pieces[: places[0]]))
+            line, column = text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+            raise UnknownCharacterError(
+                f"line {line}, column {column}: {pieces[places[0]]!r} is not in the model's vocabulary "
+                f"({len(places):,} of {len(pieces):,} are not); leave out --strict to read it as UNK"
+            )
 
     def counts_end(self, end: bool | None) -> bool:
         """Return whether the end of a text counts: as asked, or where the model learned lines."""

@@ -29,7 +29,7 @@ def follow(session: Session) -> None:
 
 def follow_with_bar(session: Session) -> None:
     """Draw a tqdm bar that is redrawn at most ten times a second."""
-    smooth = Smoothed()
+    smooth = Smoothed(session.vocabulary.unit)
     with tqdm(total=1.0, bar_format=BAR, file=sys.stderr, dynamic_ncols=True, leave=True) as bar:
         for report in session.reports():
             smooth.add(report)
@@ -39,7 +39,7 @@ def follow_with_bar(session: Session) -> None:
 
 def follow_with_lines(session: Session) -> None:
     """Print a line at each evaluation, or each tenth of the budget where there is nothing to evaluate."""
-    smooth = Smoothed()
+    smooth = Smoothed(session.vocabulary.unit)
     tenths = 0
     for report in session.reports():
         smooth.add(report)
@@ -51,7 +51,8 @@ def follow_with_lines(session: Session) -> None:
 class Smoothed:
     """Running means of what jumps from step to step."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
         self.loss = 0.0
         self.speed = 0.0
         self.steps = 0
@@ -68,19 +69,19 @@ class Smoothed:
 
     def line(self, report: StepReport) -> str:
         """Say where the run is, each figure with its unit."""
-        held_out = "" if self.valid_loss is None else f"  held-out {losses(self.valid_loss)}"
+        held_out = "" if self.valid_loss is None else f"  held-out {losses(self.valid_loss, self.unit)}"
         return (
-            f"step {report.step:,}  train {losses(self.loss)}{held_out}  "
-            f"{self.speed:,.0f} chars/s  {clock(time_left(report))} left"
+            f"step {report.step:,}  train {losses(self.loss, self.unit)}{held_out}  "
+            f"{self.speed:,.0f} {self.unit}s/s  {clock(time_left(report))} left"
         )
 
     def figures(self, report: StepReport, columns: int) -> str:
         """Say the same beside a bar: what matters most first, and on a narrow terminal one loss alone."""
-        both = [f"train {losses(self.loss)}"]
+        both = [f"train {losses(self.loss, self.unit)}"]
         if self.valid_loss is not None:
-            both.append(f"held-out {losses(self.valid_loss)}")
+            both.append(f"held-out {losses(self.valid_loss, self.unit)}")
         shown = both if columns >= WIDE else both[-1:]
-        return "  ".join([f"{clock(time_left(report))} left", f"{self.speed:,.0f} chars/s", *shown])
+        return "  ".join([f"{clock(time_left(report))} left", f"{self.speed:,.0f} {self.unit}s/s", *shown])
 
 
 def time_left(report: StepReport) -> float:
@@ -88,9 +89,9 @@ def time_left(report: StepReport) -> float:
     return max(report.seconds * (1 - report.share) / report.share, 0.0) if report.share > 0 else 0.0
 
 
-def losses(nats: float) -> str:
-    """Write a loss in both units."""
-    return f"{nats:.3f} nats/char ({nats / log(2):.3f} bits/char)"
+def losses(nats: float, unit: str) -> str:
+    """Write a loss per `unit`, a char or a word, in nats and bits."""
+    return f"{nats:.3f} nats/{unit} ({nats / log(2):.3f} bits/{unit})"
 
 
 def clock(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,6 +16,9 @@ from charlm.config import SampleConfig
 
 if TYPE_CHECKING:
     from charlm.model import LanguageModel
+
+TRIES = 100
+"""Draws that `--novel` spends on a line at most."""
 
 
 @click.command(short_help="Write more of the text that was learned.")
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
               help='Begin with the text in FILE ("-" is standard input).')  # fmt: skip
 @click.option("-n", "n", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Texts to write.")
 @click.option("--seed", type=int, metavar="N", help="The same seed writes the same texts.  [default: random]")
+@click.option("--novel", is_flag=True, help="Write only lines that were not in the training text.")
+@click.option("--corpus", type=click.Path(path_type=Path), metavar="FILE",
+              help="The training text for --novel.  [default: what the model remembers of it]")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Refuse a prompt with unknown characters.")
 @click.option("--stop", metavar="TEXT", help="End a text behind this.")
 def command(
     model_path: Path,
@@ -42,6 +50,9 @@ def command(
     prompt_file: Path | None,
     n: int,
     seed: int | None,
+    novel: bool,
+    corpus: Path | None,
+    strict: bool,
     stop: str | None,
 ) -> None:
     """Write text, one character at a time, as the model would go on.
@@ -52,8 +63,14 @@ def command(
     model = open_model(model_path)
     if prompt_file is not None:
         prompt += read_prompt(prompt_file)
+    if strict:
+        model.refuse_unknown(prompt)
     warn_of_unknown(model, prompt)
     out = sys.stdout
+    if novel:
+        texts = model.sample_endlessly(prompt, seed=seed, config=config)
+        write_novel(out, (prompt + text.text for text in texts), lines_seen(model, corpus), n)
+        return
     if n == 1:
         write(out, [prompt])
         write(out, model.stream(prompt, seed=seed, config=config))
@@ -65,6 +82,37 @@ def command(
             write(out, ["\n"])
 
 
+def lines_seen(model: LanguageModel, corpus: Path | None) -> frozenset[int]:
+    """Return the hashes of the training lines.
+
+    Raises UsageError if the model remembers none and no corpus is named.
+    """
+    from charlm.cli.inputs import lines_of
+    from charlm.text.novelty import hash_of, unpack_hashes
+
+    if corpus is not None:
+        return frozenset(hash_of(model.clean(line)) for line in lines_of(corpus, model.text))
+    seen = unpack_hashes(model.training.get("line_hashes"))
+    if not seen:
+        raise click.UsageError("this model remembers no lines; name its text with --corpus FILE")
+    return seen
+
+
+def write_novel(out: TextIO, texts: Iterable[str], seen: frozenset[int], n: int) -> None:
+    """Write n lines that are new, if there are any in a hundred draws for each, and say how many were copies."""
+    from charlm.text.novelty import hash_of
+
+    drawn = written = 0
+    for text in islice(texts, TRIES * n):
+        drawn += 1
+        if hash_of(text) not in seen:
+            written += 1
+            write(out, [text, "\n"])
+        if written == n:
+            break
+    warn(f"{drawn - written:,} of {drawn:,} lines drawn ({(drawn - written) / drawn:.1%}) are in the training text")
+
+
 def read_prompt(path: Path) -> str:
     """Read a prompt from a file or, for "-", from standard input."""
     from charlm.text.reading import read_text
@@ -73,8 +121,10 @@ def read_prompt(path: Path) -> str:
 
 
 def warn_of_unknown(model: LanguageModel, prompt: str) -> None:
-    """Say which characters of the prompt the model has never seen."""
-    unknown = sorted({prompt[place] for place in model.vocabulary.unknown(prompt)})
+    """Say which characters, or words, of the prompt the model has never seen."""
+    prompt = model.clean(prompt)
+    pieces = model.vocabulary.split(prompt)
+    unknown = sorted({pieces[place] for place in model.vocabulary.unknown(prompt)})
     if unknown:
         shown = " ".join(repr(character) for character in unknown[:10])
         warn(f"the model has never seen {shown}{' ...' if len(unknown) > 10 else ''}; read as UNK")

@@ -42,6 +42,7 @@ FILE = click.Path(path_type=Path, allow_dash=True)
 @click.option("--best", default=5, show_default=True, type=click.IntRange(0), metavar="K",
               help="Alternatives named for each character.")  # fmt: skip
 @click.option("--color/--no-color", default=None, help="Colour --per-char.  [default: on a terminal]")
+@click.option("--strict", is_flag=True, help="Refuse texts with unknown characters.")
 @click.option("--adapt", is_flag=True, help="Let the weights follow the texts as they are read; the file stays.")
 def command(
     texts: tuple[str, ...],
@@ -54,6 +55,7 @@ def command(
     base: str,
     best: int,
     color: bool | None,
+    strict: bool,
     adapt: bool,
 ) -> None:
     """Print the probability of each TEXT: log-probability in nats, bits per character, perplexity.
@@ -70,10 +72,19 @@ def command(
     if form == "groups":
         return rank_groups(model, files, context, end, base)
     given = texts_from(texts, files, lines, model.text)
+    if strict:
+        given = known_texts(model, given)
     if form == "chars":
         return print_characters(model, given, context, end, best, color)
     scores = model.score_adaptively(given, end=end) if adapt else model.score_many(given, end=end, context=context)
     return print_scores(scores, form, base, model.text.unit)
+
+
+def known_texts(model: LanguageModel, texts: Iterable[str]) -> Iterator[str]:
+    """Yield the texts as long as the model knows every character; the first other one is an error."""
+    for text in texts:
+        model.refuse_unknown(text)
+        yield text
 
 
 def print_scores(scores: Iterator[Score], form: str | None, base: str, unit: str) -> None:

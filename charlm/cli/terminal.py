@@ -5,16 +5,23 @@ from __future__ import annotations
 import sys
 import unicodedata
 
+UNSAFE = frozenset(("Cc", "Cs", "Zl", "Zp"))
+"""Categories: controls (with the escape), lone surrogates, separators of lines and paragraphs."""
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufff9\ufffa\ufffb")
+"""Embeddings, overrides and isolates of direction, and interlinear annotation: they reorder what stands around them."""
+
 
 def escape(text: str, keep: str = "") -> str:
     """Replace characters that could steer a terminal by a visible form, such as \\x1b.
 
     keep: control characters that pass, such as a newline.
     """
-    return "".join(
-        c if c in keep or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else visible(c)
-        for c in text
-    )
+    return "".join(c if c in keep or is_harmless(c) else visible(c) for c in text)
+
+
+def is_harmless(character: str) -> bool:
+    """Whether a character shows, joins or marks text, and cannot steer a terminal or turn the order of a line."""
+    return unicodedata.category(character) not in UNSAFE and character not in TURNING
 
 
 def visible(character: str) -> str:

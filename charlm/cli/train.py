@@ -16,7 +16,7 @@ import click
 
 from charlm.cli.options import model_option
 from charlm.cli.terminal import warn
-from charlm.config import DECODING_ERRORS, SIZES, TextConfig
+from charlm.config import DECODING_ERRORS, NORMALIZATIONS, SIZES, UNITS, TextConfig
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
 
@@ -52,6 +52,12 @@ KILLED = 128
 @click.option("--encoding", metavar="NAME", default="utf-8", show_default=True, help="Encoding of the text.")
 @click.option("--errors", type=click.Choice(DECODING_ERRORS), default="strict", show_default=True,
               help="What becomes of bytes that are not valid.")  # fmt: skip
+@click.option("--normalize", type=click.Choice(NORMALIZATIONS), default="none", show_default=True,
+              help="Unicode normal form; applied again to prompts and scored texts.")  # fmt: skip
+@click.option("--unit", type=click.Choice(UNITS), default="char", show_default=True,
+              help="What a token is: a character, or a word.")  # fmt: skip
+@click.option("--init-from", type=click.Path(path_type=Path), metavar="MODEL",
+              help="Begin with this model's weights; its file stays as it is.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with the run that was stopped, as it was set.")
 @click.option("--overwrite", is_flag=True, help="Replace a model that is there already.")
 def command(
@@ -61,6 +67,9 @@ def command(
     min_count: int | None,
     encoding: str,
     errors: str,
+    normalize: str,
+    unit: str,
+    init_from: Path | None,
     resume: bool,
     overwrite: bool,
     **settings: Any,
@@ -72,9 +81,11 @@ def command(
     """
     from charlm.training.session import Session
 
-    text = TextConfig(lines=lines, min_count=min_count, encoding=encoding, errors=errors)
+    text = TextConfig(unit, lines, min_count, encoding, errors, normalize)
     with (
-        Session(files, model_path, settings, text, overwrite=overwrite, resume=resume) as session,
+        Session(
+            files, model_path, settings, text, overwrite=overwrite, resume=resume, init_from=init_from
+        ) as session,
         stopping_at_signals(session) as signals,
     ):
         say_what_begins(session)
@@ -94,8 +105,9 @@ def command(
 def say_what_begins(session: Session) -> None:
     """Print the settings, the size of the text, and what had to be adapted."""
     corpus = session.corpus
+    what = "words and marks" if session.vocabulary.unit == "word" else "characters"
     warn(
-        f"{corpus.n_characters:,} characters, {len(session.vocabulary)} in the vocabulary, "
+        f"{corpus.n_characters:,} {what}, {len(session.vocabulary)} in the vocabulary, "
         f"{len(corpus.valid_ids):,} held out; {session.network.size:,} parameters"
     )
     warn(session.choice.reason)
@@ -105,8 +117,8 @@ def say_what_begins(session: Session) -> None:
 
 def say_what_was_written(session: Session) -> None:
     """Print where the model is, and the held-out loss that it reached."""
-    nats = session.model.training.get("valid_loss")
-    reached = "" if nats is None else f": held-out {nats:.4f} nats/char, {nats / log(2):.4f} bits/char"
+    nats, unit = session.model.training.get("valid_loss"), session.vocabulary.unit
+    reached = "" if nats is None else f": held-out {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
     warn(f"wrote {session.files.model}{reached}")
 
 

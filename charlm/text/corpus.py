@@ -68,12 +68,14 @@ class Corpus:
         config: TextConfig | None = None,
         *,
         vocabulary: Vocabulary | None = None,
+        base: Vocabulary | None = None,
         valid: float = 0.1,
         seed: int = 0,
     ) -> Corpus:
         """Read texts, once and in bounded memory; "-" is standard input.
 
         vocabulary: used as it is; None to build one from the training part.
+        base: a vocabulary to keep the ids of, and to add what is new to.
         valid: share that is held out: the end of running text, or random lines.  seed: which lines.
         Raises CorpusError if a text cannot be read, or there is nothing in it.
         """
@@ -87,11 +89,16 @@ class Corpus:
             split = split_lines if config.lines else split_text
             train, held_out = split(reader.ids, reader.keys(), valid, seed)
         with closing(train), closing(held_out):
-            return cls._from_parts(reader, train, held_out, vocabulary)
+            return cls._from_parts(reader, train, held_out, vocabulary, base)
 
     @classmethod
     def _from_parts(
-        cls, reader: Reader, train: GrowingIds, held_out: GrowingIds, vocabulary: Vocabulary | None
+        cls,
+        reader: Reader,
+        train: GrowingIds,
+        held_out: GrowingIds,
+        vocabulary: Vocabulary | None,
+        base: Vocabulary | None,
     ) -> Corpus:
         """Settle the vocabulary by the training part, and turn provisional ids into final ones."""
         config = reader.config
@@ -101,6 +108,7 @@ class Corpus:
             min_count = config.min_count or (2 if len(train) >= SPARES_RARE and once else 1)
             seen = {token: int(n) for token, n in zip(reader.tokens[2:], counts[2:], strict=True) if n}
             vocabulary = Vocabulary.build(seen, min_count=min_count, unit=config.unit)
+            vocabulary = base.extended(vocabulary.tokens[2:]) if base else vocabulary
         finals = np.array([0, 1, *(ids_of(vocabulary, reader.tokens[2:]))], np.int64)
         size = len(train) + len(held_out)
         store = FixedIds(size, len(vocabulary) - 1)

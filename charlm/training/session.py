@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 
 from charlm.config import TextConfig
+from charlm.errors import ConfigError
 from charlm.model import LanguageModel, load
 from charlm.nn.network import Network
 from charlm.text.batches import batches_over
 from charlm.text.corpus import Corpus
+from charlm.text.novelty import MOST_LINES, lines_in, pack_hashes
 from charlm.training.choice import REFERENCE_SPEED, choose
 from charlm.training.files import Files, lock
+from charlm.training.inheritance import grow_into, inherited
 from charlm.training.probe import characters_per_second
 from charlm.training.resume import SavedRun
 from charlm.training.trainer import StepReport, Trainer
@@ -42,6 +45,7 @@ class Session:
     text: how text becomes tokens.  overwrite: whether a model that is there may be replaced.
     resume: go on with the run that left NAME.resume.safetensors.
     save_minutes: minutes between saves.
+    init_from: a model whose weights and vocabulary to begin with; its file stays as it is.
 
     After construction `choice.reason` and `notes` say what was decided; `model` is the best so far.
     """
@@ -56,6 +60,7 @@ class Session:
         overwrite: bool = False,
         resume: bool = False,
         save_minutes: float = 1.0,
+        init_from: str | os.PathLike[str] | None = None,
     ) -> None:
         started = monotonic()
         self.files = Files(Path(model))
@@ -66,7 +71,8 @@ class Session:
         with ExitStack() as stack:
             stack.callback(lock(self.files.lock).release)
             saved = SavedRun.read(self.files.state) if resume else None
-            self._open(paths, dict(settings or {}), text or TextConfig(), saved, started, stack)
+            parent = load(init_from) if init_from is not None and not resume else None
+            self._open(paths, dict(settings or {}), text or TextConfig(), saved, parent, started, stack)
             self._stack = stack.pop_all()
 
     def _open(
@@ -75,15 +81,22 @@ class Session:
         settings: dict[str, Any],
         text: TextConfig,
         saved: SavedRun | None,
+        parent: LanguageModel | None,
         started: float,
         stack: ExitStack,
     ) -> None:
         """Read the texts, settle the settings, and make ready to train."""
         if saved:
             settings, text = saved.settings(settings), saved.text_settings(text)
+        if parent:
+            settings = inherited(settings, parent.config)
+            if parent.text.unit != text.unit:
+                raise ConfigError(f"unit is {text.unit!r}, but the model to begin with has {parent.text.unit!r}")
         known = choose(settings, 1).train  # what is out of range is said before a long text is read
         self.text = text
-        self.corpus = stack.enter_context(Corpus.read(paths, text, valid=known.valid, seed=known.seed))
+        base = parent.vocabulary if parent else None
+        corpus = Corpus.read(paths, text, base=base, valid=known.valid, seed=known.seed)
+        self.corpus = stack.enter_context(corpus)
         if saved:
             saved.check_text(self.corpus.digest)
         threads = settings.get("threads") or os.cpu_count() or 1
@@ -94,6 +107,11 @@ class Session:
         self.vocabulary = self.corpus.vocabulary
         self.network = Network(self.choice.network, len(self.vocabulary), start=self.vocabulary.eos)
         params = self.network.initial(np.random.default_rng([self.train.seed, 0]))
+        if parent:
+            grow_into(params, parent.params)
+            self.notes.append(f"begun with a model of {parent.training.get('steps', 0):,} steps")
+        ends = int(np.count_nonzero(self.corpus.train_ids == self.vocabulary.eos)) if text.lines else MOST_LINES + 1
+        self._seen = pack_hashes(lines_in(self.corpus.train_ids, self.vocabulary)) if ends <= MOST_LINES else ""
         batches = batches_over(self.corpus, self.train)
         if batches.shrunk:
             self.notes.append(batches.shrunk)
@@ -171,7 +189,7 @@ class Session:
 
     def facts(self, report: StepReport) -> dict[str, Any]:
         """Return what the model file says of its training."""
-        return {
+        facts: dict[str, Any] = {
             "sources": list(self.corpus.sources),
             "characters": self.corpus.n_characters,
             "digest": self.corpus.digest,
@@ -184,6 +202,9 @@ class Session:
             "seed": self.train.seed,
             "settings": asdict(self.train),
         }
+        if self._seen:
+            facts["line_hashes"] = self._seen
+        return facts
 
 
 def train(
@@ -193,16 +214,17 @@ def train(
     text: TextConfig | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    init_from: str | os.PathLike[str] | None = None,
     **settings: Any,
 ) -> LanguageModel:
     """Train a model on texts, write it, and return the best one found.
 
-    paths: one or several texts.  model: where the model is written.
+    paths: one or several texts.  model: where the model is written.  init_from: a model to begin with.
     text: how text becomes tokens.  settings: fields of NetworkConfig and TrainConfig, such as minutes=2, hidden=128.
     Raises a CharlmError: see `charlm.errors`.
     """
     several = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    with Session(several, model, settings, text, overwrite=overwrite, resume=resume) as session:
+    with Session(several, model, settings, text, overwrite=overwrite, resume=resume, init_from=init_from) as session:
         for _ in session.reports():
             pass
         return session.model

@@ -1,0 +1,44 @@
+"""A learned start: the held-out loss when the text is read as few or many streams, each from a fresh state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+import charlm
+from charlm.config import TextConfig
+from charlm.text.corpus import Corpus
+
+
+@click.command()
+@click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
+@click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
+@click.option("--streams", default="1 32 128 512", show_default=True)
+def main(model: Path, text: Path, streams: str) -> None:
+    """Print nats per character, held out, for each number of streams; and how starts compare with starts of lines."""
+    found = charlm.load(model)
+    runner = found.runner
+    corpus = Corpus.read([text], TextConfig(), vocabulary=found.vocabulary)
+    ids = np.asarray(corpus.valid_ids).astype(np.intp)
+    print("| streams | nats/char, held out |\n|---|---|")
+    for count in map(int, streams.split()):
+        length = (len(ids) - 1) // count
+        targets = ids[1 : 1 + count * length].reshape(count, length).T
+        inputs = np.vstack([np.full((1, count), found.vocabulary.eos), targets[:-1]])
+        log_probs, _ = runner.score(inputs, targets, runner.zero_state(count))
+        print(f"| {count} | {-log_probs.mean(dtype=np.float64):.4f} |", flush=True)
+    starts = np.asarray(corpus.train_ids)[1:][np.asarray(corpus.train_ids)[:-1] == found.vocabulary.encode("\n")[0]]
+    seen = np.bincount(starts, minlength=len(found.vocabulary)) / len(starts)
+    start = np.array([[found.vocabulary.eos]])
+    log_q = runner.predict(start, runner.zero_state(1))[0][0, :, 0]
+    divergence = float((seen[seen > 0] * (np.log(seen[seen > 0]) - log_q[seen > 0])).sum())
+    print(f"\nKL divergence of the first character from the starts of lines: {divergence:.3f} nats")
+    unknown = np.exp(runner.predict(ids[:-1, None], runner.zero_state(1))[0][:, found.vocabulary.unk, 0]).mean()
+    rate = float((ids[1:] == found.vocabulary.unk).mean())
+    print(f"mean probability of UNK {unknown:.2e}, held-out rate {rate:.2e}")
+
+
+if __name__ == "__main__":
+    main()

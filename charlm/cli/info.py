@@ -1,0 +1,81 @@
+"""charlm info: say what a model is."""
+
+from __future__ import annotations
+
+import json
+from math import log
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charlm.cli.options import model_option, open_model
+from charlm.cli.terminal import escape
+
+if TYPE_CHECKING:
+    from charlm.model import LanguageModel
+
+SHOWN = 60
+"""Tokens of the vocabulary that are shown."""
+
+
+@click.command(short_help="Say what a model is and what it was trained on.")
+@click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL]")
+@model_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with the whole vocabulary.")
+def command(model: Path | None, model_path: Path, as_json: bool) -> None:
+    """Print what a model is, what it was trained on, its vocabulary and its figures."""
+    path = model or model_path
+    facts = facts_of(open_model(path), path)
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    for name, value in readable(facts):
+        click.echo(f"{name:<14}{escape(value)}")
+
+
+def facts_of(model: LanguageModel, path: Path) -> dict[str, Any]:
+    """Return all that is known of a model, JSON-able."""
+    from dataclasses import asdict
+
+    return {
+        "path": str(path),
+        "config": asdict(model.config),
+        "parameters": model.network.size,
+        "torch": model.network.cell.torch_name,
+        "text": asdict(model.text),
+        "vocabulary": model.vocabulary.to_json(),
+        "training": {name: value for name, value in model.training.items() if name != "line_hashes"},
+    }
+
+
+def readable(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return lines of a name and a value, each figure with its unit."""
+    config, text, training = facts["config"], facts["text"], facts["training"]
+    unit, tokens = text["unit"], facts["vocabulary"]["tokens"]
+    lines = [
+        ("model", facts["path"]),
+        ("network", f"{config['cell']}, {config['hidden']} units x {config['layers']}, "
+                    f"{facts['parameters']:,} parameters"),
+        ("PyTorch", f"loads into torch.nn.{facts['torch']}" if facts["torch"] else "has no such cell"),
+        ("text", f"{'each line is a document' if text['lines'] else 'running text'}, {text['encoding']}, "
+                 f"normal form {text['normalize']}"),
+        ("vocabulary", f"{len(tokens):,} {unit}s, with EOS and UNK: " + " ".join(map(repr, tokens[2:SHOWN]))
+                       + (" ..." if len(tokens) > SHOWN else "")),
+    ]  # fmt: skip
+    if training:
+        lines += trained(training, unit)
+    return lines
+
+
+def trained(training: dict[str, Any], unit: str) -> list[tuple[str, str]]:
+    """Return lines on the training, as far as the file tells."""
+    lines = [("trained on", ", ".join(map(str, training.get("sources", []))))]
+    lines.append(("", f"{training.get('characters', 0):,} {unit}s, {training.get('epochs', 0):.4g} epochs, "
+                      f"{training.get('steps', 0):,} steps, {training.get('seconds', 0):,.0f} s"))  # fmt: skip
+    for name, key in (("training loss", "train_loss"), ("held-out loss", "valid_loss")):
+        nats = training.get(key)
+        if isinstance(nats, (int, float)):
+            share = f", on the held-out {training.get('valid', 0):.0%}" if key == "valid_loss" else ", last window"
+            lines.append((name, f"{nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}{share}"))
+    return lines

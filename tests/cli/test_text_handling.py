@@ -1,0 +1,194 @@
+"""Any text, handled right: documents, lines, UNK, Unicode, words, fine-tuning; through the installed command."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charlm.cli.terminal import escape
+from tests.cli.command import charlm
+from tests.cli.conftest import TINY, VERSE
+
+
+def train(folder: Path, *arguments: object, stdin: bytes = b"") -> str:
+    """Train a tiny model; return what was said."""
+    done = charlm("train", *arguments, "--steps", 20, "--overwrite", *TINY, cwd=folder, stdin=stdin)
+    assert done.code == 0, done.err
+    return done.err
+
+
+def info(folder: Path, *arguments: object) -> dict[str, object]:
+    """Return what `charlm info --json` says."""
+    done = charlm("info", *arguments, "--json", cwd=folder)
+    assert done.code == 0, done.err
+    return dict(json.loads(done.out))
+
+
+class TestManyFiles:
+    def test_documents_from_files_archives_and_standard_input(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_text(VERSE)
+        (tmp_path / "b.txt.gz").write_bytes(gzip.compress(VERSE.encode()))
+        train(tmp_path, "a.txt", "b.txt.gz", "-", stdin=VERSE.encode())
+        facts = info(tmp_path)["training"]
+        assert facts["sources"] == ["a.txt", "b.txt.gz", "standard input"]  # type: ignore[index]
+        assert facts["characters"] == 3 * len(VERSE)  # type: ignore[index]
+
+    def test_a_folder_is_refused_with_a_hint(self, tmp_path: Path) -> None:
+        done = charlm("train", ".", cwd=tmp_path)
+        assert done.code == 1
+        assert "*.txt" in done.err
+
+    def test_a_hundred_bytes_train(self, tmp_path: Path) -> None:
+        (tmp_path / "t.txt").write_text("ab cd ef gh " * 8 + "ijkl")
+        done = charlm("train", "t.txt", "--hidden", 8, "--steps", 3, "--threads", 1, cwd=tmp_path)
+        assert done.code == 0, done.err
+        assert "windows shrunk" in done.err
+
+
+class TestUnicode:
+    def test_bom_newlines_and_every_script_make_the_round_trip(self, tmp_path: Path) -> None:
+        text = "e\u0301a\u05d0\u05d1\U0001f600\x00狐 "
+        (tmp_path / "t.txt").write_bytes(b"\xef\xbb\xbf" + (text + "\r\n").encode() * 30)
+        train(tmp_path, "t.txt", "--min-count", 1)
+        tokens = info(tmp_path)["vocabulary"]["tokens"]  # type: ignore[index]
+        assert set(tokens[2:]) == set(text + "\n")
+        run = ("score", "--json", "--lines", "--file", "-")
+        done = charlm(*run, cwd=tmp_path, stdin=text.encode(), PYTHONIOENCODING="ascii", LC_ALL="C")
+        assert json.loads(done.out)["text"] == text
+        assert json.loads(done.out)["unknown"] == 0
+
+    def test_normal_form_is_kept_and_applied_again(self, tmp_path: Path) -> None:
+        (tmp_path / "t.txt").write_text("cafe\u0301 " * 40)
+        train(tmp_path, "t.txt", "--normalize", "NFC")
+        assert info(tmp_path)["text"]["normalize"] == "NFC"  # type: ignore[index]
+        rows = [charlm("score", "--json", form, cwd=tmp_path).out for form in ("cafe\u0301", "caf\u00e9")]
+        assert rows[0] == rows[1]
+        assert json.loads(rows[0])["unknown"] == 0
+
+    @pytest.mark.parametrize("text", ["e\u0301", "\u05e9\u05dc\u05d5\u05dd", "\U0001f468\u200d\U0001f467", "狐"])
+    def test_text_that_is_harmless_is_shown_as_it_is(self, text: str) -> None:
+        assert escape(text) == text
+
+    @pytest.mark.parametrize("character", ["\x1b", "\x9b", "\x7f", "\r", "\u202e", "\u2066", "\u2028", "\ud800"])
+    def test_what_steers_a_terminal_is_escaped(self, character: str) -> None:
+        assert character not in escape(f"a{character}b")
+        assert escape(f"a{character}b").startswith("a\\")
+
+    @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+    def test_samples_are_escaped_on_a_terminal_and_raw_in_a_pipe(self, tmp_path: Path) -> None:
+        (tmp_path / "t.txt").write_text("\x1b[31m\x1b[0m" * 60)
+        train(tmp_path, "t.txt", "--min-count", 1)
+        run = ["sample", "--length", "40", "--seed", "1"]
+        piped = charlm(*run, cwd=tmp_path).out
+        assert "\x1b" in piped
+        ours, theirs = os.openpty()
+        subprocess.run([sys.executable, "-m", "charlm", *run], cwd=tmp_path, stdout=theirs, check=True, timeout=60)
+        os.close(theirs)
+        shown = os.read(ours, 10_000)
+        os.close(ours)
+        assert b"\x1b" not in shown
+        assert b"\\x1b" in shown
+
+
+class TestUnknown:
+    def test_strict_names_the_place(self, verse_model: Path) -> None:
+        for command in (("score", "the fox\nand 狐"), ("sample", "--prompt", "the fox\nand 狐")):
+            done = charlm(*command, "--strict", cwd=verse_model.parent)
+            assert (done.code, done.out) == (1, "")
+            assert "line 2, column 5: '狐'" in done.err
+        assert charlm("score", "--strict", "the fox", cwd=verse_model.parent).code == 0
+
+    def test_unknown_is_never_sampled(self, tmp_path: Path) -> None:
+        (tmp_path / "t.txt").write_text("aaaa?bbbb!cccc;" * 20 + "xyz")
+        train(tmp_path, "t.txt", "--min-count", 30)
+        out = charlm("sample", "--length", 2000, "--temp", 3, "--seed", 0, cwd=tmp_path).out
+        assert set(out) <= set("abc\n")
+
+
+class TestLines:
+    def test_lines_end_by_themselves(self, names_model: Path) -> None:
+        out = charlm("sample", "-n", 50, "--seed", 2, "--length", 200, cwd=names_model.parent).out
+        assert len(out.splitlines()) == 50
+        assert max(map(len, out.splitlines())) < 200
+
+    def test_novel_lines_are_not_in_the_training_text(self, names_model: Path) -> None:
+        known = set((names_model.parent / "names.txt").read_text().split("\n"))
+        done = charlm("sample", "-n", 15, "--novel", "--seed", 1, cwd=names_model.parent)
+        lines = done.out.splitlines()
+        drawn = charlm("sample", "-n", 200, "--seed", 1, cwd=names_model.parent).out.splitlines()
+        assert len(lines) == 15
+        assert set(drawn) & known, "the model copies nothing, so the test tests nothing"
+        remembered = charlm("sample", "-n", 15, "--novel", "--corpus", "names.txt", "--seed", 1, cwd=names_model.parent)
+        assert not set(remembered.out.splitlines()) & known
+        assert "are in the training text" in done.err
+
+    def test_novel_needs_something_to_compare_with(self, verse_model: Path) -> None:
+        done = charlm("sample", "--novel", cwd=verse_model.parent)
+        assert done.code == 2
+        assert "--corpus" in done.err
+
+
+class TestFineTuning:
+    def test_old_ids_stay_new_characters_come_and_the_old_file_is_as_it_was(
+        self, verse_model: Path, tmp_path: Path
+    ) -> None:
+        before = verse_model.read_bytes()
+        (tmp_path / "t.txt").write_text("the QUICK fox\n" * 60)
+        said = train(tmp_path, "t.txt", "--init-from", verse_model, "--min-count", 1)
+        assert "begun with a model of 150 steps" in said
+        old, new = (info(tmp_path, model)["vocabulary"]["tokens"] for model in (verse_model, "charlm.safetensors"))  # type: ignore[index]
+        assert new[: len(old)] == old
+        assert set(new[len(old) :]) == set("QUICK")
+        assert verse_model.read_bytes() == before
+
+    def test_it_begins_below_training_from_scratch_and_stays_there(self, verse_model: Path, tmp_path: Path) -> None:
+        (tmp_path / "t.txt").write_text(VERSE.replace("fox", "cat") * 30)
+        losses = {}
+        for name, extra in (("scratch", ()), ("tuned", ("--init-from", verse_model))):
+            train(tmp_path, "t.txt", "-m", f"{name}.safetensors", *extra)
+            rows = [json.loads(row) for row in (tmp_path / f"{name}.log.jsonl").read_text().splitlines()]
+            losses[name] = [row["valid_loss"] for row in rows if row["valid_loss"] is not None]
+        assert all(tuned < scratch for tuned, scratch in zip(losses["tuned"], losses["scratch"], strict=False))
+
+    def test_another_shape_or_unit_is_refused(self, verse_model: Path, tmp_path: Path) -> None:
+        (tmp_path / "t.txt").write_text(VERSE)
+        run = ("train", "t.txt", "--steps", 1, "--init-from", verse_model)
+        refused = ((("--hidden", 5), "hidden is 5"), (("--size", "tiny"), "size"), (("--unit", "word"), "unit"))
+        for extra, says in refused:
+            done = charlm(*run, *extra, cwd=tmp_path)
+            assert done.code == 2
+            assert says in done.err
+
+
+class TestWords:
+    def test_words_go_through_all_three_commands(self, tmp_path: Path) -> None:
+        (tmp_path / "t.txt").write_text("The cat, 12 cats. Don't ask the cat!\n" * 30)
+        said = train(tmp_path, "t.txt", "--unit", "word")
+        assert "nats/word" in said
+        assert "words/s" in said
+        tokens = info(tmp_path)["vocabulary"]["tokens"]  # type: ignore[index]
+        assert {"The", "cat", ",", "12", "Don't", " ", "\n"} <= set(tokens)
+        out = charlm("sample", "--length", 30, "--seed", 0, cwd=tmp_path).out
+        assert set(out.replace("\n", " ").replace(",", " ").split()) & {"cat", "cats", "ask", "the", "The"}
+        assert "nats/word" in charlm("score", "the cat", cwd=tmp_path).out
+        assert json.loads(charlm("score", "the zebra", "--json", cwd=tmp_path).out)["unknown"] == 1
+
+
+class TestInfo:
+    def test_it_says_what_the_model_is(self, names_model: Path, tmp_path: Path) -> None:
+        out = charlm("info", names_model, cwd=tmp_path).out
+        for part in ("lstm, 16 units x 1", "parameters", "names.txt", "each line is a document", "nats/char, "):
+            assert part in out
+        facts = info(tmp_path, names_model)
+        assert facts["torch"] == "LSTM"
+        assert "line_hashes" not in facts["training"]  # type: ignore[operator]
+
+    def test_without_a_name_it_takes_the_usual_model(self, verse_model: Path, tmp_path: Path) -> None:
+        assert charlm("info", cwd=verse_model.parent).code == 0
+        assert charlm("info", cwd=tmp_path).code == 1
