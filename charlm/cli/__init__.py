@@ -79,7 +79,8 @@ def run(arguments: Sequence[str] | None) -> int:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return USAGE
     except click.ClickException as error:
-        error.show()
+        # a file may be called anything, and so may an argument
+        click.UsageError(escape(error.format_message(), keep="\n"), getattr(error, "ctx", None)).show()
         return error.exit_code
     except ConfigError as error:
         return complain(error, USAGE)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from charlm.cli.terminal import warn
+from charlm.cli.terminal import escape, warn
 
 if TYPE_CHECKING:
+    from charlm.training.report import StepReport
     from charlm.training.session import Session
-    from charlm.training.trainer import StepReport
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 WIDE = 120
@@ -35,6 +35,8 @@ def follow_with_bar(session: Session) -> None:
             smooth.add(report)
             bar.set_description_str(smooth.figures(report, bar.ncols or 80), refresh=False)
             bar.update(min(report.share, 1.0) - bar.n)
+            while session.notes:
+                bar.write(f"charlm: {escape(session.notes.pop(0))}", file=sys.stderr)
 
 
 def follow_with_lines(session: Session) -> None:
@@ -43,9 +45,16 @@ def follow_with_lines(session: Session) -> None:
     tenths = 0
     for report in session.reports():
         smooth.add(report)
+        say_notes(session)
         if report.valid_loss is not None or int(report.share * 10) > tenths:
             tenths = int(report.share * 10)
             warn(f"{min(report.share, 1):4.0%}  {smooth.line(report)}")
+
+
+def say_notes(session: Session) -> None:
+    """Print what the session has to say beside its reports, once."""
+    while session.notes:
+        warn(session.notes.pop(0))
 
 
 class Smoothed:

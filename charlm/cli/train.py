@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from math import log
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlm.cli.options import model_option
+from charlm.cli.signals import Signals
 from charlm.cli.terminal import warn
 from charlm.config import DECODING_ERRORS, NORMALIZATIONS, SIZES, UNITS, TextConfig
 from charlm.nn.cells import CELLS
@@ -22,9 +18,6 @@ from charlm.optim import OPTIMIZERS
 
 if TYPE_CHECKING:
     from charlm.training.session import Session
-
-KILLED = 128
-"""Added to the number of the signal that ended a run: 130 for Ctrl-C, 143 for SIGTERM."""
 
 
 @click.command(short_help="Learn a text and write a model file.")
@@ -59,6 +52,8 @@ KILLED = 128
 @click.option("--init-from", type=click.Path(path_type=Path), metavar="MODEL",
               help="Begin with this model's weights; its file stays as it is.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with the run that was stopped, as it was set.")
+@click.option("--save-every", "save_minutes", type=float, default=1.0, show_default=True, metavar="MINUTES",
+              help="Time between saves; 0 saves after every step.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a model that is there already.")
 def command(
     files: tuple[str, ...],
@@ -71,6 +66,7 @@ def command(
     unit: str,
     init_from: Path | None,
     resume: bool,
+    save_minutes: float,
     overwrite: bool,
     **settings: Any,
 ) -> int:
@@ -82,37 +78,48 @@ def command(
     from charlm.training.session import Session
 
     text = TextConfig(unit, lines, min_count, encoding, errors, normalize)
-    with (
-        Session(
-            files, model_path, settings, text, overwrite=overwrite, resume=resume, init_from=init_from
-        ) as session,
-        stopping_at_signals(session) as signals,
-    ):
-        say_what_begins(session)
-        from charlm.cli.progress import follow
-
-        follow(session)
-        if session.trainer.has_lost_patience:
-            warn("stopped early: the held-out loss rises (--patience 0 trains on); the best model is kept")
-        say_what_was_written(session)
-        if signals:
+    with Signals() as signals:
+        try:
+            with Session(
+                files, model_path, settings, text,
+                overwrite=overwrite, resume=resume, save_minutes=save_minutes, init_from=init_from,
+            ) as session:  # fmt: skip
+                signals.stop = session.stop
+                run(session)
+        except KeyboardInterrupt:
+            return signals.exit_code
+        if session.interrupted:
             again = shlex.join(["charlm", "train", *files, "-m", str(model_path), "--resume"])
             warn(f"stopped; go on with: {again}")
-            return KILLED + signals[0]
+            return signals.exit_code
     return 0
 
 
+def run(session: Session) -> None:
+    """Train, and print how it goes."""
+    from charlm.cli.progress import follow, say_notes
+
+    say_what_begins(session)
+    say_notes(session)
+    follow(session)
+    say_notes(session)
+    if session.trainer.has_lost_patience:
+        warn("stopped early: the held-out loss rises (--patience 0 trains on); the best model is kept")
+    say_what_was_written(session)
+
+
 def say_what_begins(session: Session) -> None:
-    """Print the settings, the size of the text, and what had to be adapted."""
+    """Print the size of the text and of the run, and the settings."""
+    from charlm.training.memory import as_size
+
     corpus = session.corpus
     what = "words and marks" if session.vocabulary.unit == "word" else "characters"
     warn(
         f"{corpus.n_characters:,} {what}, {len(session.vocabulary)} in the vocabulary, "
-        f"{len(corpus.valid_ids):,} held out; {session.network.size:,} parameters"
+        f"{len(corpus.valid_ids):,} held out; {session.network.size:,} parameters, "
+        f"about {as_size(session.memory)} of memory"
     )
     warn(session.choice.reason)
-    for note in session.notes:
-        warn(note)
 
 
 def say_what_was_written(session: Session) -> None:
@@ -120,27 +127,3 @@ def say_what_was_written(session: Session) -> None:
     nats, unit = session.model.training.get("valid_loss"), session.vocabulary.unit
     reached = "" if nats is None else f": held-out {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
     warn(f"wrote {session.files.model}{reached}")
-
-
-@contextmanager
-def stopping_at_signals(session: Session) -> Iterator[list[int]]:
-    """Let the first Ctrl-C or SIGTERM end the run after its step; the second one ends it at once.
-
-    Yields a list that the number of the first goes into.
-    """
-    signals: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if signals:
-            raise KeyboardInterrupt
-        signals.append(number)
-        session.stop()
-        with suppress(OSError):  # written past sys.stderr, which may be at work just now
-            os.write(2, b"\ncharlm: stopping after this step; once more to leave at once\n")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,7 +2,7 @@
 
     NAME.safetensors          the model with the lowest held-out loss so far
     NAME.resume.safetensors   everything needed to go on exactly where the run stopped
-    NAME.log.jsonl            a row for every second or so of training, see `LOG_KEYS` in `session.py`
+    NAME.log.jsonl            a row for every second or so of training, see `LOG_KEYS` in `log.py`
     NAME.lock                 held while the run lasts
 """
 
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from charlm.checkpoint import discard_leftovers
 from charlm.errors import BusyError, CheckpointError, ConfigError, ModelExistsError
 
 
@@ -38,6 +40,8 @@ class Files:
         """Raise CheckpointError, ConfigError or ModelExistsError rather than lose a text or a model."""
         if not self.model.parent.is_dir():
             raise CheckpointError(f"{self.model.parent}: no such folder; make it, or name another model with -m")
+        if not os.access(self.model.parent, os.W_OK):
+            raise CheckpointError(f"{self.model.parent}: the folder is read-only; name a model elsewhere with -m")
         written = {os.path.realpath(file) for file in (self.model, self.state, self.log, self.lock)}
         for path in paths:
             if os.path.realpath(path) in written:
@@ -47,16 +51,33 @@ class Files:
             raise ModelExistsError(
                 f"{self.model}: exists already; --overwrite replaces it{further}, -m NAME writes another"
             )
+        if not (overwrite or resume) and self.state.exists():
+            raise ModelExistsError(
+                f"{self.state}: a run stopped here; --resume goes on with it, --overwrite starts over, "
+                "-m NAME writes another"
+            )
+
+    def discard_leftovers(self) -> None:
+        """Remove what a killed run left half-written. Only for who holds the lock."""
+        for path in (self.model, self.state, self.log):
+            discard_leftovers(path)
+
+    def forget_state(self) -> None:
+        """Remove the state of a run that is overwritten: nobody shall go on with it by mistake."""
+        with suppress(OSError):
+            self.state.unlink()
 
 
 def lock(path: Path) -> FileLock:
-    """Take the lock of a run.
+    """Take the lock of a run. The system gives it back when its process ends, however that ends.
 
-    Raises BusyError if another run holds it.
+    Raises BusyError if another run holds it, CheckpointError if the file cannot be made.
     """
     held = FileLock(path)
     try:
         held.acquire(timeout=0)
     except Timeout:
         raise BusyError(f"{path}: another run is writing this model; wait for it, or use another -m NAME") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}; use another -m NAME") from None
     return held

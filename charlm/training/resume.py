@@ -7,10 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from charlm.arrays import Array
-from charlm.checkpoint import read_state, write_state
-from charlm.config import NetworkConfig, TextConfig, TrainConfig
+from charlm.checkpoint import printable, read_state, write_state
+from charlm.config import NetworkConfig, TextConfig, TrainConfig, is_count, is_real
 from charlm.errors import ConfigError, ResumeError
+from charlm.text.corpus import Corpus
+from charlm.text.vocabulary import Vocabulary
 from charlm.training.choice import BUDGETS, HIDDEN_OF_SIZE, budget_of
 from charlm.training.trainer import Trainer
 
@@ -22,17 +26,20 @@ FREE = (*BUDGETS, "patience", "threads")
 class SavedRun:
     """What NAME.resume.safetensors holds.
 
-    network, train, text: the settings of the run.  digest: of its text.
-    arrays, trainer: what `Trainer.snapshot` returned.
+    network, train, text: the settings of the run, complete.  vocabulary: of the run.
+    corpus: what `identity` says of its text.
+    arrays, trainer: what `Trainer.snapshot` returned.  model: what the model file says of its training.
     """
 
     path: Path
     network: NetworkConfig
     train: TrainConfig
     text: TextConfig
-    digest: str
+    vocabulary: Vocabulary
+    corpus: dict[str, Any]
     arrays: dict[str, Array]
     trainer: dict[str, Any]
+    model: dict[str, Any]
 
     @classmethod
     def read(cls, path: Path) -> SavedRun:
@@ -49,9 +56,11 @@ class SavedRun:
                 NetworkConfig(**facts["network"]),
                 TrainConfig(**facts["train"]),
                 TextConfig(**facts["text"]),
-                facts["corpus"],
+                Vocabulary.from_json(facts["vocabulary"]),
+                dict(facts["corpus"]),
                 arrays,
                 dict(facts["trainer"]),
+                dict(facts["model"]),
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise cls.misfit(path, error) from error
@@ -65,8 +74,10 @@ class SavedRun:
             "network": asdict(self.network),
             "train": asdict(self.train),
             "text": asdict(self.text),
-            "corpus": self.digest,
+            "vocabulary": self.vocabulary.to_json(),
+            "corpus": self.corpus,
             "trainer": self.trainer,
+            "model": self.model,
         }
         write_state(self.path, self.arrays, facts)
 
@@ -102,31 +113,78 @@ class SavedRun:
         shown = {"learning_rate": "lr"}.get(name, name.replace("_", "-"))
         return ResumeError(f"the run to resume has {shown} {saved}, not {given}; leave that out, or start a new run")
 
-    def check_text(self, digest: str) -> None:
-        """Raise ResumeError unless `digest` is that of the run's text."""
-        if digest != self.digest:
+    def check_text(self, found: Mapping[str, Any]) -> None:
+        """Raise ResumeError, with what differs, unless `found` is the identity of the run's text."""
+        differs = [
+            f"{name} was {printable(self.corpus.get(name), 80)}, is {value}"
+            for name, value in found.items()
+            if self.corpus.get(name) != value
+        ]
+        if differs:
             raise ResumeError(
-                "the text is not the one that the run has learned from; "
+                f"the text is not the one that the run has learned from ({'; '.join(differs)}); "
                 "name the same files in the same order, or start a new run"
             )
 
     def restore(self, trainer: Trainer) -> str:
         """Bring a trainer to where the run stopped; returns a line that says where that is.
 
-        Raises ResumeError if the state does not fit, or no budget or patience is left.
+        Raises ResumeError if the state does not fit.
         """
         try:
+            check_arrays(self.arrays, trainer.snapshot()[0])
+            check_facts(self.trainer)
             trainer.restore(self.arrays, self.trainer)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise self.misfit(self.path, error) from error
-        budget = budget_of(trainer.config)
+        line = f"resumed behind step {trainer.step:,}, {trainer.share:.0%} of {budget_of(trainer.config)}"
+        if trainer.config.threads != self.train.threads:
+            line += f"; not to the bit, with --threads {trainer.config.threads} rather than {self.train.threads}"
+        return line
+
+    def refuse_what_is_done(self, trainer: Trainer) -> None:
+        """Raise ResumeError if no budget or patience is left."""
         if trainer.share >= 1:
+            budget = budget_of(trainer.config)
             raise ResumeError(f"the run has used up its budget of {budget}; a larger one, such as --minutes, goes on")
         if trainer.has_lost_patience:
             raise ResumeError("the run has stopped early, for its held-out loss rose; --patience 0 trains on")
-        return f"resumed behind step {trainer.step:,}, {trainer.share:.0%} of {budget}"
 
     @staticmethod
     def misfit(path: Path, error: Exception) -> ResumeError:
         """Return the error for a state whose contents are not what this charlm writes."""
-        return ResumeError(f"{path}: not the state of a run that this charlm can resume ({error!r}); start a new run")
+        why = printable(repr(error), 200)
+        return ResumeError(f"{path}: not the state of a run that this charlm can resume ({why}); start a new run")
+
+
+def identity(corpus: Corpus) -> dict[str, Any]:
+    """Return what tells a corpus from others, in words for people -> value."""
+    return {
+        "its length in tokens": corpus.n_characters,
+        "its SHA-256": corpus.digest,
+        "its training part in tokens": len(corpus.train_ids),
+        "its held-out part in tokens": len(corpus.valid_ids),
+    }
+
+
+def check_arrays(found: Mapping[str, Array], wanted: Mapping[str, Array]) -> None:
+    """Raise ValueError unless the arrays have the wanted names, shapes and dtypes, and finite values."""
+    if odd := found.keys() ^ wanted.keys():
+        raise ValueError(f"array {min(odd)} is missing, or too many")
+    for name, array in wanted.items():
+        if (found[name].shape, found[name].dtype) != (array.shape, array.dtype):
+            raise ValueError(f"array {name} has shape {found[name].shape}, not {array.shape}")
+        if not np.isfinite(found[name]).all():
+            raise ValueError(f"array {name} is not finite")
+
+
+def check_facts(facts: Mapping[str, Any]) -> None:
+    """Raise ValueError, KeyError or TypeError unless the facts have the form that `Trainer.snapshot` gives them."""
+    for name in ("step", "stale", "optimizer_steps", "model_step"):
+        if not is_count(facts[name], least=0) or facts[name] >= 2**53:
+            raise ValueError(f"{name} is no count")
+    if facts["cursor"]["window"] != facts["step"]:
+        raise ValueError("its place in the text is not that of its step")
+    reals = [facts["seconds"], 0 if facts["best_loss"] is None else facts["best_loss"], *facts["recovery"].values()]
+    if not all(is_real(value) and abs(value) < 2**53 for value in reals) or facts["seconds"] < 0:
+        raise ValueError("a number is beyond all bounds")

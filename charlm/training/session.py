@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from charlm.config import TextConfig
-from charlm.errors import ConfigError
+from charlm.config import TextConfig, check, is_real
+from charlm.errors import ConfigError, DivergedError
 from charlm.model import LanguageModel, load
 from charlm.nn.network import Network
 from charlm.text.batches import batches_over
@@ -24,13 +24,14 @@ from charlm.text.novelty import MOST_LINES, lines_in, pack_hashes
 from charlm.training.choice import REFERENCE_SPEED, choose
 from charlm.training.files import Files, lock
 from charlm.training.inheritance import grow_into, inherited
+from charlm.training.log import Log
+from charlm.training.memory import memory_needed, refuse_what_does_not_fit
 from charlm.training.probe import characters_per_second
-from charlm.training.resume import SavedRun
-from charlm.training.trainer import StepReport, Trainer
+from charlm.training.report import StepReport
+from charlm.training.resume import SavedRun, identity
+from charlm.training.saving import Saver
+from charlm.training.trainer import Trainer
 
-LOG_KEYS = (
-    "step", "epoch", "seconds", "train_loss", "valid_loss", "learning_rate", "grad_norm", "chars_per_second",
-)  # fmt: skip
 MOST_HELD_OUT = 200_000
 """Characters of the held-out text that are read at each evaluation."""
 LOG_SECONDS = 1.0
@@ -44,10 +45,11 @@ class Session:
     settings: fields of NetworkConfig and TrainConfig, and `size`; what is missing is chosen.
     text: how text becomes tokens.  overwrite: whether a model that is there may be replaced.
     resume: go on with the run that left NAME.resume.safetensors.
-    save_minutes: minutes between saves.
+    save_minutes: minutes between saves; 0 saves after every step.
     init_from: a model whose weights and vocabulary to begin with; its file stays as it is.
 
-    After construction `choice.reason` and `notes` say what was decided; `model` is the best so far.
+    After construction `choice.reason` and `notes` say what was decided, `memory` how many bytes the run takes; `model`
+    is the best so far. More `notes` turn up while it runs; whoever shows them takes them out.
     """
 
     def __init__(
@@ -66,14 +68,24 @@ class Session:
         self.files = Files(Path(model))
         self.interrupted = False
         self.notes: list[str] = []
-        self._save_seconds = save_minutes * 60
+        check(is_real(save_minutes) and save_minutes >= 0, "save-every", save_minutes, "0 (each step) or more")
         self.files.refuse_to_destroy(paths, overwrite=overwrite, resume=resume)
         with ExitStack() as stack:
-            stack.callback(lock(self.files.lock).release)
+            stack.enter_context(lock(self.files.lock))
+            self.files.discard_leftovers()
             saved = SavedRun.read(self.files.state) if resume else None
             parent = load(init_from) if init_from is not None and not resume else None
             self._open(paths, dict(settings or {}), text or TextConfig(), saved, parent, started, stack)
+            self._saver = Saver(self, save_minutes)
+            if saved:
+                self._saver.take_up(saved)
+                saved.refuse_what_is_done(self.trainer)
             self._stack = stack.pop_all()
+
+    @property
+    def model(self) -> LanguageModel:
+        """The model with the lowest held-out loss so far."""
+        return self._saver.model
 
     def _open(
         self,
@@ -94,29 +106,52 @@ class Session:
                 raise ConfigError(f"unit is {text.unit!r}, but the model to begin with has {parent.text.unit!r}")
         known = choose(settings, 1).train  # what is out of range is said before a long text is read
         self.text = text
-        base = parent.vocabulary if parent else None
-        corpus = Corpus.read(paths, text, base=base, valid=known.valid, seed=known.seed)
+        corpus = Corpus.read(
+            paths, text, valid=known.valid, seed=known.seed,
+            vocabulary=saved.vocabulary if saved else None, base=parent.vocabulary if parent else None,
+        )  # fmt: skip
         self.corpus = stack.enter_context(corpus)
         if saved:
-            saved.check_text(self.corpus.digest)
-        threads = settings.get("threads") or os.cpu_count() or 1
+            saved.check_text(identity(self.corpus))
+        settings["threads"] = settings.get("threads") or os.cpu_count() or 1
         is_open = settings.get("hidden") is None and settings.get("size") is None  # the speed decides the size
-        speed = characters_per_second(threads) if is_open else REFERENCE_SPEED
+        speed = characters_per_second(settings["threads"]) if is_open else REFERENCE_SPEED
         self.choice = choose(settings, len(self.corpus.train_ids), speed)
         self.train = self.choice.train
         self.vocabulary = self.corpus.vocabulary
         self.network = Network(self.choice.network, len(self.vocabulary), start=self.vocabulary.eos)
+        self.seen = self._lines_seen()
+        self.trainer = stack.enter_context(self._make_trainer(started, parent))
+        if saved:
+            self.notes.append(saved.restore(self.trainer))
+
+    def _lines_seen(self) -> str:
+        """Return the hashes of the training lines, for the model file; none of running text, or of too many lines."""
+        ids = self.corpus.train_ids
+        if not self.text.lines or np.count_nonzero(ids == self.vocabulary.eos) > MOST_LINES:
+            return ""
+        return pack_hashes(lines_in(ids, self.vocabulary))
+
+    def _make_trainer(self, started: float, parent: LanguageModel | None) -> Trainer:
+        """Return a trainer at its start, with the weights of `parent` if there is one.
+
+        Raises ResourceError if this machine has not the memory.
+        """
+        batches = batches_over(self.corpus, self.train)
+        if batches.shrunk:
+            self.notes.append(batches.shrunk)
+        threads = self.train.threads
+        shards = min(threads, batches.streams)
+        self.memory = memory_needed(
+            self.network, self.train, steps=batches.steps, streams=batches.streams, shards=shards
+        )
+        refuse_what_does_not_fit(self.memory, self.network.size)
         params = self.network.initial(np.random.default_rng([self.train.seed, 0]))
         if parent:
             grow_into(params, parent.params)
             self.notes.append(f"begun with a model of {parent.training.get('steps', 0):,} steps")
-        ends = int(np.count_nonzero(self.corpus.train_ids == self.vocabulary.eos)) if text.lines else MOST_LINES + 1
-        self._seen = pack_hashes(lines_in(self.corpus.train_ids, self.vocabulary)) if ends <= MOST_LINES else ""
-        batches = batches_over(self.corpus, self.train)
-        if batches.shrunk:
-            self.notes.append(batches.shrunk)
         held_out = self.corpus.valid_ids[: MOST_HELD_OUT + 1]
-        trainer = Trainer(
+        return Trainer(
             self.network,
             params,
             batches,
@@ -124,14 +159,8 @@ class Session:
             self.train,
             threads=threads,
             started=started,
+            notes=self.notes,
         )
-        self.trainer = stack.enter_context(trainer)
-        if saved:
-            self.notes.append(saved.restore(self.trainer))
-        self._is_saved = saved is not None and self.files.model.exists()
-        self.model = LanguageModel(self.network, params, self.vocabulary, text)
-        if self._is_saved:
-            self.model = load(self.files.model)
 
     def __enter__(self) -> Session:
         return self
@@ -146,65 +175,39 @@ class Session:
         self.interrupted = True
 
     def reports(self) -> Iterator[StepReport]:
-        """Train, a report each step; files are written on the way and at the end."""
-        saved = logged = monotonic()
+        """Train, a report each step; files are written on the way and at the end.
+
+        Raises DivergedError if training explodes again and again; CheckpointError if nothing can be written at the end.
+        """
+        if self.trainer.step == 0:
+            self.files.forget_state()  # of the run that is overwritten
+        with Log(self.files.log, self.trainer.step, self.notes) as log:
+            try:
+                yield from self._write_on_the_way(log)
+            except DivergedError as error:
+                self._saver.finish()
+                raise DivergedError(f"{error}; the best model so far is kept in {self.files.model}") from error
+
+    def _write_on_the_way(self, log: Log) -> Iterator[StepReport]:
+        """Pass on the reports of the trainer, and write what is due."""
+        logged = monotonic()
         losses: list[float] = []
-        with open(self.files.log, "a" if self.trainer.step else "w", encoding="utf-8") as log:
-            for report in self.trainer.reports():
-                is_last = report.is_last or self.interrupted
-                losses.append(report.train_loss)
-                if report.is_best or (is_last and self.trainer.evaluates_nothing):
-                    self.save_model(report)
-                now = monotonic()
-                if report.valid_loss is not None or is_last or now - logged >= LOG_SECONDS:
-                    row = asdict(report) | {"train_loss": float(np.mean(losses))}
-                    print(json.dumps({key: row[key] for key in LOG_KEYS}), file=log, flush=True)
-                    logged, losses = now, []
-                if is_last or now - saved >= self._save_seconds:
-                    self.save_state()
-                    saved = now
+        for report in self.trainer.reports():
+            is_last = report.is_last or self.interrupted
+            losses.append(report.train_loss)
+            if report.is_best:
+                self._saver.take(report.train_loss)
+            if report.valid_loss is not None or is_last or monotonic() - logged >= LOG_SECONDS:
+                log.write(asdict(report) | {"train_loss": float(np.mean(losses))})
+                logged, losses = monotonic(), []
+            if is_last:
+                self._saver.finish(report.train_loss)
                 yield report
-                if is_last:
-                    break
-        if not self._is_saved:
-            self.save_model(report)
-
-    def save_model(self, report: StepReport) -> None:
-        """Write the model as it is now, its weights averaged."""
-        self.model = LanguageModel(
-            self.network,
-            self.network.parameters(self.trainer.average.copy()),
-            self.vocabulary,
-            self.text,
-            self.facts(report),
-        )
-        self.model.save(self.files.model, overwrite=True)
-        self._is_saved = True
-
-    def save_state(self) -> None:
-        """Write what is needed to resume."""
-        arrays, facts = self.trainer.snapshot()
-        digest = self.corpus.digest
-        SavedRun(self.files.state, self.choice.network, self.train, self.text, digest, arrays, facts).write()
-
-    def facts(self, report: StepReport) -> dict[str, Any]:
-        """Return what the model file says of its training."""
-        facts: dict[str, Any] = {
-            "sources": list(self.corpus.sources),
-            "characters": self.corpus.n_characters,
-            "digest": self.corpus.digest,
-            "steps": report.step,
-            "epochs": round(report.epoch, 4),
-            "seconds": round(report.seconds, 2),
-            "train_loss": report.train_loss,
-            "valid_loss": report.valid_loss,
-            "valid": self.train.valid,
-            "seed": self.train.seed,
-            "settings": asdict(self.train),
-        }
-        if self._seen:
-            facts["line_hashes"] = self._seen
-        return facts
+                return
+            if report.is_best or self._saver.is_due:
+                self._saver.save(report.train_loss)
+            yield report
+        self._saver.finish()  # minutes that ran out in a step that diverged
 
 
 def train(
@@ -214,6 +217,7 @@ def train(
     text: TextConfig | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    save_minutes: float = 1.0,
     init_from: str | os.PathLike[str] | None = None,
     **settings: Any,
 ) -> LanguageModel:
@@ -221,10 +225,16 @@ def train(
 
     paths: one or several texts.  model: where the model is written.  init_from: a model to begin with.
     text: how text becomes tokens.  settings: fields of NetworkConfig and TrainConfig, such as minutes=2, hidden=128.
+    overwrite, resume, save_minutes: as for `Session`. What goes wrong and is mended is told to the logger "charlm".
     Raises a CharlmError: see `charlm.errors`.
     """
     several = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    with Session(several, model, settings, text, overwrite=overwrite, resume=resume, init_from=init_from) as session:
+    with Session(
+        several, model, settings, text,
+        overwrite=overwrite, resume=resume, save_minutes=save_minutes, init_from=init_from,
+    ) as session:  # fmt: skip
+        session.notes.clear()
         for _ in session.reports():
-            pass
+            while session.notes:
+                logging.getLogger("charlm").warning("%s", session.notes.pop(0))
         return session.model

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from charlm.arrays import Array, Ids
 from charlm.config import TrainConfig
+from charlm.errors import DivergedError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
@@ -22,34 +24,12 @@ from charlm.optim.clipping import clip_by_global_norm
 from charlm.text.batches import Batches
 from charlm.training.evaluation import cut_into_streams, held_out_sum
 from charlm.training.parallel import Shards
+from charlm.training.recovery import Recovery
+from charlm.training.report import StepReport
 from charlm.training.schedule import learning_rate, used_share
 
 EVALUATIONS = 10
 """How often the held-out loss is measured in a run."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """One step of training. Losses are in nats per character.
-
-    step: steps so far.  epoch: passes over the training text so far.  seconds: of training so far.
-    train_loss: mean of this window.  valid_loss: held-out loss, None where it was not measured.
-    learning_rate: of this step.  grad_norm: L2 norm of the gradient before clipping.
-    chars_per_second: since the last report but for evaluation.  share: of the budget that is used.
-    is_best: whether `valid_loss` is the lowest so far.  is_last: whether training ends here.
-    """
-
-    step: int
-    epoch: float
-    seconds: float
-    train_loss: float
-    valid_loss: float | None
-    learning_rate: float
-    grad_norm: float
-    chars_per_second: float
-    share: float
-    is_best: bool
-    is_last: bool
 
 
 class Trainer:
@@ -57,6 +37,9 @@ class Trainer:
 
     held_out: ids (N + 1,) to measure the held-out loss on, or None.
     started: `time.monotonic()` at which the budget of minutes began.
+
+    best_loss, model_step: the lowest held-out loss so far, and the step of the weights that count as the model.
+    notes: takes lines about what went wrong and was mended.
     """
 
     def __init__(
@@ -69,12 +52,15 @@ class Trainer:
         *,
         threads: int,
         started: float | None = None,
+        notes: list[str] | None = None,
     ) -> None:
         self.network = network
         self.batches = batches
         self.config = config
         self.step = 0
         self.best_loss = math.inf
+        self.model_step = 0
+        self.notes = [] if notes is None else notes
         self.shards = Shards(network, params, batches.steps, batches.streams, threads, config.seed)
         self.params = self.shards.params
         self.optimizer = find_optimizer(config.optimizer, params.flat.size, params.flat.dtype)
@@ -83,6 +69,7 @@ class Trainer:
         self._started = monotonic() if started is None else started
         self._evaluation_seconds = 0.0
         self._stale = 0  # evaluations since the best one
+        self.recovery = Recovery(self)
 
     def __enter__(self) -> Trainer:
         return self
@@ -113,20 +100,35 @@ class Trainer:
         """Whether the held-out loss has not fallen for as many evaluations as are allowed."""
         return bool(self.config.patience) and self._stale >= self.config.patience
 
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.share >= 1 or self.has_lost_patience
+
     def reports(self) -> Iterator[StepReport]:
-        """Train until the budget is used up or patience is lost, a report each step."""
+        """Train until the budget is used up or patience is lost, a report each step.
+
+        Raises DivergedError if training explodes again and again; then the last good state is in place.
+        """
         share = self.share
         evaluated = math.floor(share * EVALUATIONS)
         while share < 1 and not self.has_lost_patience:
             begun = monotonic()
-            rate = learning_rate(self.config, share)
-            loss, norm = self.train_window(rate)
-            speed = self.batches.steps * self.batches.streams / (monotonic() - begun)
-            share = self.share
+            rate = learning_rate(self.config, share) * self.recovery.rate_factor
             valid_loss = None
-            if share >= 1 or math.floor(share * EVALUATIONS) > evaluated:
+            try:
+                self.recovery.remember()
+                loss, norm = self.train_window(rate)
+                speed = self.batches.steps * self.batches.streams / (monotonic() - begun)
+                share = self.share
+                if share >= 1 or math.floor(share * EVALUATIONS) > evaluated:
+                    evaluated = math.floor(share * EVALUATIONS)
+                    valid_loss = self.evaluate()
+            except DivergedError as error:
+                self.notes.append(self.recovery.go_back(str(error)))
+                share = self.share
                 evaluated = math.floor(share * EVALUATIONS)
-                valid_loss = self.evaluate()
+                continue
             is_best = self.note(valid_loss)
             is_last = share >= 1 or self.has_lost_patience
             yield StepReport(
@@ -139,13 +141,19 @@ class Trainer:
             return False
         is_best = valid_loss < self.best_loss
         self._stale = 0 if is_best else self._stale + 1
-        self.best_loss = min(self.best_loss, valid_loss)
+        if is_best:
+            self.best_loss, self.model_step = valid_loss, self.step
         return is_best
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def train_window(self, rate: float) -> tuple[float, float]:
-        """Take one step; returns the window's mean loss in nats, and the norm of the gradient."""
+        """Take one step; returns the window's mean loss in nats, and the norm of the gradient.
+
+        Raises DivergedError if one of them is not finite, or the loss is far above its level.
+        """
         batch = self.batches.next()
         loss = self.shards.loss_and_grads(batch.inputs, batch.targets, batch.weights, self.step)
+        self.recovery.check_loss(loss)
         grads = self.shards.grads[0]
         norm = clip_by_global_norm(grads, self.config.clip)
         self.step += 1
@@ -153,6 +161,7 @@ class Trainer:
         # the average follows more quickly at first, when the weights are far from where they end
         share = 1 - min(self.config.average, (1 + self.step) / (10 + self.step))
 
+        @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # threads have error states of their own
         def update(part: slice) -> None:
             self.optimizer.update(self.params.flat, grads, rate, part)
             if self.average is not self.params.flat:
@@ -167,7 +176,11 @@ class Trainer:
         return self._held_out is None
 
     def evaluate(self) -> float | None:
-        """Return the held-out loss of the averaged weights, in nats per character; None without held-out text."""
+        """Return the held-out loss of the averaged weights, in nats per character; None without held-out text.
+
+        Raises DivergedError if it or a weight is not finite.
+        """
+        self.recovery.check_weights()
         if self._held_out is None:
             return None
         begun = monotonic()
@@ -177,17 +190,23 @@ class Trainer:
         parts = [slice(streams * k // count, streams * (k + 1) // count) for k in range(count)]
         averaged = self.network.parameters(self.average)
 
+        @np.errstate(over="ignore", invalid="ignore", divide="ignore")
         def measure(part: slice) -> tuple[float, int]:
             runner = Runner(self.network, averaged)
             return held_out_sum(runner, inputs[:, part], targets[:, part], counts[:, part])
 
         sums = self.shards.each(measure, parts)
         self._evaluation_seconds = monotonic() - begun
-        return sum(total for total, _ in sums) / sum(n for _, n in sums)
+        loss = sum(total for total, _ in sums) / sum(n for _, n in sums)
+        if not math.isfinite(loss):
+            raise DivergedError(f"the held-out loss is {loss}")
+        return loss
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return all that a run needs to go on exactly as it would have: arrays, and JSON-able facts."""
-        arrays = {"params": self.params.flat, "average": self.average}
+        arrays = {"params": self.params.flat}
+        if self.average is not self.params.flat:
+            arrays["average"] = self.average
         arrays |= {f"moment.{name}": moment for name, moment in self.optimizer.moments.items()}
         for layer, state in enumerate(self.shards.state):
             arrays |= {f"state.{layer}.{k}": array for k, array in enumerate(state)}
@@ -196,6 +215,8 @@ class Trainer:
             "seconds": self.seconds,
             "stale": self._stale,
             "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
+            "model_step": self.model_step,
+            "recovery": self.recovery.to_json(),
             "optimizer_steps": self.optimizer.steps,
             "cursor": self.batches.cursor(),
         }
@@ -213,6 +234,8 @@ class Trainer:
             tuple(arrays[f"state.{layer}.{k}"] for k in range(count)) for layer in range(layers)
         ]
         self.step = facts["step"]
+        self.model_step = facts["model_step"]
+        self.recovery.from_json(facts["recovery"])
         self._stale = facts["stale"]
         self.best_loss = math.inf if facts["best_loss"] is None else facts["best_loss"]
         self.optimizer.steps = facts["optimizer_steps"]

@@ -11,6 +11,7 @@ import mmap
 import os
 import sys
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charlm.training.shared import Shard, SharedMemory, Split
@@ -28,6 +29,7 @@ def main() -> None:
     os.close(descriptor)
     shard = Shard(split, SharedMemory(split, memoryview(block)), told["shard"])
     commands, answers = sys.stdin.fileno(), sys.stdout.fileno()
+    np.seterr(over="ignore", invalid="ignore", divide="ignore")  # the trainer watches the loss and the gradient
     with threadpool_limits(1, user_api="blas"):
         os.write(answers, DONE)
         while os.read(commands, 1) == GO:

@@ -17,9 +17,10 @@ from charlm.nn.runner import Runner
 from charlm.training.choice import budget_of, choose
 from charlm.training.evaluation import WARM_UP, cut_into_streams, held_out_loss
 from charlm.training.files import Files, lock
+from charlm.training.log import LOG_KEYS
 from charlm.training.probe import characters_per_second
 from charlm.training.schedule import learning_rate, used_share
-from charlm.training.session import LOG_KEYS, Session
+from charlm.training.session import Session
 
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
 TINY: dict[str, Any] = {"hidden": 8, "layers": 2, "batch": 4, "bptt": 10, "threads": 1, "dropout": 0.2}

@@ -1,0 +1,97 @@
+"""How much memory a run needs, and how much there is: said before training, not met by surprise."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from charlm.config import TrainConfig
+from charlm.errors import ResourceError
+from charlm.nn.layers import LOGITS_AT_ONCE
+from charlm.nn.network import Network
+from charlm.optim import find_optimizer
+from charlm.text.store import IN_MEMORY
+
+PROCESS = 45e6
+"""Bytes of an interpreter with NumPy, about."""
+VALUE = 4
+"""Bytes of a float32."""
+
+
+def memory_needed(network: Network, train: TrainConfig, *, steps: int, streams: int, shards: int) -> float:
+    """Return how many bytes a run needs at its peak, about: all of its processes together.
+
+    steps, streams: T and B of a window.  shards: processes it is split over.
+    A vector of P parameters is counted for each shard's gradient; for the weights, their average and the optimizer's
+    moments thrice: at work, to go back to after a divergence, and on their way to the disk; and for the best model.
+    """
+    parameters = network.size
+    vectors = 2 + len(find_optimizer(train.optimizer, 0, "float32").moments)
+    gates, layers, hidden = network.cell.gates, network.config.layers, network.config.hidden
+    rows = (gates + 2) * (layers + 1) + (gates if network.config.recurrent_dropout else 0)
+    window = rows * steps * streams * hidden
+    head = min(LOGITS_AT_ONCE, network.vocabulary * steps * streams) * 2 * shards
+    scaled = 2 * gates * hidden * hidden * shards
+    return shards * PROCESS + IN_MEMORY + VALUE * (parameters * (shards + 3 * vectors + 2) + window + head + scaled)
+
+
+def memory_there() -> float | None:
+    """Return how many bytes of memory this process may still take, None where the system does not say."""
+    limits = [value for value in (_of_machine(), _of_group(), _of_process()) if value is not None]
+    return min(limits, default=None)
+
+
+def refuse_what_does_not_fit(needed: float, parameters: int) -> None:
+    """Raise ResourceError if a run needs more memory than there is.
+
+    needed: bytes.  parameters: of the network, for the message.
+    """
+    there = memory_there()
+    if there is not None and needed > there:
+        raise ResourceError(
+            f"training {parameters:,} parameters takes about {as_size(needed)} of memory, and {as_size(there)} are "
+            "free here; a smaller --hidden, --layers, --batch, --bptt or --threads needs less"
+        )
+
+
+def as_size(size: float) -> str:
+    """Write a number of bytes in a unit that suits it.
+
+    >>> as_size(1.25e9), as_size(61e6)
+    ('1.2 GB', '61 MB')
+    """
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _of_machine() -> float | None:
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    with suppress(AttributeError, OSError, ValueError):
+        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _of_group() -> float | None:
+    """What a container leaves, by the second version of Linux's control groups; cached files do not count."""
+    folder = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError, IndexError):
+        most = int((folder / "memory.max").read_text(encoding="ascii"))
+        taken = int((folder / "memory.current").read_text(encoding="ascii"))
+        rows = (line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        cached = sum(int(row[1]) for row in rows if row[0] in ("active_file", "inactive_file"))
+        return float(most - taken + cached)
+    return None
+
+
+def _of_process() -> float | None:
+    """What `ulimit -v` leaves."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if most != resource.RLIM_INFINITY:
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+            return float(most - pages * resource.getpagesize())
+    return None

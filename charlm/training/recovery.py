@@ -1,0 +1,114 @@
+"""When training explodes: back to the last good state, at half the learning rate; a few times, then no more."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from charlm.arrays import Array
+from charlm.errors import DivergedError
+
+if TYPE_CHECKING:
+    from charlm.training.trainer import Trainer
+
+REMEMBER_STEPS = 100
+"""Steps between the states that can be gone back to."""
+MOST_RETURNS = 5
+"""Returns without getting past the place where it exploded."""
+FOLLOW = 0.05
+"""How quickly the running level of the loss, and its variance, follow."""
+DEVIATIONS = 4.0
+"""A loss may be so many standard deviations above its level, and the loss of a uniform model on top."""
+
+
+class Recovery:
+    """Watches a trainer, remembers good states, and goes back to the last one.
+
+    rate_factor: what the learning rate is multiplied by, 1 at first and halved at each return.
+    level, variance: of the loss, running; nats per character and its square.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.uniform = math.log(trainer.network.vocabulary)
+        self.rate_factor = 1.0
+        self.level = self.uniform
+        self.variance = 0.0
+        self.returns = 0
+        self.furthest = -1  # step at which it exploded last
+        self._arrays: dict[str, Array] = {}
+        self._facts: dict[str, Any] = {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` takes."""
+        names = ("rate_factor", "level", "variance", "returns", "furthest")
+        return {name: getattr(self, name) for name in names}
+
+    def from_json(self, kept: dict[str, Any]) -> None:
+        """Go on as `to_json` was taken."""
+        for name in ("rate_factor", "level", "variance"):
+            setattr(self, name, float(kept[name]))
+        self.returns, self.furthest = int(kept["returns"]), int(kept["furthest"])
+
+    def remember(self) -> None:
+        """Keep the state of the trainer, now and then.
+
+        Raises DivergedError if there is something in the weights that is not finite.
+        """
+        trainer = self.trainer
+        if self._facts and trainer.step % REMEMBER_STEPS:
+            return
+        self.check_weights()
+        arrays, self._facts = trainer.snapshot()
+        for name, array in arrays.items():
+            if name in self._arrays:
+                self._arrays[name][...] = array
+            else:
+                self._arrays[name] = array.copy()
+
+    def check_weights(self) -> None:
+        """Raise DivergedError if a weight is not finite, or beyond all bounds."""
+        with np.errstate(all="ignore"):
+            square = float(np.dot(self.trainer.params.flat, self.trainer.params.flat))
+        if not math.isfinite(square):
+            raise DivergedError("the weights are not finite")
+
+    def check_loss(self, loss: float) -> None:
+        """Take in the loss of a step.
+
+        Raises DivergedError if it is not finite, or far above its running level.
+        """
+        most = self.level + self.uniform + DEVIATIONS * math.sqrt(self.variance)
+        if not loss <= most:
+            raise DivergedError(f"the loss is {loss:.4g} nats/char, far above its level of {self.level:.4g}")
+        self.variance += FOLLOW * ((loss - self.level) ** 2 - self.variance)
+        self.level += FOLLOW * (loss - self.level)
+        if self.trainer.step > self.furthest + REMEMBER_STEPS:
+            self.returns = 0
+
+    def go_back(self, reason: str) -> str:
+        """Go back to the last good state, and halve the learning rate; returns a line that says so.
+
+        The time that was used stays used. Raises DivergedError after MOST_RETURNS in vain, from the good state.
+        """
+        trainer = self.trainer
+        step, seconds, best = trainer.step, trainer.seconds, (trainer.best_loss, trainer.model_step)
+        self.furthest = max(self.furthest, step)
+        mine = self.to_json()
+        trainer.restore(self._arrays, self._facts | {"seconds": seconds})
+        self.from_json(mine | {"level": self.level, "variance": self.variance})
+        trainer.best_loss, trainer.model_step = best
+        rate = trainer.config.learning_rate * self.rate_factor
+        if self.returns >= MOST_RETURNS:
+            raise DivergedError(
+                f"training diverged at step {step:,}: {reason}; {self.returns} returns to step {trainer.step:,}, "
+                f"each at half the learning rate, did not help; begin anew with --lr below {rate:.2g}, or with --clip 1"
+            )
+        self.returns += 1
+        self.rate_factor /= 2
+        return (
+            f"diverged at step {step:,}: {reason}; back to step {trainer.step:,}, "
+            f"the peak learning rate halved to {rate / 2:.4g}"
+        )
