@@ -124,7 +124,8 @@ def rank_groups(model: LanguageModel, files: Iterable[Path], context: str, end: 
             ranked = rank(model.score_many(candidates, end=end, context=context))
             for place, (share, score) in enumerate(ranked, 1):
                 log_prob = in_base(score.log_prob, base)
-                click.echo(f"{in_tsv(group)}\t{place}\t{share:.6g}\t{log_prob!r}\t{in_tsv(score.text)}")
+                row = f"{in_tsv(group)}\t{place}\t{share:.6g}\t{log_prob!r}\t{in_tsv(score.text)}"
+                click.echo(for_output(row))
 
 
 def print_characters(
@@ -138,4 +139,4 @@ def print_characters(
     form: Any = heat_map if color else plain
     for text in texts:
         for piece in form(model.score_characters(text, end=end, context=context, alternatives=best)):
-            click.echo(piece, nl=False, color=color)
+            click.echo(piece if color else for_output(piece), nl=False, color=color)

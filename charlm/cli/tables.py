@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from wcwidth import wcswidth
 
-from charlm.cli.terminal import escape
+from charlm.cli.terminal import escape, for_output
 
 if TYPE_CHECKING:
     from charlm.scoring.score import Score, Summary
@@ -106,4 +106,4 @@ def as_summary(summary: Summary, base: str, unit: str) -> Iterator[str]:
 def show(lines: Iterable[str]) -> None:
     """Print lines, each as soon as it is there."""
     for line in lines:
-        click.echo(line)
+        click.echo(for_output(line))

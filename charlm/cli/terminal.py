@@ -24,6 +24,11 @@ def is_harmless(character: str) -> bool:
     return unicodedata.category(character) not in UNSAFE and character not in TURNING
 
 
+def for_output(text: str) -> str:
+    """Return a text as standard output may have it: raw into a pipe, control characters escaped on a terminal."""
+    return escape(text, keep="\n\t") if sys.stdout.isatty() else text
+
+
 def visible(character: str) -> str:
     """Return the escape sequence by which Python writes a character."""
     return character.encode("unicode_escape").decode("ascii")

@@ -35,7 +35,7 @@ class Saver:
         self._unsaved: LanguageModel | None = None
         self._seconds = minutes * 60
         self._saved = monotonic()
-        self._problem: str | None = None
+        self._problems: set[str] = set()  # told already
 
     @property
     def is_due(self) -> bool:
@@ -67,13 +67,13 @@ class Saver:
         try:
             self._write(train_loss)
         except CheckpointError as error:
-            if str(error) != self._problem:
+            if str(error) not in self._problems:
                 self.session.notes.append(f"{error}; training goes on, and the next save tries again")
-            self._problem = str(error)
+            self._problems.add(str(error))
         else:
-            if self._problem is not None:
+            if self._problems:
                 self.session.notes.append("saved again: what was in the way is gone")
-            self._problem = None
+            self._problems.clear()
 
     def finish(self, train_loss: float | None = None) -> None:
         """Write everything for the last time.

@@ -1,0 +1,213 @@
+"""Disks that fill up, files that may not grow, folders that are read-only or go away: training goes on and says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import charlm
+from charlm.checkpoint import read_state
+from charlm.errors import CheckpointError
+from tests.reliability.running import (
+    SETTINGS,
+    assert_same_arrays,
+    begin,
+    check_files,
+    saved_step,
+    start,
+    uninterrupted,
+    wait_for,
+    write_text,
+)
+
+resource = pytest.importorskip("resource", reason="needs POSIX")
+
+
+def limit_files(size: int) -> None:
+    """Let no file of this process grow beyond `size` bytes: a full disk, as far as a write can tell."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_disk_that_is_full_from_the_start_ends_in_one_line(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    process = start(tmp_path, "text.txt", "--hidden", 8, "--threads", 1, "--steps", 5, "--save-every", 0,
+                    preexec=lambda: limit_files(600))  # fmt: skip
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1, err
+    assert "cannot write charlm.safetensors: File too large; nothing was written; training goes on" in err
+    assert err.splitlines()[-1].startswith("charlm: cannot write charlm.safetensors: File too large")
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("*.safetensors"))
+    assert not list(tmp_path.glob(".charlm*"))
+
+
+def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    begin(tmp_path, steps=20).communicate(timeout=60)
+    model, state = tmp_path / "charlm.safetensors", tmp_path / "charlm.resume.safetensors"
+    before = model.read_bytes(), state.read_bytes()
+    limit = min(model.stat().st_size, state.stat().st_size) - 1
+    starved = start(tmp_path, "text.txt", "--resume", "--steps", 300, "--save-every", 0,
+                    preexec=lambda: limit_files(limit))  # fmt: skip
+    err = starved.communicate(timeout=60)[1].decode()
+    assert starved.returncode == 1
+    assert 1 <= err.count("the old file is unchanged; training goes on") <= 2  # of each file, though every step tried
+    assert "100%  step 300" in err
+    assert (model.read_bytes(), state.read_bytes()) == before
+    fed = start(tmp_path, "text.txt", "--resume", "--steps", 300)
+    fed.communicate(timeout=60)
+    assert (fed.returncode, check_files(tmp_path)) == (0, 300)
+
+
+def test_a_disk_with_room_for_the_model_alone_gets_the_model(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    begin(tmp_path, steps=20).communicate(timeout=60)
+    sizes = [(tmp_path / f"charlm.{name}").stat().st_size for name in ("safetensors", "resume.safetensors")]
+    tight = sum(sizes) // 2
+    assert sizes[0] < tight < sizes[1]
+    for left in tmp_path.glob("*charlm*"):
+        left.unlink()
+    process = start(tmp_path, "text.txt", "--hidden", 8, "--cell", "gru", "--batch", 4, "--bptt", 8, "--threads", 1,
+                    "--steps", 20, preexec=lambda: limit_files(tight))  # fmt: skip
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 0, err
+    assert "the model is written, but this run cannot be resumed from its end" in err
+    assert charlm.load(tmp_path / "charlm.safetensors").training["steps"] <= 20
+    assert not (tmp_path / "charlm.resume.safetensors").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets us mount no tmpfs")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_small_disk_fills_up_and_empties_again(small_disk: Path) -> None:
+    write_text(small_disk)
+    process = begin(small_disk)
+    wait_for((small_disk / "charlm.safetensors").exists, "a model")
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(bytes(512))
+    full = check_files(small_disk)
+    time.sleep(0.3)
+    assert check_files(small_disk) - full < 100  # not one per step: the disk is full
+    stuck = check_files(small_disk)
+    ballast.unlink()
+    wait_for(lambda: saved_step(small_disk) > stuck, "a save once there is room")
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130, err
+    assert "No space left on device; the old file is unchanged; training goes on" in err
+    assert "saved again" in err
+    step = check_files(small_disk)
+    expected = uninterrupted(small_disk.parent, 10**6, step) if write_text(small_disk.parent) else {}
+    assert_same_arrays(small_disk / "charlm.resume.safetensors", expected)
+
+
+def test_a_folder_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    write_text(tmp_path)
+    process = start(tmp_path, "text.txt", "-m", "runs/m.safetensors", "--hidden", 8, "--threads", 1, "--steps", 10**6,
+                    "--save-every", 0)  # fmt: skip
+    wait_for((folder / "m.safetensors").exists, "a model")
+    gone = tmp_path / "gone"
+    folder.rename(gone)
+    before = read_state(gone / "m.resume.safetensors")[1]["trainer"]["step"]
+    time.sleep(0.2)
+    folder.mkdir()
+    wait_for((folder / "m.resume.safetensors").exists, "a save in the new folder")
+    process.send_signal(signal.SIGTERM)
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 143, err
+    assert "there is no such file or folder; nothing was written; training goes on" in err
+    assert "saved again" in err
+    assert read_state(folder / "m.resume.safetensors")[1]["trainer"]["step"] > before
+    charlm.load(gone / "m.safetensors")
+
+
+def test_a_folder_that_stays_away_is_an_error_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    write_text(tmp_path)
+    process = start(tmp_path, "text.txt", "-m", "runs/m.safetensors", "--hidden", 8, "--threads", 1, "--steps", 10**6,
+                    "--save-every", 0)  # fmt: skip
+    wait_for((tmp_path / "runs" / "m.safetensors").exists, "a model")
+    (tmp_path / "runs").rename(tmp_path / "gone")
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1, err
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("charlm: cannot write runs/m.")
+
+
+@pytest.fixture
+def read_only(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder with a text, where nothing can be written."""
+    if os.geteuid():
+        folder = tmp_path / "locked"
+        folder.mkdir()
+        write_text(folder)
+        folder.chmod(0o555)
+        return folder
+    folder = request.getfixturevalue("small_disk")  # permissions do not bind root; a mount does
+    write_text(folder)
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    return Path(folder)
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_read_only_folder_is_refused_before_training(read_only: Path, more: list[str]) -> None:
+    process = start(read_only, "text.txt", "--steps", 2, *more)
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1
+    assert err == "charlm: .: the folder is read-only; name a model elsewhere with -m\n"
+
+
+def test_an_error_of_the_disk_does_not_end_a_run_from_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = write_text(tmp_path)
+    real = os.fsync
+    failures = iter([OSError(5, "Input/output error")] * 7)
+
+    def fail_at_first(descriptor: int) -> None:
+        for error in failures:
+            raise error
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_at_first)
+    model = charlm.train(text, tmp_path / "m.safetensors", steps=20, save_minutes=0, **SETTINGS)
+    told = [record.getMessage() for record in caplog.records if record.name == "charlm"]
+    assert any("Input/output error" in line for line in told)
+    assert told[-1] == "saved again: what was in the way is gone"
+    assert charlm.load(tmp_path / "m.safetensors").score("quick") == model.score("quick")
+
+
+def test_nothing_at_all_can_be_written_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = write_text(tmp_path)
+    monkeypatch.setattr("charlm.training.log.atomic_write", lambda *_: (_ for _ in ()).throw(CheckpointError("no")))
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(CheckpointError, match="cannot write .*No space left on device"):
+        charlm.train(text, tmp_path / "m.safetensors", steps=3, **SETTINGS)

@@ -1,0 +1,126 @@
+"""kill -9 at random moments: model and state open, the run goes on, and ends where it would have ended."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+import charlm
+from tests.reliability.running import (
+    assert_same_arrays,
+    begin,
+    check_files,
+    children_of,
+    is_alive,
+    uninterrupted,
+    wait_for,
+    write_text,
+)
+
+pytest.importorskip("resource", reason="needs POSIX")
+STEPS = 10**6
+
+
+def kill_again_and_again(folder: Path, kills: int, seed: int) -> int:
+    """Start or resume a run and kill it, `kills` times; returns the step of the last state.
+
+    Most kills fall while it trains and saves after every step, some while it starts.
+    """
+    rng = random.Random(seed)
+    write_text(folder)
+    state = folder / "charlm.resume.safetensors"
+    step = 0
+    for _ in range(kills):
+        process = begin(folder, *(["--resume"] if step else ["--overwrite"]), steps=STEPS)
+        before = state.stat().st_mtime_ns if step else 0
+        if step and rng.random() < 0.2:
+            time.sleep(rng.uniform(0, 0.6))
+        else:
+            wait_for(lambda before=before: state.exists() and state.stat().st_mtime_ns > before, "a save")
+            wait_for((folder / "charlm.safetensors").exists, "a model")
+            time.sleep(rng.uniform(0, 0.15))
+        process.kill()
+        process.communicate()
+        reached = check_files(folder)
+        assert reached >= step
+        step = reached
+    return step
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return list(folder.glob(".charlm.*"))
+
+
+def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
+    step = kill_again_and_again(tmp_path, 10, seed=1)
+    assert step > 10
+    assert_same_arrays(tmp_path / "charlm.resume.safetensors", uninterrupted(tmp_path, STEPS, step))
+
+
+@pytest.mark.torture
+def test_two_hundred_kills_lose_nothing(tmp_path: Path) -> None:
+    kills = 200
+    step = kill_again_and_again(tmp_path, kills, seed=int(time.time()))
+    assert_same_arrays(tmp_path / "charlm.resume.safetensors", uninterrupted(tmp_path, STEPS, step))
+    assert len(leftovers(tmp_path)) <= 1  # of the last kill; each run tidies up behind the one before it
+    print(f"{kills} kills survived, {step:,} steps")  # noqa: T201
+
+
+def test_a_killed_run_takes_its_workers_with_it_and_goes_on(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    process = begin(tmp_path, "--threads", 2)
+    wait_for((tmp_path / "charlm.safetensors").exists, "a model")
+    workers = children_of(process.pid)
+    process.kill()
+    process.communicate()
+    assert workers
+    wait_for(lambda: not any(map(is_alive, workers)), "the end of the workers")
+    step = check_files(tmp_path)
+    again = begin(tmp_path, "--threads", 2, "--resume")
+    wait_for(lambda: check_files(tmp_path) > step, "a save behind the one before")
+    again.kill()
+    again.communicate()
+    step = check_files(tmp_path)
+    expected = uninterrupted(tmp_path, STEPS, step, threads=2)
+    assert_same_arrays(tmp_path / "charlm.resume.safetensors", expected)
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    for name in ("safetensors", "resume.safetensors", "log.jsonl"):
+        (tmp_path / f".charlm.{name}.0123456789abcdef.tmp").write_bytes(b"half")
+    process = begin(tmp_path, steps=3)
+    assert process.communicate()[0] is None
+    assert process.returncode == 0
+    assert not leftovers(tmp_path)
+
+
+def test_a_stale_lock_file_is_harmless_and_a_live_one_is_not(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    (tmp_path / "charlm.lock").write_text("4711")
+    process = begin(tmp_path)
+    wait_for((tmp_path / "charlm.safetensors").exists, "a model")
+    other = begin(tmp_path, "--overwrite")
+    _, err = other.communicate(timeout=60)
+    assert other.returncode == 1
+    assert b"another run is writing this model" in err
+    process.kill()
+    process.communicate()
+    third = begin(tmp_path, "--overwrite", steps=2)
+    third.communicate(timeout=60)
+    assert third.returncode == 0
+
+
+def test_a_kill_between_state_and_model_costs_nothing(tmp_path: Path) -> None:
+    """The state of a finished run is there, its model is not: going on writes it."""
+    write_text(tmp_path)
+    begin(tmp_path, steps=20).communicate(timeout=60)
+    model = tmp_path / "charlm.safetensors"
+    wanted = model.read_bytes()
+    assert check_files(tmp_path) == charlm.load(model).training["steps"] == 20
+    model.unlink()
+    begin(tmp_path, "--resume", steps=20).communicate(timeout=60)
+    assert model.read_bytes() == wanted

@@ -1,0 +1,115 @@
+"""Ctrl-C and SIGTERM: the first saves and says how to go on, the second leaves at once; files are whole either way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import charlm
+from charlm.checkpoint import read_state
+from tests.reliability.running import (
+    assert_same_arrays,
+    begin,
+    check_files,
+    start,
+    uninterrupted,
+    wait_for,
+    write_text,
+)
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_saves_and_the_run_goes_on_to_the_bit(
+    tmp_path: Path, number: signal.Signals, code: int, threads: int
+) -> None:
+    write_text(tmp_path)
+    process = begin(tmp_path, "--threads", threads, "--save-every", 60)  # what is saved is saved by the signal
+    wait_for(lambda: (tmp_path / "charlm.lock").exists(), "the start")
+    wait_for((tmp_path / "charlm.log.jsonl").exists, "the first step")
+    time.sleep(0.1)
+    process.send_signal(number)
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == code, err
+    assert "go on with: charlm train text.txt -m charlm.safetensors --resume" in err
+    stopped = check_files(tmp_path)
+    process = begin(tmp_path, "--threads", threads, "--resume")
+    wait_for(lambda: check_files(tmp_path) > stopped + 3, "steps behind the stop")
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    step = check_files(tmp_path)
+    expected = uninterrupted(tmp_path, 10**6, step, threads=threads)
+    assert_same_arrays(tmp_path / "charlm.resume.safetensors", expected)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_second_leaves_at_once_with_whole_files(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    write_text(tmp_path)
+    begin(tmp_path, steps=10).communicate(timeout=60)
+    before = check_files(tmp_path)
+    (tmp_path / "long.txt").write_text("the quick brown fox\n" * 20_000)
+    process = start(tmp_path, "long.txt", "-m", "slow.safetensors", "--hidden", 256, "--batch", 256, "--bptt", 512,
+                    "--layers", 2, "--steps", 100, "--threads", 1)  # fmt: skip
+    log = tmp_path / "slow.log.jsonl"
+    wait_for(log.exists, "the start")
+    time.sleep(0.3)  # into a step of many seconds
+    process.send_signal(number)
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.send_signal(number)
+    asked = time.monotonic()
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == code, err
+    assert time.monotonic() - asked < 5
+    assert "once more to leave at once" in err
+    assert "Traceback" not in err
+    assert check_files(tmp_path) == before
+    assert not list(tmp_path.glob(".slow*"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_one_is_enough_before_training(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """The text never ends: it comes from a pipe that nobody closes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "charlm", "train", "-"], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_for(lambda: (tmp_path / "charlm.lock").exists(), "the start")
+    time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == code
+    assert process.stderr is not None
+    assert b"Traceback" not in process.stderr.read()
+    for pipe in (process.stdin, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_run_of_n_steps_that_is_extended_is_the_longer_run_if_the_rate_is_constant(tmp_path: Path) -> None:
+    """A learning rate that decays over the budget depends on it; one that does not gives the same bits."""
+    text = write_text(tmp_path)
+    constant = {"hidden": 8, "batch": 4, "bptt": 8, "threads": 1, "warmup": 0.0, "final_rate": 1.0, "patience": 0}
+    charlm.train(text, tmp_path / "whole.safetensors", steps=50, **constant)
+    charlm.train(text, tmp_path / "parts.safetensors", steps=20, **constant)
+    charlm.train(text, tmp_path / "parts.safetensors", steps=50, resume=True)
+    assert_same_arrays(tmp_path / "parts.resume.safetensors", read_state(tmp_path / "whole.resume.safetensors")[0])
+
+
+def test_a_finished_run_can_be_extended(tmp_path: Path) -> None:
+    text = write_text(tmp_path)
+    path = tmp_path / "m.safetensors"
+    settings = {"hidden": 8, "batch": 4, "bptt": 8, "threads": 1, "patience": 0}
+    short = charlm.train(text, path, steps=20, **settings)
+    longer = charlm.train(text, path, steps=400, resume=True)
+    assert longer.training["valid_loss"] < short.training["valid_loss"]
+    assert read_state(tmp_path / "m.resume.safetensors")[1]["trainer"]["step"] == 400
+    by_time = charlm.train(text, path, minutes=0.02 + longer.training["seconds"] / 60, resume=True)
+    assert by_time.training["steps"] >= longer.training["steps"]
