@@ -14,7 +14,7 @@ import click
 from charlm.cli.inputs import groups_from_tsv, lines_of, texts_from
 from charlm.cli.options import model_option, open_model
 from charlm.cli.tables import as_json, as_summary, as_table, as_tsv, show
-from charlm.cli.terminal import warn
+from charlm.cli.terminal import for_output, warn
 
 if TYPE_CHECKING:
     from charlm.model import LanguageModel
