@@ -54,7 +54,7 @@ def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path: Path) -> None
     begin(tmp_path, steps=20).communicate(timeout=60)
     model, state = tmp_path / "charlm.safetensors", tmp_path / "charlm.resume.safetensors"
     before = model.read_bytes(), state.read_bytes()
-    limit = min(model.stat().st_size, state.stat().st_size) - 1
+    limit = min(model.stat().st_size, state.stat().st_size) // 2
     starved = start(tmp_path, "text.txt", "--resume", "--steps", 300, "--save-every", 0,
                     preexec=lambda: limit_files(limit))  # fmt: skip
     err = starved.communicate(timeout=60)[1].decode()
@@ -100,10 +100,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def fill(path: Path) -> None:
     """Write a file until the disk is full."""
-    with path.open("wb", buffering=0) as file:
-        with suppress(OSError):
-            while True:
-                file.write(bytes(512))
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(512))
 
 
 def test_a_small_disk_fills_up_and_empties_again(small_disk: Path) -> None:
