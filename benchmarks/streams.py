@@ -1,7 +1,11 @@
-"""A learned start: the held-out loss when the text is read as few or many streams, each from a fresh state."""
+"""A learned start: the held-out loss when the text is read as few or many streams, each from a fresh state.
+
+The text is cut where lines begin, as in training.
+"""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -23,12 +27,11 @@ def main(model: Path, text: Path, streams: str) -> None:
     corpus = Corpus.read([text], TextConfig(), vocabulary=found.vocabulary)
     ids = np.asarray(corpus.valid_ids).astype(np.intp)
     print("| streams | nats/char, held out |\n|---|---|")
+    held_out = found.vocabulary.decode(ids)
     for count in map(int, streams.split()):
-        length = (len(ids) - 1) // count
-        targets = ids[1 : 1 + count * length].reshape(count, length).T
-        inputs = np.vstack([np.full((1, count), found.vocabulary.eos), targets[:-1]])
-        log_probs, _ = runner.score(inputs, targets, runner.zero_state(count))
-        print(f"| {count} | {-log_probs.mean(dtype=np.float64):.4f} |", flush=True)
+        scores = list(found.score_many(cut_at_lines(held_out, count), end=False))
+        nats = -sum(score.log_prob for score in scores) / sum(score.characters for score in scores)
+        print(f"| {count} | {nats:.4f} |", flush=True)
     starts = np.asarray(corpus.train_ids)[1:][np.asarray(corpus.train_ids)[:-1] == found.vocabulary.encode("\n")[0]]
     seen = np.bincount(starts, minlength=len(found.vocabulary)) / len(starts)
     start = np.array([[found.vocabulary.eos]])
@@ -38,6 +41,13 @@ def main(model: Path, text: Path, streams: str) -> None:
     unknown = np.exp(runner.predict(ids[:-1, None], runner.zero_state(1))[0][:, found.vocabulary.unk, 0]).mean()
     rate = float((ids[1:] == found.vocabulary.unk).mean())
     print(f"mean probability of UNK {unknown:.2e}, held-out rate {rate:.2e}")
+
+
+def cut_at_lines(text: str, count: int) -> list[str]:
+    """Cut a text into about `count` pieces of equal length, each beginning where a line begins."""
+    places = [text.find("\n", len(text) * k // count) + 1 for k in range(1, count)]
+    bounds = [0, *sorted(set(places) - {0}), len(text)]
+    return [text[a:b] for a, b in pairwise(bounds)]
 
 
 if __name__ == "__main__":

@@ -5,12 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
 from pathlib import Path
+
+
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to jobs in the background: they ignore Ctrl-C, and so would all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Screen:
@@ -22,7 +28,7 @@ class Screen:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "charlm", *map(str, arguments)],
-            cwd=cwd, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            cwd=cwd, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=heed_ctrl_c,
         )  # fmt: skip
         os.close(slave)
 
