@@ -18,16 +18,16 @@ REMEMBER_STEPS = 100
 MOST_RETURNS = 5
 """Returns without getting past the place where it exploded."""
 FOLLOW = 0.05
-"""How quickly the running level of the loss, and its variance, follow."""
-DEVIATIONS = 4.0
-"""A loss may be so many standard deviations above its level, and the loss of a uniform model on top."""
+"""How quickly the running level of the loss follows."""
+NOISE = 3.0
+"""How far the loss of a window of one character may be above that, in losses of a uniform model; with n, / sqrt(n)."""
 
 
 class Recovery:
     """Watches a trainer, remembers good states, and goes back to the last one.
 
     rate_factor: what the learning rate is multiplied by, 1 at first and halved at each return.
-    level, variance: of the loss, running; nats per character and its square.
+    level: of the loss, a running mean; nats per character.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -35,7 +35,6 @@ class Recovery:
         self.uniform = math.log(trainer.network.vocabulary)
         self.rate_factor = 1.0
         self.level = self.uniform
-        self.variance = 0.0
         self.returns = 0
         self.furthest = -1  # step at which it exploded last
         self._arrays: dict[str, Array] = {}
@@ -43,13 +42,12 @@ class Recovery:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` takes."""
-        names = ("rate_factor", "level", "variance", "returns", "furthest")
+        names = ("rate_factor", "level", "returns", "furthest")
         return {name: getattr(self, name) for name in names}
 
     def from_json(self, kept: dict[str, Any]) -> None:
         """Go on as `to_json` was taken."""
-        for name in ("rate_factor", "level", "variance"):
-            setattr(self, name, float(kept[name]))
+        self.rate_factor, self.level = float(kept["rate_factor"]), float(kept["level"])
         self.returns, self.furthest = int(kept["returns"]), int(kept["furthest"])
 
     def remember(self) -> None:
@@ -75,15 +73,15 @@ class Recovery:
         if not math.isfinite(square):
             raise DivergedError("the weights are not finite")
 
-    def check_loss(self, loss: float) -> None:
-        """Take in the loss of a step.
+    def check_loss(self, loss: float, characters: float) -> None:
+        """Take in the mean loss of a window, of so many characters.
 
-        Raises DivergedError if it is not finite, or far above its running level.
+        Raises DivergedError if it is not finite, or far above its running level: by more than a model loses that
+        knows nothing, and gives every character the same probability.
         """
-        most = self.level + self.uniform + DEVIATIONS * math.sqrt(self.variance)
+        most = min(self.level, self.uniform) + self.uniform * (1 + NOISE / math.sqrt(max(characters, 1)))
         if not loss <= most:
-            raise DivergedError(f"the loss is {loss:.4g} nats/char, far above its level of {self.level:.4g}")
-        self.variance += FOLLOW * ((loss - self.level) ** 2 - self.variance)
+            raise DivergedError(f"the loss is {loss:.4g} nats, far above its level of {self.level:.4g}")
         self.level += FOLLOW * (loss - self.level)
         if self.trainer.step > self.furthest + REMEMBER_STEPS:
             self.returns = 0
@@ -98,7 +96,7 @@ class Recovery:
         self.furthest = max(self.furthest, step)
         mine = self.to_json()
         trainer.restore(self._arrays, self._facts | {"seconds": seconds})
-        self.from_json(mine | {"level": self.level, "variance": self.variance})
+        self.from_json(mine | {"level": self.level})
         trainer.best_loss, trainer.model_step = best
         rate = trainer.config.learning_rate * self.rate_factor
         if self.returns >= MOST_RETURNS:

@@ -153,7 +153,7 @@ class Trainer:
         """
         batch = self.batches.next()
         loss = self.shards.loss_and_grads(batch.inputs, batch.targets, batch.weights, self.step)
-        self.recovery.check_loss(loss)
+        self.recovery.check_loss(loss, batch.targets.size if batch.weights is None else float(batch.weights.sum()))
         grads = self.shards.grads[0]
         norm = clip_by_global_norm(grads, self.config.clip)
         self.step += 1
