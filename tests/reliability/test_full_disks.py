@@ -31,6 +31,13 @@ from tests.reliability.running import (
 resource = pytest.importorskip("resource", reason="needs POSIX")
 
 
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep coverage out of the commands that run here: its own file would not fit on their disks either."""
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def limit_files(size: int) -> None:
     """Let no file of this process grow beyond `size` bytes: a full disk, as far as a write can tell."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
