@@ -19,7 +19,7 @@ from charlm.checkpoint.container import open_container, refusal_to_write, write_
 from charlm.checkpoint.format_version import check_version
 from charlm.checkpoint.storage import Path, printable
 from charlm.checkpoint.strict_json import as_object, dump_json, parse_json
-from charlm.config import NetworkConfig, TextConfig
+from charlm.config import NetworkConfig, TextConfig, is_real
 from charlm.errors import ModelExistsError
 from charlm.nn.layout import parameter_layout
 from charlm.text.vocabulary import Vocabulary
@@ -27,6 +27,9 @@ from charlm.version import __version__
 
 FORMAT_VERSION = 1
 MAX_WEIGHT = 1e20  # times the largest hidden size, a sum of such weights is still finite in float32
+
+FIGURES = ("characters", "steps", "epochs", "seconds", "train_loss", "valid_loss", "valid", "seed")
+"""Numbers in the training record; None where there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,7 @@ def read_model(path: Path) -> ModelFile:
         vocabulary = Vocabulary.from_json(content.get("vocabulary"))
         config, text = _from_json(as_object(content.get("config"), "its config"), vocabulary)
         training = as_object(content.get("training"), "its training record")
+        _check_training(training)
         _check_shapes(container.shapes, config, len(vocabulary))  # before anything of that size is read
         tensors = container.tensors()
         _check_weights(tensors)
@@ -86,6 +90,7 @@ def read_model(path: Path) -> ModelFile:
 def _to_json(model: ModelFile) -> dict[str, Any]:
     text = TextConfig(**{"unit": model.vocabulary.unit, **model.text})
     _check_text(text, model.vocabulary)
+    _check_training(model.training)
     return {
         "format_version": FORMAT_VERSION,
         "charlm_version": __version__,
@@ -128,6 +133,16 @@ def _check_text(text: TextConfig, vocabulary: Vocabulary) -> None:
         raise ValueError(f"its text config says {text.unit}, its vocabulary {vocabulary.unit}")
     if not _is_encoding(text.encoding):
         raise ValueError(f"its encoding {printable(text.encoding, 40)} is not known here")
+
+
+def _check_training(training: Mapping[str, Any]) -> None:
+    """Raise ValueError if a note that is shown or counted with is not what it should be; others are free."""
+    for name in FIGURES:
+        if training.get(name) is not None and not is_real(training[name]):
+            raise ValueError(f"its training record says {printable(training[name], 40)} of {name}, which is no number")
+    sources = training.get("sources", [])
+    if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
+        raise ValueError("the sources in its training record are no list of names")
 
 
 def _is_encoding(name: Any) -> bool:

@@ -71,11 +71,11 @@ def readable(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def trained(training: dict[str, Any], unit: str) -> list[tuple[str, str]]:
     """Return lines on the training, as far as the file tells."""
     lines = [("trained on", ", ".join(map(str, training.get("sources", []))))]
-    lines.append(("", f"{training.get('characters', 0):,} {unit}s, {training.get('epochs', 0):.4g} epochs, "
-                      f"{training.get('steps', 0):,} steps, {training.get('seconds', 0):,.0f} s"))  # fmt: skip
+    lines.append(("", f"{training.get('characters') or 0:,} {unit}s, {training.get('epochs') or 0:.4g} epochs, "
+                      f"{training.get('steps') or 0:,} steps, {training.get('seconds') or 0:,.0f} s"))  # fmt: skip
     for name, key in (("training loss", "train_loss"), ("held-out loss", "valid_loss")):
         nats = training.get(key)
         if isinstance(nats, (int, float)):
-            share = f", on the held-out {training.get('valid', 0):.0%}" if key == "valid_loss" else ", last window"
+            share = f", on the held-out {training.get('valid') or 0:.0%}" if key == "valid_loss" else ", last window"
             lines.append((name, f"{nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}{share}"))
     return lines

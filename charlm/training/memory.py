@@ -15,6 +15,8 @@ from charlm.text.store import IN_MEMORY
 
 PROCESS = 45e6
 """Bytes of an interpreter with NumPy, about."""
+GROUP = Path("/sys/fs/cgroup")
+"""Where a container finds its limits."""
 VALUE = 4
 """Bytes of a float32."""
 
@@ -75,11 +77,10 @@ def _of_machine() -> float | None:
 
 def _of_group() -> float | None:
     """What a container leaves, by the second version of Linux's control groups; cached files do not count."""
-    folder = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError, IndexError):
-        most = int((folder / "memory.max").read_text(encoding="ascii"))
-        taken = int((folder / "memory.current").read_text(encoding="ascii"))
-        rows = (line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        most = int((GROUP / "memory.max").read_text(encoding="ascii"))
+        taken = int((GROUP / "memory.current").read_text(encoding="ascii"))
+        rows = (line.split() for line in (GROUP / "memory.stat").read_text(encoding="ascii").splitlines())
         cached = sum(int(row[1]) for row in rows if row[0] in ("active_file", "inactive_file"))
         return float(most - taken + cached)
     return None

@@ -89,8 +89,11 @@ class Recovery:
     def go_back(self, reason: str) -> str:
         """Go back to the last good state, and halve the learning rate; returns a line that says so.
 
-        The time that was used stays used. Raises DivergedError after MOST_RETURNS in vain, from the good state.
+        The time that was used stays used. Raises DivergedError if there is no good state, or, in the good state,
+        after MOST_RETURNS in vain.
         """
+        if not self._facts:
+            raise DivergedError(reason)
         trainer = self.trainer
         step, seconds, best = trainer.step, trainer.seconds, (trainer.best_loss, trainer.model_step)
         self.furthest = max(self.furthest, step)

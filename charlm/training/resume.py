@@ -21,6 +21,9 @@ from charlm.training.trainer import Trainer
 FREE = (*BUDGETS, "patience", "threads")
 """Settings that a resumed run may change. With other threads it goes on as well, but not to the bit."""
 
+MOST = 2.0**53
+"""Numbers in a state file are smaller."""
+
 
 @dataclass(frozen=True)
 class SavedRun:
@@ -168,23 +171,23 @@ def identity(corpus: Corpus) -> dict[str, Any]:
 
 
 def check_arrays(found: Mapping[str, Array], wanted: Mapping[str, Array]) -> None:
-    """Raise ValueError unless the arrays have the wanted names, shapes and dtypes, and finite values."""
+    """Raise ValueError unless the arrays have the wanted names, shapes and dtypes, and sane values."""
     if odd := found.keys() ^ wanted.keys():
         raise ValueError(f"array {min(odd)} is missing, or too many")
     for name, array in wanted.items():
         if (found[name].shape, found[name].dtype) != (array.shape, array.dtype):
             raise ValueError(f"array {name} has shape {found[name].shape}, not {array.shape}")
-        if not np.isfinite(found[name]).all():
-            raise ValueError(f"array {name} is not finite")
+        if not np.abs(found[name]).max(initial=0) < MOST:
+            raise ValueError(f"array {name} has a value that is not finite, or beyond all bounds")
 
 
 def check_facts(facts: Mapping[str, Any]) -> None:
     """Raise ValueError, KeyError or TypeError unless the facts have the form that `Trainer.snapshot` gives them."""
     for name in ("step", "stale", "optimizer_steps", "model_step"):
-        if not is_count(facts[name], least=0) or facts[name] >= 2**53:
+        if not is_count(facts[name], least=0) or facts[name] >= MOST:
             raise ValueError(f"{name} is no count")
     if facts["cursor"]["window"] != facts["step"]:
         raise ValueError("its place in the text is not that of its step")
     reals = [facts["seconds"], 0 if facts["best_loss"] is None else facts["best_loss"], *facts["recovery"].values()]
-    if not all(is_real(value) and abs(value) < 2**53 for value in reals) or facts["seconds"] < 0:
+    if not all(is_real(value) and abs(value) < MOST for value in reals) or facts["seconds"] < 0:
         raise ValueError("a number is beyond all bounds")

@@ -149,7 +149,7 @@ class Session:
         params = self.network.initial(np.random.default_rng([self.train.seed, 0]))
         if parent:
             grow_into(params, parent.params)
-            self.notes.append(f"begun with a model of {parent.training.get('steps', 0):,} steps")
+            self.notes.append(f"begun with a model of {parent.training.get('steps') or 0:,} steps")
         held_out = self.corpus.valid_ids[: MOST_HELD_OUT + 1]
         return Trainer(
             self.network,

@@ -1,0 +1,114 @@
+"""What a run will take is said before it begins, about right, and refused where it is not there."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charlm.config import NetworkConfig, TrainConfig
+from charlm.errors import ResourceError
+from charlm.nn.network import Network
+from charlm.training import memory
+from charlm.training.memory import as_size, memory_needed, memory_there, refuse_what_does_not_fit
+from tests.cli.command import charlm
+from tests.reliability.running import start, write_text
+
+MEASURE = """
+import json, resource, sys
+from charlm.training.session import Session
+with Session(["text.txt"], "m.safetensors", json.loads(sys.argv[1]), save_minutes=0) as session:
+    for report in session.reports():
+        pass
+    before, memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, session.memory
+workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (session.train.threads - 1)
+print(json.dumps([(before + workers) * 1024, memory]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hidden": 8, "batch": 4, "bptt": 8, "threads": 1},
+        {"hidden": 8, "batch": 4, "bptt": 8, "threads": 2},
+        {"hidden": 400, "batch": 4, "bptt": 8, "layers": 2, "threads": 1, "optimizer": "sgd"},
+        {"hidden": 64, "batch": 64, "bptt": 384, "layers": 3, "threads": 1, "cell": "gru"},
+    ],
+)
+def test_the_estimate_is_within_a_factor_of_two(tmp_path: Path, settings: dict[str, object]) -> None:
+    text = write_text(tmp_path)
+    text.write_text(text.read_text() * 12)
+    run = [sys.executable, "-c", MEASURE, json.dumps(settings | {"steps": 3})]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, check=True, timeout=120)
+    measured, estimated = json.loads(done.stdout)
+    assert measured / 2 < estimated < measured * 2, f"{as_size(measured)} measured, {as_size(estimated)} estimated"
+
+
+def test_what_cannot_fit_is_refused_in_one_line_before_anything_is_made(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    flags = ("--hidden", 65536, "--layers", 8, "--steps", 1, "--threads", 1)
+    done = charlm("train", "text.txt", *flags, cwd=tmp_path)
+    assert done.code == 1
+    assert done.out == ""
+    assert re.fullmatch(
+        r"charlm: training [\d,]+ parameters takes about [\d,.]+ GB of memory, and [\d,.]+ [GM]B are free here; "
+        r"a smaller --hidden, --layers, --batch, --bptt or --threads needs less\n",
+        done.err,
+    ), done.err
+    assert {path.name for path in tmp_path.iterdir()} <= {"text.txt", "charlm.lock"}
+
+
+def test_what_is_needed_is_said_before_training(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    done = charlm("train", "text.txt", "--hidden", 8, "--steps", 1, "--threads", 1, cwd=tmp_path)
+    assert re.search(r" parameters, about \d+ MB of memory\n", done.err)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v binds on Linux alone")
+def test_a_limit_on_the_process_is_heeded(tmp_path: Path) -> None:
+    import resource
+
+    write_text(tmp_path)
+    limit = 2 * 2**30
+    process = start(tmp_path, "text.txt", "--hidden", 4096, "--layers", 2, "--steps", 1, "--threads", 1,
+                    preexec=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))  # fmt: skip
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1
+    assert "are free here" in err
+    assert "Traceback" not in err
+
+
+def test_the_least_of_all_limits_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_of_machine", 8e9), ("_of_group", 2e9), ("_of_process", None)):
+        monkeypatch.setattr(memory, name, lambda value=value: value)
+    assert memory_there() == 2e9
+    refuse_what_does_not_fit(1.9e9, 5)
+    with pytest.raises(ResourceError, match=r"training 5 parameters takes about 2\.1 GB of memory, and 2\.0 GB"):
+        refuse_what_does_not_fit(2.1e9, 5)
+    monkeypatch.setattr(memory, "memory_there", lambda: None)
+    refuse_what_does_not_fit(1e30, 5)
+
+
+def test_the_limit_of_a_container_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    assert memory._of_group() is None
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._of_group() is None
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("700000\n")
+    (tmp_path / "memory.stat").write_text("anon 300000\nactive_file 250000\ninactive_file 150000\n")
+    assert memory._of_group() == 700_000
+
+
+def test_more_of_everything_needs_more() -> None:
+    def needed(hidden: int = 64, layers: int = 1, steps: int = 32, streams: int = 16, shards: int = 1) -> float:
+        network = Network(NetworkConfig("lstm", hidden, layers), 50)
+        return memory_needed(network, TrainConfig(), steps=steps, streams=streams, shards=shards)
+
+    least = needed()
+    assert least < min(needed(hidden=128), needed(layers=2), needed(steps=64), needed(streams=32), needed(shards=2))
