@@ -19,18 +19,22 @@ from tests.cli.command import charlm
 from tests.reliability.running import start, write_text
 
 MEASURE = """
-import json, resource, sys
+import json, os, sys
+from pathlib import Path
 from charlm.training.session import Session
+
+def peak(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
 with Session(["text.txt"], "m.safetensors", json.loads(sys.argv[1]), save_minutes=0) as session:
     for report in session.reports():
-        pass
-    before, memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, session.memory
-workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (session.train.threads - 1)
-print(json.dumps([(before + workers) * 1024, memory]))
+        workers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    print(json.dumps([sum(map(peak, ["self", *workers])), session.memory]))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     "settings",
     [
