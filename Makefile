@@ -39,13 +39,15 @@ format: $(VENV)/dev.stamp ## put the code into its standard form
 bench: $(VENV)/dev.stamp ## measure speed and memory on this machine
 	$(BIN)/python -m benchmarks
 
-torture: $(VENV)/dev.stamp ## kill training runs at random moments, and see that nothing is lost
-	$(BIN)/python -m pytest -m torture
+torture: $(VENV)/dev.stamp ## kill training runs at 200 random moments, and see that nothing is lost
+	$(BIN)/python -m pytest -m torture --capture=no
 
-fuzz: $(VENV)/dev.stamp ## feed the readers random bytes, FUZZ_SECONDS each
-	$(BIN)/python -m pip install --quiet atheris
+fuzz: $(VENV)/dev.stamp ## feed the readers of models and texts bytes, FUZZ_SECONDS each
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@mkdir -p build/fuzz
 	@for target in fuzz/fuzz_*.py; do \
-		echo "$$target"; $(BIN)/python "$$target" -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+		echo "$$target"; \
+		$(BIN)/python "$$target" -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ || exit 1; \
 	done
 
 clean: ## remove everything that was made here

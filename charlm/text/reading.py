@@ -137,6 +137,10 @@ def decode(
             f"{name}: byte {place:,} (0x{error.object[error.start]:02x}) is not valid {config.encoding}: "
             f"{error.reason}; --encoding names another encoding, --errors replace reads on"
         ) from None
+    except UnicodeError as error:  # of the text as a whole, such as a byte order mark that is missing
+        raise EncodingError(
+            f"{name}: is not valid {config.encoding}: {error}; --encoding names another encoding"
+        ) from None
 
 
 def normalized(chunks: Iterable[str], form: str) -> Iterator[str]:

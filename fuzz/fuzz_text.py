@@ -1,0 +1,109 @@
+"""Any bytes as a text: a CorpusError, or ids that say what the text says.
+
+    python fuzz/fuzz_text.py -max_total_time=600
+
+Coverage-guided (atheris, libFuzzer). The first bytes of an input choose encoding, normal form, unit and packing;
+the rest is the file.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import atheris
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+with atheris.instrument_imports(include=["charlm"]):
+    from charlm.config import DECODING_ERRORS, NORMALIZATIONS, UNITS, TextConfig, TrainConfig
+    from charlm.errors import CorpusError
+    from charlm.text import reading
+    from charlm.text.batches import batches_over
+    from charlm.text.corpus import Corpus
+
+ENCODINGS = ("utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32", "utf-7", "shift_jis",
+             "gb18030", "euc_kr", "iso2022_jp", "big5", "hex", "idna", "punycode", "unicode_escape",
+             "no such")  # fmt: skip
+SUFFIXES = (".txt", ".gz", ".bz2", ".xz")
+PACKERS = {".txt": bytes, ".gz": lambda data: gzip.compress(data, 1), ".bz2": bz2.compress, ".xz": lzma.compress}
+FOLDER = TemporaryDirectory(prefix="charlm-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+
+
+def test_one_input(content: bytes) -> None:
+    """Read the bytes as a text, and take two windows of it."""
+    choice = atheris.FuzzedDataProvider(content[:12])
+    config = TextConfig(
+        unit=choice.PickValueInList(list(UNITS)),
+        lines=choice.ConsumeBool(),
+        min_count=choice.PickValueInList([None, 1, 2]),
+        encoding=choice.PickValueInList(list(ENCODINGS)),
+        errors=choice.PickValueInList(list(DECODING_ERRORS)),
+        normalize=choice.PickValueInList(list(NORMALIZATIONS)),
+    )
+    suffix = choice.PickValueInList(list(SUFFIXES))
+    is_packed = choice.ConsumeBool()
+    valid = choice.PickValueInList([0.0, 0.1, 0.9])
+    reading.CHUNK = choice.PickValueInList([1, 3, 7, 1 << 20])
+    data = content[12:]
+    path = Path(FOLDER.name) / f"text{suffix}"
+    path.write_bytes(PACKERS[suffix](data) if is_packed else data)
+    try:
+        text = reading.read_text(path, config)
+        corpus = Corpus.read([path], config, valid=valid)
+    except CorpusError as error:
+        if not str(error).startswith(str(path)) and not str(error).startswith(config.encoding):
+            raise AssertionError(f"a message that names no file: {error}") from error
+        return
+    with corpus:
+        check(corpus, text, config)
+
+
+def check(corpus: Corpus, text: str, config: TextConfig) -> None:
+    """Raise AssertionError unless the corpus holds the text."""
+    if "\r" in text and config.normalize == "none":
+        raise AssertionError("a carriage return came through")
+    if config.min_count == 1 and not config.lines and not len(corpus.valid_ids):
+        said = corpus.vocabulary.decode(corpus.train_ids.tolist())
+        if said != text:
+            raise AssertionError(f"{said!r} is not {text!r}")
+    if len(corpus.train_ids) < 2:
+        return
+    batches = batches_over(corpus, TrainConfig(batch=3, bptt=5))
+    for _ in range(2):
+        batch = batches.next()
+        if batch.inputs.shape != batch.targets.shape or batch.targets.max() >= len(corpus.vocabulary):
+            raise AssertionError(f"a window that is none: {batch}")
+
+
+def write_seeds(folder: Path) -> None:
+    """Write texts in several encodings, and packed."""
+    folder.mkdir(exist_ok=True)
+    text = "\ufeffa\r\nb\rc\u0301 \U0001f98a e\u0301\u212b\u1100\u1161\u11a8\n\n"
+    text += "she said \"it's 1599.\"\n\x00\x1b\x85\u2028end"
+    for number, encoding in enumerate(ENCODINGS[:12]):
+        data = text.encode(encoding, "ignore")
+        (folder / f"plain{number}").write_bytes(bytes(range(number, number + 12)) + data)
+        (folder / f"packed{number}").write_bytes(bytes(12) + gzip.compress(data))
+    stream = io.BytesIO()
+    with lzma.open(stream, "wb") as file:
+        file.write(text.encode())
+    (folder / "xz").write_bytes(bytes(range(240, 252)) + stream.getvalue())
+
+
+def main() -> None:
+    """Fuzz; the arguments are libFuzzer's."""
+    seeds = Path(FOLDER.name) / "seeds"
+    write_seeds(seeds)
+    arguments = [sys.argv[0], "-max_len=3000", "-rss_limit_mb=4096", "-timeout=20", *sys.argv[1:], str(seeds)]
+    atheris.Setup(arguments, test_one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
