@@ -124,3 +124,18 @@ def test_a_kill_between_state_and_model_costs_nothing(tmp_path: Path) -> None:
     model.unlink()
     begin(tmp_path, "--resume", steps=20).communicate(timeout=60)
     assert model.read_bytes() == wanted
+
+
+def test_a_stopped_run_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    """Even where it has no model yet: the state may hold hours of work."""
+    write_text(tmp_path)
+    begin(tmp_path, steps=5).communicate(timeout=60)
+    (tmp_path / "charlm.safetensors").unlink()
+    before = (tmp_path / "charlm.resume.safetensors").read_bytes()
+    process = begin(tmp_path, steps=5)
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1
+    assert "a run stopped here; --resume goes on with it, --overwrite starts over" in err
+    assert (tmp_path / "charlm.resume.safetensors").read_bytes() == before
+    begin(tmp_path, "--overwrite", steps=3).communicate(timeout=60)
+    assert check_files(tmp_path) == 3

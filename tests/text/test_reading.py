@@ -78,6 +78,15 @@ def test_other_encodings_and_lenient_decoding(tmp_path: Path) -> None:
         read_text(path, TextConfig(encoding="hex"))
 
 
+@pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])
+def test_a_byte_order_mark_that_is_missing_is_no_traceback(tmp_path: Path, errors: str) -> None:
+    """Python's decoder raises a bare UnicodeError there; found by fuzz/fuzz_text.py."""
+    path = tmp_path / "t.txt"
+    path.write_bytes("quick".encode("utf-16-be"))
+    with pytest.raises(EncodingError, match=r"t\.txt: is not valid utf-16: .* BOM; --encoding names another"):
+        read_text(path, TextConfig(encoding="utf-16", errors=errors))
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no such file"):
         read_text(tmp_path / "nowhere.txt")
