@@ -2,13 +2,14 @@
 
     python fuzz/fuzz_model_file.py -max_total_time=600
 
-Coverage-guided (atheris, libFuzzer). Half of the inputs are mutated as files with JSON in them, so that they get
-past the first checks; it begins with small files that are in order.
+Coverage-guided (atheris, libFuzzer). Inputs are mutated as files with JSON in them where they are such files, so that
+they get past the first checks; it begins with small files that are in order.
 """
 
 from __future__ import annotations
 
 import random
+import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -84,11 +85,11 @@ def check_message(message: str) -> None:
 def mutate(data: bytes, most: int, seed: int) -> bytes:
     """Mutate as a file with JSON in it, if it is one; else as bytes."""
     rng = random.Random(seed)
-    if rng.random() < 0.5:
-        with suppress(Exception):  # these bytes are no such file
-            return next(damaged(data, rng, 1))[:most]
-    mutated: bytes = atheris.Mutate(data, most)
-    return mutated
+    with suppress(Exception):  # these bytes are no such file
+        return next(damaged(data, rng, 1))[:most]
+    place = rng.randrange(len(data) + 1)
+    piece = rng.choice((rng.randbytes(rng.randrange(1, 9)), b'{"', struct.pack("<Q", rng.randrange(999))))
+    return (data[:place] + piece + data[place + rng.randrange(9) :])[:most]
 
 
 def main() -> None:
