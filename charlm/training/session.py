@@ -71,7 +71,7 @@ class Session:
         check(is_real(save_minutes) and save_minutes >= 0, "save-every", save_minutes, "0 (each step) or more")
         self.files.refuse_to_destroy(paths, overwrite=overwrite, resume=resume)
         with ExitStack() as stack:
-            stack.enter_context(lock(self.files.lock))
+            stack.callback(lock(self.files.lock).release)
             self.files.discard_leftovers()
             saved = SavedRun.read(self.files.state) if resume else None
             parent = load(init_from) if init_from is not None and not resume else None
