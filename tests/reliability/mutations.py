@@ -6,6 +6,7 @@ import json
 import random
 import struct
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 VALUES: tuple[Any, ...] = (
@@ -82,13 +83,13 @@ def change_somewhere(tree: Any, rng: random.Random) -> None:
             continue
         way = rng.random()
         if way < 0.6:
-            tree[key] = rng.choice(VALUES)
+            tree[key] = deepcopy(rng.choice(VALUES))
         elif way < 0.75:
             del tree[key]
         elif isinstance(below, (int, float)) and not isinstance(below, bool):
             tree[key] = below + rng.choice((-1, 1, 0.5, 2**40))
         elif isinstance(tree, dict):
-            tree[str(rng.choice(VALUES))] = below
+            tree[str(rng.choice(VALUES))] = deepcopy(below)
         else:
-            tree.append(below)
+            tree.append(deepcopy(below))
         return
