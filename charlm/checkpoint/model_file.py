@@ -1,7 +1,8 @@
 """The model file: weights under PyTorch's names, and the metadata key `charlm` with everything else.
 
 The value of `charlm` is JSON: `format_version`; `charlm_version`, which wrote it; `config`, a NetworkConfig
-and in its `text` a TextConfig; `vocabulary`, as from `Vocabulary.to_json`; `training`, how it was made.
+and in its `text` a TextConfig; `torch`, the class that takes the recurrent weights, or that PyTorch has none;
+`vocabulary`, as from `Vocabulary.to_json`; `training`, how it was made.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from charlm.checkpoint.storage import Path, printable
 from charlm.checkpoint.strict_json import as_object, dump_json, parse_json
 from charlm.config import NetworkConfig, TextConfig, is_real
 from charlm.errors import ModelExistsError
+from charlm.nn.cells import find_cell
 from charlm.nn.layout import parameter_layout
 from charlm.text.vocabulary import Vocabulary
 from charlm.version import __version__
@@ -95,6 +97,7 @@ def _to_json(model: ModelFile) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "charlm_version": __version__,
         "config": {**asdict(model.config), "text": asdict(text)},
+        "torch": find_cell(model.config.cell).in_torch() or "none: PyTorch has no such cell",
         "vocabulary": model.vocabulary.to_json(),
         "training": model.training,
     }

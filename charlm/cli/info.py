@@ -42,7 +42,7 @@ def facts_of(model: LanguageModel, path: Path) -> dict[str, Any]:
         "path": str(path),
         "config": asdict(model.config),
         "parameters": model.network.size,
-        "torch": model.network.cell.torch_name,
+        "torch": model.network.cell.in_torch(),
         "text": asdict(model.text),
         "vocabulary": model.vocabulary.to_json(),
         "training": {name: value for name, value in model.training.items() if name != "line_hashes"},
@@ -57,7 +57,7 @@ def readable(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("model", facts["path"]),
         ("network", f"{config['cell']}, {config['hidden']} units x {config['layers']}, "
                     f"{facts['parameters']:,} parameters"),
-        ("PyTorch", f"loads into torch.nn.{facts['torch']}" if facts["torch"] else "has no such cell"),
+        ("PyTorch", f"loads into {facts['torch']}" if facts["torch"] else "has no such cell"),
         ("text", f"{'each line is a document' if text['lines'] else 'running text'}, {text['encoding']}, "
                  f"normal form {text['normalize']}"),
         ("vocabulary", f"{len(tokens):,} {unit}s, with EOS and UNK: " + " ".join(map(repr, tokens[2:SHOWN]))

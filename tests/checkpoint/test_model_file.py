@@ -55,10 +55,25 @@ def test_file_is_as_the_contract_says(model, tmp_path):
         "charlm_version": __version__,
         "config": {"cell": "lstm", "hidden": 3, "layers": 2, "dropout": 0.25, "recurrent_dropout": 0.0,
                    "text": model.text},
+        "torch": "torch.nn.LSTM",
         "vocabulary": model.vocabulary.to_json(),
         "training": model.training,
     }
     assert {entry["dtype"] for entry in header.values()} == {"F32"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("rnn-relu", "torch.nn.RNN(nonlinearity='relu')"),
+        ("gru-simple", "none: PyTorch has no such cell"),
+        ("gru-before", "none: PyTorch has no such cell"),
+    ],
+)
+def test_a_file_says_what_pytorch_makes_of_it(cell, says, tmp_path):
+    write_model(tmp_path / "m", make_model(cell))
+    header, _ = unpack((tmp_path / "m").read_bytes())
+    assert json.loads(header["__metadata__"]["charlm"])["torch"] == says
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])

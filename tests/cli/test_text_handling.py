@@ -186,7 +186,7 @@ class TestInfo:
         for part in ("lstm, 16 units x 1", "parameters", "names.txt", "each line is a document", "nats/char, "):
             assert part in out
         facts = info(tmp_path, names_model)
-        assert facts["torch"] == "LSTM"
+        assert facts["torch"] == "torch.nn.LSTM"
         assert "line_hashes" not in facts["training"]  # type: ignore[operator]
 
     def test_without_a_name_it_takes_the_usual_model(self, verse_model: Path, tmp_path: Path) -> None:

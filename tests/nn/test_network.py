@@ -27,6 +27,13 @@ def test_lstm_starts_with_open_forget_gates() -> None:
     np.testing.assert_array_equal(params["rnn.bias_ih_l0"], [0] * 3 + [1] * 3 + [0] * 6)
 
 
+def test_the_relu_cell_starts_as_the_identity() -> None:
+    """So that at first it adds up what it reads (Le et al. 2015)."""
+    params = Network(NetworkConfig("rnn-relu", 4, 1), 5).initial(np.random.default_rng(0))
+    np.testing.assert_array_equal(params["rnn.weight_hh_l0"], np.eye(4))
+    assert not params["rnn.bias_ih_l0"].any()
+
+
 def test_layout_matches_the_count() -> None:
     layout = parameter_layout("gru", 7, 5, 2)
     assert size_of(layout) == 15 * 7 + 15 * 5 + 30 + 15 * 5 + 15 * 5 + 30 + 7 * 5 + 7

@@ -18,8 +18,11 @@ CELLS: dict[str, str] = {
     "lstm": "LSTM",
     "gru": "GRU",
     "rnn": "RNN",
+    "gru-simple": "SimpleGRU",
+    "gru-before": "GRUBefore",
+    "rnn-relu": "ReluRNN",
 }
-"""Name on the command line and in model files -> class, in the module of the same name."""
+"""Name on the command line and in model files -> class, in the module of that name (with _ for -)."""
 
 
 def find_cell(name: str) -> Cell:

@@ -11,7 +11,7 @@ serves every gate of a step. Backward passes are derived for the unscaled z.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -62,6 +62,15 @@ class Cell(ABC):
     """How many (H, B) arrays the state has."""
     torch_name: ClassVar[str | None] = None
     """The class in `torch.nn` that takes these weights; None where PyTorch has none."""
+    torch_options: ClassVar[Mapping[str, str]] = {}
+    """What that class is to be told."""
+
+    def in_torch(self) -> str | None:
+        """Return what takes these weights, such as "torch.nn.LSTM"; None where PyTorch has no such cell."""
+        if self.torch_name is None:
+            return None
+        options = ", ".join(f"{name}={value!r}" for name, value in self.torch_options.items())
+        return f"torch.nn.{self.torch_name}" + (f"({options})" if options else "")
 
     def scale(self, hidden: int, dtype: Any) -> Array:
         """Return what the rows of W_ih, W_hh and b are multiplied by on the way in, (G*H, 1)."""

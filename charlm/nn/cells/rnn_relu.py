@@ -1,0 +1,77 @@
+"""The plain recurrent cell with g = max(0, z), which starts as one that remembers all.
+
+Source: Le, Jaitly & Hinton 2015, arXiv:1504.00941 (the IRNN): the recurrent matrix begins as the identity and the
+biases as zero, so that at first a state is kept as it is, and neither it nor its gradient vanishes.
+The weights are those of `torch.nn.RNN(nonlinearity="relu")`.
+
+    h = max(0, z + W_hh h_prev)
+
+Memory of a window: 2 T H B values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from charlm.arrays import Array
+from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps, transposed
+from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
+
+
+class ReluRNN(Cell):
+    """h = max(0, z + W_hh h_prev); its state is (h,)."""
+
+    gates = 1
+    halved = (False,)
+    torch_name = "RNN"
+    torch_options: ClassVar[Mapping[str, str]] = {"nonlinearity": "relu"}
+
+    def initial_recurrence(self, rng: np.random.Generator, hidden: int) -> Array:
+        """Return the identity."""
+        return np.eye(hidden)
+
+    def step(self, weights: Recurrence, z: Array, state: State) -> State:
+        """One step, as in `Cell.step`."""
+        z += weights.scaled @ state[0]
+        return (np.maximum(z, 0),)
+
+    def forward(
+        self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
+    ) -> tuple[Array, State, Undo]:
+        """A window, as in `Cell.forward`."""
+        steps, hidden, streams = zs.shape
+        hs = work.array("hs", steps + 1, hidden, streams)  # hs[t] enters step t, hs[t + 1] leaves it
+        hs[0] = state[0]
+        restarts = restarting_steps(keep, steps)
+        w = stacked(weights.scaled, streams)
+        for t, (z, h_prev, h) in enumerate(zip(zs, hs, hs[1:], strict=False)):
+            if restarts[t] and keep is not None:
+                h_prev = h_prev * keep[t]
+            np.matmul(w, h_prev, out=h.reshape(len(w), -1, streams))
+            np.add(z, h, out=h)
+            np.maximum(h, 0, out=h)
+        last = (hs[steps].copy(),)
+
+        def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
+            matrix_t = stacked(transposed(weights.matrix, work), streams)
+            dzs = np.greater(hs[1:], 0, out=zs, casting="unsafe")  # the derivative of max(0, z), 0 at 0 as in PyTorch
+            dh = work.array("dh", hidden, streams)
+            dh[...] = 0 if dlast is None else dlast[0]
+            dh_stack = dh.reshape(len(matrix_t), -1, streams)
+            for t in reversed(range(steps)):
+                dz = dzs[t]
+                np.add(dh, dhs[t], out=dh)
+                np.multiply(dh, dz, out=dz)  # undoes max(0, z)
+                np.matmul(matrix_t, dz, out=dh_stack)  # undoes W_hh h
+                if restarts[t] and keep is not None:
+                    dh *= keep[t]
+            dz_columns = columns(dzs, work.scratch("wide", hidden, steps * streams))
+            h_ins = columns(restart(hs[:-1], keep), work.scratch("columns", hidden, steps * streams))
+            np.matmul(dz_columns, h_ins.T, out=grads.matrix)
+            grads.bias[...] = sum_columns(dz_columns)
+            return dz_columns, (dh.copy(),)
+
+        return hs[1:], last, undo
