@@ -93,7 +93,7 @@ def test_many_scores_are_those_of_each(model: LanguageModel) -> None:
         many = list(model.score_many(iter(texts), threads=threads))
         assert [score.text for score in many] == texts
         for score, text in zip(many, texts, strict=True):
-            assert score.log_prob == pytest.approx(model.score(text).log_prob, abs=1e-5)
+            assert score.log_prob == pytest.approx(model.score(text).log_prob, abs=1e-5, rel=1e-6)
 
 
 def test_a_stream_is_the_first_sample(model: LanguageModel) -> None:
@@ -106,7 +106,7 @@ def test_a_stream_is_the_first_sample(model: LanguageModel) -> None:
 def test_a_sample_scores_what_it_was_drawn_with(model: LanguageModel) -> None:
     for sample in model.sample(n=5, seed=0, length=40):
         score = model.score(sample.text, end=sample.has_ended)
-        assert score.log_prob == pytest.approx(sample.log_prob, abs=1e-4)
+        assert score.log_prob == pytest.approx(sample.log_prob, abs=1e-4, rel=1e-6)
 
 
 def test_settings_complete_a_config(model: LanguageModel) -> None:

@@ -87,7 +87,7 @@ class Network:
     def initial(self, rng: np.random.Generator, dtype: Any = np.float32) -> Parameters:
         """Draw the parameters to start training from.
 
-        Recurrent weights and biases as the cell wants them; the rest uniform in +-1/sqrt(H).
+        Those of the stack as the cell wants them; the head uniform in +-1/sqrt(H).
         """
         hidden = self.config.hidden
         bound = 1 / np.sqrt(hidden)
@@ -95,6 +95,8 @@ class Network:
         for name, view in params.items():
             if "weight_hh" in name:
                 view[...] = self.cell.initial_recurrence(rng, hidden)
+            elif "weight_ih" in name:
+                view[...] = self.cell.initial_input(rng, hidden, view.shape[1])
             elif "bias_ih" in name:
                 view[...] = self.cell.initial_bias(hidden)
             elif "weight" in name:

@@ -34,6 +34,19 @@ def test_the_relu_cell_starts_as_the_identity() -> None:
     assert not params["rnn.bias_ih_l0"].any()
 
 
+def test_a_relu_cell_whose_states_explode_stays_finite() -> None:
+    network = Network(NetworkConfig("rnn-relu", 4, 2), 5)
+    params = network.initial(np.random.default_rng(0))
+    params.flat[...] = 1e20
+    log_probs, state = Runner(network, params).predict(np.full((50, 2), 3), network.zero_state(2))
+    assert np.isfinite(log_probs).all()
+    assert all(array.max() == 1e6 for layer in state for array in layer)
+    grads = params.empty_like()
+    inputs = np.full((4, 2), 3)
+    network.loss_and_grads(params, grads, inputs, inputs, network.zero_state(2), scale=1.0, work=Workspace())
+    assert not grads["rnn.weight_hh_l1"].any()
+
+
 def test_layout_matches_the_count() -> None:
     layout = parameter_layout("gru", 7, 5, 2)
     assert size_of(layout) == 15 * 7 + 15 * 5 + 30 + 15 * 5 + 15 * 5 + 30 + 7 * 5 + 7
@@ -78,7 +91,7 @@ def test_an_input_of_start_forgets_everything(cell: str) -> None:
     state = [tuple(rng.standard_normal(a.shape).astype(np.float32) for a in layer) for layer in runner.zero_state(2)]
     fresh, _ = runner.step(np.array([2]), runner.zero_state(1))
     logits, _ = runner.step(np.array([2, 3]), state)
-    np.testing.assert_allclose(logits[:, 0], fresh[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(logits[:, 0], fresh[:, 0], rtol=1e-6, atol=1e-7)
     windowed, _ = runner.predict(np.array([[2, 3]]), state)
     np.testing.assert_allclose(windowed[0], logits - np.log(np.exp(logits).sum(axis=0)), rtol=1e-5)
 

@@ -85,6 +85,11 @@ class Cell(ABC):
         """Draw W_hh: each gate's block is a random orthogonal matrix (Saxe et al. 2014, arXiv:1312.6120)."""
         return np.concatenate([orthogonal(rng, hidden) for _ in range(self.gates)])
 
+    def initial_input(self, rng: np.random.Generator, hidden: int, inputs: int) -> Array:
+        """Draw W_ih, (G*H, inputs): uniform in +-1/sqrt(H)."""
+        bound = 1 / np.sqrt(hidden)
+        return rng.uniform(-bound, bound, (self.gates * hidden, inputs))
+
     def initial_bias(self, hidden: int) -> Array:
         """Return the start value of b_ih, (G*H,)."""
         return np.zeros(self.gates * hidden)

@@ -1,10 +1,14 @@
 """The plain recurrent cell with g = max(0, z), which starts as one that remembers all.
 
 Source: Le, Jaitly & Hinton 2015, arXiv:1504.00941 (the IRNN): the recurrent matrix begins as the identity and the
-biases as zero, so that at first a state is kept as it is, and neither it nor its gradient vanishes.
+biases as zero, so that at first a state is kept as it is, and neither it nor its gradient vanishes. The input
+weights begin small, for what is read adds up.
 The weights are those of `torch.nn.RNN(nonlinearity="relu")`.
 
-    h = max(0, z + W_hh h_prev)
+    h = min(max(0, z + W_hh h_prev), CEILING)
+
+The ceiling is our own: the states of a badly trained cell grow without bound, and with it they stay finite numbers
+in any text. In use no state comes near it.
 
 Memory of a window: 2 T H B values.
 """
@@ -20,9 +24,12 @@ from charlm.arrays import Array
 from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps, transposed
 from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
 
+CEILING = 1e6
+"""Greatest value of a state; times the largest weight of a model file and the largest size still a finite float32."""
+
 
 class ReluRNN(Cell):
-    """h = max(0, z + W_hh h_prev); its state is (h,)."""
+    """h = min(max(0, z + W_hh h_prev), CEILING); its state is (h,)."""
 
     gates = 1
     halved = (False,)
@@ -33,10 +40,14 @@ class ReluRNN(Cell):
         """Return the identity."""
         return np.eye(hidden)
 
+    def initial_input(self, rng: np.random.Generator, hidden: int, inputs: int) -> Array:
+        """Draw W_ih: normal, of standard deviation 0.001."""
+        return 0.001 * rng.standard_normal((hidden, inputs))
+
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """One step, as in `Cell.step`."""
         z += weights.scaled @ state[0]
-        return (np.maximum(z, 0),)
+        return (np.clip(z, 0, CEILING),)
 
     def forward(
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
@@ -53,18 +64,20 @@ class ReluRNN(Cell):
             np.matmul(w, h_prev, out=h.reshape(len(w), -1, streams))
             np.add(z, h, out=h)
             np.maximum(h, 0, out=h)
+            np.minimum(h, CEILING, out=h)
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
             matrix_t = stacked(transposed(weights.matrix, work), streams)
             dzs = np.greater(hs[1:], 0, out=zs, casting="unsafe")  # the derivative of max(0, z), 0 at 0 as in PyTorch
+            dzs *= hs[1:] < CEILING
             dh = work.array("dh", hidden, streams)
             dh[...] = 0 if dlast is None else dlast[0]
             dh_stack = dh.reshape(len(matrix_t), -1, streams)
             for t in reversed(range(steps)):
                 dz = dzs[t]
                 np.add(dh, dhs[t], out=dh)
-                np.multiply(dh, dz, out=dz)  # undoes max(0, z)
+                np.multiply(dh, dz, out=dz)  # undoes the bounds
                 np.matmul(matrix_t, dz, out=dh_stack)  # undoes W_hh h
                 if restarts[t] and keep is not None:
                     dh *= keep[t]
