@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Ids
+from charlm.scoring.relay import LONG, score_long
+from charlm.scoring.threads import share_out
 
 if TYPE_CHECKING:
     from charlm.nn.runner import Runner
@@ -67,17 +69,6 @@ def encode_all(vocabulary: Vocabulary, texts: Sequence[str]) -> tuple[Ids, Place
     return np.concatenate(pieces), np.fromiter(map(len, pieces), np.intp, len(pieces))
 
 
-def run_on_threads(work: Callable[[Runner], None], runners: Sequence[Runner]) -> None:
-    """Let each runner work on a thread of its own, the BLAS on one thread each; return when all are done."""
-    from concurrent.futures import ThreadPoolExecutor  # here, as one runner needs neither
-
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(runners)) as threads:
-        for done in [threads.submit(work, runner) for runner in runners]:
-            done.result()  # raises what was raised there
-
-
 class Pool:
     """Texts and their ids, one behind the other.
 
@@ -111,22 +102,22 @@ class Pool:
         runners: of one network; each takes batches on a thread of its own.
         """
         result = np.empty(len(self.ids))
-        batches = list(self._batches())
-        waiting = iter(batches)  # next() on a list's iterator is one step: no two threads get the same
+        longest_first = np.argsort(-self.counts, kind="stable")[: np.count_nonzero(self.counts)]
+        long = int((self.counts >= LONG).sum())
+        if long < FEWEST_COLUMNS // 2:  # too few for batches of their own
+            for text in longest_first[:long]:
+                part = slice(self._starts[text], self._starts[text] + self.counts[text])
+                result[part], _ = score_long(runners, self.inputs[part], self.ids[part], self._state)
+            longest_first = longest_first[long:]
 
-        def work(runner: Runner) -> None:
-            for columns in waiting:
-                self._score_columns(runner, columns, result)
+        def work(runner: Runner, columns: Places) -> None:
+            self._score_columns(runner, columns, result)
 
-        if len(runners) == 1 or len(batches) == 1:
-            work(runners[0])
-            return result
-        run_on_threads(work, runners)
+        share_out(work, list(self._batches(longest_first)), runners)
         return result
 
-    def _batches(self) -> Iterator[Places]:
-        """Yield the texts of each batch, the longest first; empty texts need none."""
-        longest_first = np.argsort(-self.counts, kind="stable")[: np.count_nonzero(self.counts)]
+    def _batches(self, longest_first: Places) -> Iterator[Places]:
+        """Yield the texts of each batch, the longest first."""
         start = 0
         while start < len(longest_first):
             longest = int(self.counts[longest_first[start]])
