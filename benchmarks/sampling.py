@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from benchmarks.alternation import alternate, describe_machine, rate_of
 from benchmarks.peers import TorchModel
@@ -33,10 +34,10 @@ def charlm_rate(runner: Runner, streams: int, seconds: float) -> float:
     def step() -> int:
         if streams == 1:
             return sum(1 for _ in sample(runner, VOCABULARY, SampleConfig(length=length), seed=0))
-        return sum(len(s.text) for s in sample_many(runner, VOCABULARY, SampleConfig(length=50), n=streams, seed=0))
+        config, cores = SampleConfig(length=200), os.cpu_count() or 1
+        return sum(len(s.text) for s in sample_many(runner, VOCABULARY, config, n=streams, seed=0, threads=cores))
 
-    with threadpool_limits(1, user_api="blas"):
-        return rate_of(step, seconds, warm_up=1)
+    return rate_of(step, seconds, warm_up=1)
 
 
 def torch_rate(

@@ -91,16 +91,20 @@ class LanguageModel:
         *,
         n: int = 1,
         seed: int | None = None,
+        threads: int | None = None,
         config: SampleConfig | None = None,
         **settings: Any,
     ) -> list[Sample]:
         """Draw n texts that continue `prompt`.
 
+        threads: cores for batches of texts; None for all.
         settings: fields of SampleConfig, such as temperature=0.8, length=200.
         The same seed gives the same texts.
         """
         config = self.sampling(config, settings)
-        return sample_many(self.runner, self.vocabulary, config, prompt=self.clean(prompt), n=n, seed=seed)
+        cores = threads or os.cpu_count() or 1
+        prompt = self.clean(prompt)
+        return sample_many(self.runner, self.vocabulary, config, prompt=prompt, n=n, seed=seed, threads=cores)
 
     def stream(
         self, prompt: str = "", *, seed: int | None = None, config: SampleConfig | None = None, **settings: Any
@@ -114,7 +118,8 @@ class LanguageModel:
     ) -> Iterator[Sample]:
         """Draw texts that continue `prompt`, for as long as they are asked for."""
         config = self.sampling(config, settings)
-        return sample_each(self.runner, self.vocabulary, config, prompt=self.clean(prompt), seed=seed)
+        prompt, cores = self.clean(prompt), os.cpu_count() or 1
+        return sample_each(self.runner, self.vocabulary, config, prompt=prompt, seed=seed, threads=cores)
 
     def sampling(self, config: SampleConfig | None, settings: Mapping[str, Any]) -> SampleConfig:
         """Complete the settings of sampling: a model of one running text has never seen a text end."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.nn.functional import log_softmax
 from charlm.nn.layout import Parameters
 from charlm.nn.network import FIRST, Network, NetworkState
-from charlm.nn.workspace import Workspace
+from charlm.nn.workspace import Workspace, product
 
 VALUES_AT_ONCE = 1 << 21
 """Values of the widest array that a window of `Runner.score` may hold."""
 
 
 class Runner:
-    """Runs a network forward, with its weights prepared once. Owns its buffers: one thread at a time."""
+    """Runs a network forward, with its weights prepared once.
+
+    `score` and `predict` work in buffers of its own: one thread at a time. `step` may be called from several.
+    """
 
     def __init__(self, network: Network, params: Parameters) -> None:
         self.network = network
@@ -27,6 +32,16 @@ class Runner:
         self._rows = np.ascontiguousarray(((params[FIRST] + first.bias) * first.scale).T)  # one for each id, (V, G*H)
         self._biases = [layer.bias * layer.scale for layer in self._layers]
         self._head = params["head.weight"], params["head.bias"][:, None]
+
+    @cached_property
+    def _table(self) -> Array:
+        """What each id adds to the first layer, (G*H, V)."""
+        return np.ascontiguousarray(self._rows.T)
+
+    @property
+    def size(self) -> int:
+        """P, the number of parameters."""
+        return self.network.size
 
     @property
     def vocabulary(self) -> int:
@@ -46,16 +61,15 @@ class Runner:
 
         ids: (B,).  Returns the logits (V, B) of the next character, and the new state.
         """
-        starts = ids == self.network.start
-        if starts.any():
-            keep = ~starts
+        if self.network.start in ids.tolist():
+            keep = ids != self.network.start
             state = [tuple(array * keep for array in layer) for layer in state]
         cell = self.network.cell
         last: NetworkState = []
-        z = self._rows[ids].T
+        z = self._rows[ids].T if ids.size == 1 else np.take(self._table, ids, axis=1)
         for layer, (weights, bias) in enumerate(zip(self._layers, self._biases, strict=True)):
             if weights.projection is not None:
-                z = weights.projection @ last[-1][0]
+                z = product(weights.projection, last[-1][0])
                 z += bias
             last.append(cell.step(weights.recurrence, z, state[layer]))
         x = last[-1][0]

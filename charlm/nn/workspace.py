@@ -64,6 +64,13 @@ def stacked(matrix: Array, columns: int) -> Array:
     return matrix.reshape(n, rows // n, inner)
 
 
+def product(matrix: Array, xs: Array) -> Array:
+    """Return matrix @ xs for a single step, (M, B): as a stack where that is faster."""
+    streams = xs.shape[1]
+    result: Array = matrix @ xs if streams == 1 else np.matmul(stacked(matrix, streams), xs).reshape(-1, streams)
+    return result
+
+
 def columns(xs: Array, out: Array) -> Array:
     """Lay a sequence (T, F, B) out as one matrix (F, T*B), a column for each character; `out` is filled."""
     steps, features, streams = xs.shape

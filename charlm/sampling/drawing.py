@@ -57,29 +57,38 @@ class Chooser:
         kept = self._filtered(logits)
         if self._is_greedy:
             return int(kept.argmax())
-        kept -= kept.max()
-        reached = np.add.accumulate(np.exp(kept, out=kept), dtype=np.float64)
-        total = reached[-1]
-        if not total > 0:  # nan
+        reached = cumulative(kept)
+        if not reached[-1] > 0:  # nan
             raise DivergedError(NOT_FINITE)
-        return int(reached.searchsorted(uniform * total, side="right"))
+        return int(reached.searchsorted(uniform * reached[-1], side="right"))
 
-    def choose(self, logits: Array, uniforms: Uniforms) -> Ids:
-        """Return an id for each stream, (B,).  logits: (V, B), left as they are.  uniforms: (B,), in [0, 1).
+    def choose(self, logits: Array, uniforms: Uniforms) -> tuple[Ids, Uniforms]:
+        """Return an id for each stream, (B,), and its log-probability under the plain softmax, (B,) in nats.
 
+        logits: (V, B), left as they are.  uniforms: (B,), in [0, 1).
         The chosen id is the first whose cumulative weight is above uniform * total (inverse CDF), so that
         an entry at -inf is never chosen.
         """
-        kept = self._filtered(logits)
+        shifted = logits - logits.max(axis=0)
+        weights = np.exp(shifted)
+        totals = weights.sum(axis=0, dtype=np.float64)
         if self._is_greedy:
-            greatest: Ids = kept.argmax(axis=0)
-            return greatest
-        kept -= kept.max(axis=0)
-        reached = np.add.accumulate(np.exp(kept, out=kept), axis=0, dtype=np.float64)
-        if not (reached[-1] > 0).all():  # nan
-            raise DivergedError(NOT_FINITE)
-        chosen: Ids = np.count_nonzero(reached <= uniforms * reached[-1], axis=0)
-        return chosen
+            ids: Ids = self._filtered(logits).argmax(axis=0)
+        else:
+            reached = self._reached(logits, weights)
+            if not (reached[-1] > 0).all():  # nan
+                raise DivergedError(NOT_FINITE)
+            ids = np.count_nonzero(reached <= uniforms * reached[-1], axis=0)
+        return ids, shifted[ids, np.arange(ids.size)] - np.log(totals)
+
+    def _reached(self, logits: Array, weights: Array) -> Uniforms:
+        """Return the cumulative weights of what may be chosen, (V, B).  weights: of the plain softmax; overwritten."""
+        if not self._filters:
+            weights[self._never] = 0
+            reached: Uniforms = np.add.accumulate(weights, axis=0, dtype=np.float64)
+            if (reached[-1] > 0).all():  # not where all that may be chosen underflows beside what may not
+                return reached
+        return cumulative(self._filtered(logits))
 
     def _filtered(self, logits: Array) -> Array:
         kept = logits.copy()
@@ -89,12 +98,8 @@ class Chooser:
         return kept
 
 
-def log_probabilities(logits: Array, ids: Ids) -> npt.NDArray[np.float64]:
-    """Return the log-probability of each stream's id under the plain softmax, (B,), in nats.
-
-    logits: (V, B).  ids: (B,).
-    """
-    shifted = logits - logits.max(axis=0)
-    result: Uniforms = shifted[ids, np.arange(ids.size)].astype(np.float64)
-    result -= np.log(np.exp(shifted, out=shifted).sum(axis=0, dtype=np.float64))
-    return result
+def cumulative(logits: Array) -> Uniforms:
+    """Return the cumulative weights of a softmax, not normalised, over the first axis.  logits: overwritten."""
+    logits -= logits.max(axis=0)
+    reached: Uniforms = np.add.accumulate(np.exp(logits, out=logits), axis=0, dtype=np.float64)
+    return reached

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from charlm.arrays import Ids
 from charlm.config import SampleConfig, check, is_count
-from charlm.sampling.drawing import Chooser, Uniforms, log_probabilities, uniform_numbers, uniform_rows
+from charlm.nn.threads import share_out
+from charlm.sampling.drawing import Chooser, Uniforms, uniform_numbers, uniform_rows
 from charlm.sampling.stopping import StopString
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from charlm.text.vocabulary import Vocabulary
 
 STREAMS_AT_ONCE = 256
-"""Texts that are drawn side by side, as columns of one batch."""
+"""Texts that are drawn at a time."""
+WORTH_A_THREAD = 20_000_000
+"""Multiplications in a step of a batch from which on a thread of its own is worth it."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,11 @@ def sample_many(
     prompt: str = "",
     n: int = 1,
     seed: int | None = None,
+    threads: int = 1,
 ) -> list[Sample]:
     """Draw n texts, as columns of one batch. As `sample_each`, in a list."""
     check(is_count(n), "n", n, "1 or more")
-    return list(islice(sample_each(runner, vocabulary, config, prompt=prompt, n=n, seed=seed), n))
+    return list(sample_each(runner, vocabulary, config, prompt=prompt, n=n, seed=seed, threads=threads))
 
 
 def sample_each(
@@ -86,13 +90,15 @@ def sample_each(
     prompt: str = "",
     n: int | None = None,
     seed: int | None = None,
+    threads: int = 1,
 ) -> Iterator[Sample]:
     """Yield n texts that continue `prompt`, without end for None; STREAMS_AT_ONCE are drawn side by side.
 
     seed: text k depends on the seed and on k, not on n (but for rounding, in batches of different size).
+    threads: cores to use.
     Raises ConfigError if the seed is negative; while drawing, DivergedError if the network's outputs are nan.
     """
-    return _texts(runner, vocabulary, config, prompt, n, _root(seed))
+    return _texts(runner, vocabulary, config, prompt, n, _root(seed), threads)
 
 
 def _root(seed: int | None) -> int:
@@ -136,16 +142,29 @@ def _stream(runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt
 
 
 def _texts(
-    runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt: str, n: int | None, seed: int
+    runner: Runner,
+    vocabulary: Vocabulary,
+    config: SampleConfig,
+    prompt: str,
+    n: int | None,
+    seed: int,
+    threads: int,
 ) -> Iterator[Sample]:
     start = _read(runner, vocabulary, prompt)
     chooser = Chooser(config, _never(config, vocabulary))
+
+    def draw(runner: Runner, batch: _Batch) -> None:
+        _draw(runner, chooser, start, batch, uniform_rows(seed, batch.texts), config.length)
+
     drawn = 0
     while n is None or drawn < n:
         size = STREAMS_AT_ONCE if n is None else min(STREAMS_AT_ONCE, n - drawn)
-        batch = _Batch(vocabulary, config, size)
-        _draw(runner, chooser, start, batch, uniform_rows(seed, range(drawn, drawn + size)), config.length)
-        yield from batch.samples()
+        count = max(1, min(threads, size, size * runner.size // WORTH_A_THREAD))
+        bounds = [drawn + size * k // count for k in range(count + 1)]
+        batches = [_Batch(vocabulary, config, range(*pair)) for pair in pairwise(bounds)]
+        share_out(draw, batches, [runner] * count)
+        for batch in batches:
+            yield from batch.samples()
         drawn += size
 
 
@@ -158,8 +177,8 @@ def _draw(
     ids: Ids = np.full(batch.size, start.last, np.intp)
     for row in islice(uniforms, length):
         logits, state = runner.step(ids, state)
-        ids = chooser.choose(logits, row[columns])
-        going = batch.add(columns, ids, log_probabilities(logits, ids))
+        ids, log_probs = chooser.choose(logits, row[columns])
+        going = batch.add(columns, ids, log_probs)
         if not going.all():
             columns, ids = columns[going], ids[going]
             if not columns.size:
@@ -168,10 +187,14 @@ def _draw(
 
 
 class _Batch:
-    """Texts in the making, side by side."""
+    """Texts in the making, side by side as columns.
 
-    def __init__(self, vocabulary: Vocabulary, config: SampleConfig, size: int) -> None:
-        self.size = size
+    texts: their numbers.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, config: SampleConfig, texts: range) -> None:
+        self.texts = texts
+        self.size = size = len(texts)
         self._vocabulary = vocabulary
         self._stop = config.stop
         self._stops = [StopString(config.stop) for _ in range(size)] if config.stop else []

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Ids
+from charlm.nn.threads import share_out
 from charlm.scoring.relay import LONG, score_long
-from charlm.scoring.threads import share_out
 
 if TYPE_CHECKING:
     from charlm.nn.runner import Runner

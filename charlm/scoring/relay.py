@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Array, Ids
-from charlm.scoring.threads import share_out
+from charlm.nn.threads import share_out
 
 if TYPE_CHECKING:
     from charlm.nn.network import NetworkState

@@ -114,6 +114,10 @@ class Shards:
         self.each(add, self.parameter_parts())
         return float(arrays["losses"].sum()) * scale
 
+    def release(self) -> None:
+        """Give back this process's buffers, for something else that needs memory; the next window makes them anew."""
+        self._own.release()
+
     def _wait(self) -> None:
         """Wait until every worker has answered.
 

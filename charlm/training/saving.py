@@ -92,6 +92,7 @@ class Saver:
         session = self.session
         if math.isinf(session.trainer.best_loss):
             self.take(train_loss)
+        session.trainer.shards.release()
         arrays, facts = session.trainer.snapshot()
         choice = session.choice
         run = SavedRun(

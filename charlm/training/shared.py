@@ -117,6 +117,10 @@ class Shard:
         self.grads = Parameters(self.network.layout, memory.arrays[f"grads{shard}"])
         self._work = Workspace(split.dtype)
 
+    def release(self) -> None:
+        """Give the buffers back; the next window makes them anew."""
+        self._work = Workspace(self.split.dtype)
+
     def run(self) -> None:
         """Back-propagate through this shard's part of the window; gradient, state and loss go into the block."""
         arrays, part = self.memory.arrays, self.split.part(self.shard)

@@ -184,6 +184,7 @@ class Trainer:
         if self._held_out is None:
             return None
         begun = monotonic()
+        self.shards.release()
         inputs, targets, counts = self._held_out
         streams = inputs.shape[1]
         count = min(self.shards.split.shards, streams)

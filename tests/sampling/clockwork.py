@@ -18,6 +18,9 @@ CLOCK = 3
 class ClockworkRunner:
     """logits: (CLOCK, V, V), of the next id (axis 1) given the phase (axis 0) and the id before (axis 2)."""
 
+    size = 1
+    """Parameters, for those who ask how large the network is."""
+
     def __init__(self, logits: np.ndarray, eos: int = 0) -> None:
         self.logits = logits
         self.dtype = logits.dtype

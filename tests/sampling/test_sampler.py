@@ -162,3 +162,10 @@ def test_values_out_of_range() -> None:
         sample_each(RUNNER, VOCABULARY, LENGTH, seed=True)
     with pytest.raises(ConfigError, match="n is 0"):
         sample_many(RUNNER, VOCABULARY, LENGTH, n=0)
+
+
+def test_batches_on_several_threads_draw_the_same_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = ClockworkRunner.uniform(VOCABULARY)
+    alone = sample_many(runner, VOCABULARY, LENGTH, n=30, seed=4)
+    monkeypatch.setattr("charlm.sampling.sampler.WORTH_A_THREAD", 1)
+    assert sample_many(runner, VOCABULARY, LENGTH, n=30, seed=4, threads=3) == alone

@@ -29,7 +29,7 @@ from charlm.nn.cells.cell import (
     spans,
     transposed,
 )
-from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, product, stacked, sum_columns
 
 
 class GRU(Cell):
@@ -47,7 +47,7 @@ class GRU(Cell):
         """One step, as in `Cell.step`."""
         (h_prev,) = state
         hidden = len(h_prev)
-        u = weights.scaled @ h_prev
+        u = product(weights.scaled, h_prev)
         gates = z[: 2 * hidden]
         gates += u[: 2 * hidden]
         np.tanh(gates, out=gates)

@@ -28,7 +28,7 @@ from charlm.nn.cells.cell import (
     spans,
     transposed,
 )
-from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, product, stacked, sum_columns
 
 
 class SimpleGRU(Cell):
@@ -41,7 +41,7 @@ class SimpleGRU(Cell):
         """One step, as in `Cell.step`."""
         (h_prev,) = state
         hidden = len(h_prev)
-        z += weights.scaled @ h_prev
+        z += product(weights.scaled, h_prev)
         np.tanh(z, out=z)
         update, n = z[:hidden], z[hidden:]
         sigmoid_of_halved(update)

@@ -29,7 +29,7 @@ from charlm.nn.cells.cell import (
     spans,
     transposed,
 )
-from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, product, stacked, sum_columns
 
 
 class LSTM(Cell):
@@ -50,7 +50,7 @@ class LSTM(Cell):
         """One step, as in `Cell.step`."""
         h_prev, c_prev = state
         hidden = len(h_prev)
-        z += weights.scaled @ h_prev
+        z += product(weights.scaled, h_prev)
         a = np.tanh(z, out=z)
         sigmoid_of_halved(a[: 2 * hidden])
         sigmoid_of_halved(a[3 * hidden :])

@@ -10,7 +10,7 @@ import numpy as np
 
 from charlm.arrays import Array
 from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps, transposed
-from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, product, stacked, sum_columns
 
 
 class RNN(Cell):
@@ -22,7 +22,7 @@ class RNN(Cell):
 
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """One step, as in `Cell.step`."""
-        z += weights.scaled @ state[0]
+        z += product(weights.scaled, state[0])
         return (np.tanh(z),)
 
     def forward(

@@ -22,7 +22,7 @@ import numpy as np
 
 from charlm.arrays import Array
 from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps, transposed
-from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, product, stacked, sum_columns
 
 CEILING = 1e6
 """Greatest value of a state; times the largest weight of a model file and the largest size still a finite float32."""
@@ -46,7 +46,7 @@ class ReluRNN(Cell):
 
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """One step, as in `Cell.step`."""
-        z += weights.scaled @ state[0]
+        z += product(weights.scaled, state[0])
         return (np.clip(z, 0, CEILING),)
 
     def forward(
