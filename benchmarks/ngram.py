@@ -10,6 +10,7 @@ Sources: Kneser & Ney 1995; Ney, Essen & Kneser 1994, equation 32; Chen & Goodma
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,6 +99,14 @@ def look_up(keys: Ids, values: Ids, wanted: Ids) -> Ids:
     """Return the value of each key that is wanted, 0 for those that are not there."""
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[places] == wanted, values[places], 0)
+
+
+def best_order(train: Ids, held_out: Ids, vocabulary: int, orders: Iterable[int] = range(3, 9)) -> tuple[int, float]:
+    """Return the order with the lowest held-out loss, and that loss in nats per character."""
+    possible = [order for order in orders if vocabulary**order < 2**63]
+    losses = {k: -float(KneserNey(train, vocabulary, k).log_probs(held_out).mean()) for k in possible}
+    best = min(losses, key=losses.__getitem__)
+    return best, losses[best]
 
 
 @click.command()

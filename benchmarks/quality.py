@@ -1,7 +1,7 @@
 """Quality: what `charlm train --minutes M` reaches on text that it never sees, over several seeds.
 
-The text is cut in two: the last tenth, or with --lines a random tenth of the lines, is put aside, and charlm is run
-on a file with the rest, as a user would run it. (It holds out a tenth of that file to choose the best weights by.)
+The text is cut in two: the last tenth, or with --lines a random tenth of the different lines, is put aside, and
+charlm is run on a file with the rest, as a user would run it. (It holds out a tenth of that file to choose the best weights by.)
 Then the text put aside is scored in two ways:
 
 - one pass: running text read once from its start with the state carried on; lines one by one, their ends counted;
@@ -24,9 +24,26 @@ import numpy as np
 
 import charlm
 from benchmarks.alternation import describe_machine
+from benchmarks.ngram import best_order
+from charlm.config import TextConfig
 from charlm.model import LanguageModel
+from charlm.text.corpus import Corpus
 
 WINDOW = 256
+
+
+def n_gram(learned: str, kept: str, lines: bool) -> tuple[int, float]:
+    """Return the best order of Kneser-Ney, and what it reaches on the text put aside, in nats per character."""
+    with TemporaryDirectory() as folder:
+        paths = Path(folder) / "learned.txt", Path(folder) / "kept.txt"
+        for path, text in zip(paths, (learned, kept), strict=True):
+            path.write_text(text, encoding="utf-8", newline="")
+        settings = TextConfig(lines=lines)
+        with Corpus.read([paths[0]], settings, valid=0) as train:
+            vocabulary = train.vocabulary
+            with Corpus.read([paths[1]], settings, valid=0, vocabulary=vocabulary) as aside:
+                ids = aside.train_ids if lines else aside.train_ids[:-1]  # the end of running text does not count
+                return best_order(train.train_ids, ids, len(vocabulary))
 
 
 class Outcome(NamedTuple):
@@ -41,14 +58,15 @@ class Outcome(NamedTuple):
 
 
 def put_aside(text: str, lines: bool, share: float, seed: int) -> tuple[str, str]:
-    """Return the text to learn from and the text put aside: the end of it, or random lines."""
+    """Return the text to learn from and the text put aside: the end of it, or random lines with all their copies."""
     if not lines:
         cut = int((1 - share) * len(text))
         return text[:cut], text[cut:]
     every = [line for line in text.split("\n") if line]
-    order = np.random.default_rng(seed).permutation(len(every))
-    aside = set(order[: int(share * len(every))].tolist())
-    parts = ([x for k, x in enumerate(every) if (k in aside) == chosen] for chosen in (False, True))
+    distinct = list(dict.fromkeys(every))
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    aside = {distinct[k] for k in order[: int(share * len(distinct))]}
+    parts = ([line for line in every if (line in aside) == chosen] for chosen in (False, True))
     learned, kept = ("\n".join(part) + "\n" for part in parts)
     return learned, kept
 
@@ -108,7 +126,10 @@ def main(text: Path, lines: bool, minutes: str, seeds: str, flags: tuple[str, ..
     """Train for so many minutes with each seed, and print what is reached on the text put aside."""
     whole = text.read_text(encoding="utf-8")
     print(describe_machine())
-    print(f"{text.name}{' --lines' if lines else ''}: nats per character of the tenth put aside\n")
+    print(f"{text.name}{' --lines' if lines else ''}: nats per character of the tenth put aside")
+    bars = [n_gram(*put_aside(whole, lines, 0.1, int(seed)), lines) for seed in (seeds.split(",") if lines else "0")]
+    print(f"Kneser-Ney (best order): {', '.join(f'{loss:.4f} ({order})' for order, loss in bars)}, "
+          f"mean {mean(loss for _, loss in bars):.4f}\n")  # fmt: skip
     print("| minutes | flags | network | one pass, mean (spread) | each seed | windows of 256 | took | steps |")
     print("|---|---|---|---|---|---|---|---|")
     curves: dict[str, list[tuple[float, float]]] = {}

@@ -27,11 +27,13 @@ def inherited(settings: Mapping[str, Any], parent: NetworkConfig) -> dict[str, A
     return dict(settings) | taken
 
 
-def grow_into(params: Parameters, parent: Parameters) -> None:
+def grow_into(params: Parameters, parent: Parameters, line_end: tuple[int, int] | None = None) -> None:
     """Copy the parent's weights into `params`, in place.
 
     Ids that the parent has keep their column in W_ih and their row in the head; new ids get the means of the old
     columns, rows and biases, so that they begin as a character nobody knows anything about.
+    line_end: ids of the newline and of EOS, where the parent knows the one and lines now end with the other: EOS becomes
+    as probable as the newline was, which takes its place.
     """
     for name, old in parent.items():
         new = params[name]
@@ -41,5 +43,8 @@ def grow_into(params: Parameters, parent: Parameters) -> None:
         elif name.startswith("head."):  # (V, H) and (V,)
             new[...] = old.mean(axis=0) if old.ndim > 1 else old.min()
             new[: len(old)] = old
+            if line_end:
+                newline, eos = line_end
+                new[[eos, newline]] = old[[newline, eos]]
         else:
             new[...] = old

@@ -148,7 +148,7 @@ class Session:
         refuse_what_does_not_fit(self.memory, self.network.size)
         params = self.network.initial(np.random.default_rng([self.train.seed, 0]))
         if parent:
-            grow_into(params, parent.params)
+            grow_into(params, parent.params, self._line_end(parent))
             self.notes.append(f"begun with a model of {parent.training.get('steps') or 0:,} steps")
         held_out = self.corpus.valid_ids[: MOST_HELD_OUT + 1]
         return Trainer(
@@ -161,6 +161,13 @@ class Session:
             started=started,
             notes=self.notes,
         )
+
+    def _line_end(self, parent: LanguageModel) -> tuple[int, int] | None:
+        """Return the ids of the newline and EOS, where lines end now and did not in the parent's text."""
+        newline = parent.vocabulary.encode("\n")
+        if parent.text.lines or not self.text.lines or parent.vocabulary.unk in newline:
+            return None
+        return int(newline[0]), parent.vocabulary.eos
 
     def __enter__(self) -> Session:
         return self
