@@ -12,6 +12,8 @@ from charlm.nn.workspace import Workspace
 
 LOGITS_AT_ONCE = 1 << 17
 """Logits that the head keeps at a time, so that they stay in a core's cache."""
+FEWEST_AT_ONCE = 256
+"""Columns that the head takes at a time at least: each time the gradient of all its weights is added up."""
 SMALL_VOCABULARY = 256
 """Up to here a whole table is prepared for each window; beyond, only the columns that the window needs."""
 
@@ -19,8 +21,8 @@ SMALL_VOCABULARY = 256
 class OneHotProjection(NamedTuple):
     """W_ih @ one_hot(ids) + b as a gather of columns; the one-hot matrix is not made.
 
-    table: columns of W_ih + b, scaled, (G*H, U).  places: ids as columns of the table, (T, B).
-    used: the ids that the columns stand for, (U,); None if they are 0..V-1.
+    table: W_ih + b, scaled: a column for each id, (G*H, V); in a large vocabulary a row for each id in use, (U, G*H).
+    places: ids as columns or rows of the table, (T, B).  used: the ids that its rows stand for, (U,); None for columns.
     """
 
     table: Array
@@ -33,12 +35,15 @@ class OneHotProjection(NamedTuple):
         if weight.shape[1] <= SMALL_VOCABULARY:
             return cls((weight + bias) * scale, ids, None)
         used, places = np.unique(ids, return_inverse=True)
-        return cls((weight[:, used] + bias) * scale, places.reshape(ids.shape), used)
+        return cls(np.ascontiguousarray(((weight[:, used] + bias) * scale).T), places.reshape(ids.shape), used)
 
     def forward(self, zs: Array) -> Array:
         """Fill and return zs (T, G*H, B)."""
-        for z, columns in zip(zs, self.places, strict=True):
-            np.take(self.table, columns, axis=1, out=z, mode="clip")
+        for z, places in zip(zs, self.places, strict=True):
+            if self.used is None:
+                np.take(self.table, places, axis=1, out=z, mode="clip")
+            else:
+                np.copyto(z, self.table[places].T)
         return zs
 
     def backward(self, dzs: Array, grad: Array, work: Workspace) -> None:
@@ -51,11 +56,13 @@ class OneHotProjection(NamedTuple):
             np.matmul(dzs, hot, out=grad)
             return
         order = np.argsort(places, kind="stable")
-        firsts = np.searchsorted(places[order], np.arange(self.used.size))
-        rows = work.scratch("rows", places.size, len(dzs))
-        np.copyto(rows, dzs.T)
+        bounds = np.searchsorted(places[order], np.arange(self.used.size + 1)).tolist()
+        rows = dzs.T[order]
+        sums = work.scratch("sums", self.used.size, len(dzs))
+        for total, first, last in zip(sums, bounds, bounds[1:], strict=False):
+            np.add.reduce(rows[first:last], axis=0, out=total)
         grad.fill(0)
-        grad[:, self.used] = np.add.reduceat(rows[order], firsts, axis=0).T
+        grad[:, self.used] = sums.T
 
 
 def dense(weight: Array, bias: Array, xs: Array, zs: Array, work: Workspace) -> Array:
@@ -96,7 +103,7 @@ def head_loss_and_grads(
     Returns the loss in nats.
     """
     vocabulary, n = len(weight), targets.size
-    run = max(64, LOGITS_AT_ONCE // vocabulary)
+    run = max(FEWEST_AT_ONCE, LOGITS_AT_ONCE // vocabulary)
     weight_grad, bias_grad = grads
     loss = 0.0
     for start in range(0, n, run):

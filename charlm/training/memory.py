@@ -8,7 +8,7 @@ from pathlib import Path
 
 from charlm.config import TrainConfig
 from charlm.errors import ResourceError
-from charlm.nn.layers import LOGITS_AT_ONCE
+from charlm.nn.layers import FEWEST_AT_ONCE, LOGITS_AT_ONCE
 from charlm.nn.network import Network
 from charlm.optim import find_optimizer
 from charlm.text.store import IN_MEMORY
@@ -33,7 +33,7 @@ def memory_needed(network: Network, train: TrainConfig, *, steps: int, streams: 
     gates, layers, hidden = network.cell.gates, network.config.layers, network.config.hidden
     rows = (gates + 2) * (layers + 1) + (gates if network.config.recurrent_dropout else 0)
     window = rows * steps * streams * hidden
-    head = min(LOGITS_AT_ONCE, network.vocabulary * steps * streams) * 2 * shards
+    head = min(max(LOGITS_AT_ONCE, FEWEST_AT_ONCE * network.vocabulary), network.vocabulary * steps * streams) * 2 * shards
     scaled = 2 * gates * hidden * hidden * shards
     return shards * PROCESS + IN_MEMORY + VALUE * (parameters * (shards + 3 * vectors + 2) + window + head + scaled)
 
