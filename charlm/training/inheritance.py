@@ -32,8 +32,8 @@ def grow_into(params: Parameters, parent: Parameters, line_end: tuple[int, int] 
 
     Ids that the parent has keep their column in W_ih and their row in the head; new ids get the means of the old
     columns, rows and biases, so that they begin as a character nobody knows anything about.
-    line_end: ids of the newline and of EOS, where the parent knows the one and lines now end with the other: EOS becomes
-    as probable as the newline was, which takes its place.
+    line_end: ids of the newline and of EOS, where lines ended with the one and now end with the other: EOS becomes as
+    probable as the newline was, which takes its place.
     """
     for name, old in parent.items():
         new = params[name]

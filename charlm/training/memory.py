@@ -33,7 +33,8 @@ def memory_needed(network: Network, train: TrainConfig, *, steps: int, streams: 
     gates, layers, hidden = network.cell.gates, network.config.layers, network.config.hidden
     rows = (gates + 2) * (layers + 1) + (gates if network.config.recurrent_dropout else 0)
     window = rows * steps * streams * hidden
-    head = min(max(LOGITS_AT_ONCE, FEWEST_AT_ONCE * network.vocabulary), network.vocabulary * steps * streams) * 2 * shards
+    logits = max(LOGITS_AT_ONCE, FEWEST_AT_ONCE * network.vocabulary)
+    head = min(logits, network.vocabulary * steps * streams) * 2 * shards
     scaled = 2 * gates * hidden * hidden * shards
     return shards * PROCESS + IN_MEMORY + VALUE * (parameters * (shards + 3 * vectors + 2) + window + head + scaled)
 
