@@ -14,6 +14,7 @@ import numpy as np
 
 from charlm.checkpoint import ModelFile, read_model, write_model
 from charlm.config import NetworkConfig, SampleConfig, TextConfig
+from charlm.diagnosis import GradientFlow, measure_gradients
 from charlm.errors import ModelExistsError, UnknownCharacterError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
@@ -178,6 +179,16 @@ class LanguageModel:
             end=self.counts_end(end),
             learning_rate=learning_rate,
         )
+
+    def gradients(self, text: str, *, back: int = 64, places: int = 100) -> GradientFlow:
+        """Measure how the loss at step t depends on the state k steps back, for k = 0 to `back`.
+
+        places: how many t, spread evenly over the text.
+        """
+        return measure_gradients(
+            self.network, self.params, self.vocabulary, self.clean(text),
+            lines=self.text.lines, back=back, places=places,
+        )  # fmt: skip
 
     def refuse_unknown(self, text: str) -> None:
         """Raise UnknownCharacterError, with the place, if something in `text` is not in the vocabulary."""

@@ -17,7 +17,7 @@ from charlm.cli.terminal import escape
 from charlm.errors import CharlmError, ConfigError
 from charlm.version import __version__
 
-COMMANDS = ("train", "sample", "score", "classify", "odd", "info")
+COMMANDS = ("train", "sample", "score", "classify", "odd", "gradients", "info")
 """Each is a module here, with a `command`."""
 
 FAILED, USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
