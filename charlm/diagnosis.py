@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from charlm.arrays import Array, Ids
 from charlm.config import check, is_count
@@ -86,10 +87,11 @@ def measure_gradients(
     exact = network.parameters(params.flat.astype(np.float64))
     total = np.zeros((network.config.layers, back + 1))
     counts = np.zeros(back + 1, np.intp)
-    for part in _batches(network, chosen, back):
-        norms, counted = _follow(network, exact, ids, part, back)
-        total += np.where(counted, norms, 0).sum(axis=2)
-        counts += counted.sum(axis=1)
+    with threadpool_limits(1, user_api="blas"):  # threads of BLAS would wait for each other at every small product
+        for part in _batches(network, chosen, back):
+            norms, counted = _follow(network, exact, ids, part, back)
+            total += np.where(counted, norms, 0).sum(axis=2)
+            counts += counted.sum(axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 where no text reaches so far back
         return GradientFlow(total / counts, counts)
 

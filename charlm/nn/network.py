@@ -96,7 +96,7 @@ class Network:
             if "weight_hh" in name:
                 view[...] = self.cell.initial_recurrence(rng, hidden)
             elif "weight_ih" in name:
-                view[...] = self.cell.initial_input(rng, hidden, view.shape[1])
+                view[...] = self.cell.initial_input(rng, hidden, view.shape[1], is_one_hot=name == FIRST)
             elif "bias_ih" in name:
                 view[...] = self.cell.initial_bias(hidden)
             elif "weight" in name:

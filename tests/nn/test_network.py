@@ -18,7 +18,8 @@ from charlm.nn.workspace import Workspace
 def test_recurrent_weights_start_orthogonal(cell: str) -> None:
     params = Network(NetworkConfig(cell, 6, 2), 5).initial(np.random.default_rng(0))
     block = params["rnn.weight_hh_l1"][:6]
-    np.testing.assert_allclose(block @ block.T, np.eye(6), atol=1e-5)
+    kept = 0.5 if cell == "rnn-relu" else 1.0
+    np.testing.assert_allclose(block @ block.T, kept**2 * np.eye(6), atol=1e-5)
     assert params.flat.dtype == np.float32
 
 
@@ -27,11 +28,24 @@ def test_lstm_starts_with_open_forget_gates() -> None:
     np.testing.assert_array_equal(params["rnn.bias_ih_l0"], [0] * 3 + [1] * 3 + [0] * 6)
 
 
-def test_the_relu_cell_starts_as_the_identity() -> None:
-    """So that at first it adds up what it reads (Le et al. 2015)."""
-    params = Network(NetworkConfig("rnn-relu", 4, 1), 5).initial(np.random.default_rng(0))
-    np.testing.assert_array_equal(params["rnn.weight_hh_l0"], np.eye(4))
+def test_the_relu_cell_starts_as_half_the_identity() -> None:
+    """So that at first it adds up what it reads, and forgets it slowly (Le et al. 2015)."""
+    params = Network(NetworkConfig("rnn-relu", 4, 2), 5).initial(np.random.default_rng(0))
+    for layer in range(2):
+        np.testing.assert_array_equal(params[f"rnn.weight_hh_l{layer}"], np.eye(4) / 2)
     assert not params["rnn.bias_ih_l0"].any()
+    assert 0.5 < np.abs(params["rnn.weight_ih_l0"]).max() <= 1
+    assert 0 < np.abs(params["rnn.weight_ih_l1"]).max() <= 0.25
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_relu_cell_starts_with_a_loss_near_that_of_a_uniform_model(layers: int) -> None:
+    """Also behind thousands of characters of one carried state."""
+    network = Network(NetworkConfig("rnn-relu", 48, layers), 30)
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.integers(1, 30, (2, 2000, 2))
+    log_probs, _ = Runner(network, network.initial(rng)).score(inputs, targets, network.zero_state(2))
+    assert -log_probs[-500:].mean() < np.log(30) + 0.3
 
 
 def test_a_relu_cell_whose_states_explode_stays_finite() -> None:

@@ -85,8 +85,8 @@ class Cell(ABC):
         """Draw W_hh: each gate's block is a random orthogonal matrix (Saxe et al. 2014, arXiv:1312.6120)."""
         return np.concatenate([orthogonal(rng, hidden) for _ in range(self.gates)])
 
-    def initial_input(self, rng: np.random.Generator, hidden: int, inputs: int) -> Array:
-        """Draw W_ih, (G*H, inputs): uniform in +-1/sqrt(H)."""
+    def initial_input(self, rng: np.random.Generator, hidden: int, inputs: int, *, is_one_hot: bool) -> Array:
+        """Draw W_ih, (G*H, inputs): uniform in +-1/sqrt(H).  is_one_hot: whether one input is 1 and the others 0."""
         bound = 1 / np.sqrt(hidden)
         return rng.uniform(-bound, bound, (self.gates * hidden, inputs))
 
