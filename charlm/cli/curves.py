@@ -31,7 +31,9 @@ def draw_curves(curves: Mapping[str, Sequence[float]], path: Path) -> None:
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
+    # a model's name is no formula, whatever is in it; so the numbers are not written as formulas, either
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "charlm", "text.parse_math": False}):
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot(
@@ -39,6 +41,8 @@ def draw_curves(curves: Mapping[str, Sequence[float]], path: Path) -> None:
         )
         for name, norms in curves.items():
             axes.plot(range(len(norms)), [norm if norm > 0 else float("nan") for norm in norms], label=name)
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter())
         axes.grid(alpha=0.3)
         axes.legend()
         figure.savefig(path, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)

@@ -70,6 +70,7 @@ def test_a_plot(folder: Path) -> None:
     assert drawn.lstrip().startswith("<?xml")
     assert "layer 1" in drawn
     assert "steps back" in drawn
+    assert "mathdefault" not in drawn
     charlm("gradients", "verse.safetensors", "verse.txt", "--plot", "again.svg", "--back", 8, cwd=folder)
     assert (folder / "again.svg").read_text() == drawn
     wrong = charlm("gradients", "verse.safetensors", "verse.txt", "--plot", "flow.doc", cwd=folder)

@@ -1,0 +1,75 @@
+"""docs/course.md names places in the code and commands; each is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from charlm.cli import COMMANDS, Commands, charlm
+
+TOP = Path(__file__).parents[1]
+DOC = (TOP / "docs" / "course.md").read_text(encoding="utf-8")
+PLACES = re.findall(r"`((?:charlm|tests|benchmarks)/[\w/]+\.py)(?:::([\w.]+))?`", DOC)
+LINES = re.findall(r"(?:^ {4}(?:\$ )?|`)(charlm [a-z][^`\n]*|python -m [^`\n]*)", DOC, re.MULTILINE)
+TOPICS = (
+    "Why sequence models", "Notation", "Vocabulary, one-hot, EOS, UNK", "The recurrent network",
+    "Back-propagation through time", "Kinds of recurrent networks", "Language models", "Sampling novel sequences",
+    "Vanishing and exploding gradients", "The gated recurrent unit, simplified", "The gated recurrent unit",
+    "Long short-term memory", "Six cells", "Bidirectional networks", "Deep networks",
+)  # fmt: skip
+
+
+def names_in(node: ast.AST, before: str = "") -> set[str]:
+    """Return the dotted names of the classes and functions in a module, a class or a function."""
+    found: set[str] = set()
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.ClassDef, ast.FunctionDef)):
+            found |= {before + child.name} | names_in(child, f"{before}{child.name}.")
+    return found
+
+
+def test_its_topics_stand_in_order() -> None:
+    assert tuple(re.findall(r"^## (.+)$", DOC, re.MULTILINE)) == TOPICS
+
+
+def test_every_place_that_is_named_is_there() -> None:
+    assert len(PLACES) > 30
+    for file, name in PLACES:
+        assert (TOP / file).is_file(), file
+        if name:
+            assert name in names_in(ast.parse((TOP / file).read_text(encoding="utf-8"))), f"{file}::{name}"
+
+
+def test_every_file_with_a_double_colon_was_read_by_this_test() -> None:
+    """So that a name in another form is not passed over."""
+    assert len(re.findall(r"\w::\w", DOC)) == sum(bool(name) for _, name in PLACES) + 1  # and `file::name` itself
+
+
+@pytest.mark.parametrize("line", sorted({line for line in LINES if line.startswith("charlm ")}))
+def test_every_command_takes_its_options(line: str) -> None:
+    name, *words = shlex.split(line)[1:]
+    assert name in COMMANDS
+    command = Commands.get_command(charlm, click.Context(charlm), name)  # type: ignore[arg-type]
+    assert command is not None
+    command.make_context(name, words)  # exits on what it does not know
+    for file in (word for word in words if word.startswith("corpora/")):
+        assert (TOP / file).is_file(), file
+
+
+def test_every_module_that_is_run_is_there() -> None:
+    modules = {line.split()[2] for line in LINES if line.startswith("python")}
+    assert modules
+    for module in modules:
+        assert (TOP / (module.replace(".", "/") + ".py")).is_file(), module
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)", DOC)
+    assert "gradients.svg" in links
+    for link in links:
+        assert (TOP / "docs" / link).is_file(), link
