@@ -29,7 +29,7 @@ from charlm.errors import ResourceError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState
 from charlm.training.shared import Shard, SharedMemory, Split
-from charlm.training.worker import DONE, GO
+from charlm.training.worker import DONE, GO, next_byte
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -124,7 +124,7 @@ class Shards:
         Raises ResourceError if one is no more.
         """
         for worker in self._workers:
-            if worker.stdout is None or os.read(worker.stdout.fileno(), 1) != DONE:
+            if worker.stdout is None or next_byte(worker.stdout.fileno()) != DONE:
                 raise ResourceError(
                     f"a worker process ended (exit code {worker.wait()}), perhaps for lack of memory; "
                     "--threads 1 works without any"

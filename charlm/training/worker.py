@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import select
 import sys
+from time import perf_counter
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,6 +19,19 @@ from threadpoolctl import threadpool_limits
 from charlm.training.shared import Shard, SharedMemory, Split
 
 GO, DONE = b"g", b"d"
+AWAKE_SECONDS = 0.002
+"""How long a process watches for what it waits for before it sleeps; windows of a small network lie closer together."""
+
+
+def next_byte(descriptor: int) -> bytes:
+    """Read a byte, b"" at the end; stay awake for a moment, as it takes long to be woken."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        sleeps = perf_counter() + AWAKE_SECONDS
+        while not poll.poll(0) and perf_counter() < sleeps:
+            pass
+    return os.read(descriptor, 1)
 
 
 def main() -> None:
@@ -32,7 +47,7 @@ def main() -> None:
     np.seterr(over="ignore", invalid="ignore", divide="ignore")  # the trainer watches the loss and the gradient
     with threadpool_limits(1, user_api="blas"):
         os.write(answers, DONE)
-        while os.read(commands, 1) == GO:
+        while next_byte(commands) == GO:
             shard.run()
             os.write(answers, DONE)
 
