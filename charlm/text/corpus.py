@@ -110,15 +110,9 @@ class Corpus:
             vocabulary = Vocabulary.build(seen, min_count=min_count, unit=config.unit)
             vocabulary = base.extended(vocabulary.tokens[2:]) if base else vocabulary
         finals = np.array([0, 1, *(ids_of(vocabulary, reader.tokens[2:]))], np.int64)
-        size = len(train) + len(held_out)
-        store = FixedIds(size, len(vocabulary) - 1)
-        place = 0
-        for part in (train, held_out):
-            for piece in part.chunks():
-                store.ids[place : place + piece.size] = finals[piece]
-                place += piece.size
+        pieces = (finals[piece] for part in (train, held_out) for piece in part.chunks())
+        store = FixedIds(pieces, len(train) + len(held_out), len(vocabulary) - 1)
         train_size = len(train)
-        store.release()
         characters = int(counts[1:].sum())
         return cls(
             store,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -63,20 +63,24 @@ class GrowingIds:
 class FixedIds:
     """An array of ids, memory-mapped from a temporary file when it is large. Close it to remove the file.
 
-    ids: (n,), an array like any other.
+    pieces: of it, in order.  size: n, of all together.  largest: id among them.
+    ids: (n,), an array like any other, not to be written to.
     """
 
-    def __init__(self, size: int, largest: int) -> None:
+    def __init__(self, pieces: Iterable[Ids], size: int, largest: int) -> None:
         dtype = smallest_type(largest)
-        self._rows_read = 0
+        narrow = (piece.astype(dtype) for piece in pieces)
         self.ids: Ids
         if size * dtype.itemsize <= IN_MEMORY:
-            self.ids = np.empty(size, dtype)
             self._file: IO[bytes] | None = None
-        else:
+            self.ids = np.concatenate(list(narrow))
+        else:  # written rather than mapped, or all of it would be in memory until it is on the disk
             self._file = tempfile.NamedTemporaryFile(prefix="charlm-", suffix=".ids")  # noqa: SIM115
-            self.ids = np.memmap(self._file, dtype, "w+", shape=(size,))
             weakref.finalize(self, self._file.close)
+            for piece in narrow:
+                self._file.write(piece.tobytes())
+            self._file.flush()
+            self.ids = np.memmap(self._file, dtype, "r", shape=(size,))
 
     def release(self) -> None:
         """Let the operating system take back the memory of what was read; it is read again when needed."""
@@ -84,7 +88,6 @@ class FixedIds:
         if mapped is not None and hasattr(mapped, "madvise"):
             import mmap
 
-            self.ids.flush()  # type: ignore[attr-defined]
             mapped.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:

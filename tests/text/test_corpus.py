@@ -179,7 +179,7 @@ def test_ids_widen_as_they_grow() -> None:
 
 
 def test_ids_in_memory_need_no_release() -> None:
-    fixed = FixedIds(10, 300)
+    fixed = FixedIds([np.arange(295, 301), np.arange(4)], 10, 300)
     fixed.release()
     assert fixed.ids.dtype == np.uint16
     fixed.close()
