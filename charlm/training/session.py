@@ -23,7 +23,7 @@ from charlm.text.corpus import Corpus
 from charlm.text.novelty import MOST_LINES, lines_in, pack_hashes
 from charlm.training.choice import REFERENCE_SPEED, choose
 from charlm.training.files import Files, lock
-from charlm.training.inheritance import grow_into, inherited
+from charlm.training.inheritance import inherit, inherited
 from charlm.training.log import Log
 from charlm.training.memory import memory_needed, refuse_what_does_not_fit
 from charlm.training.probe import characters_per_second
@@ -148,8 +148,10 @@ class Session:
         refuse_what_does_not_fit(self.memory, self.network.size)
         params = self.network.initial(np.random.default_rng([self.train.seed, 0]))
         if parent:
-            grow_into(params, parent.params, self._line_end(parent))
-            self.notes.append(f"begun with a model of {parent.training.get('steps') or 0:,} steps")
+            ids = self.corpus.train_ids
+            params, kept = inherit(self.network, params, parent.params, ids, self._line_end(parent))
+            half = "" if kept == 1 else "; half of its weights is forgotten, as the new text is of another kind"
+            self.notes.append(f"begun with a model of {parent.training.get('steps') or 0:,} steps{half}")
         held_out = self.corpus.valid_ids[: MOST_HELD_OUT + 1]
         return Trainer(
             self.network,
