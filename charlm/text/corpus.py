@@ -21,6 +21,7 @@ from charlm.errors import EmptyCorpusError
 from charlm.text.lines import split_lines
 from charlm.text.reading import name_of, read_chunks
 from charlm.text.store import FixedIds, GrowingIds
+from charlm.text.stretches import split_text
 from charlm.text.vocabulary import EOS, UNK, Vocabulary, code_points, split_words
 
 SPARES_RARE = 10_000
@@ -70,13 +71,15 @@ class Corpus:
         vocabulary: Vocabulary | None = None,
         base: Vocabulary | None = None,
         valid: float = 0.1,
+        held_out: str = "end",
         seed: int = 0,
     ) -> Corpus:
         """Read texts, once and in bounded memory; "-" is standard input.
 
         vocabulary: used as it is; None to build one from the training part.
         base: a vocabulary to keep the ids of, and to add what is new to.
-        valid: share that is held out: the end of running text, or random lines.  seed: which lines.
+        valid: share that is held out: random lines; of running text stretches "spread" over it, or the "end", as
+        held_out says.  seed: which lines.
         Raises CorpusError if a text cannot be read, or there is nothing in it.
         """
         config = config or TextConfig()
@@ -86,10 +89,12 @@ class Corpus:
                 reader.read(path)
             if reader.n_characters == 0:
                 raise EmptyCorpusError(f"{', '.join(reader.sources)}: no text in it; there is nothing to learn")
-            split = split_lines if config.lines else split_text
-            train, held_out = split(reader.ids, reader.keys(), valid, seed)
-        with closing(train), closing(held_out):
-            return cls._from_parts(reader, train, held_out, vocabulary, base)
+            if config.lines:
+                train, aside = split_lines(reader.ids, reader.keys(), valid, seed)
+            else:
+                train, aside = split_text(reader.ids, valid, held_out)
+        with closing(train), closing(aside):
+            return cls._from_parts(reader, train, aside, vocabulary, base)
 
     @classmethod
     def _from_parts(
@@ -215,26 +220,6 @@ class Reader:
         """Return 64 bits for each provisional id that depend on the token alone, not on when it was met."""
         digests = (hashlib.blake2b(t.encode("utf-8", "surrogatepass"), digest_size=8).digest() for t in self.tokens)
         return np.frombuffer(b"".join(digests), np.uint64)
-
-
-def split_text(ids: GrowingIds, keys: Ids, valid: float, seed: int) -> tuple[GrowingIds, GrowingIds]:
-    """Cut running text in two: the last `valid` share of it is held out. Both parts begin with EOS.
-
-    At least one character is left to learn from.
-    """
-    characters = len(ids) - 2
-    cut = 1 + max(1, int((1 - valid) * characters + 1e-6)) if valid else len(ids)
-    train, held_out = GrowingIds(), GrowingIds()
-    place = 0
-    for chunk in ids.chunks():
-        here = min(max(cut - place, 0), chunk.size)
-        train.append(chunk[:here])
-        if here < chunk.size:
-            if not len(held_out):
-                held_out.append(np.zeros(1, np.uint8))
-            held_out.append(chunk[here:] if place + chunk.size < len(ids) else chunk[here:-1])
-        place += chunk.size
-    return train, held_out
 
 
 def count(ids: GrowingIds, tokens: int) -> Ids:

@@ -169,6 +169,25 @@ def test_large_ids_are_on_disk_and_removed(tmp_path: Path, monkeypatch: pytest.M
     assert not list((tmp_path / "temp").iterdir())
 
 
+def test_held_out_stretches_are_spread_over_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charlm.text.stretches.SHORTEST", 3)
+    monkeypatch.setattr(store, "AT_ONCE", 11)
+    text = "".join(chr(0x4E00 + k) for k in range(1000))
+    corpus = Corpus.read(write(tmp_path, text), TextConfig(min_count=1), valid=0.1, held_out="spread")
+    held = [k for k, c in enumerate(text) if corpus.vocabulary.encode(c)[0] == corpus.vocabulary.unk]
+    assert len(held) == len(corpus.valid_ids) - 1 == 99  # 33 stretches of 3
+    assert corpus.valid_ids[0] == corpus.vocabulary.eos
+    assert [held[k + 1] - held[k] for k in (0, 1, 2, 3)] == [1, 1, 28, 1]
+    assert corpus.vocabulary.decode(corpus.train_ids) == "".join(c for k, c in enumerate(text) if k not in held)
+    assert corpus.train_ids[-1] == corpus.vocabulary.eos
+    assert max(np.diff([-1, *held, 1000])) < 40
+
+
+def test_a_short_text_holds_out_its_end(tmp_path: Path) -> None:
+    spread, end = (Corpus.read(write(tmp_path, "ab" * 400), valid=0.1, held_out=where) for where in ("spread", "end"))
+    np.testing.assert_array_equal(spread.train_ids, end.train_ids)
+
+
 def test_ids_widen_as_they_grow() -> None:
     ids = GrowingIds()
     for piece in ([1, 2], [300], [], [5], [70_000]):
