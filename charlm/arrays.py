@@ -12,3 +12,6 @@ Array: TypeAlias = npt.NDArray[np.floating[Any]]
 
 Ids: TypeAlias = npt.NDArray[np.integer[Any]]
 """Token ids."""
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+"""Whether something holds, for each place."""

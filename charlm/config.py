@@ -11,6 +11,7 @@ from charlm.errors import ConfigError
 NORMALIZATIONS = ("none", "NFC", "NFKC")
 DECODING_ERRORS = ("strict", "replace", "ignore")
 UNITS = ("char", "word")
+HELD_OUT = ("spread", "end")
 SIZES = ("tiny", "small", "medium", "large")
 
 
@@ -42,6 +43,7 @@ class NetworkConfig:
     cell: a name in `charlm.nn.cells.CELLS`.  hidden: units a layer.  layers: depth of the stack.
     dropout: share of each layer's outputs that is dropped in training, in [0, 1).
     recurrent_dropout: share of the recurrent weights that is dropped in each window of training, in [0, 1).
+    bidirectional: whether a second stack reads from right to left, and each character is predicted from both sides.
     """
 
     cell: str = "lstm"
@@ -49,6 +51,7 @@ class NetworkConfig:
     layers: int = 1
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    bidirectional: bool = False
 
     def __post_init__(self) -> None:
         check(isinstance(self.cell, str), "cell", self.cell, "the name of a cell")
@@ -56,6 +59,7 @@ class NetworkConfig:
         check(is_count(self.layers) and self.layers <= 64, "layers", self.layers, "1 to 64")
         check(is_fraction(self.dropout), "dropout", self.dropout, "in [0, 1)")
         check(is_fraction(self.recurrent_dropout), "recurrent-dropout", self.recurrent_dropout, "in [0, 1)")
+        check(isinstance(self.bidirectional, bool), "bidirectional", self.bidirectional, "true or false")
 
     @property
     def has_dropout(self) -> bool:
@@ -124,7 +128,8 @@ class TrainConfig:
     average: decay of the running average of the weights that is evaluated and saved, 0 for none.
     restart_rate: share of streams that start anew in each window, so that starts are learned.
     patience: evaluations without a lower held-out loss after which training stops, 0 for never.
-    valid: share of the text that is held out.  seed: of everything random.
+    valid: share of the text that is held out.  held_out: where in running text, "spread" over it or at its "end".
+    seed: of everything random.
     threads: cores to use, 0 for all.
     """
 
@@ -142,6 +147,7 @@ class TrainConfig:
     restart_rate: float = 0.02
     patience: int = 0
     valid: float = 0.1
+    held_out: str = "spread"
     seed: int = 0
     threads: int = 0
 
@@ -157,6 +163,7 @@ class TrainConfig:
             check(is_fraction(getattr(self, name)), name.replace("_", "-"), getattr(self, name), "in [0, 1)")
         check(is_real(self.final_rate) and 0 <= self.final_rate <= 1, "final-rate", self.final_rate, "in [0, 1]")
         check(is_real(self.clip) and self.clip >= 0, "clip", self.clip, "0 (none) or more")
+        check(self.held_out in HELD_OUT, "held-out", self.held_out, "one of " + ", ".join(HELD_OUT))
         check(is_count(self.patience, least=0), "patience", self.patience, "0 (never) or more")
         check(is_count(self.seed, least=0), "seed", self.seed, "0 or more")
         check(is_count(self.threads, least=0), "threads", self.threads, "0 (all cores) or more")

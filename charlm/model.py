@@ -13,12 +13,17 @@ from typing import Any
 import numpy as np
 
 from charlm.checkpoint import ModelFile, read_model, write_model
-from charlm.config import NetworkConfig, SampleConfig, TextConfig
+from charlm.config import NetworkConfig, SampleConfig, TextConfig, check, is_count
 from charlm.diagnosis import GradientFlow, measure_gradients
-from charlm.errors import ModelExistsError, UnknownCharacterError
+from charlm.errors import ConfigError, ModelExistsError, UnknownCharacterError
+from charlm.nn.bidirectional import BidirectionalNetwork, BidirectionalRunner
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
+from charlm.nn.networks import make_network
 from charlm.nn.runner import Runner
+from charlm.restoring.filling import Filled, fill_from_both_sides, fill_from_left_to_right
+from charlm.restoring.proofing import Suspect, suspects
+from charlm.restoring.reading import BothSides
 from charlm.sampling.sampler import Sample, sample, sample_each, sample_many
 from charlm.scoring.adapting import ADAPTATION_RATE, score_adaptively
 from charlm.scoring.score import CharScore, Score
@@ -52,8 +57,28 @@ class LanguageModel:
 
     @cached_property
     def runner(self) -> Runner:
-        """The network with its weights prepared for reading."""
+        """The network with its weights prepared for reading from left to right.
+
+        Raises ConfigError if it reads from both sides.
+        """
+        if self.config.bidirectional:
+            raise ConfigError(
+                "this model reads from both sides, so it has no probability from left to right: it can neither sample "
+                "nor score; charlm fill, charlm proof and charlm score --pseudo (the pseudo-log-likelihood) use it"
+            )
         return Runner(self.network, self.params)
+
+    @cached_property
+    def both_sides(self) -> BothSides:
+        """The same for a network of both directions.
+
+        Raises ConfigError if it reads from left to right alone.
+        """
+        if not isinstance(self.network, BidirectionalNetwork):
+            raise ConfigError(
+                "this model reads from left to right alone; a model trained with charlm train --bidirectional is needed"
+            )
+        return BothSides(BidirectionalRunner(self.network, self.params), self.vocabulary)
 
     @property
     def config(self) -> NetworkConfig:
@@ -68,7 +93,7 @@ class LanguageModel:
         """
         file = read_model(path)
         vocabulary = file.vocabulary
-        network = Network(file.config, len(vocabulary), start=vocabulary.eos)
+        network = make_network(file.config, len(vocabulary), start=vocabulary.eos)
         params = network.parameters(np.zeros(network.size, np.float32))
         for name, view in params.items():
             view[...] = file.tensors[name]
@@ -143,12 +168,13 @@ class LanguageModel:
 
         threads: cores for batches of texts; None for all.
         """
+        runner = self.runner
         count = threads or os.cpu_count() or 1
         others = [Runner(self.network, self.params) for _ in range(count - 1)]
         cleaned = map(self.clean, texts)
         end = self.counts_end(end)
         return score_texts(
-            self.runner, self.vocabulary, cleaned, end=end, context=self.clean(context), others=others
+            runner, self.vocabulary, cleaned, end=end, context=self.clean(context), others=others
         )
 
     def score_characters(
@@ -180,11 +206,54 @@ class LanguageModel:
             learning_rate=learning_rate,
         )
 
+    def pseudo_score(self, text: str) -> Score:
+        """Return the pseudo-log-likelihood of `text` as a score: each character given all others; ends do not count.
+
+        Raises ConfigError if the model reads from left to right alone.
+        """
+        ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
+        log_probs = self.both_sides.long_log_probs(ids) if ids.size else np.zeros(0)
+        is_unknown = ids == self.vocabulary.unk
+        unknown = float(log_probs[is_unknown].sum())
+        return Score(ids.size, int(is_unknown.sum()), float(log_probs.sum()), unknown, text)
+
+    def fill(self, text: str, *, blank: str = "_", beam: int = 8, best: int = 3) -> list[Filled]:
+        """Return the best readings of a text in which each `blank` stands for a missing character, the best first.
+
+        beam: readings that are followed.  A model of one direction fills from left to right.
+        Raises ConfigError if nothing is missing.
+        """
+        check(is_count(beam), "beam", beam, "1 or more")
+        check(is_count(best), "best", best, "1 or more")
+        check(len(blank) == 1, "blank", blank, "one character")
+        pieces = self.vocabulary.split(self.clean(text))
+        missing = [place for place, piece in enumerate(pieces) if piece == blank]
+        if not missing:
+            raise ConfigError(f"nothing to fill in: there is no {blank} in the text (--blank sets another sign)")
+        if self.config.bidirectional:
+            return fill_from_both_sides(self.both_sides, pieces, missing, beam=beam, best=best)
+        return fill_from_left_to_right(self.runner, self.vocabulary, pieces, missing, beam=beam, best=best)
+
+    def proof(self, text: str, *, least: float = 0.0) -> Iterator[Suspect]:
+        """Yield the characters that do not fit their surroundings, in order, with what fits better.
+
+        least: nats that the best proposal has to gain.
+        Raises ConfigError if the model reads from left to right alone.
+        """
+        pieces = self.vocabulary.split(self.clean(text))
+        ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
+        if self.text.lines:  # lines are texts of their own
+            ids[[piece == "\n" for piece in pieces]] = self.vocabulary.eos
+        return suspects(self.both_sides, ids, least=least)
+
     def gradients(self, text: str, *, back: int = 64, places: int = 100) -> GradientFlow:
         """Measure how the loss at step t depends on the state k steps back, for k = 0 to `back`.
 
         places: how many t, spread evenly over the text.
+        Raises ConfigError if the model reads from both sides.
         """
+        if self.config.bidirectional:
+            raise ConfigError("this model reads from both sides; gradients are followed in models of one direction")
         return measure_gradients(
             self.network, self.params, self.vocabulary, self.clean(text),
             lines=self.text.lines, back=back, places=places,

@@ -24,8 +24,8 @@ with atheris.instrument_imports(include=["charlm"]):
     from charlm.config import DECODING_ERRORS, NORMALIZATIONS, UNITS, TextConfig, TrainConfig
     from charlm.errors import CorpusError
     from charlm.text import reading
-    from charlm.text.batches import batches_over
     from charlm.text.corpus import Corpus
+    from charlm.text.windows import batches_over
 
 ENCODINGS = ("utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32", "utf-7", "shift_jis",
              "gb18030", "euc_kr", "iso2022_jp", "big5", "hex", "idna", "punycode", "unicode_escape",

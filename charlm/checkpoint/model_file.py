@@ -96,11 +96,19 @@ def _to_json(model: ModelFile) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "charlm_version": __version__,
-        "config": {**asdict(model.config), "text": asdict(text)},
+        "config": {**_config_json(model.config), "text": asdict(text)},
         "torch": find_cell(model.config.cell).in_torch() or "none: PyTorch has no such cell",
         "vocabulary": model.vocabulary.to_json(),
         "training": model.training,
     }
+
+
+def _config_json(config: NetworkConfig) -> dict[str, Any]:
+    """Return the settings; a network of one direction is described as it was before there were two."""
+    settings = asdict(config)
+    if not config.bidirectional:
+        del settings["bidirectional"]
+    return settings
 
 
 def _content(metadata: dict[str, str]) -> dict[str, Any]:
@@ -161,7 +169,7 @@ def _is_encoding(name: Any) -> bool:
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: NetworkConfig, vocabulary: int) -> None:
     """Raise ValueError unless `shapes` are just those of a network of `config` and `vocabulary` tokens."""
-    wanted = parameter_layout(config.cell, vocabulary, config.hidden, config.layers)
+    wanted = parameter_layout(config, vocabulary)
     if missing := wanted.keys() - shapes.keys():
         raise ValueError(f"tensor {min(missing)} is missing")
     if more := shapes.keys() - wanted.keys():

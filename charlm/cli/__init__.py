@@ -17,7 +17,7 @@ from charlm.cli.terminal import escape
 from charlm.errors import CharlmError, ConfigError
 from charlm.version import __version__
 
-COMMANDS = ("train", "sample", "score", "classify", "odd", "gradients", "info")
+COMMANDS = ("train", "sample", "score", "classify", "odd", "fill", "proof", "gradients", "info")
 """Each is a module here, with a `command`."""
 
 FAILED, USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
@@ -62,7 +62,6 @@ def charlm() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit: 0 done, 1 failed, 2 usage, 130 interrupted."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # charlm splits the work over cores itself
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="surrogatepass" if stream is sys.stdout else "backslashreplace")

@@ -43,6 +43,7 @@ FILE = click.Path(path_type=Path, allow_dash=True)
               help="Alternatives named for each character.")  # fmt: skip
 @click.option("--color/--no-color", default=None, help="Colour --per-char.  [default: on a terminal]")
 @click.option("--strict", is_flag=True, help="Refuse texts with unknown characters.")
+@click.option("--pseudo", is_flag=True, help="Score each character given all others, by a model of both directions.")
 @click.option("--adapt", is_flag=True, help="Let the weights follow the texts as they are read; the file stays.")
 def command(
     texts: tuple[str, ...],
@@ -56,18 +57,22 @@ def command(
     best: int,
     color: bool | None,
     strict: bool,
+    pseudo: bool,
     adapt: bool,
 ) -> None:
     """Print the probability of each TEXT: log-probability in nats, bits per character, perplexity.
 
     Several texts are ranked, the most probable first, each with its probability relative to the others. The forms
     for programs (--json, --tsv) keep the order of the input and print each text's figures as soon as they are
-    there, so any number of lines goes through.
+    there, so any number of lines goes through. With --pseudo the figures are those of the pseudo-log-likelihood, which
+    is no probability: only figures of the same kind can be compared.
     """
     if not texts and not files:
         raise click.UsageError("nothing to score: give a TEXT, or --file FILE")
     if adapt and (context or form in ("chars", "groups")):
         raise click.UsageError("--adapt goes with neither --context nor --per-char nor --rank")
+    if pseudo and (adapt or context or end or form in ("chars", "groups")):
+        raise click.UsageError("--pseudo goes with neither --context, --eos, --per-char, --rank nor --adapt")
     model = open_model(model_path)
     if form == "groups":
         return rank_groups(model, files, context, end, base)
@@ -76,7 +81,10 @@ def command(
         given = known_texts(model, given)
     if form == "chars":
         return print_characters(model, given, context, end, best, color)
-    scores = model.score_adaptively(given, end=end) if adapt else model.score_many(given, end=end, context=context)
+    if pseudo:
+        scores: Iterator[Score] = map(model.pseudo_score, given)
+    else:
+        scores = model.score_adaptively(given, end=end) if adapt else model.score_many(given, end=end, context=context)
     return print_scores(scores, form, base, model.text.unit)
 
 

@@ -12,7 +12,7 @@ import click
 from charlm.cli.options import model_option
 from charlm.cli.signals import Signals
 from charlm.cli.terminal import warn
-from charlm.config import DECODING_ERRORS, NORMALIZATIONS, SIZES, UNITS, TextConfig
+from charlm.config import DECODING_ERRORS, HELD_OUT, NORMALIZATIONS, SIZES, UNITS, TextConfig
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--cell", type=click.Choice(list(CELLS)), help="Recurrent cell.  [default: lstm]")
 @click.option("--hidden", type=int, metavar="N", help="Units in each layer.  [default: chosen]")
 @click.option("--layers", type=int, metavar="N", help="Depth of the stack.  [default: chosen]")
+@click.option("--bidirectional", is_flag=True, default=None,
+              help="Predict each character from both sides, for fill, proof and score --pseudo.")  # fmt: skip
 @click.option("--dropout", type=float, metavar="P", help="Share of outputs dropped in training.  [default: chosen]")
 @click.option("--batch", type=int, metavar="N", help="Streams read side by side.  [default: chosen]")
 @click.option("--bptt", type=int, metavar="N", help="Steps of back-propagation through time.  [default: chosen]")
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 @click.option("--patience", type=int, metavar="N", help="Evaluations in vain before stopping.  [default: chosen]")
 @click.option("--size", type=click.Choice(SIZES), help="Size of the network alone.  [default: chosen]")
 @click.option("--valid", type=float, metavar="P", help="Share of the text that is held out.  [default: 0.1]")
+@click.option("--held-out", type=click.Choice(HELD_OUT),
+              help="Which part of running text: stretches all over it, or its end.  [default: spread]")  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]")
 @click.option("--threads", type=int, metavar="N", help="Cores to use.  [default: all]")
 @click.option("--lines", is_flag=True, help="Each line is a document of its own.")
@@ -72,7 +76,7 @@ def command(
 ) -> int:
     """Learn the text in FILE... ("-" is standard input) and write a model file.
 
-    The last tenth of the text is held out, and the model with the lowest loss on it is kept. Ctrl-C saves and
+    A tenth of the text is held out, and the model with the lowest loss on it is kept. Ctrl-C saves and
     stops. What is not given is chosen by the length of the text and the minutes.
     """
     from charlm.training.session import Session

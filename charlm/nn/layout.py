@@ -1,4 +1,7 @@
-"""Names and shapes of a network's parameters: those of `torch.nn.LSTM` and `torch.nn.Linear`."""
+"""Names and shapes of a network's parameters: those of `torch.nn.LSTM` and `torch.nn.Linear`.
+
+A network of both directions has two stacks, `rnn` and `reverse`; each is a `torch.nn.LSTM` of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,32 @@ from math import prod
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.config import NetworkConfig
 from charlm.nn.cells import find_cell
 
 Layout = Mapping[str, tuple[int, ...]]
 
 
-def parameter_layout(cell: str, vocabulary: int, hidden: int, layers: int) -> dict[str, tuple[int, ...]]:
+STACK, REVERSE = "rnn", "reverse"
+"""What the names of a stack's parameters begin with; the second reads from right to left."""
+
+
+def parameter_layout(config: NetworkConfig, vocabulary: int) -> dict[str, tuple[int, ...]]:
     """Return name -> shape of every parameter, in the order in which they lie in memory.
 
     Raises ConfigError if there is no such cell.
     """
-    rows = find_cell(cell).gates * hidden
+    hidden = config.hidden
+    rows = find_cell(config.cell).gates * hidden
+    stacks = (STACK, REVERSE) if config.bidirectional else (STACK,)
     layout: dict[str, tuple[int, ...]] = {}
-    for layer in range(layers):
-        layout[f"rnn.weight_ih_l{layer}"] = (rows, hidden if layer else vocabulary)
-        layout[f"rnn.weight_hh_l{layer}"] = (rows, hidden)
-        layout[f"rnn.bias_ih_l{layer}"] = (rows,)
-        layout[f"rnn.bias_hh_l{layer}"] = (rows,)
-    layout["head.weight"] = (vocabulary, hidden)
+    for stack in stacks:
+        for layer in range(config.layers):
+            layout[f"{stack}.weight_ih_l{layer}"] = (rows, hidden if layer else vocabulary)
+            layout[f"{stack}.weight_hh_l{layer}"] = (rows, hidden)
+            layout[f"{stack}.bias_ih_l{layer}"] = (rows,)
+            layout[f"{stack}.bias_hh_l{layer}"] = (rows,)
+    layout["head.weight"] = (vocabulary, hidden * len(stacks))
     layout["head.bias"] = (vocabulary,)
     return layout
 
@@ -60,6 +71,12 @@ class Parameters:
     def items(self) -> Iterator[tuple[str, Array]]:
         """Yield each name with its view."""
         return iter(self._views.items())
+
+    def stack(self, name: str) -> Parameters:
+        """Return the same memory with the stack `name` under the names of the only stack of a network."""
+        view = Parameters({}, self.flat[:0])
+        view._views = {f"{STACK}.{key[len(name) + 1 :]}": v for key, v in self.items() if key.startswith(f"{name}.")}
+        return view
 
     def empty_like(self) -> Parameters:
         """Return parameters of the same layout, zero."""

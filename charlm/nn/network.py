@@ -73,12 +73,17 @@ class Network:
         self.vocabulary = vocabulary
         self.start = start
         self.cell = find_cell(config.cell)
-        self.layout = parameter_layout(config.cell, vocabulary, config.hidden, config.layers)
+        self.layout = parameter_layout(config, vocabulary)
 
     @property
     def size(self) -> int:
         """P, the number of parameters."""
         return size_of(self.layout)
+
+    @property
+    def state_shape(self) -> tuple[int, int, int]:
+        """The state that is carried from window to window: layers, arrays in each, H."""
+        return self.config.layers, self.cell.state_arrays, self.config.hidden
 
     def parameters(self, flat: Array) -> Parameters:
         """Return named views into the vector `flat`, (P,)."""
@@ -105,8 +110,8 @@ class Network:
 
     def zero_state(self, streams: int, dtype: Any = np.float32) -> NetworkState:
         """Return the state before any input, for B = `streams`."""
-        shape = (self.cell.state_arrays, self.config.hidden, streams)
-        return [tuple(np.zeros(shape, dtype)) for _ in range(self.config.layers)]
+        layers, arrays, hidden = self.state_shape
+        return [tuple(np.zeros((arrays, hidden, streams), dtype)) for _ in range(layers)]
 
     @staticmethod
     def select(state: NetworkState, places: Ids | slice) -> NetworkState:
@@ -229,8 +234,6 @@ class Network:
         rng: np.random.Generator | None = None,
     ) -> tuple[float, NetworkState, NetworkState]:
         """As `loss_and_grads`, without the truncation: `dlast` comes in at the end, and dstate is returned."""
-        steps, streams = inputs.shape
-        hidden = self.config.hidden
         run = self.forward(params, inputs, state, work, rng)
         dxs = run.columns(self.config.layers - 1, work)
         loss = head_loss_and_grads(
@@ -243,8 +246,25 @@ class Network:
             (grads["head.weight"], grads["head.bias"]),
             work,
         )
+        return loss, run.state, self.backward(params, grads, run, dxs, dlast, work, rng)
+
+    def backward(
+        self,
+        params: Parameters,
+        grads: Parameters,
+        run: Pass,
+        dxs: Array,
+        dlast: NetworkState | None,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+    ) -> NetworkState:
+        """Undo `forward`: from the gradient of what the last layer handed on down to the weights of the first.
+
+        run: what `forward` returned.  dxs: d loss / d `run.columns(last layer)`, (H, T*B), may be scratch.
+        Returns dstate.
+        """
         dstate: NetworkState = []
-        dhs = work.array("dhs", steps, hidden, streams)
+        dhs = work.array("dhs", *run.outputs[-1].shape)
         for layer in reversed(range(self.config.layers)):
             sequence(dxs, out=dhs)
             if run.masks:
@@ -263,4 +283,4 @@ class Network:
                 below = run.columns(layer - 1, work)
                 np.matmul(dzs, below.T, out=grads[f"rnn.weight_ih_l{layer}"])  # undoes W_ih x
                 dxs = np.matmul(params[f"rnn.weight_ih_l{layer}"].T, dzs, out=below)
-        return loss, run.state, dstate
+        return dstate

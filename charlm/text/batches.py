@@ -211,8 +211,3 @@ def pack(ends: Ids, steps: int) -> npt.NDArray[Any]:
         bins += [(at, min(steps, stop - at), at > start) for at in range(start, stop, steps)]
         line += 1
     return np.array(bins, BIN)
-
-
-def batches_over(corpus: Corpus, config: TrainConfig) -> Batches:
-    """Return the windows that suit the corpus."""
-    return LineBatches(corpus, config) if corpus.lines else StreamBatches(corpus, config)

@@ -24,6 +24,11 @@ REFERENCE_SPEED = 100_000
 BOOK = 1_000_000
 """Characters of the text that the recipes for books were found on."""
 
+BOTH_SIDES = 128
+"""Steps of a window that is read from both sides, at least: it carries its context with it."""
+TWO_STACKS = 2.5
+"""Times slower a character is learned from both sides: two stacks, and the margins of a window."""
+
 Recipe = Mapping[str, Any]
 
 BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
@@ -40,10 +45,22 @@ SMALL_RECIPES: tuple[tuple[int, Recipe], ...] = (
         {"hidden": 128, "learning_rate": 0.008, "average": 0.99, "batch": 8, "dropout": 0.5, "epochs": 60.0}
         | {"recurrent_dropout": 0.3},
     ),
-    (100_000, {"hidden": 256, "learning_rate": 0.005, "average": 0.99, "batch": 16, "dropout": 0.6, "epochs": 30.0}),
-    (400_000, {"hidden": 256, "learning_rate": 0.01, "average": 0.99, "batch": 16, "dropout": 0.5, "epochs": 20.0}),
+    (
+        100_000,
+        {"hidden": 256, "learning_rate": 0.005, "average": 0.99, "batch": 16, "dropout": 0.6, "epochs": 26.0}
+        | {"recurrent_dropout": 0.5},
+    ),
+    (
+        400_000,
+        {"hidden": 256, "learning_rate": 0.01, "average": 0.99, "batch": 16, "dropout": 0.4, "epochs": 20.0}
+        | {"recurrent_dropout": 0.3},
+    ),
 )
 """Up to so many characters of training text -> settings; `epochs` is how often it bears to be read."""
+TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008, "epochs": 24.0}
+"""What the last of these becomes where there is time for it."""
+TIME_FOR_TWO = 1.5
+"""Minutes at the reference speed."""
 
 
 class Choice(NamedTuple):
@@ -72,7 +89,10 @@ def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_S
     chosen: dict[str, Any] = {} if has_budget else {"minutes": default_minutes(characters)}
     minutes = wanted.get("minutes", chosen.get("minutes", 2.0))
     check(isinstance(minutes, (int, float)) and minutes > 0, "minutes", minutes, "more than 0")
-    chosen |= {"patience": 4} | recipe_for(minutes * speed / REFERENCE_SPEED, characters)
+    both = bool(wanted.get("bidirectional"))
+    chosen |= {"patience": 4} | recipe_for(minutes * speed / REFERENCE_SPEED / (TWO_STACKS if both else 1), characters)
+    if both:
+        chosen["bptt"] = max(chosen.get("bptt", 64), BOTH_SIDES)
     if "epochs" in wanted or "steps" in wanted:
         chosen.pop("epochs", None)
     if "dropout" in wanted:  # whoever sets one kind means all of it
@@ -99,7 +119,8 @@ def recipe_for(minutes: float, characters: int) -> dict[str, Any]:
     """Return the settings for so many minutes at the reference speed, and so many characters."""
     for most, recipe in SMALL_RECIPES:
         if characters <= most:
-            return dict(recipe)
+            has_time = most == SMALL_RECIPES[-1][0] and minutes >= TIME_FOR_TWO
+            return {**recipe, **(TWO_LAYERS if has_time else {})}
     return dict(next(recipe for most, recipe in BOOK_RECIPES if minutes <= most))
 
 
@@ -110,8 +131,9 @@ def names(kind: type[NetworkConfig] | type[TrainConfig]) -> list[str]:
 
 def reason(network: NetworkConfig, train: TrainConfig, is_chosen: bool, characters: int) -> str:
     """Say in one line what was chosen, and from what."""
+    both = "bidirectional " if network.bidirectional else ""
     return (
-        f"{network.cell} {network.hidden}x{network.layers}, batch {train.batch}, bptt {train.bptt}, "
+        f"{both}{network.cell} {network.hidden}x{network.layers}, batch {train.batch}, bptt {train.bptt}, "
         f"dropout {network.dropout:g}, {train.optimizer} at {train.learning_rate:g}, "
         f"{'chosen for' if is_chosen else 'as given for'} {characters:,} characters and at most {budget_of(train)}"
     )

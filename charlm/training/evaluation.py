@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.arrays import Ids
+from charlm.arrays import Ids, Mask
+from charlm.nn.bidirectional import BidirectionalRunner
+from charlm.nn.network import Network
 from charlm.nn.runner import Runner
+from charlm.text.both_sides import cut_into_windows
 
 WARM_UP = 96
 """Characters that a stream reads before those that count."""
 
 
-def cut_into_streams(ids: Ids, streams: int, start: int) -> tuple[Ids, Ids, Ids]:
+def cut_into_streams(ids: Ids, streams: int, start: int) -> tuple[Ids, Ids, Mask]:
     """Lay out a text as (T, B) inputs, targets, and whether each target counts.
 
     ids: (N + 1,); ids[i] is the context of ids[i + 1].  streams: B at most; short texts get fewer.
@@ -36,6 +39,16 @@ def cut_into_streams(ids: Ids, streams: int, start: int) -> tuple[Ids, Ids, Ids]
     return inputs.astype(np.intp), targets.astype(np.intp), counts
 
 
+def lay_out(ids: Ids, network: Network, streams: int) -> tuple[Ids, Ids, Mask]:
+    """Lay out a held-out text for a network, as `cut_into_streams` or `cut_into_windows`.
+
+    With context on both sides what is measured is the pseudo-log-likelihood: each character given all others.
+    """
+    if network.config.bidirectional:
+        return cut_into_windows(ids, network.start)
+    return cut_into_streams(ids, streams, network.start)
+
+
 def held_out_loss(runner: Runner, ids: Ids, streams: int = 32) -> float:
     """Return the mean loss over a held-out text, in nats per character.
 
@@ -45,7 +58,9 @@ def held_out_loss(runner: Runner, ids: Ids, streams: int = 32) -> float:
     return total / count
 
 
-def held_out_sum(runner: Runner, inputs: Ids, targets: Ids, counts: Ids) -> tuple[float, int]:
+def held_out_sum(
+    runner: Runner | BidirectionalRunner, inputs: Ids, targets: Ids, counts: Mask
+) -> tuple[float, int]:
     """Return the summed loss over the targets that count, in nats, and their number.  All arrays (T, B)."""
     log_probs, _ = runner.score(inputs, targets, runner.zero_state(inputs.shape[1]))
     return -float(log_probs[counts].sum(dtype=np.float64)), int(counts.sum())

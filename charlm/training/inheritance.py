@@ -10,14 +10,14 @@ from charlm.config import NetworkConfig
 from charlm.errors import ConfigError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.runner import Runner
-from charlm.training.evaluation import held_out_loss
+from charlm.nn.networks import make_runner
+from charlm.training.evaluation import held_out_sum, lay_out
 
 KEPT = (1.0, 0.5)
 """Shares of the parent's weights that are tried."""
-TRIED_ON = 20_000
-"""Characters of the new text that they are tried on."""
-SHAPE = ("cell", "hidden", "layers")
+TRIED_ON, STREAMS = 20_000, 16
+"""Characters of the new text that they are tried on, and streams that these are read in."""
+SHAPE = ("cell", "hidden", "layers", "bidirectional")
 """What a network must share with the one it begins with."""
 
 
@@ -47,7 +47,8 @@ def inherit(
     half forgotten them: Ash & Adams 2020, arXiv:1910.08475 (shrink and perturb).
     """
     tried = [(grow(fresh, parent, kept, line_end), kept) for kept in KEPT]
-    losses = [held_out_loss(Runner(network, params), ids[: TRIED_ON + 1]) for params, _ in tried]
+    sample = lay_out(ids[: TRIED_ON + 1], network, STREAMS)
+    losses = [held_out_sum(make_runner(network, params), *sample)[0] for params, _ in tried]
     return tried[losses.index(min(losses))]
 
 
@@ -65,7 +66,7 @@ def grow(
     params = fresh.empty_like()
     for name, old in parent.items():
         new = params[name]
-        if name == "rnn.weight_ih_l0":  # (G*H, V)
+        if name.endswith(".weight_ih_l0"):  # (G*H, V)
             new[...] = old.mean(axis=1, keepdims=True)
             new[:, : old.shape[1]] = old
         elif name.startswith("head."):  # (V, H) and (V,)
@@ -76,6 +77,6 @@ def grow(
                 new[[eos, newline]] = old[[newline, eos]]
         else:
             new[...] = old
-        if name != "rnn.weight_ih_l0":
+        if not name.endswith(".weight_ih_l0"):
             new += (1 - kept) * (fresh[name] - new)
     return params

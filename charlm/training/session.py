@@ -17,10 +17,10 @@ import numpy as np
 from charlm.config import TextConfig, check, is_real
 from charlm.errors import ConfigError, DivergedError
 from charlm.model import LanguageModel, load
-from charlm.nn.network import Network
-from charlm.text.batches import batches_over
+from charlm.nn.networks import make_network
 from charlm.text.corpus import Corpus
 from charlm.text.novelty import MOST_LINES, lines_in, pack_hashes
+from charlm.text.windows import batches_over
 from charlm.training.choice import REFERENCE_SPEED, choose
 from charlm.training.files import Files, lock
 from charlm.training.inheritance import inherit, inherited
@@ -107,7 +107,7 @@ class Session:
         known = choose(settings, 1).train  # what is out of range is said before a long text is read
         self.text = text
         corpus = Corpus.read(
-            paths, text, valid=known.valid, seed=known.seed,
+            paths, text, valid=known.valid, held_out=known.held_out, seed=known.seed,
             vocabulary=saved.vocabulary if saved else None, base=parent.vocabulary if parent else None,
         )  # fmt: skip
         self.corpus = stack.enter_context(corpus)
@@ -119,7 +119,7 @@ class Session:
         self.choice = choose(settings, len(self.corpus.train_ids), speed)
         self.train = self.choice.train
         self.vocabulary = self.corpus.vocabulary
-        self.network = Network(self.choice.network, len(self.vocabulary), start=self.vocabulary.eos)
+        self.network = make_network(self.choice.network, len(self.vocabulary), start=self.vocabulary.eos)
         self.seen = self._lines_seen()
         self.trainer = stack.enter_context(self._make_trainer(started, parent))
         if saved:
@@ -137,7 +137,7 @@ class Session:
 
         Raises ResourceError if this machine has not the memory.
         """
-        batches = batches_over(self.corpus, self.train)
+        batches = batches_over(self.corpus, self.train, both_sides=self.choice.network.bidirectional)
         if batches.shrunk:
             self.notes.append(batches.shrunk)
         threads = self.train.threads

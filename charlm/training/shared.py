@@ -19,6 +19,7 @@ from charlm.arrays import Array
 from charlm.config import NetworkConfig
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState
+from charlm.nn.networks import make_network
 from charlm.nn.workspace import Workspace
 
 ALIGNMENT = 64
@@ -47,7 +48,7 @@ class Split:
 
     def make_network(self) -> Network:
         """Return the network."""
-        return Network(NetworkConfig(**self.network), self.vocabulary, self.start)
+        return make_network(NetworkConfig(**self.network), self.vocabulary, self.start)
 
     def part(self, shard: int) -> slice:
         """Return the streams of a shard; shards differ by one stream at most."""
@@ -86,7 +87,7 @@ def layout(split: Split, network: Network) -> dict[str, tuple[tuple[int, ...], s
     arrays: dict[str, tuple[tuple[int, ...], str]] = {"params": ((network.size,), split.dtype)}
     for shard in range(split.shards):
         part = split.part(shard)
-        state = (network.config.layers, network.cell.state_arrays, network.config.hidden, part.stop - part.start)
+        state = (*network.state_shape, part.stop - part.start)
         arrays[f"grads{shard}"] = ((network.size,), split.dtype)
         arrays[f"state{shard}"] = (state, split.dtype)
     return arrays | {

@@ -18,11 +18,11 @@ from charlm.config import TrainConfig
 from charlm.errors import DivergedError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.runner import Runner
+from charlm.nn.networks import make_runner
 from charlm.optim import find_optimizer
 from charlm.optim.clipping import clip_by_global_norm
 from charlm.text.batches import Batches
-from charlm.training.evaluation import cut_into_streams, held_out_sum
+from charlm.training.evaluation import held_out_sum, lay_out
 from charlm.training.parallel import Shards
 from charlm.training.recovery import Recovery
 from charlm.training.report import StepReport
@@ -65,7 +65,7 @@ class Trainer:
         self.params = self.shards.params
         self.optimizer = find_optimizer(config.optimizer, params.flat.size, params.flat.dtype)
         self.average = self.params.flat.copy() if config.average else self.params.flat
-        self._held_out = None if held_out is None else cut_into_streams(held_out, 16 * threads, network.start)
+        self._held_out = None if held_out is None else lay_out(held_out, network, 16 * threads)
         self._started = monotonic() if started is None else started
         self._evaluation_seconds = 0.0
         self._stale = 0  # evaluations since the best one
@@ -193,7 +193,7 @@ class Trainer:
 
         @np.errstate(over="ignore", invalid="ignore", divide="ignore")
         def measure(part: slice) -> tuple[float, int]:
-            runner = Runner(self.network, averaged)
+            runner = make_runner(self.network, averaged)
             return held_out_sum(runner, inputs[:, part], targets[:, part], counts[:, part])
 
         sums = self.shards.each(measure, parts)
@@ -230,7 +230,7 @@ class Trainer:
             self.average[...] = arrays["average"]
         for name, moment in self.optimizer.moments.items():
             moment[...] = arrays[f"moment.{name}"]
-        layers, count = self.network.config.layers, self.network.cell.state_arrays
+        layers, count, _ = self.network.state_shape
         self.shards.state = [
             tuple(arrays[f"state.{layer}.{k}"] for k in range(count)) for layer in range(layers)
         ]

@@ -27,14 +27,17 @@ TEXT = {
 }
 
 
-def make_model(cell: str = "lstm", hidden: int = 3, layers: int = 2, tokens: str = "ab c\n文") -> ModelFile:
+def make_model(
+    cell: str = "lstm", hidden: int = 3, layers: int = 2, tokens: str = "ab c\n文", bidirectional: bool = False
+) -> ModelFile:
     """A model with random weights."""
     vocabulary = Vocabulary.build(dict.fromkeys(tokens, 5))
     rng = np.random.default_rng(7)
-    layout = parameter_layout(cell, len(vocabulary), hidden, layers)
+    config = NetworkConfig(cell, hidden, layers, 0.25, bidirectional=bidirectional)
+    layout = parameter_layout(config, len(vocabulary))
     tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in layout.items()}
     training = {"sources": ["a.txt"], "seconds": 1.5, "valid_loss": None}
-    return ModelFile(NetworkConfig(cell, hidden, layers, 0.25), dict(TEXT), vocabulary, tensors, training)
+    return ModelFile(config, dict(TEXT), vocabulary, tensors, training)
 
 
 def pack(header: Any, data: bytes, length: int | None = None) -> bytes:
@@ -74,9 +77,7 @@ def read_bytes(content: bytes, folder: Path) -> ModelFile | None:
         assert message.isprintable()
         assert len(message) < 1000
         return None
-    layout = parameter_layout(
-        model.config.cell, len(model.vocabulary), model.config.hidden, model.config.layers
-    )
+    layout = parameter_layout(model.config, len(model.vocabulary))
     assert {name: tensor.shape for name, tensor in model.tensors.items()} == layout
     assert all(np.isfinite(tensor).all() for tensor in model.tensors.values())
     return model

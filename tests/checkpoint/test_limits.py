@@ -11,6 +11,7 @@ import pytest
 from handmade import make_model, pack, unpack
 
 from charlm.checkpoint import read_model, write_model
+from charlm.config import NetworkConfig
 from charlm.errors import CheckpointError
 from charlm.nn.layout import parameter_layout
 
@@ -22,7 +23,7 @@ def announcing(hidden, layers, edited):
     header, _ = unpack(edited(lambda c: c["config"].update(hidden=hidden, layers=layers), inside=True))
     grown = {"__metadata__": header["__metadata__"]}
     end = 0
-    for name, shape in parameter_layout("lstm", 8, hidden, layers).items():
+    for name, shape in parameter_layout(NetworkConfig("lstm", hidden, layers), 8).items():
         begin, end = end, end + 4 * prod(shape)
         grown[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
     head = pack(grown, b"")

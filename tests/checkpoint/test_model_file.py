@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from charlm.checkpoint import read_model, write_model
+from charlm.config import NetworkConfig
 from charlm.errors import CheckpointError, ModelExistsError
 from charlm.nn.cells import CELLS
+from charlm.nn.layout import parameter_layout
 from charlm.version import __version__
 
 
@@ -32,6 +34,17 @@ def assert_same(found, model):
 @pytest.mark.parametrize("cell", CELLS)
 def test_model_comes_back(cell, layers, tmp_path):
     model = make_model(cell, layers=layers)
+    write_model(tmp_path / "m", model)
+    assert_same(read_model(tmp_path / "m"), model)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", CELLS)
+def test_model_of_both_directions_comes_back(cell, layers, tmp_path):
+    config = NetworkConfig(cell, 3, layers, bidirectional=True)
+    shapes = parameter_layout(config, len(make_model().vocabulary))
+    tensors = {name: np.random.default_rng(1).normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    model = replace(make_model(), config=config, tensors=tensors)
     write_model(tmp_path / "m", model)
     assert_same(read_model(tmp_path / "m"), model)
 

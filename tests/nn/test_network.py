@@ -62,7 +62,7 @@ def test_a_relu_cell_whose_states_explode_stays_finite() -> None:
 
 
 def test_layout_matches_the_count() -> None:
-    layout = parameter_layout("gru", 7, 5, 2)
+    layout = parameter_layout(NetworkConfig("gru", 5, 2), 7)
     assert size_of(layout) == 15 * 7 + 15 * 5 + 30 + 15 * 5 + 15 * 5 + 30 + 7 * 5 + 7
     with pytest.raises(ValueError, match="the layout has 432 parameters"):
         Parameters(layout, np.zeros(500))

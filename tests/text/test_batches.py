@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from charlm.config import TextConfig, TrainConfig
-from charlm.text.batches import Batches, LineBatches, StreamBatches, batches_over
+from charlm.text.batches import Batches, LineBatches, StreamBatches
 from charlm.text.corpus import Corpus
+from charlm.text.windows import batches_over
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 

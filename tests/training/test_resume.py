@@ -64,6 +64,16 @@ def test_resume_is_exact(text: Path, tmp_path: Path, cell: str, optimizer: str, 
     assert (steps[0] < 11, steps[-1]) == (True, 24)
 
 
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_resume_is_exact_from_both_sides(text: Path, tmp_path: Path, layers: int, lines: bool) -> None:
+    settings = TINY | {"bidirectional": True, "layers": layers, "steps": 16}
+    config = TextConfig(lines=lines)
+    expected = run(text, tmp_path / "whole.safetensors", settings, text=config)
+    run(text, tmp_path / "parts.safetensors", settings, 7, text=config)
+    np.testing.assert_array_equal(run(text, tmp_path / "parts.safetensors", {}, resume=True), expected)
+
+
 def test_resume_is_exact_on_two_threads(text: Path, tmp_path: Path) -> None:
     settings = TINY | {"steps": 9, "threads": 2}
     expected = run(text, tmp_path / "whole.safetensors", settings)

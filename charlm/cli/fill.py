@@ -1,0 +1,71 @@
+"""charlm fill: restore missing characters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from charlm.cli.inputs import texts_from
+from charlm.cli.options import model_option, open_model
+from charlm.cli.tables import aligned, show
+from charlm.cli.terminal import escape
+
+if TYPE_CHECKING:
+    from charlm.model import LanguageModel
+
+
+@click.command(short_help="Restore missing characters.")
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@model_option
+@click.option("--file", "files", type=click.Path(path_type=Path, allow_dash=True), multiple=True, metavar="FILE",
+              help='Fill in a file; "-" is standard input.')  # fmt: skip
+@click.option("--lines", is_flag=True, help="Each line of the files is a text.")
+@click.option("--blank", default="_", show_default=True, metavar="SIGN", help="What stands for a missing character.")
+@click.option("--beam", default=8, show_default=True, type=click.IntRange(1), metavar="N",
+              help="Readings that are followed.")  # fmt: skip
+@click.option("-k", "--best", default=3, show_default=True, type=click.IntRange(1), metavar="K",
+              help="Readings to print.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a text.")
+def command(
+    texts: tuple[str, ...],
+    model_path: Path,
+    files: tuple[Path, ...],
+    lines: bool,
+    blank: str,
+    beam: int,
+    best: int,
+    as_json: bool,
+) -> None:
+    """Print the K best readings of each TEXT in which _ stands for a missing character.
+
+    Each has its share of the probability of all readings that were found, and its weight in nats. A model trained with
+    --bidirectional weighs what stands on both sides of a gap; any other fills from left to right.
+    """
+    if not texts and not files:
+        raise click.UsageError("nothing to fill in: give a TEXT, or --file FILE")
+    model = open_model(model_path)
+    given = texts_from(texts, files, lines, model.text)
+    show(objects(model, given, blank, beam, best) if as_json else tables(model, given, blank, beam, best))
+
+
+def objects(model: LanguageModel, texts: Iterator[str], blank: str, beam: int, best: int) -> Iterator[str]:
+    """Yield a JSON object for each text."""
+    for text in texts:
+        readings = [
+            {"text": found.text, "filled": list(found.filled), "share": found.share, "weight": found.weight}
+            for found in model.fill(text, blank=blank, beam=beam, best=best)
+        ]
+        yield json.dumps({"text": text, "readings": readings}, ensure_ascii=False)
+
+
+def tables(model: LanguageModel, texts: Iterator[str], blank: str, beam: int, best: int) -> Iterator[str]:
+    """Yield the lines of a table for each text."""
+    for text in texts:
+        rows = [["share", "nats", "text"]]
+        for found in model.fill(text, blank=blank, beam=beam, best=best):
+            rows.append([f"{found.share:.1%}", f"{found.weight:.3f}", escape(found.text)])
+        yield from aligned(rows)

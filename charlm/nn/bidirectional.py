@@ -1,0 +1,167 @@
+"""The network of both directions: each character predicted from all before it and all behind it.
+
+    h_t  = stack(EOS, x_1 ... x_(t-1))                  `rnn`, reads from left to right
+    g_t  = stack(EOS, x_n ... x_(t+1))                  `reverse`, reads from right to left
+    p_t  = softmax(W_head (h_t, g_t) + b_head)          W_head (V, 2H)
+
+The stacks meet at the head alone. Layers that read each other's outputs, as in a deep
+`torch.nn.LSTM(bidirectional=True)`, would see the character that is to be predicted.
+Source: Schuster & Paliwal 1997, for one layer.
+
+A window is that of any other network, `inputs` and `targets` (T, B), where targets[t] is the character behind
+inputs[t]. The reverse stack reads the targets; it has nothing to read for the last of them, which is
+therefore read and not predicted. A stack starts anew, with a zero state, at the edge of the window and at each EOS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from charlm.arrays import Array, Ids
+from charlm.config import NetworkConfig
+from charlm.nn.functional import log_softmax
+from charlm.nn.layers import head_loss_and_grads
+from charlm.nn.layout import REVERSE, STACK, Parameters
+from charlm.nn.network import LayerWeights, Network, NetworkState, Pass
+from charlm.nn.workspace import Workspace
+
+VALUES_AT_ONCE = 1 << 23
+"""Values of the widest array that a window of `BidirectionalRunner` may hold."""
+
+
+class BidirectionalNetwork(Network):
+    """Two stacks and a head; as `Network`, but for the window and for the state: nothing is carried."""
+
+    def __init__(self, config: NetworkConfig, vocabulary: int, start: int = 0) -> None:
+        super().__init__(config, vocabulary, start)
+        self.one_way = Network(replace(config, bidirectional=False), vocabulary, start)
+
+    @property
+    def state_shape(self) -> tuple[int, int, int]:
+        """Of no layer: what comes from the right cannot be carried."""
+        return 0, self.cell.state_arrays, self.config.hidden
+
+    def read(
+        self,
+        params: Parameters,
+        inputs: Ids,
+        targets: Ids,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+        prepared: Sequence[Sequence[LayerWeights]] | None = None,
+    ) -> tuple[Array, tuple[Pass, Pass]]:
+        """Run both stacks over a window.
+
+        inputs, targets: (T, B).  rng, prepared: as for `Network.forward`, `prepared` for each stack.
+        Returns what the head reads, as columns (2H, (T-1)*B), scratch; and the passes, to be undone.
+        """
+        steps, streams = len(inputs) - 1, inputs.shape[1]
+        hidden, top = self.config.hidden, self.config.layers - 1
+        both = work.scratch("both", 2 * hidden, steps * streams)
+        passes: list[Pass] = []
+        for k, (name, ids) in enumerate(((STACK, inputs[:-1]), (REVERSE, targets[:0:-1]))):
+            room = work.room(name)
+            state = self.one_way.zero_state(streams, work.dtype)
+            weights = None if prepared is None else prepared[k]
+            run = self.one_way.forward(params.stack(name), ids, state, room, rng, weights)
+            half = both[k * hidden : (k + 1) * hidden]
+            np.copyto(half, in_time(run.columns(top, room), steps) if k else run.columns(top, room))
+            passes.append(run)
+        return both, (passes[0], passes[1])
+
+    def loss_and_grads(
+        self,
+        params: Parameters,
+        grads: Parameters,
+        inputs: Ids,
+        targets: Ids,
+        state: NetworkState,
+        *,
+        scale: float,
+        work: Workspace,
+        weights: Array | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[float, NetworkState]:
+        """Back-propagate through a window, as `Network.loss_and_grads`; the last target does not count."""
+        both, passes = self.read(params, inputs, targets, work, rng)
+        loss = head_loss_and_grads(
+            params["head.weight"],
+            params["head.bias"],
+            both,
+            targets[:-1].ravel(),
+            None if weights is None else weights[:-1].ravel(),
+            scale,
+            (grads["head.weight"], grads["head.bias"]),
+            work,
+        )
+        hidden = self.config.hidden
+        for k, (name, run) in enumerate(zip((STACK, REVERSE), passes, strict=True)):
+            dxs = both[k * hidden : (k + 1) * hidden]
+            dxs = in_time(dxs, len(inputs) - 1) if k else dxs
+            self.one_way.backward(params.stack(name), grads.stack(name), run, dxs, None, work.room(name), rng)
+        return loss, []
+
+
+def in_time(xs: Array, steps: int) -> Array:
+    """Turn columns (F, T*B) of one direction into those of the other: the last step first."""
+    features, n = xs.shape
+    return np.ascontiguousarray(xs.reshape(features, steps, -1)[:, ::-1]).reshape(features, n)
+
+
+class BidirectionalRunner:
+    """Reads with a network of both directions, its weights prepared once. Owns its buffers: one thread at a time."""
+
+    def __init__(self, network: BidirectionalNetwork, params: Parameters) -> None:
+        self.network = network
+        self.params = params
+        self.dtype = params.flat.dtype
+        self._work = Workspace(self.dtype)
+        layers = range(network.config.layers)
+        stacks = [params.stack(name) for name in (STACK, REVERSE)]
+        self._prepared = [[network.one_way.prepare(stack, layer) for layer in layers] for stack in stacks]
+
+    @property
+    def vocabulary(self) -> int:
+        """V."""
+        return self.network.vocabulary
+
+    def zero_state(self, streams: int) -> NetworkState:
+        """Return the state before any input: nothing."""
+        return self.network.zero_state(streams, self.dtype)
+
+    def predict(self, inputs: Ids, targets: Ids) -> Array:
+        """Return the log-probabilities of what may stand at each place but the last, given all others: (T-1, V, B).
+
+        inputs, targets: (T, B), where targets[t] is the character behind inputs[t].
+        """
+        steps, streams = inputs.shape
+        result = np.empty((steps - 1, self.vocabulary, streams), self.dtype)
+        for part in self._parts(steps, streams):
+            logits = log_softmax(self._logits(inputs[:, part], targets[:, part]))
+            result[:, :, part] = logits.reshape(self.vocabulary, steps - 1, -1).transpose(1, 0, 2)
+        return result
+
+    def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
+        """Return log p(target | all other characters of the window), (T, B) in nats, 0 for the last; and no state."""
+        steps, streams = inputs.shape
+        result = np.zeros((steps, streams), self.dtype)
+        for part in self._parts(steps, streams):
+            wanted = targets[:-1, part]
+            log_probs = log_softmax(self._logits(inputs[:, part], targets[:, part]))
+            result[:-1, part] = log_probs[wanted.ravel(), np.arange(wanted.size)].reshape(wanted.shape)
+        return result, state
+
+    def _parts(self, steps: int, streams: int) -> list[slice]:
+        """Cut the streams of a window into as many at once as memory is meant for."""
+        rows = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
+        run = max(1, VALUES_AT_ONCE // (rows * steps))
+        return [slice(start, start + run) for start in range(0, streams, run)]
+
+    def _logits(self, inputs: Ids, targets: Ids) -> Array:
+        both, _ = self.network.read(self.params, inputs, targets, self._work, prepared=self._prepared)
+        logits: Array = self.params["head.weight"] @ both
+        logits += self.params["head.bias"][:, None]
+        return logits

@@ -1,0 +1,86 @@
+"""charlm fill, charlm proof and charlm score --pseudo, through the installed command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import charlm
+from tests.cli.conftest import TINY, VERSE
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model that reads from both sides."""
+    folder = tmp_path_factory.mktemp("both")
+    (folder / "verse.txt").write_text(VERSE * 30)
+    done = charlm("train", "verse.txt", "--bidirectional", "--steps", 200, *TINY, "--bptt", 40, cwd=folder)
+    assert done.code == 0, done.err
+    assert "bidirectional lstm" in done.err
+    return folder
+
+
+def test_fill_prints_readings_with_their_shares(both: Path) -> None:
+    done = charlm("fill", "the qu_ck br_wn fox", "-k", 2, cwd=both)
+    head, first, *_ = done.out.splitlines()
+    assert head.split() == ["share", "nats", "text"]
+    assert first.endswith("the quick brown fox")
+    assert first.split()[0].endswith("%")
+
+
+def test_fill_reads_lines_and_prints_json(both: Path) -> None:
+    run = ("fill", "--file", "-", "--lines", "--blank", "?", "--json")
+    done = charlm(*run, cwd=both, stdin=b"the l?zy dog\nand r?ns away\n")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [row["readings"][0]["text"] for row in rows] == ["the lazy dog", "and runs away"]
+    assert rows[0]["readings"][0]["filled"] == ["a"]
+
+
+def test_a_model_of_one_direction_fills_too(verse_model: Path) -> None:
+    done = charlm("fill", "the quick br_wn", "-m", verse_model, cwd=verse_model.parent)
+    assert done.out.splitlines()[1].endswith("the quick brown")
+
+
+def test_proof_marks_line_and_column(both: Path) -> None:
+    done = charlm("proof", "-", cwd=both, stdin=(VERSE + VERSE.replace("lazy", "lbzy") + VERSE).encode())
+    head, *rows = done.out.splitlines()
+    assert head.split() == ["line", "column", "gain/nats", "proposals", "where"]
+    assert any(row.split()[:2] == ["5", "17"] and "'a'" in row and "l[b]zy" in row for row in rows)
+
+
+def test_proof_prints_json_of_the_clearest(both: Path) -> None:
+    text = VERSE + VERSE.replace("lazy", "lbzy").replace("quick", "qxick") + VERSE
+    done = charlm("proof", "-", "-n", 1, "--json", cwd=both, stdin=text.encode())
+    (row,) = (json.loads(line) for line in done.out.splitlines())
+    assert row["character"] in "bx"
+    assert row["proposals"][0]["character"] == {"b": "a", "x": "u"}[row["character"]]
+
+
+def test_pseudo_score_ranks(both: Path) -> None:
+    done = charlm("score", "--pseudo", "the quikc brown fox", "the quick brown fox", cwd=both)
+    assert done.out.splitlines()[1].endswith("the quick brown fox")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("sample",), "pseudo-log-likelihood"),
+        (("score", "a text"), "--pseudo"),
+        (("fill", "nothing missing"), "--blank"),
+        (("fill",), "nothing to fill in"),
+        (("score", "--pseudo", "--adapt", "a"), "--pseudo"),
+    ],
+)
+def test_what_cannot_be_is_said(both: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = charlm(*arguments, cwd=both)
+    assert done.code == 2
+    assert says in done.err
+    assert "Traceback" not in done.err
+
+
+def test_proof_needs_both_sides(verse_model: Path) -> None:
+    done = charlm("proof", "-", "-m", verse_model, cwd=verse_model.parent, stdin=b"a text")
+    assert done.code == 2
+    assert "--bidirectional" in done.err
