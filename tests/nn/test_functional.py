@@ -7,7 +7,7 @@ import pytest
 
 from charlm.nn.functional import cross_entropy, log_softmax
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
-from charlm.nn.workspace import Workspace
+from charlm.nn.workspace import Workspace, multiply, product, stacked
 
 
 def test_log_softmax_is_stable() -> None:
@@ -51,3 +51,16 @@ def test_dropout_keeps_the_mean() -> None:
     mask = dropout_mask(np.random.default_rng(0), 0.25, np.empty((200, 300), np.float32))
     assert set(np.unique(mask)) == {0.0, np.float32(1 / 0.75)}
     assert mask.mean() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("streams", [1, 7, 8, 9, 17, 24, 25])
+@pytest.mark.parametrize("shape", [(12, 5), (256, 300)])
+def test_products_of_a_step_are_products(streams: int, shape: tuple[int, int]) -> None:
+    """However they are cut: in stacks, and a column beyond a multiple of eight by itself."""
+    rng = np.random.default_rng(streams)
+    matrix, xs = rng.standard_normal(shape), rng.standard_normal((shape[1], streams))
+    stack = stacked(matrix, streams)
+    out = np.full((len(stack), shape[0] // len(stack), streams), np.nan)
+    multiply(stack, xs, out)
+    np.testing.assert_allclose(out.reshape(shape[0], streams), matrix @ xs, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(product(matrix, xs), matrix @ xs, rtol=1e-12, atol=1e-12)

@@ -29,7 +29,7 @@ from charlm.nn.cells.cell import (
     spans,
     transposed,
 )
-from charlm.nn.workspace import Workspace, columns, product, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, multiply, product, stacked, sum_columns
 
 
 class GRU(Cell):
@@ -81,7 +81,7 @@ class GRU(Cell):
         ):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
-            np.matmul(w, h_prev, out=u.reshape(len(w), -1, streams))
+            multiply(w, h_prev, u.reshape(len(w), -1, streams))
             rz, q = a[rz_rows], u[n_rows]
             np.add(rz, u[rz_rows], out=rz)
             np.tanh(rz, out=rz)
@@ -148,7 +148,7 @@ def backward(
             np.add(dh_t, dh, out=dh_t)
             np.multiply(dh_t, local, out=du)  # undoes the three gates
             np.multiply(dh_t, z, out=through_z)  # undoes z * h_prev
-            np.matmul(matrix_t, du.reshape(rows, streams), out=dh_stack)  # undoes W_hh h
+            multiply(matrix_t, du.reshape(rows, streams), dh_stack)  # undoes W_hh h
             np.add(dh, through_z, out=dh)
             if restarts[t] and keep is not None:
                 dh *= keep[t]

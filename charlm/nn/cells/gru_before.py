@@ -30,7 +30,7 @@ from charlm.nn.cells.cell import (
     spans,
     transposed,
 )
-from charlm.nn.workspace import Workspace, columns, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, multiply, stacked, sum_columns
 
 
 class GRUBefore(Cell):
@@ -72,13 +72,13 @@ class GRUBefore(Cell):
         for t, (a, (r, z, n), s, h_prev, h) in enumerate(zip(zs, gates, ss, hs, hs[1:], strict=False)):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
-            np.matmul(w_rz, h_prev, out=u_stack)
+            multiply(w_rz, h_prev, u_stack)
             rz = a[: 2 * hidden]
             np.add(rz, u, out=rz)
             np.tanh(rz, out=rz)
             sigmoid_of_halved(rz)
             np.multiply(r, h_prev, out=s)
-            np.matmul(w_n, s, out=v_stack)
+            multiply(w_n, s, v_stack)
             np.add(n, v, out=n)
             np.tanh(n, out=n)
             np.subtract(h_prev, n, out=h)
@@ -132,7 +132,7 @@ def backward(
             np.add(dh, dh_t, out=dh)
             np.multiply(dh, z, out=direct)  # undoes z * h_prev
             np.multiply(dh, local[1:], out=dz[1:])  # undoes the update gate, and the candidate
-            np.matmul(n_t, n, out=ds_stack)  # undoes W_n s
+            multiply(n_t, n, ds_stack)  # undoes W_n s
             np.multiply(ds, r, out=dh)  # undoes s = r * h_prev
             np.add(direct, dh, out=direct)
             np.multiply(ds, local[0], out=r)  # undoes the reset gate

@@ -28,7 +28,7 @@ from charlm.nn.cells.cell import (
     spans,
     transposed,
 )
-from charlm.nn.workspace import Workspace, columns, product, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, multiply, product, stacked, sum_columns
 
 
 class SimpleGRU(Cell):
@@ -66,7 +66,7 @@ class SimpleGRU(Cell):
         for t, (a, (z, n), h_prev, h) in enumerate(zip(zs, gates, hs, hs[1:], strict=False)):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
-            np.matmul(w, h_prev, out=u_stack)
+            multiply(w, h_prev, u_stack)
             np.add(a, u, out=a)
             np.tanh(a, out=a)
             sigmoid_of_halved(z)
@@ -114,7 +114,7 @@ def backward(
             np.add(dh, dh_t, out=dh)
             np.multiply(dh, dz[0], out=through_z)  # undoes z * h_prev; z stands where dz_z will
             np.multiply(dh, local, out=dz)  # undoes the gate and the candidate
-            np.matmul(matrix_t, dz.reshape(2 * hidden, streams), out=dh_stack)  # undoes W_hh h
+            multiply(matrix_t, dz.reshape(2 * hidden, streams), dh_stack)  # undoes W_hh h
             np.add(dh, through_z, out=dh)
             if restarts[t] and keep is not None:
                 dh *= keep[t]

@@ -29,7 +29,7 @@ from charlm.nn.cells.cell import (
     spans,
     transposed,
 )
-from charlm.nn.workspace import Workspace, columns, product, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, multiply, product, stacked, sum_columns
 
 
 class LSTM(Cell):
@@ -81,7 +81,7 @@ class LSTM(Cell):
         ):
             if restarts[t] and keep is not None:
                 h_prev, c_prev = h_prev * keep[t], c_prev * keep[t]
-            np.matmul(w, h_prev, out=z_stack)
+            multiply(w, h_prev, z_stack)
             np.add(a, z, out=a)
             np.tanh(a, out=a)
             sigmoid_of_halved(a[: 2 * hidden])  # i and f
@@ -143,7 +143,7 @@ def backward(
             np.multiply(dc, local[:3], out=dz[:3])  # undoes c = f * c_prev + i * g, and the gates
             np.multiply(dh, local[3], out=dz[3])  # undoes h = o * tanh(c), and the output gate
             dc, dc_prev = dc_prev, dc
-            np.matmul(matrix_t, dz.reshape(4 * hidden, streams), out=dh_stack)  # undoes W_hh h
+            multiply(matrix_t, dz.reshape(4 * hidden, streams), dh_stack)  # undoes W_hh h
             if restarts[t] and keep is not None:
                 dh *= keep[t]
                 dc *= keep[t]

@@ -10,7 +10,7 @@ import numpy as np
 
 from charlm.arrays import Array
 from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps, transposed
-from charlm.nn.workspace import Workspace, columns, product, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, multiply, product, stacked, sum_columns
 
 
 class RNN(Cell):
@@ -37,7 +37,7 @@ class RNN(Cell):
         for t, (z, h_prev, h) in enumerate(zip(zs, hs, hs[1:], strict=False)):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
-            np.matmul(w, h_prev, out=h.reshape(len(w), -1, streams))
+            multiply(w, h_prev, h.reshape(len(w), -1, streams))
             np.add(z, h, out=h)
             np.tanh(h, out=h)
         last = (hs[steps].copy(),)
@@ -53,7 +53,7 @@ class RNN(Cell):
                 dz = dz_dh[t]
                 np.add(dh, dhs[t], out=dh)
                 np.multiply(dh, dz, out=dz)  # undoes tanh
-                np.matmul(matrix_t, dz, out=dh_stack)  # undoes W_hh h
+                multiply(matrix_t, dz, dh_stack)  # undoes W_hh h
                 if restarts[t] and keep is not None:
                     dh *= keep[t]
             dzs = columns(dz_dh, work.scratch("wide", hidden, steps * streams))

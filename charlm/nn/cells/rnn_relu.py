@@ -25,7 +25,7 @@ import numpy as np
 
 from charlm.arrays import Array
 from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps, transposed
-from charlm.nn.workspace import Workspace, columns, product, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, multiply, product, stacked, sum_columns
 
 KEPT = 0.5
 """How much of a state is kept for a step, at first."""
@@ -67,7 +67,7 @@ class ReluRNN(Cell):
         for t, (z, h_prev, h) in enumerate(zip(zs, hs, hs[1:], strict=False)):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
-            np.matmul(w, h_prev, out=h.reshape(len(w), -1, streams))
+            multiply(w, h_prev, h.reshape(len(w), -1, streams))
             np.add(z, h, out=h)
             np.maximum(h, 0, out=h)
             np.minimum(h, CEILING, out=h)
@@ -84,7 +84,7 @@ class ReluRNN(Cell):
                 dz = dzs[t]
                 np.add(dh, dhs[t], out=dh)
                 np.multiply(dh, dz, out=dz)  # undoes the bounds
-                np.matmul(matrix_t, dz, out=dh_stack)  # undoes W_hh h
+                multiply(matrix_t, dz, dh_stack)  # undoes W_hh h
                 if restarts[t] and keep is not None:
                     dh *= keep[t]
             dz_columns = columns(dzs, work.scratch("wide", hidden, steps * streams))
