@@ -14,7 +14,7 @@ from charlm.text.reading import read_text
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
 @click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
-@click.option("--valid", default=0.1, show_default=True, help="The share of it that was held out.")
+@click.option("--valid", default=0.1, show_default=True, help="Share held out at its end (--held-out end).")
 @click.option("--rates", default="1e-4 3e-4 1e-3", show_default=True, help="Learning rates to try.")
 def main(model: Path, text: Path, valid: float, rates: str) -> None:
     """Print bits per character of the held-out text, with weights that stay and weights that follow."""

@@ -16,7 +16,7 @@ PAIRS = 100
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
 @click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
-@click.option("--valid", default=0.1, show_default=True, help="The share of it that was held out.")
+@click.option("--valid", default=0.1, show_default=True, help="Share held out at its end (--held-out end).")
 @click.option("--seed", default=0, show_default=True)
 def main(model: Path, text: Path, valid: float, seed: int) -> None:
     """Print how often the real line is the more probable one."""
