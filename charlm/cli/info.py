@@ -52,12 +52,12 @@ def facts_of(model: LanguageModel, path: Path) -> dict[str, Any]:
 def readable(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return lines of a name and a value, each figure with its unit."""
     config, text, training = facts["config"], facts["text"], facts["training"]
-    unit, tokens = text["unit"], facts["vocabulary"]["tokens"]
+    unit, tokens, both = text["unit"], facts["vocabulary"]["tokens"], bool(config["bidirectional"])
     lines = [
         ("model", facts["path"]),
-        ("network", f"{config['cell']}, {config['hidden']} units x {config['layers']}, "
+        ("network", f"{config['cell']}, {config['hidden']} units x {config['layers']}{' in both directions' * both}, "
                     f"{facts['parameters']:,} parameters"),
-        ("PyTorch", f"loads into {facts['torch']}" if facts["torch"] else "has no such cell"),
+        ("PyTorch", f"loads into {'two ' * both}{facts['torch']}" if facts["torch"] else "has no such cell"),
         ("text", f"{'each line is a document' if text['lines'] else 'running text'}, {text['encoding']}, "
                  f"normal form {text['normalize']}"),
         ("vocabulary", f"{len(tokens):,} {unit}s, with EOS and UNK: " + " ".join(map(repr, tokens[2:SHOWN]))

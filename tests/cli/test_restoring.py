@@ -80,6 +80,12 @@ def test_what_cannot_be_is_said(both: Path, arguments: tuple[str, ...], says: st
     assert "Traceback" not in done.err
 
 
+def test_info_says_that_there_are_two_stacks(both: Path) -> None:
+    out = charlm("info", cwd=both).out
+    assert "16 units x 1 in both directions" in out
+    assert "loads into two torch.nn.LSTM" in out
+
+
 def test_proof_needs_both_sides(verse_model: Path) -> None:
     done = charlm("proof", "-", "-m", verse_model, cwd=verse_model.parent, stdin=b"a text")
     assert done.code == 2
