@@ -80,7 +80,7 @@ class _Relay:
 
     def log_probs(self) -> Array:
         """Return log p of the whole text, (T * B,)."""
-        wrong = np.arange(self.ids.shape[1])
+        wrong: Ids = np.arange(self.ids.shape[1])
         for reading in count():
             chosen = wrong if reading < HOPEFUL else wrong[:1]
             changed = self.read_all(chosen, again=reading > 0)
