@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from charlm.sampling.sampler import Sample
     from charlm.scoring.ranking import classify, rank
     from charlm.scoring.score import CharScore, Score
-    from charlm.training.session import train
+    from charlm.training.api import train
 
 _HOMES = {
     "CharScore": "charlm.scoring.score",
@@ -36,7 +36,7 @@ _HOMES = {
     "classify": "charlm.scoring.ranking",
     "load": "charlm.model",
     "rank": "charlm.scoring.ranking",
-    "train": "charlm.training.session",
+    "train": "charlm.training.api",
 }
 
 __all__ = [

@@ -12,6 +12,9 @@ NORMALIZATIONS = ("none", "NFC", "NFKC")
 DECODING_ERRORS = ("strict", "replace", "ignore")
 UNITS = ("char", "word")
 HELD_OUT = ("spread", "end")
+ENGINES = ("numpy", "torch")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("float32", "bfloat16")
 SIZES = ("tiny", "small", "medium", "large")
 
 
@@ -167,3 +170,23 @@ class TrainConfig:
         check(is_count(self.patience, least=0), "patience", self.patience, "0 (never) or more")
         check(is_count(self.seed, least=0), "seed", self.seed, "0 or more")
         check(is_count(self.threads, least=0), "threads", self.threads, "0 (all cores) or more")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What computes a run; the files of a run do not depend on it.
+
+    name: "numpy", or "torch" for PyTorch.  device, precision: of PyTorch; with bfloat16 the weights stay float32.
+    """
+
+    name: str = "numpy"
+    device: str = "auto"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        check(self.name in ENGINES, "engine", self.name, "one of " + ", ".join(ENGINES))
+        check(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
+        check(self.precision in PRECISIONS, "precision", self.precision, "one of " + ", ".join(PRECISIONS))
+        is_default = (self.device, self.precision) == ("auto", "float32")
+        if self.name == "numpy" and not is_default:
+            raise ConfigError("--device and --precision are those of PyTorch; add --engine torch")

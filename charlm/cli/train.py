@@ -12,7 +12,18 @@ import click
 from charlm.cli.options import model_option
 from charlm.cli.signals import Signals
 from charlm.cli.terminal import warn
-from charlm.config import DECODING_ERRORS, HELD_OUT, NORMALIZATIONS, SIZES, UNITS, TextConfig
+from charlm.config import (
+    DECODING_ERRORS,
+    DEVICES,
+    ENGINES,
+    HELD_OUT,
+    NORMALIZATIONS,
+    PRECISIONS,
+    SIZES,
+    UNITS,
+    EngineConfig,
+    TextConfig,
+)
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
 
@@ -44,6 +55,11 @@ if TYPE_CHECKING:
               help="Which part of running text: stretches all over it, or its end.  [default: spread]")  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]")
 @click.option("--threads", type=int, metavar="N", help="Cores to use.  [default: all]")
+@click.option("--engine", type=click.Choice(ENGINES), default="numpy", show_default=True,
+              help="What computes: NumPy, or PyTorch, alone or under torchrun.")  # fmt: skip
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Device of PyTorch.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True,
+              help="Of PyTorch's products; the weights stay float32.")  # fmt: skip
 @click.option("--lines", is_flag=True, help="Each line is a document of its own.")
 @click.option("--min-count", type=int, metavar="N", help="Rarer characters become UNK.  [default: chosen]")
 @click.option("--encoding", metavar="NAME", default="utf-8", show_default=True, help="Encoding of the text.")
@@ -62,6 +78,9 @@ if TYPE_CHECKING:
 def command(
     files: tuple[str, ...],
     model_path: Path,
+    engine: str,
+    device: str,
+    precision: str,
     lines: bool,
     min_count: int | None,
     encoding: str,
@@ -81,22 +100,23 @@ def command(
     """
     from charlm.training.session import Session
 
+    computing = EngineConfig(engine, device, precision)
     text = TextConfig(unit, lines, min_count, encoding, errors, normalize)
     with Signals() as signals:
         try:
             with Session(
                 files, model_path, settings, text,
-                overwrite=overwrite, resume=resume, save_minutes=save_minutes, init_from=init_from,
+                overwrite=overwrite, resume=resume, save_minutes=save_minutes, init_from=init_from, engine=computing,
             ) as session:  # fmt: skip
                 signals.stop = session.stop
-                run(session)
+                run(session) if session.ranks.is_leader else train_along(session)
         except KeyboardInterrupt:
             return signals.exit_code
-        if session.interrupted:
+        if session.interrupted and session.ranks.is_leader:
             again = shlex.join(["charlm", "train", *files, "-m", str(model_path), "--resume"])
             warn(f"stopped; go on with: {again}")
             return signals.exit_code
-    return 0
+        return signals.exit_code if session.interrupted else 0
 
 
 def run(session: Session) -> None:
@@ -110,6 +130,12 @@ def run(session: Session) -> None:
     if session.trainer.has_lost_patience:
         warn("stopped early: the held-out loss rises (--patience 0 trains on); the best model is kept")
     say_what_was_written(session)
+
+
+def train_along(session: Session) -> None:
+    """Train as a rank that says nothing: the first speaks for all."""
+    for _ in session.reports():
+        session.notes.clear()
 
 
 def say_what_begins(session: Session) -> None:

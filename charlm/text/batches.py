@@ -33,6 +33,7 @@ class Batches(ABC):
     """What running text and lines share: the shape, the place in the text, and randomness.
 
     steps, streams: T and B, as much of what was asked for as the text allows; `shrunk` says so if not all.
+    part: the streams that `next` reads and returns; all, unless other processes read the others.
     windows_per_epoch: windows in a pass over the text.
     """
 
@@ -41,6 +42,7 @@ class Batches(ABC):
         self.ids = corpus.train_ids
         self.eos, self.unk = corpus.vocabulary.eos, corpus.vocabulary.unk
         self.steps, self.streams = steps, streams
+        self.part = slice(0, streams)
         self.shrunk = None
         if (steps, streams) != (config.bptt, config.batch):
             size = len(self.ids) - 1
@@ -73,10 +75,12 @@ class Batches(ABC):
 
     def substitute_unknown(self, inputs: Ids, targets: Ids) -> None:
         """Make a few characters UNK, as targets and as the inputs that follow, so that UNK is learned."""
-        count = self.rng.binomial(targets.size, self.unk_rate) if self.unk_rate else 0
-        for place in self.rng.integers(0, targets.size, count):
-            t, b = divmod(int(place), self.streams)
-            if targets[t, b] != self.eos:
+        size = self.steps * self.streams
+        count = self.rng.binomial(size, self.unk_rate) if self.unk_rate else 0
+        for place in self.rng.integers(0, size, count):
+            t, stream = divmod(int(place), self.streams)
+            b = stream - self.part.start
+            if 0 <= b < targets.shape[1] and targets[t, b] != self.eos:
                 targets[t, b] = self.unk
                 if t + 1 < self.steps and inputs[t + 1, b] != self.eos:
                     inputs[t + 1, b] = self.unk
@@ -119,13 +123,13 @@ class StreamBatches(Batches):
         """Return the next window."""
         epoch, place = divmod(self.window, self.windows_per_epoch)
         offset = int(self.epoch_rng(epoch).integers(self.pairs)) if epoch else 0
-        firsts = np.arange(self.streams) * self.stretch + place * self.steps + offset
+        firsts = np.arange(self.part.start, self.part.stop) * self.stretch + place * self.steps + offset
         places = (firsts + np.arange(self.steps)[:, None]) % self.pairs
         inputs = self.ids[places].astype(np.intp)
         targets = self.ids[places + 1].astype(np.intp)
         begins_epoch = place == 0 and self.newline >= 0  # the streams jump to other stretches
         chosen = self.rng.random(self.streams) < (1.0 if begins_epoch else self.restart_rate)
-        self.restart(inputs, np.flatnonzero(chosen))
+        self.restart(inputs, np.flatnonzero(chosen[self.part]))
         self.substitute_unknown(inputs, targets)
         self.count_window()
         return Batch(inputs, targets, None)
@@ -172,7 +176,7 @@ class LineBatches(Batches):
         """Return the next window."""
         epoch, place = divmod(self.window, self.windows_per_epoch)
         order = self.order(epoch)
-        slots = np.arange(self.streams) * self.columns_length + place
+        slots = np.arange(self.part.start, self.part.stop) * self.columns_length + place
         filled = slots < len(order)
         chosen = self.bins[order[np.minimum(slots, len(order) - 1)]]
         lengths = np.where(filled, chosen["length"], 0)

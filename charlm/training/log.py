@@ -21,20 +21,23 @@ LOG_KEYS = (
 class Log:
     """An open log. A row is written whole or not at all; a log that cannot be written never ends a run.
 
+    path: None for a rank that writes none.
     step: the step at which the run begins: rows behind it, and a row that was cut short, are taken away.
     notes: takes a line when rows can no longer be written.
     """
 
-    def __init__(self, path: Path, step: int, notes: list[str]) -> None:
+    def __init__(self, path: Path | None, step: int, notes: list[str]) -> None:
         self._path = path
         self._notes = notes
         self._problem: str | None = None
+        self._descriptor = -1
+        if path is None:
+            return
         try:
             atomic_write(path, rows_until(path, step) if step else ())
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
         except (OSError, CheckpointError) as error:
             notes.append(f"no log is written: {error}")
-            self._descriptor = -1
 
     def __enter__(self) -> Log:
         return self

@@ -15,6 +15,8 @@ from charlm.text.store import IN_MEMORY
 
 PROCESS = 45e6
 """Bytes of an interpreter with NumPy, about."""
+PYTORCH = 300e6
+"""Bytes of PyTorch beside that, about."""
 GROUP = Path("/sys/fs/cgroup")
 """Where a container finds its limits."""
 VALUE = 4

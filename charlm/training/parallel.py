@@ -19,22 +19,17 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charlm.arrays import Array, Ids
+from charlm.engines.engine import Item, Result, parts_of
 from charlm.errors import ResourceError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState
 from charlm.training.shared import Shard, SharedMemory, Split
 from charlm.training.worker import DONE, GO, next_byte
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-WORTH_SHARING = 1 << 19
-"""Parameters from which on an update is split over threads."""
 
 
 class Shards:
@@ -54,6 +49,8 @@ class Shards:
         self.split = Split(
             asdict(network.config), network.vocabulary, network.start, steps, streams, shards, seed, dtype
         )
+        self.threads = shards
+        self.characters = 0.0
         self._stack = ExitStack()
         try:
             self._stack.enter_context(threadpool_limits(1, user_api="blas"))
@@ -100,6 +97,7 @@ class Shards:
         if weights is not None:
             arrays["weights"][...] = weights
         total = float(targets.size if weights is None else weights.sum())
+        self.characters = total
         arrays["scale"][0] = scale = 1 / max(total, 1.0)
         arrays["window"][0] = window
         for worker in self._workers:
@@ -118,6 +116,18 @@ class Shards:
         """Give back this process's buffers, for something else that needs memory; the next window makes them anew."""
         self._own.release()
 
+    def part(self, count: int) -> slice:
+        """Return which of `count` streams are read here: all."""
+        return slice(0, count)
+
+    def greatest(self, *values: float) -> list[float]:
+        """Return the values: there are no other ranks."""
+        return list(values)
+
+    def total(self, *values: float) -> list[float]:
+        """Return the values: there are no other ranks."""
+        return list(values)
+
     def _wait(self) -> None:
         """Wait until every worker has answered.
 
@@ -132,9 +142,7 @@ class Shards:
 
     def parameter_parts(self) -> list[slice]:
         """Return the flat vector cut into a part for each thread, or whole where that is not worth it."""
-        size = self.params.flat.size
-        count = self.split.shards if size >= WORTH_SHARING else 1
-        return [slice(size * k // count, size * (k + 1) // count) for k in range(count)]
+        return parts_of(self.params.flat.size, self.split.shards)
 
     def each(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Call `do` with every item on threads, and return the results in the order of the items."""

@@ -92,8 +92,10 @@ class Saver:
         session = self.session
         if math.isinf(session.trainer.best_loss):
             self.take(train_loss)
-        session.trainer.shards.release()
-        arrays, facts = session.trainer.snapshot()
+        session.trainer.engine.release()
+        arrays, facts = session.trainer.snapshot()  # all ranks take part
+        if not session.ranks.is_leader:
+            return
         choice = session.choice
         run = SavedRun(
             session.files.state, choice.network, choice.train, session.text, session.vocabulary,
@@ -118,7 +120,7 @@ class Saver:
         self._facts = saved.model
         found = None
         with suppress(CheckpointError):
-            found = load(path)
+            found = load(path) if self.session.ranks.is_leader else None
         if found is not None and found.training.get("digest") == self.session.corpus.digest:
             loss, step = found.training.get("valid_loss"), found.training.get("steps")
             if isinstance(step, int) and step >= trainer.model_step:
@@ -126,7 +128,7 @@ class Saver:
                     trainer.best_loss = loss
                 self.model = found
                 return
-        if trainer.model_step == trainer.step:
+        if trainer.model_step == trainer.step and self.session.ranks.is_leader:
             self.model = self._unsaved = self._current()
             self._write_model()
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from charlm.config import TextConfig, check, is_real
+from charlm.config import EngineConfig, TextConfig, check, is_real
+from charlm.engines import refuse_what_torch_lacks
 from charlm.errors import ConfigError, DivergedError
 from charlm.model import LanguageModel, load
 from charlm.nn.networks import make_network
@@ -22,10 +23,10 @@ from charlm.text.corpus import Corpus
 from charlm.text.novelty import MOST_LINES, lines_in, pack_hashes
 from charlm.text.windows import batches_over
 from charlm.training.choice import REFERENCE_SPEED, choose
+from charlm.training.computing import needed, open_engine, settle_ranks
 from charlm.training.files import Files, lock
 from charlm.training.inheritance import inherit, inherited
 from charlm.training.log import Log
-from charlm.training.memory import memory_needed, refuse_what_does_not_fit
 from charlm.training.probe import characters_per_second
 from charlm.training.report import StepReport
 from charlm.training.resume import SavedRun, identity
@@ -47,6 +48,8 @@ class Session:
     resume: go on with the run that left NAME.resume.safetensors.
     save_minutes: minutes between saves; 0 saves after every step.
     init_from: a model whose weights and vocabulary to begin with; its file stays as it is.
+    engine: what computes. With PyTorch under torchrun this is one of several ranks; the first prints and writes, and
+    where torchrun has started them anew, the run goes on from its last save.
 
     After construction `choice.reason` and `notes` say what was decided, `memory` how many bytes the run takes; `model`
     is the best so far. More `notes` turn up while it runs; whoever shows them takes them out.
@@ -63,23 +66,34 @@ class Session:
         resume: bool = False,
         save_minutes: float = 1.0,
         init_from: str | os.PathLike[str] | None = None,
+        engine: EngineConfig | None = None,
     ) -> None:
         started = monotonic()
         self.files = Files(Path(model))
+        self.engine = engine or EngineConfig()
+        self.ranks = settle_ranks(self.engine, paths)
         self.interrupted = False
         self.notes: list[str] = []
         check(is_real(save_minutes) and save_minutes >= 0, "save-every", save_minutes, "0 (each step) or more")
+        is_restart = self.ranks.restarts > 0  # of the same run, by torchrun
+        resume, overwrite = resume or (is_restart and self.files.state.exists()), overwrite or is_restart
         self.files.refuse_to_destroy(paths, overwrite=overwrite, resume=resume)
         with ExitStack() as stack:
-            stack.callback(lock(self.files.lock).release)
-            self.files.discard_leftovers()
+            if self.ranks.is_leader:
+                stack.callback(lock(self.files.lock).release)
+                self.files.discard_leftovers()
+                if self.ranks.elastic and overwrite and not (resume or is_restart):
+                    self.files.forget_state()  # a restart shall not take it for its own
             saved = SavedRun.read(self.files.state) if resume else None
             parent = load(init_from) if init_from is not None and not resume else None
             self._open(paths, dict(settings or {}), text or TextConfig(), saved, parent, started, stack)
             self._saver = Saver(self, save_minutes)
             if saved:
                 self._saver.take_up(saved)
-                saved.refuse_what_is_done(self.trainer)
+                best = self.trainer.best_loss if self.ranks.is_leader else -math.inf
+                (self.trainer.best_loss,) = self.trainer.engine.greatest(best)
+                if not is_restart:
+                    saved.refuse_what_is_done(self.trainer)
             self._stack = stack.pop_all()
 
     @property
@@ -104,7 +118,10 @@ class Session:
             settings = inherited(settings, parent.config)
             if parent.text.unit != text.unit:
                 raise ConfigError(f"unit is {text.unit!r}, but the model to begin with has {parent.text.unit!r}")
-        known = choose(settings, 1).train  # what is out of range is said before a long text is read
+        early = choose(settings, 1)
+        known = early.train  # what is out of range is said before a long text is read
+        if self.engine.name == "torch":
+            refuse_what_torch_lacks(early.network)
         self.text = text
         corpus = Corpus.read(
             paths, text, valid=known.valid, held_out=known.held_out, seed=known.seed,
@@ -113,8 +130,9 @@ class Session:
         self.corpus = stack.enter_context(corpus)
         if saved:
             saved.check_text(identity(self.corpus))
-        settings["threads"] = settings.get("threads") or os.cpu_count() or 1
+        settings["threads"] = settings.get("threads") or max(1, (os.cpu_count() or 1) // self.ranks.local_count)
         is_open = settings.get("hidden") is None and settings.get("size") is None  # the speed decides the size
+        is_open = is_open and self.engine.name == "numpy"  # ranks must choose alike
         speed = characters_per_second(settings["threads"]) if is_open else REFERENCE_SPEED
         self.choice = choose(settings, len(self.corpus.train_ids), speed)
         self.train = self.choice.train
@@ -140,12 +158,8 @@ class Session:
         batches = batches_over(self.corpus, self.train, both_sides=self.choice.network.bidirectional)
         if batches.shrunk:
             self.notes.append(batches.shrunk)
-        threads = self.train.threads
-        shards = min(threads, batches.streams)
-        self.memory = memory_needed(
-            self.network, self.train, steps=batches.steps, streams=batches.streams, shards=shards
-        )
-        refuse_what_does_not_fit(self.memory, self.network.size)
+        batches.part = self.ranks.part(batches.streams)
+        self.memory = needed(self.engine, self.network, self.train, batches)
         params = self.network.initial(np.random.default_rng([self.train.seed, 0]))
         if parent:
             ids = self.corpus.train_ids
@@ -159,7 +173,8 @@ class Session:
             batches,
             held_out if len(held_out) > 1 else None,
             self.train,
-            threads=threads,
+            threads=self.train.threads,
+            engine=open_engine(self.engine, self.ranks, self.network, params, self.train, batches),
             started=started,
             notes=self.notes,
         )
@@ -177,7 +192,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        self._stack.__exit__(kind, error, trace)
 
     def stop(self) -> None:
         """Ask the run to save and end after the step it is at."""
@@ -188,9 +203,9 @@ class Session:
 
         Raises DivergedError if training explodes again and again; CheckpointError if nothing can be written at the end.
         """
-        if self.trainer.step == 0:
+        if self.trainer.step == 0 and self.ranks.is_leader:
             self.files.forget_state()  # of the run that is overwritten
-        with Log(self.files.log, self.trainer.step, self.notes) as log:
+        with Log(self.files.log if self.ranks.is_leader else None, self.trainer.step, self.notes) as log:
             try:
                 yield from self._write_on_the_way(log)
             except DivergedError as error:
@@ -202,6 +217,10 @@ class Session:
         logged = monotonic()
         losses: list[float] = []
         for report in self.trainer.reports():
+            must_stop, must_save = self.trainer.engine.greatest(
+                self.interrupted, self.ranks.is_leader and (report.is_best or self._saver.is_due)
+            )
+            self.interrupted = bool(must_stop)
             is_last = report.is_last or self.interrupted
             losses.append(report.train_loss)
             if report.is_best:
@@ -213,37 +232,7 @@ class Session:
                 self._saver.finish(report.train_loss)
                 yield report
                 return
-            if report.is_best or self._saver.is_due:
+            if must_save:
                 self._saver.save(report.train_loss)
             yield report
         self._saver.finish()  # minutes that ran out in a step that diverged
-
-
-def train(
-    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    model: str | os.PathLike[str] = "charlm.safetensors",
-    *,
-    text: TextConfig | None = None,
-    overwrite: bool = False,
-    resume: bool = False,
-    save_minutes: float = 1.0,
-    init_from: str | os.PathLike[str] | None = None,
-    **settings: Any,
-) -> LanguageModel:
-    """Train a model on texts, write it, and return the best one found.
-
-    paths: one or several texts.  model: where the model is written.  init_from: a model to begin with.
-    text: how text becomes tokens.  settings: fields of NetworkConfig and TrainConfig, such as minutes=2, hidden=128.
-    overwrite, resume, save_minutes: as for `Session`. What goes wrong and is mended is told to the logger "charlm".
-    Raises a CharlmError: see `charlm.errors`.
-    """
-    several = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    with Session(
-        several, model, settings, text,
-        overwrite=overwrite, resume=resume, save_minutes=save_minutes, init_from=init_from,
-    ) as session:  # fmt: skip
-        session.notes.clear()
-        for _ in session.reports():
-            while session.notes:
-                logging.getLogger("charlm").warning("%s", session.notes.pop(0))
-        return session.model

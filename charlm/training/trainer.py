@@ -15,6 +15,7 @@ import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.config import TrainConfig
+from charlm.engines.engine import Engine
 from charlm.errors import DivergedError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
@@ -36,6 +37,7 @@ class Trainer:
     """Trains the parameters it is given, in place; use as a context.
 
     held_out: ids (N + 1,) to measure the held-out loss on, or None.
+    engine: computes; by default NumPy on that many threads.
     started: `time.monotonic()` at which the budget of minutes began.
 
     best_loss, model_step: the lowest held-out loss so far, and the step of the weights that count as the model.
@@ -51,6 +53,7 @@ class Trainer:
         config: TrainConfig,
         *,
         threads: int,
+        engine: Engine | None = None,
         started: float | None = None,
         notes: list[str] | None = None,
     ) -> None:
@@ -61,8 +64,8 @@ class Trainer:
         self.best_loss = math.inf
         self.model_step = 0
         self.notes = [] if notes is None else notes
-        self.shards = Shards(network, params, batches.steps, batches.streams, threads, config.seed)
-        self.params = self.shards.params
+        self.engine = engine or Shards(network, params, batches.steps, batches.streams, threads, config.seed)
+        self.params = self.engine.params
         self.optimizer = find_optimizer(config.optimizer, params.flat.size, params.flat.dtype)
         self.average = self.params.flat.copy() if config.average else self.params.flat
         self._held_out = None if held_out is None else lay_out(held_out, network, 16 * threads)
@@ -77,7 +80,7 @@ class Trainer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.shards.__exit__(kind, error, trace)
+        self.engine.__exit__(kind, error, trace)
 
     @property
     def seconds(self) -> float:
@@ -93,7 +96,8 @@ class Trainer:
     def share(self) -> float:
         """How much of the budget is used, 1 or more when it is used up; minutes include the last evaluation."""
         seconds = self.seconds + self._evaluation_seconds
-        return used_share(self.config, steps=self.step, epochs=self.epoch, seconds=seconds)
+        share = used_share(self.config, steps=self.step, epochs=self.epoch, seconds=seconds)
+        return self.engine.greatest(share)[0]
 
     @property
     def has_lost_patience(self) -> bool:
@@ -152,9 +156,9 @@ class Trainer:
         Raises DivergedError if one of them is not finite, or the loss is far above its level.
         """
         batch = self.batches.next()
-        loss = self.shards.loss_and_grads(batch.inputs, batch.targets, batch.weights, self.step)
-        self.recovery.check_loss(loss, batch.targets.size if batch.weights is None else float(batch.weights.sum()))
-        grads = self.shards.grads[0]
+        loss = self.engine.loss_and_grads(batch.inputs, batch.targets, batch.weights, self.step)
+        self.recovery.check_loss(loss, self.engine.characters)
+        grads = self.engine.grads[0]
         norm = clip_by_global_norm(grads, self.config.clip)
         self.step += 1
         self.optimizer.begin_step()
@@ -167,7 +171,7 @@ class Trainer:
             if self.average is not self.params.flat:
                 self.average[part] += share * (self.params.flat[part] - self.average[part])
 
-        self.shards.each(update, self.shards.parameter_parts())
+        self.engine.each(update, self.engine.parameter_parts())
         return loss, norm
 
     @property
@@ -184,11 +188,12 @@ class Trainer:
         if self._held_out is None:
             return None
         begun = monotonic()
-        self.shards.release()
+        self.engine.release()
         inputs, targets, counts = self._held_out
-        streams = inputs.shape[1]
-        count = min(self.shards.split.shards, streams)
-        parts = [slice(streams * k // count, streams * (k + 1) // count) for k in range(count)]
+        own = self.engine.part(inputs.shape[1])
+        streams = own.stop - own.start
+        count = min(self.engine.threads, streams)
+        parts = [slice(own.start + streams * k // count, own.start + streams * (k + 1) // count) for k in range(count)]
         averaged = self.network.parameters(self.average)
 
         @np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -196,9 +201,10 @@ class Trainer:
             runner = make_runner(self.network, averaged)
             return held_out_sum(runner, inputs[:, part], targets[:, part], counts[:, part])
 
-        sums = self.shards.each(measure, parts)
+        sums = self.engine.each(measure, parts)
         self._evaluation_seconds = monotonic() - begun
-        loss = sum(total for total, _ in sums) / sum(n for _, n in sums)
+        total, counted = self.engine.total(*(sum(column) for column in zip((0, 0), *sums, strict=True)))
+        loss = total / counted
         if not math.isfinite(loss):
             raise DivergedError(f"the held-out loss is {loss}")
         return loss
@@ -209,7 +215,7 @@ class Trainer:
         if self.average is not self.params.flat:
             arrays["average"] = self.average
         arrays |= {f"moment.{name}": moment for name, moment in self.optimizer.moments.items()}
-        for layer, state in enumerate(self.shards.state):
+        for layer, state in enumerate(self.engine.state):
             arrays |= {f"state.{layer}.{k}": array for k, array in enumerate(state)}
         facts = {
             "step": self.step,
@@ -231,7 +237,7 @@ class Trainer:
         for name, moment in self.optimizer.moments.items():
             moment[...] = arrays[f"moment.{name}"]
         layers, count, _ = self.network.state_shape
-        self.shards.state = [
+        self.engine.state = [
             tuple(arrays[f"state.{layer}.{k}"] for k in range(count)) for layer in range(layers)
         ]
         self.step = facts["step"]

@@ -10,7 +10,6 @@ import pytest
 from charlm.config import NetworkConfig
 from charlm.errors import ResourceError
 from charlm.nn.network import Network
-from charlm.training import parallel
 from charlm.training.parallel import Shards
 
 
@@ -72,7 +71,7 @@ class TestShards:
             self.gradients(2)
 
     def test_work_on_parts_covers_everything(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(parallel, "WORTH_SHARING", 10)
+        monkeypatch.setattr("charlm.engines.engine.WORTH_SHARING", 10)
         with Shards(self.network, self.network.initial(np.random.default_rng(0)), 7, 5, 2) as shards:
             parts = shards.parameter_parts()
             assert [parts[0].start, parts[-1].stop] == [0, self.network.size]

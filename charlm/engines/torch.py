@@ -1,0 +1,260 @@
+"""The network on PyTorch, and several processes of it under torchrun. The only module that imports torch.
+
+The parameters stay the flat vector of charlm: on a CPU the modules of PyTorch are views of it, on another device
+it is copied there before a window and the gradient back. Clipping, optimizer, average and files are those of charlm.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils.rnn import PackedSequence
+
+from charlm.arrays import Array, Ids
+from charlm.config import EngineConfig
+from charlm.engines import refuse_what_torch_lacks
+from charlm.engines.engine import Item, Result, parts_of
+from charlm.engines.ranks import Ranks
+from charlm.engines.segments import cut_into_segments, draw_masks
+from charlm.errors import ConfigError, ResourceError
+from charlm.nn.layout import Parameters
+from charlm.nn.network import Network, NetworkState
+
+
+class Window(NamedTuple):
+    """A window as packed `Segments` on the device, sizes on the CPU; with the masks of `draw_masks`, (B, H) first."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor | None
+    streams: torch.Tensor
+    sizes: torch.Tensor
+    columns: torch.Tensor
+    carried: torch.Tensor
+    last: torch.Tensor
+    masks: list[torch.Tensor]
+    dropped: list[torch.Tensor]
+
+
+class Model(torch.nn.Module):
+    """A stack of `torch.nn.LSTM`, `GRU` or `RNN` of one layer each, with dropout between, and a `Linear` head."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.vocabulary = network.vocabulary
+        hidden, cell = network.config.hidden, network.cell
+        kind = getattr(torch.nn, str(cell.torch_name))
+        self.stack = torch.nn.ModuleList(
+            kind(hidden if layer else network.vocabulary, hidden, **cell.torch_options)
+            for layer in range(network.config.layers)
+        )
+        self.head = torch.nn.Linear(hidden, network.vocabulary)
+
+    def tensors(self) -> dict[str, torch.nn.Parameter]:
+        """Return the parameters by their names in a model file."""
+        owners = [(f"rnn.{{}}_l{layer}", module) for layer, module in enumerate(self.stack)] + [("head.{}", self.head)]
+        return {
+            form.format(name.removesuffix("_l0")): parameter
+            for form, module in owners
+            for name, parameter in module.named_parameters()
+        }
+
+    def forward(
+        self, window: Window, state: Sequence[tuple[torch.Tensor, ...]]
+    ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
+        """Return the summed loss in nats, and the new state.  state: of each layer, (B, H) each."""
+        xs = torch.nn.functional.one_hot(window.inputs, self.vocabulary).to(self.head.weight.dtype)
+        after: list[tuple[torch.Tensor, ...]] = []
+        for layer, module in enumerate(self.stack):
+            first = tuple((array[window.columns] * window.carried)[None] for array in state[layer])
+            given = (PackedSequence(xs, window.sizes), first if len(first) > 1 else first[0])
+            if window.dropped:
+                weight = {"weight_hh_l0": module.get_parameter("weight_hh_l0") * window.dropped[layer]}
+                packed, last = torch.func.functional_call(module, weight, given)
+            else:
+                packed, last = module(*given)
+            ends = last if isinstance(last, tuple) else (last,)
+            after.append(tuple(array[0, window.last].detach().float() for array in ends))
+            xs = packed.data
+            if window.masks:
+                xs = xs * window.masks[layer][window.streams]
+        losses = torch.nn.functional.cross_entropy(self.head(xs).float(), window.targets, reduction="none")
+        return (losses if window.weights is None else losses * window.weights).sum(), after
+
+
+class TorchEngine:
+    """An `Engine` on PyTorch; use as a context.
+
+    network: what is trained.  params: its start.  streams: B, of all ranks together.
+    Raises ConfigError or ResourceError for what PyTorch cannot do, here or at all.
+    """
+
+    def __init__(
+        self, network: Network, params: Parameters, streams: int, config: EngineConfig,
+        *, ranks: Ranks, threads: int, seed: int,
+    ) -> None:  # fmt: skip
+        refuse_what_torch_lacks(network.config)
+        if streams < ranks.count:
+            raise ConfigError(f"{streams} streams cannot be split over {ranks.count} ranks; a larger --batch can")
+        self.network, self.ranks, self.threads, self.seed = network, ranks, threads, seed
+        self.streams = streams
+        self.params, self.grads = params, [np.zeros_like(params.flat)]
+        self.characters = 0.0
+        self.device = find_device(config.device, ranks)
+        self.cast = torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+        self._own = ranks.part(streams)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="charlm")
+        torch.set_num_threads(threads)
+        with as_resource_errors():
+            self.model = Model(network).to(self.device)
+            self._tensors = self._tie()
+            self._run: Callable[..., Any] = self._join() if ranks.count > 1 else self.model
+        self._state: list[tuple[torch.Tensor, ...]] = []
+        self.state = network.zero_state(streams)
+
+    def _tie(self) -> Any:
+        """Make the modules' parameters views of the flat vector, where they share its memory."""
+        tensors = self.model.tensors()
+        if self.device.type == "cpu":
+            for name, tensor in tensors.items():
+                tensor.data = torch.from_numpy(self.params[name])
+        return tensors
+
+    def _join(self) -> Any:
+        """Meet the other ranks, under a name that no rank of before a restart has left its address under."""
+        store, rank, count = next(distributed.rendezvous("env://"))
+        store = distributed.PrefixStore(f"charlm.{self.ranks.restarts}", store)
+        backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+        return DistributedDataParallel(self.model)
+
+    def __enter__(self) -> TorchEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+        if self.ranks.count > 1:
+            if kind is None:
+                self.total(0)  # who leaves early must not break what others still wait for
+            distributed.destroy_process_group()
+            del self._run, self.model, self._tensors  # they hold on to the group, whose threads end when it goes
+            gc.collect()
+
+    def loss_and_grads(self, inputs: Ids, targets: Ids, weights: Array | None, window: int = 0) -> float:
+        """Back-propagate through this rank's streams (T, b), as in `Engine`."""
+        (self.characters,) = self.total(inputs.size if weights is None else float(weights.sum()))
+        with as_resource_errors():
+            if self.device.type != "cpu":
+                for name, tensor in self._tensors.items():
+                    tensor.data.copy_(torch.from_numpy(self.params[name]))
+            self.model.zero_grad(set_to_none=True)
+            with self.cast:
+                loss, self._state = self._run(self._pack(inputs, targets, weights, window), self._state)
+            (loss * (self.ranks.count / max(self.characters, 1.0))).backward()  # DDP takes the mean over ranks
+            grads = Parameters(self.network.layout, self.grads[0])
+            for name, tensor in self._tensors.items():
+                if tensor.grad is not None:
+                    grads[name][...] = tensor.grad.cpu().numpy()
+        return self.total(float(loss.detach()))[0] / max(self.characters, 1.0)
+
+    def _pack(self, inputs: Ids, targets: Ids, weights: Array | None, window: int) -> Window:
+        """Bring a window to the device. Masks are drawn for all streams: they do not depend on the ranks."""
+        cut = cut_into_segments(inputs, self.network.start)
+        rng = np.random.default_rng([self.seed, 4, window, 0])  # that of one shard on NumPy
+        masks, dropped = draw_masks(self.network, self.streams, rng)
+        return Window(
+            self._there(inputs.ravel()[cut.places]), self._there(targets.ravel()[cut.places]),
+            None if weights is None else self._there(weights.ravel()[cut.places]),
+            self._there(cut.places % inputs.shape[1]), torch.from_numpy(cut.sizes), self._there(cut.columns),
+            self._there(cut.carried[:, None]), self._there(cut.last),
+            [self._there(np.array(mask[:, self._own].T, order="C")) for mask in masks],
+            [self._there(mask) for mask in dropped],
+        )  # fmt: skip
+
+    def _there(self, array: Any) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    @property
+    def state(self) -> NetworkState:
+        """The state of all streams; each rank fills in its own, and all get the sum."""
+        whole = np.zeros((len(self._state), len(self._state[0]), self.network.config.hidden, self.streams), np.float32)
+        for to, layer in zip(whole, self._state, strict=True):
+            for place, array in zip(to, layer, strict=True):
+                place[:, self._own] = array.cpu().numpy().T
+        if self.ranks.count > 1:
+            with as_resource_errors():
+                distributed.all_reduce(torch.from_numpy(whole))
+        return [tuple(layer) for layer in whole]
+
+    @state.setter
+    def state(self, state: NetworkState) -> None:
+        own = self._own
+        self._state = [tuple(self._there(np.array(array[:, own].T, order="C")) for array in layer) for layer in state]
+
+    def part(self, count: int) -> slice:
+        """As in `Engine`."""
+        return self.ranks.part(count)
+
+    def greatest(self, *values: float) -> list[float]:
+        """As in `Engine`."""
+        return self._reduced(values, distributed.ReduceOp.MAX)
+
+    def total(self, *values: float) -> list[float]:
+        """As in `Engine`."""
+        return self._reduced(values, distributed.ReduceOp.SUM)
+
+    def _reduced(self, values: Sequence[float], how: Any) -> list[float]:
+        if self.ranks.count == 1:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64)
+        with as_resource_errors():
+            distributed.all_reduce(tensor, how)
+        return [float(value) for value in tensor]
+
+    def release(self) -> None:
+        """PyTorch keeps its buffers itself."""
+
+    def parameter_parts(self) -> list[slice]:
+        """As in `Engine`."""
+        return parts_of(self.params.flat.size, self.threads)
+
+    def each(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """As in `Engine`."""
+        return list(self._pool.map(do, items))
+
+
+def find_device(name: str, ranks: Ranks) -> torch.device:
+    """Return the device called `name`; the best there is for "auto", which never takes Apple's by itself for ranks.
+
+    Raises ResourceError if there is none of that name here.
+    """
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = "cuda" if has["cuda"] else "mps" if has["mps"] and ranks.count == 1 else "cpu"
+    if not has[name]:
+        raise ResourceError(f"--device {name}: PyTorch finds no such device here; leave --device out")
+    device = torch.device(name, ranks.local_rank) if name == "cuda" else torch.device(name)
+    if name == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+@contextmanager
+def as_resource_errors() -> Iterator[None]:
+    """Turn what PyTorch raises, for lack of memory or of a rank, into an error of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ResourceError(f"PyTorch cannot go on, or another rank has ended: {why}") from error

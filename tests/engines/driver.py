@@ -1,0 +1,35 @@
+"""A run whose every loss is written down: `python -m tests.engines.driver`, alone or under torchrun."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from charlm.config import EngineConfig, TextConfig
+from charlm.training.session import Session
+
+
+def losses(
+    text: Path, model: Path, engine: str, settings: dict[str, Any], *,
+    lines: bool = False, resume: bool = False, stop_at: int | None = None,
+) -> list[float]:  # fmt: skip
+    """Train, stop behind a step if one is given; return the loss of each step."""
+    found = []
+    config = EngineConfig(engine, "auto" if engine == "numpy" else "cpu")
+    with Session(
+        [text], model, settings, TextConfig(lines=lines), overwrite=not resume, resume=resume, engine=config
+    ) as session:
+        for report in session.reports():
+            found.append(report.train_loss)
+            if report.step == stop_at:
+                session.stop()
+        if session.ranks.is_leader:
+            model.with_suffix(".losses").write_text(json.dumps(found))
+    return found
+
+
+if __name__ == "__main__":
+    told = json.loads(sys.argv[1])
+    losses(Path(told.pop("text")), Path(told.pop("model")), told.pop("engine"), told.pop("settings"), **told)

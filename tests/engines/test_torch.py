@@ -1,0 +1,193 @@
+"""Training on PyTorch, in one process and under torchrun, against training on NumPy."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charlm
+from charlm.checkpoint import read_state
+from charlm.config import EngineConfig
+from charlm.errors import ConfigError, ResourceError
+from tests.engines.driver import losses
+
+torch = pytest.importorskip("torch")
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "corpora/lighthouse.txt").read_text() * 3
+TINY: dict[str, Any] = {
+    "hidden": 12, "layers": 2, "batch": 7, "bptt": 20, "steps": 100, "threads": 1, "dropout": 0.0, "patience": 0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+@contextmanager
+def torchrun(*arguments: str, ranks: int = 2, restarts: int = 0) -> Iterator[subprocess.Popen[str]]:
+    """Start a module on several ranks of this machine."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}",
+        f"--max-restarts={restarts}", "--monitor-interval=0.1", "-m", *arguments,
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.terminate()  # it ends its ranks
+
+
+def losses_on_ranks(text: Path, model: Path, settings: dict[str, Any], **options: Any) -> list[float]:
+    """Run the driver on two ranks; return the losses."""
+    told = {"text": str(text), "model": str(model), "engine": "torch", "settings": settings} | options
+    with torchrun("tests.engines.driver", json.dumps(told)) as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    found: list[float] = json.loads(model.with_suffix(".losses").read_text())
+    return found
+
+
+def assert_close(found: list[float], expected: list[float], *, first: float, all_: float) -> None:
+    differences = np.abs(np.subtract(found, expected))
+    assert len(found) == len(expected)
+    assert differences[:10].max() < first
+    assert differences.max() < all_
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "rnn-relu"])
+def test_the_losses_are_those_of_numpy(text: Path, cell: str) -> None:
+    runs = [losses(text, text.with_name("m"), engine, TINY | {"cell": cell}) for engine in ("numpy", "torch")]
+    assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
+
+
+@pytest.mark.parametrize("dropout", [{"dropout": 0.3}, {"dropout": 0.2, "recurrent_dropout": 0.3}])
+def test_in_lines_and_with_dropout_they_are_those_of_numpy_on_one_thread(text: Path, dropout: dict[str, float]) -> None:
+    settings = TINY | dropout | {"steps": 40}
+    runs = [losses(text, text.with_name("m"), engine, settings, lines=True) for engine in ("numpy", "torch")]
+    assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
+
+
+@pytest.mark.parametrize(("first", "second"), [("numpy", "torch"), ("torch", "numpy")])
+def test_a_run_goes_on_on_the_other_engine(text: Path, first: str, second: str) -> None:
+    whole = losses(text, text.with_name("whole"), "numpy", TINY | {"steps": 60})
+    model = text.with_name("m")
+    begun = losses(text, model, first, TINY | {"steps": 60}, stop_at=25)
+    rest = losses(text, model, second, {"threads": 1}, resume=True)
+    assert_close(begun + rest, whole, first=1e-5, all_=1e-4)
+
+
+def test_on_pytorch_alone_it_goes_on_to_the_bit(text: Path) -> None:
+    settings = TINY | {"steps": 40, "dropout": 0.2, "cell": "gru"}
+    whole = losses(text, text.with_name("whole"), "torch", settings)
+    begun = losses(text, text.with_name("m"), "torch", settings, stop_at=15)
+    assert begun + losses(text, text.with_name("m"), "torch", {}, resume=True) == whole
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_two_ranks_train_as_one(text: Path, lines: bool) -> None:
+    settings = TINY | {"dropout": 0.2, "cell": "gru" if lines else "lstm"}
+    alone = losses(text, text.with_name("alone"), "torch", settings, lines=lines)
+    assert_close(losses_on_ranks(text, text.with_name("m"), settings, lines=lines), alone, first=1e-5, all_=1e-4)
+
+
+def test_the_number_of_ranks_may_change_at_a_resume_and_back(text: Path) -> None:
+    model, settings = text.with_name("m"), TINY | {"steps": 60}
+    whole = losses(text, text.with_name("whole"), "torch", settings)
+    begun = losses(text, model, "torch", settings, stop_at=20)
+    middle = losses_on_ranks(text, model, {"threads": 1}, resume=True, stop_at=40)
+    rest = losses(text, model, "torch", {"threads": 1}, resume=True)
+    assert_close(begun + middle + rest, whole, first=1e-5, all_=1e-4)
+
+
+def rank_of(parent: int, rank: int) -> int | None:
+    """Return the process of a rank among the children of torchrun, None while there is none."""
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        environment = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        if f"RANK={rank}".encode() in environment:
+            return int(child)
+    return None
+
+
+def step_of(state: Path) -> int:
+    """Return the step of a saved state, 0 if there is none yet."""
+    return int(read_state(state)[1]["trainer"]["step"]) if state.exists() else 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds its ranks in /proc")
+def test_a_rank_that_is_killed_takes_nothing_with_it(text: Path) -> None:
+    model = text.with_name("m.safetensors")
+    state = text.with_name("m.resume.safetensors")
+    options = ["--hidden=12", "--layers=1", "--batch=7", "--bptt=20", "--steps=600", "--dropout=0", "--threads=1"]
+    with torchrun(
+        "charlm", "train", str(text), "-m", str(model), "--engine=torch", "--device=cpu", "--save-every=0",
+        "--patience=0", *options, restarts=2,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + 60
+        for rank in (1, 0):
+            begun = step_of(state)
+            while step_of(state) < begun + 5:
+                assert process.poll() is None, process.communicate()[1]
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            victim = rank_of(process.pid, rank)
+            assert victim is not None
+            os.kill(victim, signal.SIGKILL)
+            time.sleep(0.3)  # nothing is written from here until all ranks have started anew
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert err.count("resumed behind step") == 2
+    assert read_state(state)[1]["trainer"]["step"] == 600
+    rows = [json.loads(line)["step"] for line in text.with_name("m.log.jsonl").read_text().splitlines()]
+    assert rows == sorted(set(rows))
+    assert rows[-1] == 600
+    alone = losses(text, text.with_name("alone"), "torch", TINY | {"layers": 1, "steps": 600})
+    assert len(alone) == 600
+    ended, expected = (read_state(text.with_name(f"{n}.resume.safetensors"))[0]["params"] for n in ("m", "alone"))
+    assert np.abs(ended - expected).max() < 1e-2  # the sums of two ranks are rounded otherwise
+    assert charlm.load(model).score("the lamp").bits_per_char < 8
+
+
+def test_bfloat16_learns(text: Path) -> None:
+    model = charlm.train(
+        text, text.with_name("m"), engine=EngineConfig("torch", "cpu", "bfloat16"), **TINY | {"steps": 60}
+    )
+    whole = charlm.train(text, text.with_name("w"), engine=EngineConfig("torch", "cpu"), **TINY | {"steps": 60})
+    assert model.training["valid_loss"] == pytest.approx(whole.training["valid_loss"], abs=0.05)
+    assert model.training["valid_loss"] != whole.training["valid_loss"]
+
+
+def test_what_pytorch_cannot_do_is_refused(text: Path) -> None:
+    for cell in ("gru-simple", "gru-before"):
+        with pytest.raises(ConfigError, match="PyTorch does not have"):
+            losses(text, text.with_name("m"), "torch", TINY | {"cell": cell})
+    with pytest.raises(ConfigError, match="bidirectional"):
+        losses(text, text.with_name("m"), "torch", TINY | {"bidirectional": True})
+    missing = "mps" if torch.cuda.is_available() else "cuda"
+    with pytest.raises(ResourceError, match="no such device"):
+        charlm.train(text, text.with_name("m"), engine=EngineConfig("torch", missing), **TINY)
+
+
+def test_two_ranks_need_two_streams_and_a_file_each_can_read(text: Path) -> None:
+    with torchrun("charlm", "train", str(text), "--engine=torch", "--batch=1", "-m", str(text.parent / "m")) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "cannot be split over 2 ranks" in err
+    assert "charlm/engines" not in err  # no traceback of ours
