@@ -8,19 +8,17 @@ from pathlib import Path
 import click
 
 import charlm
-from charlm.text.reading import read_text
+from benchmarks.held_out import held_out_text
 
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
 @click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
-@click.option("--valid", default=0.1, show_default=True, help="Share held out at its end (--held-out end).")
 @click.option("--rates", default="1e-4 3e-4 1e-3", show_default=True, help="Learning rates to try.")
-def main(model: Path, text: Path, valid: float, rates: str) -> None:
+def main(model: Path, text: Path, rates: str) -> None:
     """Print bits per character of the held-out text, with weights that stay and weights that follow."""
-    whole = read_text(text)
-    held_out = whole[int((1 - valid) * len(whole)) :]
     scorer = charlm.load(model)
+    held_out = held_out_text(scorer, text)
     print("| weights | bits/char, held out | seconds |\n|---|---|---|")
     begun = time.perf_counter()
     print(f"| stay | {scorer.score(held_out).bits_per_char:.4f} | {time.perf_counter() - begun:.0f} |")

@@ -8,8 +8,7 @@ import click
 import numpy as np
 
 import charlm
-from charlm.config import TextConfig
-from charlm.text.corpus import Corpus
+from benchmarks.held_out import held_out_corpus
 from charlm.text.novelty import hash_of, lines_in
 
 
@@ -21,7 +20,7 @@ def main(model: Path, text: Path, n: int) -> None:
     """Sample lines and compare them with those of the text; compare p(UNK) with the rate of unknown characters."""
     found = charlm.load(model)
     vocabulary = found.vocabulary
-    corpus = Corpus.read([text], TextConfig(lines=True), vocabulary=vocabulary, seed=found.training["seed"])
+    corpus = held_out_corpus(found, text)
     known = list(lines_in(corpus.train_ids, vocabulary))
     drawn = found.sample(n=n, seed=0, length=1000)
     seen = {hash_of(line) for line in known}

@@ -18,7 +18,7 @@ import click
 import numpy as np
 
 from charlm.arrays import Ids
-from charlm.config import TextConfig
+from charlm.config import HELD_OUT, TextConfig
 from charlm.text.corpus import Corpus
 
 
@@ -113,11 +113,12 @@ def best_order(train: Ids, held_out: Ids, vocabulary: int, orders: Iterable[int]
 @click.option("--text", type=click.Path(path_type=Path), required=True)
 @click.option("--lines", is_flag=True, help="Each line is a document of its own, and its end counts.")
 @click.option("--orders", default="3,4,5,6,7,8", show_default=True, help="Characters, the predicted one among them.")
-@click.option("--valid", default=0.1, show_default=True, help="Share that is held out.")
+@click.option("--valid", type=float, help="Share that is held out.  [default: as for charlm train]")
+@click.option("--held-out", type=click.Choice(HELD_OUT), default="spread", show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Which lines are held out, as for charlm train.")
-def main(text: Path, lines: bool, orders: str, valid: float, seed: int) -> None:
+def main(text: Path, lines: bool, orders: str, valid: float | None, held_out: str, seed: int) -> None:
     """Print the held-out loss of Kneser-Ney on the part that `charlm train` holds out."""
-    with Corpus.read([text], TextConfig(lines=lines), valid=valid, seed=seed) as corpus:
+    with Corpus.read([text], TextConfig(lines=lines), valid=valid, held_out=held_out, seed=seed) as corpus:
         vocabulary = len(corpus.vocabulary)
         print(f"{text.name}: {len(corpus.train_ids):,} tokens to learn from, {len(corpus.valid_ids):,} held out, "
               f"{vocabulary:,} in the vocabulary\n")  # fmt: skip

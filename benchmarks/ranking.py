@@ -8,21 +8,21 @@ import click
 import numpy as np
 
 import charlm
-from benchmarks.shuffled import held_out_lines
+from benchmarks.held_out import held_out_lines
 
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
-@click.option("--text", type=click.Path(path_type=Path), required=True, help="Its text; trained with --held-out end.")
+@click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
 @click.option("--lines", "count", default=100, show_default=True)
 @click.option("--forms", default=9, show_default=True, help="Corrupted forms of each line.")
 @click.option("--seed", default=0, show_default=True)
 def main(model: Path, text: Path, count: int, forms: int, seed: int) -> None:
     """Print how often the original is ranked first."""
     rng = np.random.default_rng(seed)
-    lines = [line for line in held_out_lines(text) if len(line) >= 20]
-    chosen = [lines[k] for k in rng.choice(len(lines), count, replace=False)]
     scorer = charlm.load(model)
+    lines = [line for line in held_out_lines(scorer, text) if len(line) >= 20]
+    chosen = [lines[k] for k in rng.choice(len(lines), count, replace=False)]
     wins = 0
     for line in chosen:
         candidates = {line: None} | dict.fromkeys(corrupt(line, rng) for _ in range(forms))

@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 import charlm
-from charlm.text.reading import read_text
+from benchmarks.held_out import held_out_lines
 
 PAIRS = 100
 
@@ -16,24 +16,17 @@ PAIRS = 100
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
 @click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
-@click.option("--valid", default=0.1, show_default=True, help="Share held out at its end (--held-out end).")
 @click.option("--seed", default=0, show_default=True)
-def main(model: Path, text: Path, valid: float, seed: int) -> None:
+def main(model: Path, text: Path, seed: int) -> None:
     """Print how often the real line is the more probable one."""
     rng = np.random.default_rng(seed)
-    lines = [line for line in held_out_lines(text, valid) if len(line.split()) >= 5]
+    scorer = charlm.load(model)
+    lines = [line for line in held_out_lines(scorer, text) if len(line.split()) >= 5]
     chosen = [lines[k] for k in rng.choice(len(lines), PAIRS, replace=False)]
     shuffled = [shuffle(line, rng) for line in chosen]
-    scorer = charlm.load(model)
     real, other = ([s.log_prob for s in scorer.score_many(texts)] for texts in (chosen, shuffled))
     wins = sum(a > b for a, b in zip(real, other, strict=True))
     print(f"{wins} of {PAIRS} held-out lines are more probable than with their words shuffled (seed {seed})")
-
-
-def held_out_lines(text: Path, valid: float = 0.1) -> list[str]:
-    """Return the lines of the held-out part of a running text, but for the one that it cuts."""
-    whole = read_text(text)
-    return whole[int((1 - valid) * len(whole)) :].split("\n")[1:]
 
 
 def shuffle(line: str, rng: np.random.Generator) -> str:

@@ -12,19 +12,18 @@ import click
 import numpy as np
 
 import charlm
-from charlm.config import TextConfig
-from charlm.text.corpus import Corpus
+from benchmarks.held_out import held_out_corpus
 
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
-@click.option("--text", type=click.Path(path_type=Path), required=True, help="Its text; trained with --held-out end.")
+@click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
 @click.option("--streams", default="1 32 128 512", show_default=True)
 def main(model: Path, text: Path, streams: str) -> None:
     """Print nats per character, held out, for each number of streams; and how starts compare with starts of lines."""
     found = charlm.load(model)
     runner = found.runner
-    corpus = Corpus.read([text], TextConfig(), vocabulary=found.vocabulary)
+    corpus = held_out_corpus(found, text)
     ids = np.asarray(corpus.valid_ids).astype(np.intp)
     print("| streams | nats/char, held out |\n|---|---|")
     held_out = found.vocabulary.decode(ids)

@@ -131,7 +131,8 @@ class TrainConfig:
     average: decay of the running average of the weights that is evaluated and saved, 0 for none.
     restart_rate: share of streams that start anew in each window, so that starts are learned.
     patience: evaluations without a lower held-out loss after which training stops, 0 for never.
-    valid: share of the text that is held out.  held_out: where in running text, "spread" over it or at its "end".
+    valid: share of the text that is held out, None for `share_held_out`.  held_out: where in running text, "spread"
+    over it or at its "end".
     seed: of everything random.
     threads: cores to use, 0 for all.
     """
@@ -149,7 +150,7 @@ class TrainConfig:
     average: float = 0.99
     restart_rate: float = 0.02
     patience: int = 0
-    valid: float = 0.1
+    valid: float | None = None
     held_out: str = "spread"
     seed: int = 0
     threads: int = 0
@@ -163,7 +164,9 @@ class TrainConfig:
         check(self.steps is None or is_count(self.steps), "steps", self.steps, "1 or more")
         check(is_real(self.learning_rate) and self.learning_rate > 0, "lr", self.learning_rate, "more than 0")
         for name in ("warmup", "average", "restart_rate", "valid"):
-            check(is_fraction(getattr(self, name)), name.replace("_", "-"), getattr(self, name), "in [0, 1)")
+            value = getattr(self, name)
+            is_open = name == "valid" and value is None
+            check(is_open or is_fraction(value), name.replace("_", "-"), value, "in [0, 1)")
         check(is_real(self.final_rate) and 0 <= self.final_rate <= 1, "final-rate", self.final_rate, "in [0, 1]")
         check(is_real(self.clip) and self.clip >= 0, "clip", self.clip, "0 (none) or more")
         check(self.held_out in HELD_OUT, "held-out", self.held_out, "one of " + ", ".join(HELD_OUT))

@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 @click.option("--clip", type=float, metavar="NORM", help="Largest norm of the gradient, 0 for none.  [default: 1]")
 @click.option("--patience", type=int, metavar="N", help="Evaluations in vain before stopping.  [default: chosen]")
 @click.option("--size", type=click.Choice(SIZES), help="Size of the network alone.  [default: chosen]")
-@click.option("--valid", type=float, metavar="P", help="Share of the text that is held out.  [default: 0.1]")
+@click.option("--valid", type=float, metavar="P", help="Share of the text that is held out.  "
+              "[default: 0.1, of long texts less]")  # fmt: skip
 @click.option("--held-out", type=click.Choice(HELD_OUT),
               help="Which part of running text: stretches all over it, or its end.  [default: spread]")  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]")

@@ -32,5 +32,5 @@ def refuse_what_torch_lacks(config: NetworkConfig) -> None:
     """Raise ConfigError for a network that PyTorch has no counterpart of."""
     if find_cell(config.cell).torch_name is None:
         raise ConfigError(f"cell is {config.cell!r}, which PyTorch does not have; leave --engine torch out")
-    if getattr(config, "bidirectional", False):
+    if config.bidirectional:
         raise ConfigError("--bidirectional networks are trained by NumPy alone; leave --engine torch out")

@@ -192,9 +192,7 @@ class TorchEngine:
         for to, layer in zip(whole, self._state, strict=True):
             for place, array in zip(to, layer, strict=True):
                 place[:, self._own] = array.cpu().numpy().T
-        if self.ranks.count > 1:
-            with as_resource_errors():
-                distributed.all_reduce(torch.from_numpy(whole))
+        self._all_reduce(torch.from_numpy(whole), distributed.ReduceOp.SUM)
         return [tuple(layer) for layer in whole]
 
     @state.setter
@@ -215,12 +213,14 @@ class TorchEngine:
         return self._reduced(values, distributed.ReduceOp.SUM)
 
     def _reduced(self, values: Sequence[float], how: Any) -> list[float]:
-        if self.ranks.count == 1:
-            return list(values)
         tensor = torch.tensor(values, dtype=torch.float64)
-        with as_resource_errors():
-            distributed.all_reduce(tensor, how)
+        self._all_reduce(tensor, how)
         return [float(value) for value in tensor]
+
+    def _all_reduce(self, tensor: torch.Tensor, how: Any) -> None:
+        if self.ranks.count > 1:
+            with as_resource_errors():
+                distributed.all_reduce(tensor, how)
 
     def release(self) -> None:
         """PyTorch keeps its buffers itself."""

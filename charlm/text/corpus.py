@@ -21,7 +21,7 @@ from charlm.errors import EmptyCorpusError
 from charlm.text.lines import split_lines
 from charlm.text.reading import name_of, read_chunks
 from charlm.text.store import FixedIds, GrowingIds
-from charlm.text.stretches import split_text
+from charlm.text.stretches import share_held_out, split_text
 from charlm.text.vocabulary import EOS, UNK, Vocabulary, code_points, split_words
 
 SPARES_RARE = 10_000
@@ -31,7 +31,7 @@ SPARES_RARE = 10_000
 class Corpus:
     """Texts as ids; use as a context, or close it.
 
-    vocabulary: of the training part.  train_ids, valid_ids: (n,) each, EOS first.
+    vocabulary: of the training part.  train_ids, valid_ids: (n,) each, EOS first.  valid: share that is held out.
     n_characters: tokens of text, without EOS.  sources: where they came from.  digest: SHA-256 of the text.
     novelty: how often a new character is to be expected (Good & Turing): the share of the training part
     that characters seen once make up, and never less than one in its length.
@@ -45,6 +45,7 @@ class Corpus:
         vocabulary: Vocabulary,
         *,
         lines: bool,
+        valid: float,
         n_characters: int,
         sources: Sequence[str],
         digest: str,
@@ -54,6 +55,7 @@ class Corpus:
         self.store = store
         self.vocabulary = vocabulary
         self.lines = lines
+        self.valid = valid
         self.n_characters = n_characters
         self.sources = tuple(sources)
         self.digest = digest
@@ -70,7 +72,7 @@ class Corpus:
         *,
         vocabulary: Vocabulary | None = None,
         base: Vocabulary | None = None,
-        valid: float = 0.1,
+        valid: float | None = None,
         held_out: str = "end",
         seed: int = 0,
     ) -> Corpus:
@@ -78,8 +80,8 @@ class Corpus:
 
         vocabulary: used as it is; None to build one from the training part.
         base: a vocabulary to keep the ids of, and to add what is new to.
-        valid: share that is held out: random lines; of running text stretches "spread" over it, or the "end", as
-        held_out says.  seed: which lines.
+        valid: share that is held out, None for `share_held_out`: random lines; of running text stretches "spread"
+        over it, or the "end", as held_out says.  seed: which lines.
         Raises CorpusError if a text cannot be read, or there is nothing in it.
         """
         config = config or TextConfig()
@@ -89,12 +91,14 @@ class Corpus:
                 reader.read(path)
             if reader.n_characters == 0:
                 raise EmptyCorpusError(f"{', '.join(reader.sources)}: no text in it; there is nothing to learn")
+            if valid is None:
+                valid = share_held_out(reader.n_characters)
             if config.lines:
                 train, aside = split_lines(reader.ids, reader.keys(), valid, seed)
             else:
                 train, aside = split_text(reader.ids, valid, held_out)
         with closing(train), closing(aside):
-            return cls._from_parts(reader, train, aside, vocabulary, base)
+            return cls._from_parts(reader, train, aside, valid, vocabulary, base)
 
     @classmethod
     def _from_parts(
@@ -102,6 +106,7 @@ class Corpus:
         reader: Reader,
         train: GrowingIds,
         held_out: GrowingIds,
+        valid: float,
         vocabulary: Vocabulary | None,
         base: Vocabulary | None,
     ) -> Corpus:
@@ -124,6 +129,7 @@ class Corpus:
             train_size,
             vocabulary,
             lines=config.lines,
+            valid=valid,
             n_characters=reader.n_characters,
             sources=reader.sources,
             digest=reader.hash.hexdigest(),

@@ -1,4 +1,4 @@
-"""Which part of running text is held out: stretches spread over it, or its end."""
+"""How much of a text is held out, and which part of running text: stretches spread over it, or its end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ MOST, FEWEST = 50, 10
 """Stretches that are spread over a text. Where there are no FEWEST of them, the end is held out."""
 SHORTEST = 500
 """Characters of a stretch, at least."""
+
+
+def share_held_out(characters: int) -> float:
+    """Return the share of a text that is held out if nobody says: a tenth, or what is enough to compare weights by."""
+    return min(0.1, max(10_000 / characters, 0.02))
 
 
 def split_text(ids: GrowingIds, valid: float, held_out: str) -> tuple[GrowingIds, GrowingIds]:

@@ -54,7 +54,7 @@ class Saver:
             "seconds": round(trainer.seconds, 2),
             "train_loss": train_loss,
             "valid_loss": None if math.isinf(trainer.best_loss) else trainer.best_loss,
-            "valid": session.train.valid,
+            "valid": session.corpus.valid,
             "seed": session.train.seed,
             "settings": asdict(session.train),
         }

@@ -16,6 +16,7 @@ from charlm.errors import EmptyCorpusError
 from charlm.text import store
 from charlm.text.corpus import Corpus
 from charlm.text.store import FixedIds, GrowingIds
+from charlm.text.stretches import share_held_out
 
 LINES = TextConfig(lines=True)
 
@@ -186,6 +187,14 @@ def test_held_out_stretches_are_spread_over_the_text(tmp_path: Path, monkeypatch
 def test_a_short_text_holds_out_its_end(tmp_path: Path) -> None:
     spread, end = (Corpus.read(write(tmp_path, "ab" * 400), valid=0.1, held_out=where) for where in ("spread", "end"))
     np.testing.assert_array_equal(spread.train_ids, end.train_ids)
+
+
+def test_more_of_a_short_text_is_held_out_than_of_a_long_one(tmp_path: Path) -> None:
+    shares = [share_held_out(n) for n in (1, 50_000, 200_000, 500_000, 10**9)]
+    assert shares == [0.1, 0.1, 0.05, 0.02, 0.02]
+    with Corpus.read(write(tmp_path, "abcd" * 50_000)) as corpus:
+        assert corpus.valid == 0.05
+        assert len(corpus.valid_ids) == 1 + 10_000
 
 
 def test_ids_widen_as_they_grow() -> None:

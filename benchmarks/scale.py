@@ -1,0 +1,202 @@
+"""How training under torchrun scales: step times on 1 and 2 processes here, and a model of more, checked against them.
+
+    t(N) = t1(b) + 2 (N-1)/N 4 P / w + 2 (N-1) l
+
+N: ranks.  b: streams of a rank.  t1(b): a step of one process with b streams, measured here.  4 P: bytes of a
+gradient.  w, l: bandwidth (bytes/s) and latency (s) of a link of a ring: measured here between two processes, by
+all-reduces of a gradient and of one number; assumed elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.alternation import describe_machine
+from benchmarks.memory import family, proportional_set_size, write_text
+from charlm.config import EngineConfig, TextConfig, TrainConfig
+from charlm.model import LanguageModel, load
+from charlm.text.corpus import Corpus
+from charlm.text.windows import batches_over
+from charlm.training.parallel import Shards
+from charlm.training.session import Session
+
+SHAPES = ((128, 1, 64, 64), (256, 2, 64, 64))
+"""Hidden, layers, batch, BPTT."""
+STEPS = 24
+RANKS = (1, 2, 8, 64, 512)
+ASSUMED = {"10 Gbit/s, 50 us": (1.25e9, 50e-6), "100 Gbit/s, 10 us": (12.5e9, 10e-6)}
+"""Links that nobody measured: bandwidth in bytes/s, latency in s."""
+
+
+def step_times(text: Path, model: Path, settings: dict[str, Any], result: Path) -> None:
+    """Train on this rank, and write the median seconds of a step and of two all-reduces."""
+    from torch import distributed, ones
+
+    with Session([text], model, settings, TextConfig(), overwrite=True, engine=EngineConfig("torch", "cpu")) as session:
+        times, last = [], time.perf_counter()
+        for _ in session.reports():
+            times.append(time.perf_counter() - last)
+            last = time.perf_counter()
+        found = {"step": median(times[5:-1]), "parameters": session.network.size, "gradient": 0.0, "number": 0.0}
+        if session.ranks.count > 1:
+            for name, size in (("gradient", session.network.size), ("number", 1)):
+                tensor, seconds = ones(size), []
+                for _ in range(30):
+                    begun = time.perf_counter()
+                    distributed.all_reduce(tensor)
+                    seconds.append(time.perf_counter() - begun)
+                found[name] = median(seconds)
+        if session.ranks.is_leader:
+            result.write_text(json.dumps(found))
+
+
+def measure(text: Path, shape: tuple[int, ...], batch: int, ranks: int) -> dict[str, float]:
+    """Run `step_times` on so many processes, one thread each; return the lesser of two medians of each figure."""
+    hidden, layers, _, bptt = shape
+    settings = {"hidden": hidden, "layers": layers, "batch": batch, "bptt": bptt, "steps": STEPS, "threads": 1}
+    settings |= {"valid": 0.0, "dropout": 0.0}
+    runs = []
+    for _ in range(2):
+        with TemporaryDirectory() as folder:
+            result = Path(folder) / "result.json"
+            told = json.dumps([str(text), str(Path(folder) / "m.safetensors"), settings, str(result)])
+            subprocess.run(
+                [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}",
+                 "-m", "benchmarks.scale", "--rank", told],
+                check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+            runs.append(json.loads(result.read_text()))
+    return {name: min(run[name] for run in runs) for name in runs[0]}
+
+
+def predicted(alone: float, size: float, ranks: int, link: tuple[float, float]) -> float:
+    """Return the seconds of a step by the model above.  alone: t1(b).  size: P."""
+    bandwidth, latency = link
+    return alone + 2 * (ranks - 1) * (4 * size / ranks / bandwidth + latency)
+
+
+def print_times(text: Path) -> None:
+    """Print what was measured on 1 and 2 processes, and what the model says of more."""
+    for shape in SHAPES:
+        hidden, layers, batch, bptt = shape
+        alone = {batch // ranks: measure(text, shape, batch // ranks, 1) for ranks in (1, 2, 8, 64)}
+        two, size = measure(text, shape, batch, 2), alone[batch]["parameters"]
+        here = 4 * size / max(two["gradient"] - two["number"], 1e-9), two["number"] / 2
+        guess = predicted(alone[batch // 2]["step"], size, 2, here)
+        print(f"\nLSTM {hidden}x{layers}, {size:,.0f} parameters, windows of {bptt} characters, 1 thread each")
+        print("| measured here | ms |\n|---|---|")
+        for streams, found in alone.items():
+            print(f"| step, 1 process, {streams} streams | {1e3 * found['step']:.1f} |")
+        print(f"| step, 2 processes, {batch} streams in all | {1e3 * two['step']:.1f} |")
+        print(f"| the same by the model ({guess / two['step'] - 1:+.0%}) | {1e3 * guess:.1f} |")
+        print(f"| all-reduce of {4 * size / 1e6:.2f} MB | {1e3 * two['gradient']:.2f} |")
+        print(f"| all-reduce of one number | {1e3 * two['number']:.2f} |")
+        print(f"\nComputed, {batch} streams a rank (the batch grows with N): share of the time that is computing")
+        print("| link | " + " | ".join(f"N = {n}" for n in RANKS) + " |\n|---|" + "---|" * len(RANKS))
+        for name, link in ASSUMED.items():
+            shares = [alone[batch]["step"] / predicted(alone[batch]["step"], size, n, link) for n in RANKS]
+            print(f"| {name} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
+        print(f"\nComputed, {batch} streams in all: how many times as fast as one process")
+        print("| link | " + " | ".join(f"N = {batch // b}" for b in alone) + " |\n|---|" + "---|" * len(alone))
+        for name, link in ASSUMED.items():
+            gains = [alone[batch]["step"] / predicted(t["step"], size, batch // b, link) for b, t in alone.items()]
+            print(f"| {name} | " + " | ".join(f"{gain:.1f}" for gain in gains) + " |", flush=True)
+
+
+def noise_scale(model: LanguageModel, text: Path, few: int = 4, many: int = 64, bptt: int = 64) -> tuple[float, float]:
+    """Return |G|^2, and the noise scale of the gradient in streams of `bptt` characters.
+
+    Source: McCandlish et al. 2018, arXiv:1812.06162, appendix A.1: E|G_b|^2 = |G|^2 + S/b at two batches b.
+    """
+    squares: dict[int, list[float]] = {few: [], many: []}
+    with Corpus.read([text], vocabulary=model.vocabulary) as corpus:
+        for streams, found in squares.items():
+            batches = batches_over(corpus, TrainConfig(batch=streams, bptt=bptt))
+            with Shards(model.network, model.params, bptt, streams, 1) as shards:
+                for _ in range(8 * many // streams + 4):
+                    window = batches.next()
+                    shards.loss_and_grads(window.inputs, window.targets, window.weights)
+                    found.append(float(np.dot(shards.grads[0], shards.grads[0])))
+    a, b = (float(np.mean(found[4:])) for found in squares.values())  # the first windows have no state yet
+    square = (many * b - few * a) / (many - few)
+    return square, (a - b) / (1 / few - 1 / many) / square
+
+
+def print_memory(megabytes: int) -> None:
+    """Train two ranks on a large text for a while, and print the peak memory of each process, and of PyTorch alone."""
+    alone = peaks([sys.executable, "-c", "import torch, torch.distributed, time; time.sleep(1)"])
+    with TemporaryDirectory() as folder:
+        text = Path(folder) / "text.txt"
+        write_text(text, megabytes)
+        begun = time.perf_counter()
+        most = peaks(
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "charlm",
+             "train", str(text), "-m", str(Path(folder) / "m.safetensors"), "--engine=torch", "--device=cpu",
+             "--hidden=128", "--layers=2", "--steps=300", "--threads=1"]
+        )  # fmt: skip
+        seconds, size = time.perf_counter() - begun, text.stat().st_size / 1e6
+    print("| process | peak MB |\n|---|---|")
+    print(f"| `import torch` alone | {alone['']:.0f} |")
+    for rank in ("0", "1"):
+        print(f"| rank {rank}, {size:,.0f} MB of text, LSTM 128x2 ({seconds:.0f} s) | {most[rank]:.0f} |", flush=True)
+
+
+def peaks(command: list[str]) -> dict[str, float]:
+    """Run a command; return rank -> its peak memory in MB ("" for processes that are no rank). See `memory.py`."""
+    most: dict[str, float] = {}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            for pid in family(process.pid):
+                rank = rank_of(pid)
+                most[rank] = max(most.get(rank, 0.0), proportional_set_size(pid) / 1024)
+            time.sleep(0.1)
+    if process.returncode:
+        raise RuntimeError("the run failed")
+    return most
+
+
+def rank_of(pid: int) -> str:
+    """Return the rank that torchrun gave to a process, "" if it is none or is gone."""
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    return next((entry[5:].decode() for entry in entries if entry.startswith(b"RANK=")), "")
+
+
+@click.command()
+@click.option("--rank", help="For the benchmark itself: be one of its ranks.")
+@click.option("--model", type=click.Path(path_type=Path), help="A model of --text, for the noise of its gradient.")
+@click.option("--text", type=click.Path(path_type=Path))
+@click.option("--megabytes", default=0, help="Of a text for two ranks, whose memory is measured instead.")
+def main(rank: str | None, model: Path | None, text: Path | None, megabytes: int) -> None:
+    """Print step times, what a model of them says of more ranks, and the noise scale of a model's gradient."""
+    if rank:
+        given, path, settings, result = json.loads(rank)
+        step_times(Path(given), Path(path), settings, Path(result))
+        return
+    print(describe_machine())
+    if megabytes:
+        print_memory(megabytes)
+        return
+    with TemporaryDirectory() as folder:
+        write_text(Path(folder) / "text.txt", 2)
+        print_times(Path(folder) / "text.txt")
+    if model and text:
+        square, streams = noise_scale(load(model), text)
+        print(f"\nnoise scale of the gradient: {streams:,.0f} streams of 64 characters (|G|^2 {square:.2g})")
+
+
+if __name__ == "__main__":
+    main()
