@@ -87,21 +87,13 @@ class BidirectionalNetwork(Network):
     ) -> tuple[float, NetworkState]:
         """Back-propagate through a window, as `Network.loss_and_grads`; the last target does not count."""
         both, passes = self.read(params, inputs, targets, work, rng)
-        loss = head_loss_and_grads(
-            params["head.weight"],
-            params["head.bias"],
-            both,
-            targets[:-1].ravel(),
-            None if weights is None else weights[:-1].ravel(),
-            scale,
-            (grads["head.weight"], grads["head.bias"]),
-            work,
-        )
+        counted = None if weights is None else weights[:-1]
+        loss = head_loss_and_grads(params, grads, both, targets[:-1], counted, scale, work)
         hidden = self.config.hidden
         for k, (name, run) in enumerate(zip((STACK, REVERSE), passes, strict=True)):
             dxs = both[k * hidden : (k + 1) * hidden]
             dxs = in_time(dxs, len(inputs) - 1) if k else dxs
-            self.one_way.backward(params.stack(name), grads.stack(name), run, dxs, None, work.room(name), rng)
+            self.one_way.backward(params.stack(name), grads.stack(name), run, dxs, None, work.room(name))
         return loss, []
 
 

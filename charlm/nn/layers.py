@@ -8,6 +8,7 @@ import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.nn.functional import cross_entropy
+from charlm.nn.layout import Parameters
 from charlm.nn.workspace import Workspace
 
 LOGITS_AT_ONCE = 1 << 17
@@ -87,24 +88,19 @@ def dropout_mask(rng: np.random.Generator, share: float, out: Array) -> Array:
 
 
 def head_loss_and_grads(
-    weight: Array,
-    bias: Array,
-    hs: Array,
-    targets: Ids,
-    weights: Array | None,
-    scale: float,
-    grads: tuple[Array, Array],
-    work: Workspace,
+    params: Parameters, grads: Parameters, hs: Array, targets: Ids, weights: Array | None, scale: float, work: Workspace
 ) -> float:
-    """Softmax head: summed cross-entropy of weight @ hs + bias, and its gradients times `scale`.
+    """Softmax head: summed cross-entropy of W_head h + b_head, and its gradients times `scale`.
 
-    weight: (V, H).  bias: (V,).  hs: (H, N), replaced by d loss / d hs.  targets, weights: (N,).
-    grads: where the gradients of weight and bias are written.
+    grads: where those of the head are written.  hs: columns (H, T*B), replaced by d loss / d hs.
+    targets, weights: (T, B).
     Returns the loss in nats.
     """
+    weight, bias = params["head.weight"], params["head.bias"]
+    weight_grad, bias_grad = grads["head.weight"], grads["head.bias"]
     vocabulary, n = len(weight), targets.size
+    targets, weights = targets.ravel(), None if weights is None else weights.ravel()
     run = max(FEWEST_AT_ONCE, LOGITS_AT_ONCE // vocabulary)
-    weight_grad, bias_grad = grads
     loss = 0.0
     for start in range(0, n, run):
         span = slice(start, min(start + run, n))

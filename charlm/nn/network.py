@@ -48,6 +48,7 @@ class Pass(NamedTuple):
     state: NetworkState
     undos: list[Undo]
     masks: list[Array]  # of dropout, (H, B); empty without dropout
+    dropped: list[Array]  # masks of the recurrent weights, (G*H, H); empty without recurrent dropout
     projection: OneHotProjection
 
     def columns(self, layer: int, work: Workspace) -> Array:
@@ -124,12 +125,12 @@ class Network:
         """Prepare a layer's weights.
 
         work: where they are kept until the next layer asks; None for memory of their own.
-        mask: what the recurrent weights are multiplied by, (G*H, H), overwritten by the product.
+        mask: what the recurrent weights are multiplied by, (G*H, H).
         """
         hidden = self.config.hidden
         matrix = params[f"rnn.weight_hh_l{layer}"]
         if mask is not None:
-            matrix = np.multiply(mask, matrix, out=mask)
+            matrix = matrix * mask
         scale = self.cell.scale(hidden, matrix.dtype)
         bias_hh = params[f"rnn.bias_hh_l{layer}"][:, None]
         bias = params[f"rnn.bias_ih_l{layer}"][:, None].copy()
@@ -155,21 +156,32 @@ class Network:
         """Run a window.
 
         inputs: (T, B).  state: as it was left by the window before.
-        rng: draws the dropout masks; None for no dropout.
+        rng: draws the dropout masks; None for no dropout. Recurrent weights are dropped as by DropConnect (Wan et al.
+        2013; Merity et al. 2018, arXiv:1708.02182).
         prepared: the weights of every layer, if they are at hand.
         """
         steps, streams = inputs.shape
         config, cell = self.config, self.cell
         starts = inputs == self.start
         keep = np.where(starts, 0, 1).astype(work.dtype)[:, None, :] if starts.any() else None
-        weights = prepared[0] if prepared else self.prepare(params, 0, work, self.drop_weights(0, work, rng))
-        run = Pass([], [], [], [], OneHotProjection.prepare(params[FIRST], weights.bias, weights.scale, inputs))
+        dropped: list[Array] = []
+
+        def weights_of(layer: int) -> LayerWeights:
+            if prepared:
+                return prepared[layer]
+            if rng is not None and config.recurrent_dropout:
+                room = work.room(f"layer{layer}").array("weights", cell.gates * config.hidden, config.hidden)
+                dropped.append(dropout_mask(rng, config.recurrent_dropout, room))
+            return self.prepare(params, layer, work, dropped[layer] if dropped else None)
+
+        weights = weights_of(0)
+        projection = OneHotProjection.prepare(params[FIRST], weights.bias, weights.scale, inputs)
+        run = Pass([], [], [], [], dropped, projection)
         for layer in range(config.layers):
             room = work.room(f"layer{layer}")
             zs = room.array("zs", steps, cell.gates * config.hidden, streams)
             if layer:
-                mask = self.drop_weights(layer, work, rng)
-                weights = prepared[layer] if prepared else self.prepare(params, layer, work, mask)
+                weights = weights_of(layer)
             if weights.projection is None:
                 run.projection.forward(zs)
             else:
@@ -182,16 +194,6 @@ class Network:
             run.state.append(last)
             run.undos.append(undo)
         return run
-
-    def drop_weights(self, layer: int, work: Workspace, rng: np.random.Generator | None) -> Array | None:
-        """Draw the mask of a layer's recurrent weights for a window, (G*H, H), or None.
-
-        Source: DropConnect (Wan et al. 2013) on the recurrent weights, as in Merity et al. 2018, arXiv:1708.02182.
-        """
-        if rng is None or not self.config.recurrent_dropout:
-            return None
-        shape = self.layout[f"rnn.weight_hh_l{layer}"]
-        return dropout_mask(rng, self.config.recurrent_dropout, work.room(f"layer{layer}").array("weights", *shape))
 
     def loss_and_grads(
         self,
@@ -236,17 +238,8 @@ class Network:
         """As `loss_and_grads`, without the truncation: `dlast` comes in at the end, and dstate is returned."""
         run = self.forward(params, inputs, state, work, rng)
         dxs = run.columns(self.config.layers - 1, work)
-        loss = head_loss_and_grads(
-            params["head.weight"],
-            params["head.bias"],
-            dxs,
-            targets.ravel(),
-            None if weights is None else weights.ravel(),
-            scale,
-            (grads["head.weight"], grads["head.bias"]),
-            work,
-        )
-        return loss, run.state, self.backward(params, grads, run, dxs, dlast, work, rng)
+        loss = head_loss_and_grads(params, grads, dxs, targets, weights, scale, work)
+        return loss, run.state, self.backward(params, grads, run, dxs, dlast, work)
 
     def backward(
         self,
@@ -256,7 +249,6 @@ class Network:
         dxs: Array,
         dlast: NetworkState | None,
         work: Workspace,
-        rng: np.random.Generator | None = None,
     ) -> NetworkState:
         """Undo `forward`: from the gradient of what the last layer handed on down to the weights of the first.
 
@@ -272,10 +264,8 @@ class Network:
             recurrent = RecurrenceGrads(grads[f"rnn.weight_hh_l{layer}"], grads[f"rnn.bias_hh_l{layer}"])
             dzs, dfirst = run.undos[layer](dhs, None if dlast is None else dlast[layer], recurrent)
             dstate.insert(0, dfirst)
-            if rng is not None and self.config.recurrent_dropout:
-                kept = work.room(f"layer{layer}").array("weights", *recurrent.matrix.shape) != 0
-                kept_scale = work.dtype.type(1 / (1 - self.config.recurrent_dropout))
-                np.multiply(recurrent.matrix, kept * kept_scale, out=recurrent.matrix)  # undoes the dropping of weights
+            if run.dropped:
+                np.multiply(recurrent.matrix, run.dropped[layer], out=recurrent.matrix)  # undoes dropped weights
             grads[f"rnn.bias_ih_l{layer}"][...] = sum_columns(dzs)
             if layer == 0:
                 run.projection.backward(dzs, grads[FIRST], work)

@@ -34,11 +34,12 @@ def memory_needed(network: Network, train: TrainConfig, *, steps: int, streams: 
     vectors = 2 + len(find_optimizer(train.optimizer, 0, "float32").moments)
     gates, layers, hidden = network.cell.gates, network.config.layers, network.config.hidden
     stacks = 2 if network.config.bidirectional else 1
-    rows = stacks * (gates + 2) * (layers + 1) + (gates if network.config.recurrent_dropout else 0)
+    rows = stacks * (gates + 2) * (layers + 1)
     window = rows * steps * streams * hidden
     logits = max(LOGITS_AT_ONCE, FEWEST_AT_ONCE * network.vocabulary)
     head = min(logits, network.vocabulary * steps * streams) * 2 * shards
-    scaled = 2 * stacks * gates * hidden * hidden * shards
+    dropped = 2 * layers if network.config.recurrent_dropout else 0  # masks, and what they leave
+    scaled = (2 + dropped) * stacks * gates * hidden * hidden * shards
     return shards * PROCESS + IN_MEMORY + VALUE * (parameters * (shards + 3 * vectors + 2) + window + head + scaled)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from charlm.nn.functional import cross_entropy, log_softmax
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
+from charlm.nn.layout import Parameters
 from charlm.nn.workspace import Workspace, multiply, product, stacked
 
 
@@ -34,17 +35,19 @@ def test_weights_count_columns() -> None:
 def test_head_in_chunks_equals_head_at_once() -> None:
     rng = np.random.default_rng(0)
     vocabulary, hidden, n = 3000, 4, 150  # several chunks
-    weight, bias = rng.standard_normal((vocabulary, hidden)), rng.standard_normal(vocabulary)
-    hs, targets = rng.standard_normal((hidden, n)), rng.integers(0, vocabulary, n)
-    grads = np.empty_like(weight), np.empty_like(bias)
-    counted = rng.random(n)
+    layout = {"head.weight": (vocabulary, hidden), "head.bias": (vocabulary,)}
+    params = Parameters(layout, rng.standard_normal(vocabulary * (hidden + 1)))
+    grads = params.empty_like()
+    hs, targets = rng.standard_normal((hidden, n)), rng.integers(0, vocabulary, (2, n // 2))
+    counted = rng.random(targets.shape)
     dhs = hs.copy()
-    loss = head_loss_and_grads(weight, bias, dhs, targets, counted, 0.1, grads, Workspace(np.float64))
-    expected, dlogits = cross_entropy(weight @ hs + bias[:, None], targets, counted, 0.1)
+    loss = head_loss_and_grads(params, grads, dhs, targets, counted, 0.1, Workspace(np.float64))
+    weight, bias = params["head.weight"], params["head.bias"]
+    expected, dlogits = cross_entropy(weight @ hs + bias[:, None], targets.ravel(), counted.ravel(), 0.1)
     assert loss == pytest.approx(expected)
     np.testing.assert_allclose(dhs, weight.T @ dlogits, atol=1e-12)
-    np.testing.assert_allclose(grads[0], dlogits @ hs.T, atol=1e-12)
-    np.testing.assert_allclose(grads[1], dlogits.sum(axis=1), atol=1e-12)
+    np.testing.assert_allclose(grads["head.weight"], dlogits @ hs.T, atol=1e-12)
+    np.testing.assert_allclose(grads["head.bias"], dlogits.sum(axis=1), atol=1e-12)
 
 
 def test_dropout_keeps_the_mean() -> None:

@@ -18,9 +18,11 @@ STEPS, STREAMS, HIDDEN, VOCABULARY = 6, 3, 5, 7
 class Case:
     """A small network in float64, with random everything, a restart in mid-window, and a pull on its last state."""
 
-    def __init__(self, cell: str, layers: int, vocabulary: int = VOCABULARY, steps: int = STEPS) -> None:
+    def __init__(
+        self, cell: str, layers: int, vocabulary: int = VOCABULARY, steps: int = STEPS, dropout: float = 0.0
+    ) -> None:
         rng = self.rng = np.random.default_rng(layers)
-        self.network = Network(NetworkConfig(cell, HIDDEN, layers), vocabulary)
+        self.network = Network(NetworkConfig(cell, HIDDEN, layers, dropout, dropout), vocabulary)
         self.params = self.network.initial(rng, np.float64)
         self.params.flat += 0.3 * rng.standard_normal(self.params.flat.size)
         self.inputs = rng.integers(1, vocabulary, (steps, STREAMS))
@@ -35,7 +37,7 @@ class Case:
         grads = params.empty_like()
         loss, last, dstate = self.network.backpropagate(
             params, grads, self.inputs, self.targets, state, self.pull,
-            scale=1.0, work=Workspace(np.float64), weights=self.weights,
+            scale=1.0, work=Workspace(np.float64), weights=self.weights, rng=np.random.default_rng(5),
         )  # fmt: skip
         return loss + inner(last, self.pull), grads, dstate
 
@@ -123,6 +125,24 @@ class TestEveryCell:
             logits = logits - np.log(np.exp(logits).sum(axis=0))
             np.testing.assert_allclose(logits, expected[t], rtol=0, atol=1e-12)
         np.testing.assert_allclose(state[-1][0], expected_state[-1][0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_dropout_of_outputs_and_of_recurrent_weights(cell: str) -> None:
+    """Weights that are zero, as most of rnn-relu are at first, get their gradient too, unless they are dropped."""
+    case = Case(cell, 2, dropout=0.4)
+    matrix = case.params["rnn.weight_hh_l0"]
+    matrix[:, 1:] = 0
+    _, grads, _ = case.run(case.params, case.state)
+    assert 0.1 < (grads["rnn.weight_hh_l0"] == 0).mean() < 0.6
+    for name in case.params:
+        direction = case.params.empty_like()
+        direction[name][...] = case.rng.standard_normal(direction[name].shape)
+
+        def loss(step: float, along: Parameters = direction) -> float:
+            return case.run(case.network.parameters(case.params.flat + step * along.flat), case.state)[0]
+
+        assert_close(directional(loss), float(grads.flat @ direction.flat), f"{cell}, {name}", 2e-6)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.nn.workspace import Workspace
+from charlm.nn.workspace import Workspace, columns, sum_columns
 
 State: TypeAlias = tuple[Array, ...]
 """What a cell carries from step to step: arrays (H, B), the hidden state h first."""
@@ -100,7 +100,6 @@ class Cell(ABC):
     ) -> tuple[Array, State, Undo]:
         """Run the recurrence over a window.
 
-
         zs: projected inputs, (T, G*H, B), scaled; overwritten.  state: arrays (H, B).
         keep: (T, 1, B), 0 where a stream starts anew before step t, 1 elsewhere; None if none does.
         Returns hs (T, H, B), the last state, and the closure that undoes the window.
@@ -124,6 +123,16 @@ def transposed(matrix: Array, work: Workspace) -> Array:
     copy = work.scratch("transposed", *matrix.T.shape)
     np.copyto(copy, matrix.T)
     return copy
+
+
+def write_gradients(dzs: Array, h_ins: Array, grads: RecurrenceGrads, work: Workspace) -> None:
+    """Write d loss / d W_hh and d loss / d b_hh: sums over all steps and streams, one product each.
+
+    dzs: columns (G*H, T*B).  h_ins: what W_hh was multiplied by, (T, H, B).
+    """
+    steps, hidden, streams = h_ins.shape
+    np.matmul(dzs, columns(h_ins, work.scratch("columns", hidden, steps * streams)).T, out=grads.matrix)
+    grads.bias[...] = sum_columns(dzs)
 
 
 def sigmoid_of_halved(tanh_half: Array) -> None:

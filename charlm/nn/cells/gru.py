@@ -28,8 +28,9 @@ from charlm.nn.cells.cell import (
     sigmoid_of_halved,
     spans,
     transposed,
+    write_gradients,
 )
-from charlm.nn.workspace import Workspace, columns, multiply, product, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, multiply, product, stacked
 
 
 class GRU(Cell):
@@ -156,9 +157,7 @@ def backward(
         np.copyto(dzs_n[:, span], to_n.transpose(1, 0, 2))
     dus_columns = columns(us, work.scratch("wide2", rows, steps * streams))
     np.copyto(dzs[: 2 * hidden], dus_columns[: 2 * hidden])
-    h_columns = columns(h_ins, work.scratch("columns", hidden, steps * streams))
-    np.matmul(dus_columns, h_columns.T, out=grads.matrix)
-    grads.bias[...] = sum_columns(dus_columns)
+    write_gradients(dus_columns, h_ins, grads, work)
     return dzs, (dh.copy(),)
 
 

@@ -27,8 +27,9 @@ from charlm.nn.cells.cell import (
     sigmoid_of_halved,
     spans,
     transposed,
+    write_gradients,
 )
-from charlm.nn.workspace import Workspace, columns, multiply, product, stacked, sum_columns
+from charlm.nn.workspace import Workspace, columns, multiply, product, stacked
 
 
 class SimpleGRU(Cell):
@@ -119,9 +120,7 @@ def backward(
             if restarts[t] and keep is not None:
                 dh *= keep[t]
     dzs = columns(gates.reshape(steps, 2 * hidden, streams), work.scratch("wide", 2 * hidden, steps * streams))
-    h_columns = columns(h_ins, work.scratch("columns", hidden, steps * streams))
-    np.matmul(dzs, h_columns.T, out=grads.matrix)
-    grads.bias[...] = sum_columns(dzs)
+    write_gradients(dzs, h_ins, grads, work)
     return dzs, (dh.copy(),)
 
 

@@ -28,8 +28,9 @@ from charlm.nn.cells.cell import (
     sigmoid_of_halved,
     spans,
     transposed,
+    write_gradients,
 )
-from charlm.nn.workspace import Workspace, columns, multiply, product, stacked, sum_columns
+from charlm.nn.workspace import Workspace, multiply, product, stacked
 
 
 class LSTM(Cell):
@@ -148,10 +149,8 @@ def backward(
                 dh *= keep[t]
                 dc *= keep[t]
         np.copyto(dzs[:, span], gates[span].reshape(-1, 4 * hidden, streams).transpose(1, 0, 2))
-    h_ins = columns(restart(hs[:-1], keep), work.scratch("columns", hidden, steps * streams))
     dzs = dzs.reshape(4 * hidden, steps * streams)
-    np.matmul(dzs, h_ins.T, out=grads.matrix)
-    grads.bias[...] = sum_columns(dzs)
+    write_gradients(dzs, restart(hs[:-1], keep), grads, work)
     return dzs, (dh.copy(), dc.copy())
 
 

@@ -9,21 +9,41 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps, transposed
-from charlm.nn.workspace import Workspace, columns, multiply, product, stacked, sum_columns
+from charlm.nn.cells.cell import (
+    Cell,
+    Recurrence,
+    RecurrenceGrads,
+    State,
+    Undo,
+    restart,
+    restarting_steps,
+    transposed,
+    write_gradients,
+)
+from charlm.nn.workspace import Workspace, columns, multiply, product, stacked
 
 
 class RNN(Cell):
-    """h = tanh(z + W_hh h_prev); its state is (h,)."""
+    """h = g(z + W_hh h_prev); its state is (h,)."""
 
     gates = 1
     halved = (False,)
     torch_name = "RNN"
 
+    def activate(self, z: Array) -> None:
+        """Replace z by g(z)."""
+        np.tanh(z, out=z)
+
+    def slopes(self, hs: Array, out: Array) -> Array:
+        """Fill and return `out` with g'(z), from hs = g(z)."""
+        np.multiply(hs, hs, out=out)
+        return np.subtract(1, out, out=out)
+
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """One step, as in `Cell.step`."""
         z += product(weights.scaled, state[0])
-        return (np.tanh(z),)
+        self.activate(z)
+        return (z,)
 
     def forward(
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
@@ -39,27 +59,24 @@ class RNN(Cell):
                 h_prev = h_prev * keep[t]
             multiply(w, h_prev, h.reshape(len(w), -1, streams))
             np.add(z, h, out=h)
-            np.tanh(h, out=h)
+            self.activate(h)
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
             matrix_t = stacked(transposed(weights.matrix, work), streams)
-            dz_dh = np.multiply(hs[1:], hs[1:], out=zs)
-            np.subtract(1, dz_dh, out=dz_dh)  # tanh' of every step
+            dzs = self.slopes(hs[1:], out=zs)
             dh = work.array("dh", hidden, streams)
             dh[...] = 0 if dlast is None else dlast[0]
             dh_stack = dh.reshape(len(matrix_t), -1, streams)
             for t in reversed(range(steps)):
-                dz = dz_dh[t]
+                dz = dzs[t]
                 np.add(dh, dhs[t], out=dh)
-                np.multiply(dh, dz, out=dz)  # undoes tanh
+                np.multiply(dh, dz, out=dz)  # undoes g
                 multiply(matrix_t, dz, dh_stack)  # undoes W_hh h
                 if restarts[t] and keep is not None:
                     dh *= keep[t]
-            dzs = columns(dz_dh, work.scratch("wide", hidden, steps * streams))
-            h_ins = columns(restart(hs[:-1], keep), work.scratch("columns", hidden, steps * streams))
-            np.matmul(dzs, h_ins.T, out=grads.matrix)
-            grads.bias[...] = sum_columns(dzs)
-            return dzs, (dh.copy(),)
+            dz_columns = columns(dzs, work.scratch("wide", hidden, steps * streams))
+            write_gradients(dz_columns, restart(hs[:-1], keep), grads, work)
+            return dz_columns, (dh.copy(),)
 
         return hs[1:], last, undo

@@ -12,8 +12,6 @@ The weights are those of `torch.nn.RNN(nonlinearity="relu")`.
 
 The ceiling is our own: the states of a badly trained cell grow without bound, and with it they stay finite numbers
 in any text. In use no state comes near it.
-
-Memory of a window: 2 T H B values.
 """
 
 from __future__ import annotations
@@ -24,8 +22,7 @@ from typing import ClassVar
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.nn.cells.cell import Cell, Recurrence, RecurrenceGrads, State, Undo, restart, restarting_steps, transposed
-from charlm.nn.workspace import Workspace, columns, multiply, product, stacked, sum_columns
+from charlm.nn.cells.rnn import RNN
 
 KEPT = 0.5
 """How much of a state is kept for a step, at first."""
@@ -33,12 +30,9 @@ CEILING = 1e6
 """Greatest value of a state; times the largest weight of a model file and the largest size still a finite float32."""
 
 
-class ReluRNN(Cell):
+class ReluRNN(RNN):
     """h = min(max(0, z + W_hh h_prev), CEILING); its state is (h,)."""
 
-    gates = 1
-    halved = (False,)
-    torch_name = "RNN"
     torch_options: ClassVar[Mapping[str, str]] = {"nonlinearity": "relu"}
 
     def initial_recurrence(self, rng: np.random.Generator, hidden: int) -> Array:
@@ -50,47 +44,13 @@ class ReluRNN(Cell):
         bound = 1.0 if is_one_hot else (1 - KEPT) / np.sqrt(inputs)
         return rng.uniform(-bound, bound, (hidden, inputs))
 
-    def step(self, weights: Recurrence, z: Array, state: State) -> State:
-        """One step, as in `Cell.step`."""
-        z += product(weights.scaled, state[0])
-        return (np.clip(z, 0, CEILING),)
+    def activate(self, z: Array) -> None:
+        """Replace z by its part within the bounds."""
+        np.maximum(z, 0, out=z)
+        np.minimum(z, CEILING, out=z)
 
-    def forward(
-        self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
-    ) -> tuple[Array, State, Undo]:
-        """A window, as in `Cell.forward`."""
-        steps, hidden, streams = zs.shape
-        hs = work.array("hs", steps + 1, hidden, streams)  # hs[t] enters step t, hs[t + 1] leaves it
-        hs[0] = state[0]
-        restarts = restarting_steps(keep, steps)
-        w = stacked(weights.scaled, streams)
-        for t, (z, h_prev, h) in enumerate(zip(zs, hs, hs[1:], strict=False)):
-            if restarts[t] and keep is not None:
-                h_prev = h_prev * keep[t]
-            multiply(w, h_prev, h.reshape(len(w), -1, streams))
-            np.add(z, h, out=h)
-            np.maximum(h, 0, out=h)
-            np.minimum(h, CEILING, out=h)
-        last = (hs[steps].copy(),)
-
-        def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            matrix_t = stacked(transposed(weights.matrix, work), streams)
-            dzs = np.greater(hs[1:], 0, out=zs, casting="unsafe")  # the derivative of max(0, z), 0 at 0 as in PyTorch
-            dzs *= hs[1:] < CEILING
-            dh = work.array("dh", hidden, streams)
-            dh[...] = 0 if dlast is None else dlast[0]
-            dh_stack = dh.reshape(len(matrix_t), -1, streams)
-            for t in reversed(range(steps)):
-                dz = dzs[t]
-                np.add(dh, dhs[t], out=dh)
-                np.multiply(dh, dz, out=dz)  # undoes the bounds
-                multiply(matrix_t, dz, dh_stack)  # undoes W_hh h
-                if restarts[t] and keep is not None:
-                    dh *= keep[t]
-            dz_columns = columns(dzs, work.scratch("wide", hidden, steps * streams))
-            h_ins = columns(restart(hs[:-1], keep), work.scratch("columns", hidden, steps * streams))
-            np.matmul(dz_columns, h_ins.T, out=grads.matrix)
-            grads.bias[...] = sum_columns(dz_columns)
-            return dz_columns, (dh.copy(),)
-
-        return hs[1:], last, undo
+    def slopes(self, hs: Array, out: Array) -> Array:
+        """Fill and return `out` with 1 between the bounds, and 0 on them, as in PyTorch."""
+        np.greater(hs, 0, out=out, casting="unsafe")
+        out *= hs < CEILING
+        return out
