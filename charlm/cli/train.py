@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 @click.option("--bidirectional", is_flag=True, default=None,
               help="Predict each character from both sides, for fill, proof and score --pseudo.")  # fmt: skip
 @click.option("--dropout", type=float, metavar="P", help="Share of outputs dropped in training.  [default: chosen]")
+@click.option("--recurrent-dropout", type=float, metavar="P",
+              help="Share of recurrent weights dropped in training.  [default: chosen]")  # fmt: skip
 @click.option("--batch", type=int, metavar="N", help="Streams read side by side.  [default: chosen]")
 @click.option("--bptt", type=int, metavar="N", help="Steps of back-propagation through time.  [default: chosen]")
 @click.option("--epochs", type=float, metavar="N", help="Budget: passes over the text.")
@@ -96,7 +98,7 @@ def command(
 ) -> int:
     """Learn the text in FILE... ("-" is standard input) and write a model file.
 
-    A tenth of the text is held out, and the model with the lowest loss on it is kept. Ctrl-C saves and
+    A part of the text is held out, and the model with the lowest loss on it is kept. Ctrl-C saves and
     stops. What is not given is chosen by the length of the text and the minutes.
     """
     from charlm.training.session import Session

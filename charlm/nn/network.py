@@ -134,8 +134,8 @@ class Network:
         scale = self.cell.scale(hidden, matrix.dtype)
         bias_hh = params[f"rnn.bias_hh_l{layer}"][:, None]
         bias = params[f"rnn.bias_ih_l{layer}"][:, None].copy()
-        early = self.cell.bias_in_input(hidden)
-        bias[early] += bias_hh[early]
+        shared = self.cell.bias_in_input(hidden)
+        bias[:shared] += bias_hh[:shared]
 
         def scaled(name: str, weight: Array) -> Array:
             return np.multiply(weight, scale, out=None if work is None else work.scratch(name, *weight.shape))
@@ -266,7 +266,10 @@ class Network:
             dstate.insert(0, dfirst)
             if run.dropped:
                 np.multiply(recurrent.matrix, run.dropped[layer], out=recurrent.matrix)  # undoes dropped weights
-            grads[f"rnn.bias_ih_l{layer}"][...] = sum_columns(dzs)
+            shared = self.cell.bias_in_input(self.config.hidden)
+            bias_grad = grads[f"rnn.bias_ih_l{layer}"]
+            bias_grad[:shared] = recurrent.bias[:shared]  # the same sum
+            bias_grad[shared:] = sum_columns(dzs[shared:])
             if layer == 0:
                 run.projection.backward(dzs, grads[FIRST], work)
             else:

@@ -35,7 +35,12 @@ BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
     (0.75, {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "bptt": 48, "dropout": 0.0}),
     (3.0, {"hidden": 256, "learning_rate": 0.016, "average": 0.99, "bptt": 64, "dropout": 0.2}),
     (7.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.995, "bptt": 64, "dropout": 0.3}),
-    (float("inf"), {"hidden": 512, "learning_rate": 0.01, "average": 0.997, "bptt": 96, "dropout": 0.5}),
+    (20.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.997, "bptt": 96, "dropout": 0.5}),
+    (
+        float("inf"),
+        {"hidden": 512, "layers": 2, "learning_rate": 0.006, "average": 0.998, "bptt": 96, "dropout": 0.5}
+        | {"recurrent_dropout": 0.3},
+    ),
 )
 """Up to so many minutes at the reference speed -> settings."""
 
@@ -132,9 +137,10 @@ def names(kind: type[NetworkConfig] | type[TrainConfig]) -> list[str]:
 def reason(network: NetworkConfig, train: TrainConfig, is_chosen: bool, characters: int) -> str:
     """Say in one line what was chosen, and from what."""
     both = "bidirectional " if network.bidirectional else ""
+    recurrent = f" (recurrent {network.recurrent_dropout:g})" if network.recurrent_dropout else ""
     return (
         f"{both}{network.cell} {network.hidden}x{network.layers}, batch {train.batch}, bptt {train.bptt}, "
-        f"dropout {network.dropout:g}, {train.optimizer} at {train.learning_rate:g}, "
+        f"dropout {network.dropout:g}{recurrent}, {train.optimizer} at {train.learning_rate:g}, "
         f"{'chosen for' if is_chosen else 'as given for'} {characters:,} characters and at most {budget_of(train)}"
     )
 

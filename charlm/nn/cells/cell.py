@@ -77,9 +77,9 @@ class Cell(ABC):
         factors = np.array([0.5 if halved else 1.0 for halved in self.halved], dtype)
         return np.repeat(factors, hidden)[:, None]
 
-    def bias_in_input(self, hidden: int) -> slice:
-        """Return the rows of b_hh that may be added to `zs` along with b_ih; the rest stay inside."""
-        return slice(0, self.gates * hidden)
+    def bias_in_input(self, hidden: int) -> int:
+        """Return how many rows of b_hh, from the first, are added to `zs` along with b_ih; the rest stay inside."""
+        return self.gates * hidden
 
     def initial_recurrence(self, rng: np.random.Generator, hidden: int) -> Array:
         """Draw W_hh: each gate's block is a random orthogonal matrix (Saxe et al. 2014, arXiv:1312.6120)."""

@@ -40,9 +40,9 @@ class GRU(Cell):
     halved = (True, True, False)
     torch_name = "GRU"
 
-    def bias_in_input(self, hidden: int) -> slice:
+    def bias_in_input(self, hidden: int) -> int:
         """b_n stays inside: the reset gate multiplies it."""
-        return slice(0, 2 * hidden)
+        return 2 * hidden
 
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """One step, as in `Cell.step`."""
