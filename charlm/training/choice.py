@@ -35,7 +35,7 @@ BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
     (0.75, {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "bptt": 48, "dropout": 0.0}),
     (3.0, {"hidden": 256, "learning_rate": 0.016, "average": 0.99, "bptt": 64, "dropout": 0.2}),
     (7.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.995, "bptt": 64, "dropout": 0.3}),
-    (20.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.997, "bptt": 96, "dropout": 0.5}),
+    (20.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.997, "bptt": 96, "dropout": 0.4}),
     (
         float("inf"),
         {"hidden": 512, "layers": 2, "learning_rate": 0.006, "average": 0.998, "bptt": 96, "dropout": 0.5}
