@@ -114,7 +114,7 @@ def print_times(text: Path) -> None:
             print(f"| {name} | " + " | ".join(f"{gain:.1f}" for gain in gains) + " |", flush=True)
 
 
-def noise_scale(model: LanguageModel, text: Path, few: int = 4, many: int = 64, bptt: int = 64) -> tuple[float, float]:
+def noise_scale(model: LanguageModel, text: Path, few: int = 8, many: int = 512, bptt: int = 64) -> tuple[float, float]:
     """Return |G|^2, and the noise scale of the gradient in streams of `bptt` characters.
 
     Source: McCandlish et al. 2018, arXiv:1812.06162, appendix A.1: E|G_b|^2 = |G|^2 + S/b at two batches b.
@@ -124,7 +124,7 @@ def noise_scale(model: LanguageModel, text: Path, few: int = 4, many: int = 64, 
         for streams, found in squares.items():
             batches = batches_over(corpus, TrainConfig(batch=streams, bptt=bptt))
             with Shards(model.network, model.params, bptt, streams, 1) as shards:
-                for _ in range(8 * many // streams + 4):
+                for _ in range(16 * many // streams + 4):
                     window = batches.next()
                     shards.loss_and_grads(window.inputs, window.targets, window.weights)
                     found.append(float(np.dot(shards.grads[0], shards.grads[0])))

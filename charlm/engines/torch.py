@@ -7,9 +7,8 @@ it is copied there before a window and the gradient back. Clipping, optimizer, a
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from charlm.arrays import Array, Ids
 from charlm.config import EngineConfig
 from charlm.engines import refuse_what_torch_lacks
 from charlm.engines.engine import Item, Result, parts_of
+from charlm.engines.host import as_resource_errors, keep_memory
 from charlm.engines.ranks import Ranks
 from charlm.engines.segments import cut_into_segments, draw_masks
 from charlm.errors import ConfigError, ResourceError
@@ -114,6 +114,7 @@ class TorchEngine:
         self._own = ranks.part(streams)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="charlm")
         torch.set_num_threads(threads)
+        keep_memory()
         with as_resource_errors():
             self.model = Model(network).to(self.device)
             self._tensors = self._tie()
@@ -248,13 +249,3 @@ def find_device(name: str, ranks: Ranks) -> torch.device:
     if name == "cuda":
         torch.cuda.set_device(device)
     return device
-
-
-@contextmanager
-def as_resource_errors() -> Iterator[None]:
-    """Turn what PyTorch raises, for lack of memory or of a rank, into an error of one line."""
-    try:
-        yield
-    except RuntimeError as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ResourceError(f"PyTorch cannot go on, or another rank has ended: {why}") from error

@@ -140,7 +140,7 @@ class Network:
         def scaled(name: str, weight: Array) -> Array:
             return np.multiply(weight, scale, out=None if work is None else work.scratch(name, *weight.shape))
 
-        recurrence = Recurrence(matrix, scaled("scaled_hh", matrix), bias_hh * scale)
+        recurrence = Recurrence(matrix, scaled("scaled_hh", matrix), bias_hh * scale, scale, 1 - scale)
         projection = scaled("scaled_ih", params[f"rnn.weight_ih_l{layer}"]) if layer else None
         return LayerWeights(recurrence, projection, bias, scale)
 

@@ -66,7 +66,7 @@ class Runner:
             state = [tuple(array * keep for array in layer) for layer in state]
         cell = self.network.cell
         last: NetworkState = []
-        z = self._rows[ids].T if ids.size == 1 else np.take(self._table, ids, axis=1)
+        z = self._rows[ids[0], :, None] if ids.size == 1 else np.take(self._table, ids, axis=1)
         for layer, (weights, bias) in enumerate(zip(self._layers, self._biases, strict=True)):
             if weights.projection is not None:
                 z = product(weights.projection, last[-1][0])
@@ -74,7 +74,7 @@ class Runner:
             last.append(cell.step(weights.recurrence, z, state[layer]))
         x = last[-1][0]
         weight, head_bias = self._head
-        logits = weight @ x
+        logits: Array = weight.dot(x)
         logits += head_bias
         return logits, last
 

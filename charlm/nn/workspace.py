@@ -84,7 +84,7 @@ def multiply(stack: Array, xs: Array, out: Array) -> None:
 def product(matrix: Array, xs: Array) -> Array:
     """Return matrix @ xs for a single step, (M, B): as a stack where that is faster."""
     streams = xs.shape[1]
-    result: Array = matrix @ xs if streams == 1 else np.matmul(stacked(matrix, streams), xs).reshape(-1, streams)
+    result: Array = matrix.dot(xs) if streams == 1 else np.matmul(stacked(matrix, streams), xs).reshape(-1, streams)
     return result
 
 

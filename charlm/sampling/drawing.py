@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from charlm.arrays import Array, Ids
 from charlm.config import SampleConfig
 from charlm.errors import DivergedError
-from charlm.sampling.filters import FILTERS
+from charlm.sampling.filters import FILTERS, LOWEST_TEMPERATURE
 
 Uniforms = npt.NDArray[np.float64]
 
@@ -46,14 +45,23 @@ class Chooser:
     def __init__(self, config: SampleConfig, never: int | slice) -> None:
         self._never = never
         self._is_greedy = config.temperature == 0
-        self._filters: list[tuple[Any, Any]] = []
-        for name, (apply, neutral) in FILTERS.items():
-            value = getattr(config, name)
-            if value != neutral and not self._is_greedy:
-                self._filters.append((apply, value))
+        names = [name for name, filter_ in FILTERS.items() if getattr(config, name) != filter_.neutral]
+        self._filters = [] if self._is_greedy else [(FILTERS[name].apply, getattr(config, name)) for name in names]
+        is_plain = not self._is_greedy and set(names) <= {"temperature"}
+        # what logits are multiplied by, where nothing else is done to them
+        self._sharpness = 1 / max(config.temperature, LOWEST_TEMPERATURE) if is_plain else 0.0
 
     def choose_one(self, logits: Array, uniform: float) -> int:
         """Return an id for one stream.  logits: (V,), left as they are.  uniform: in [0, 1)."""
+        if self._sharpness:
+            weights = logits - logits[logits.argmax()]
+            if self._sharpness != 1:
+                weights *= self._sharpness
+            np.exp(weights, out=weights)
+            weights[self._never] = 0
+            reached: Uniforms = np.add.accumulate(weights, dtype=np.float64)
+            if reached[-1] > 0:  # not where all that may be chosen underflows beside what may not
+                return int(reached.searchsorted(uniform * reached[-1], side="right"))
         kept = self._filtered(logits)
         if self._is_greedy:
             return int(kept.argmax())

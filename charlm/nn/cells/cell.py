@@ -28,11 +28,15 @@ class Recurrence(NamedTuple):
 
     matrix: W_hh as it is stored, (G*H, H).  scaled: the same with the halved gates' rows halved.
     bias: what the cell adds inside its recurrence, (G*H, 1), scaled; most cells have it in `zs` already.
+    scale, shift: what tanh of each gate is multiplied by, and what is added, to make it a sigmoid where it is one,
+    (G*H, 1): the halves of `Cell.scale`, or 1 and 0.
     """
 
     matrix: Array
     scaled: Array
     bias: Array
+    scale: Array
+    shift: Array
 
 
 class RecurrenceGrads(NamedTuple):
@@ -108,7 +112,7 @@ class Cell(ABC):
 
     @abstractmethod
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
-        """Run one step, written as the equations are: z (G*H, B), scaled; overwritten. Returns the state."""
+        """Run one step, written as the equations are: z (G*H, B), scaled. Returns the state."""
 
 
 def orthogonal(rng: np.random.Generator, size: int) -> Array:

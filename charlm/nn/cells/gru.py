@@ -49,8 +49,8 @@ class GRU(Cell):
         (h_prev,) = state
         hidden = len(h_prev)
         u = product(weights.scaled, h_prev)
-        gates = z[: 2 * hidden]
-        gates += u[: 2 * hidden]
+        gates = u[: 2 * hidden]
+        gates += z[: 2 * hidden]
         np.tanh(gates, out=gates)
         sigmoid_of_halved(gates)
         r, update = gates[:hidden], gates[hidden:]

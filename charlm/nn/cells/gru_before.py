@@ -43,12 +43,13 @@ class GRUBefore(Cell):
         """One step, as in `Cell.step`."""
         (h_prev,) = state
         hidden = len(h_prev)
-        gates, n = z[: 2 * hidden], z[2 * hidden :]
-        gates += weights.scaled[: 2 * hidden] @ h_prev
+        gates = weights.scaled[: 2 * hidden] @ h_prev
+        gates += z[: 2 * hidden]
         np.tanh(gates, out=gates)
         sigmoid_of_halved(gates)
         r, update = gates[:hidden], gates[hidden:]
-        n += weights.scaled[2 * hidden :] @ (r * h_prev)
+        n = weights.scaled[2 * hidden :] @ (r * h_prev)
+        n += z[2 * hidden :]
         np.tanh(n, out=n)
         h = h_prev - n
         h *= update

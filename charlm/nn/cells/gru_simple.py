@@ -42,9 +42,10 @@ class SimpleGRU(Cell):
         """One step, as in `Cell.step`."""
         (h_prev,) = state
         hidden = len(h_prev)
-        z += product(weights.scaled, h_prev)
-        np.tanh(z, out=z)
-        update, n = z[:hidden], z[hidden:]
+        a = product(weights.scaled, h_prev)
+        a += z
+        np.tanh(a, out=a)
+        update, n = a[:hidden], a[hidden:]
         sigmoid_of_halved(update)
         h = h_prev - n
         h *= update

@@ -51,10 +51,15 @@ class LSTM(Cell):
         """One step, as in `Cell.step`."""
         h_prev, c_prev = state
         hidden = len(h_prev)
-        z += product(weights.scaled, h_prev)
-        a = np.tanh(z, out=z)
-        sigmoid_of_halved(a[: 2 * hidden])
-        sigmoid_of_halved(a[3 * hidden :])
+        a = product(weights.scaled, h_prev)
+        a += z
+        np.tanh(a, out=a)
+        if a.shape[1] == 1:  # fewer calls, where calls are what a step costs
+            a *= weights.scale
+            a += weights.shift
+        else:
+            sigmoid_of_halved(a[: 2 * hidden])
+            sigmoid_of_halved(a[3 * hidden :])
         i, f, g, o = a[:hidden], a[hidden : 2 * hidden], a[2 * hidden : 3 * hidden], a[3 * hidden :]
         c = f * c_prev
         c += np.multiply(i, g, out=i)

@@ -41,9 +41,10 @@ class RNN(Cell):
 
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """One step, as in `Cell.step`."""
-        z += product(weights.scaled, state[0])
-        self.activate(z)
-        return (z,)
+        h = product(weights.scaled, state[0])
+        h += z
+        self.activate(h)
+        return (h,)
 
     def forward(
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
