@@ -54,6 +54,7 @@ class LanguageModel:
         self.vocabulary = vocabulary
         self.text = text
         self.training = dict(training or {})
+        self._others: list[Runner] = []
 
     @cached_property
     def runner(self) -> Runner:
@@ -67,6 +68,12 @@ class LanguageModel:
                 "nor score; charlm fill, charlm proof and charlm score --pseudo (the pseudo-log-likelihood) use it"
             )
         return Runner(self.network, self.params)
+
+    def runners(self, count: int) -> list[Runner]:
+        """Return `count` runners, one for each thread; the first is `runner`, and the others are kept, too."""
+        first = self.runner
+        self._others += [Runner(self.network, self.params) for _ in range(count - 1 - len(self._others))]
+        return [first, *self._others[: count - 1]]
 
     @cached_property
     def both_sides(self) -> BothSides:
@@ -168,14 +175,10 @@ class LanguageModel:
 
         threads: cores for batches of texts; None for all.
         """
-        runner = self.runner
-        count = threads or os.cpu_count() or 1
-        others = [Runner(self.network, self.params) for _ in range(count - 1)]
+        runner, *others = self.runners(threads or os.cpu_count() or 1)
         cleaned = map(self.clean, texts)
         end = self.counts_end(end)
-        return score_texts(
-            runner, self.vocabulary, cleaned, end=end, context=self.clean(context), others=others
-        )
+        return score_texts(runner, self.vocabulary, cleaned, end=end, context=self.clean(context), others=others)
 
     def score_characters(
         self, text: str, *, end: bool | None = None, context: str = "", alternatives: int = 5
