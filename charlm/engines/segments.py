@@ -1,11 +1,14 @@
 """A window as sequences of their own: a stream that starts anew within it is cut there.
 
-So one call of `torch.nn.LSTM` reads a window whatever starts in it: the segments, longest first, are a packed
-sequence, (segment 0 step 0), (segment 1 step 0), ..., (segment 0 step 1), ...
+In running text streams seldom do, and then all are cut at that step, into spans: what PyTorch reads fastest are
+sequences of one length. In lines they do all the time. One call of `torch.nn.LSTM` reads such a window whatever starts
+in it: the segments, longest first, are a packed sequence, (segment 0 step 0), (segment 1 step 0), ...,
+(segment 0 step 1), ...
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +16,9 @@ import numpy as np
 from charlm.arrays import Array, Ids
 from charlm.nn.layers import dropout_mask
 from charlm.nn.network import Network
+
+WORTH_PACKING = 8
+"""Steps of a window to each at which a stream starts anew, from which down segments are faster than spans."""
 
 
 class Segments(NamedTuple):
@@ -28,6 +34,19 @@ class Segments(NamedTuple):
     columns: Ids
     carried: Array
     last: Ids
+
+
+def cut_into_spans(inputs: Ids, start: int) -> list[slice]:
+    """Cut a window (T, B) at each step at which an input is the id `start`; no spans if they would be too many.
+
+    >>> cut_into_spans(np.array([[5, 5]] * 9 + [[0, 5]] + [[5, 5]] * 6), 0)
+    [slice(0, 9, None), slice(9, 16, None)]
+    """
+    steps = len(inputs)
+    cuts = np.flatnonzero((inputs[1:] == start).any(axis=1)) + 1
+    if len(cuts) * WORTH_PACKING > steps:
+        return []
+    return [slice(a, b) for a, b in pairwise([0, *cuts.tolist(), steps])]
 
 
 def cut_into_segments(inputs: Ids, start: int) -> Segments:

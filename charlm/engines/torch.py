@@ -24,25 +24,41 @@ from charlm.engines import refuse_what_torch_lacks
 from charlm.engines.engine import Item, Result, parts_of
 from charlm.engines.host import as_resource_errors, keep_memory
 from charlm.engines.ranks import Ranks
-from charlm.engines.segments import cut_into_segments, draw_masks
+from charlm.engines.segments import cut_into_segments, cut_into_spans, draw_masks
 from charlm.errors import ConfigError, ResourceError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState
 
 
+class Packed(NamedTuple):
+    """`Segments` on the device, sizes on the CPU."""
+
+    sizes: torch.Tensor
+    columns: torch.Tensor
+    carried: torch.Tensor
+    last: torch.Tensor
+
+
 class Window(NamedTuple):
-    """A window as packed `Segments` on the device, sizes on the CPU; with the masks of `draw_masks`, (B, H) first."""
+    """A window on the device, (T*B,) each, in the order of `packed`, or step by step if that is None.
+
+    spans: of steps, at whose first ones streams start anew where keep (T, B, 1) is 0.
+    masks, dropped: of `draw_masks`, (B, H) and (G*H, H) for each layer.
+    """
 
     inputs: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor | None
     streams: torch.Tensor
-    sizes: torch.Tensor
-    columns: torch.Tensor
-    carried: torch.Tensor
-    last: torch.Tensor
+    packed: Packed | None
+    spans: list[slice]
+    keep: torch.Tensor
     masks: list[torch.Tensor]
     dropped: list[torch.Tensor]
+
+
+State = tuple[torch.Tensor, ...]
+"""Of a layer, (B, H) each."""
 
 
 class Model(torch.nn.Module):
@@ -68,27 +84,39 @@ class Model(torch.nn.Module):
             for name, parameter in module.named_parameters()
         }
 
-    def forward(
-        self, window: Window, state: Sequence[tuple[torch.Tensor, ...]]
-    ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
-        """Return the summed loss in nats, and the new state.  state: of each layer, (B, H) each."""
+    def forward(self, window: Window, state: Sequence[State]) -> tuple[torch.Tensor, list[State]]:
+        """Return the summed loss in nats, and the new state."""
         xs = torch.nn.functional.one_hot(window.inputs, self.vocabulary).to(self.head.weight.dtype)
-        after: list[tuple[torch.Tensor, ...]] = []
-        for layer, module in enumerate(self.stack):
-            first = tuple((array[window.columns] * window.carried)[None] for array in state[layer])
-            given = (PackedSequence(xs, window.sizes), first if len(first) > 1 else first[0])
+        after: list[State] = []
+        for layer, (module, ends) in enumerate(zip(self.stack, state, strict=True)):
+            weights = {}
             if window.dropped:
-                weight = {"weight_hh_l0": module.get_parameter("weight_hh_l0") * window.dropped[layer]}
-                packed, last = torch.func.functional_call(module, weight, given)
+                weights["weight_hh_l0"] = module.get_parameter("weight_hh_l0") * window.dropped[layer]
+            if window.packed:
+                sizes, columns, carried, last = window.packed
+                first = tuple(array[columns] * carried for array in ends)
+                read, ends = run(module, weights, PackedSequence(xs, sizes), first)
+                xs, ends = read.data, tuple(array[last] for array in ends)
             else:
-                packed, last = module(*given)
-            ends = last if isinstance(last, tuple) else (last,)
-            after.append(tuple(array[0, window.last].detach().float() for array in ends))
-            xs = packed.data
+                steps, parts = xs.unflatten(0, (len(window.keep), -1)), []
+                for span in window.spans:
+                    first = tuple(array.float() * window.keep[span.start] for array in ends)
+                    part, ends = run(module, weights, steps[span], first)
+                    parts.append(part)
+                xs = torch.cat(parts).flatten(0, 1)
+            after.append(tuple(array.detach().float() for array in ends))
             if window.masks:
                 xs = xs * window.masks[layer][window.streams]
         losses = torch.nn.functional.cross_entropy(self.head(xs).float(), window.targets, reduction="none")
         return (losses if window.weights is None else losses * window.weights).sum(), after
+
+
+def run(module: torch.nn.Module, weights: dict[str, torch.Tensor], xs: Any, first: State) -> tuple[Any, State]:
+    """Run a layer over a sequence; return its outputs and last state.  weights: what stands in for its own."""
+    state = tuple(array[None] for array in first)
+    given = (xs, state if len(state) > 1 else state[0])
+    read, last = torch.func.functional_call(module, weights, given) if weights else module(*given)
+    return read, tuple(array[0] for array in (last if isinstance(last, tuple) else (last,)))
 
 
 class TorchEngine:
@@ -119,7 +147,7 @@ class TorchEngine:
             self.model = Model(network).to(self.device)
             self._tensors = self._tie()
             self._run: Callable[..., Any] = self._join() if ranks.count > 1 else self.model
-        self._state: list[tuple[torch.Tensor, ...]] = []
+        self._state: list[State] = []
         self.state = network.zero_state(streams)
 
     def _tie(self) -> Any:
@@ -171,14 +199,21 @@ class TorchEngine:
 
     def _pack(self, inputs: Ids, targets: Ids, weights: Array | None, window: int) -> Window:
         """Bring a window to the device. Masks are drawn for all streams: they do not depend on the ranks."""
-        cut = cut_into_segments(inputs, self.network.start)
+        start, streams = self.network.start, inputs.shape[1]
+        spans = cut_into_spans(inputs, start)
+        places: Ids = np.arange(inputs.size)
+        packed = None
+        if not spans:
+            cut = cut_into_segments(inputs, start)
+            places = cut.places
+            rows = (self._there(array) for array in (cut.columns, cut.carried[:, None], cut.last))
+            packed = Packed(torch.from_numpy(cut.sizes), *rows)
         rng = np.random.default_rng([self.seed, 4, window, 0])  # that of one shard on NumPy
         masks, dropped = draw_masks(self.network, self.streams, rng)
         return Window(
-            self._there(inputs.ravel()[cut.places]), self._there(targets.ravel()[cut.places]),
-            None if weights is None else self._there(weights.ravel()[cut.places]),
-            self._there(cut.places % inputs.shape[1]), torch.from_numpy(cut.sizes), self._there(cut.columns),
-            self._there(cut.carried[:, None]), self._there(cut.last),
+            self._there(inputs.ravel()[places]), self._there(targets.ravel()[places]),
+            None if weights is None else self._there(weights.ravel()[places]),
+            self._there(places % streams), packed, spans, self._there((inputs != start)[:, :, None].astype(np.float32)),
             [self._there(np.array(mask[:, self._own].T, order="C")) for mask in masks],
             [self._there(mask) for mask in dropped],
         )  # fmt: skip

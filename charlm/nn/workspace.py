@@ -48,6 +48,8 @@ class Workspace:
 
 SMALL_PRODUCT = 1_000_000
 """Multiplications of a matrix product up to which OpenBLAS multiplies in place rather than pack its operands."""
+NARROW = 64
+"""Columns up to which that is faster."""
 
 
 def stacked(matrix: Array, columns: int) -> Array:
@@ -59,7 +61,7 @@ def stacked(matrix: Array, columns: int) -> Array:
     """
     rows, inner = matrix.shape
     n = 1
-    while rows % (2 * n) == 0 and rows * inner * columns > SMALL_PRODUCT * n:
+    while columns <= NARROW and rows % (2 * n) == 0 and rows * inner * columns > SMALL_PRODUCT * n:
         n *= 2
     return matrix.reshape(n, rows // n, inner)
 

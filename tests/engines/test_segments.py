@@ -10,7 +10,7 @@ import pytest
 import charlm
 from charlm.config import EngineConfig, TextConfig, TrainConfig
 from charlm.engines.ranks import Ranks
-from charlm.engines.segments import cut_into_segments
+from charlm.engines.segments import cut_into_segments, cut_into_spans
 from charlm.errors import ConfigError
 from charlm.text.corpus import Corpus
 from charlm.text.windows import batches_over
@@ -38,6 +38,15 @@ def test_every_segment_begins_where_a_stream_starts_and_is_read_in_order() -> No
         assert is_first or inputs.ravel()[places[0]] == 0 or steps[0] == 0
     assert [cut.columns[segment] for segment in cut.last] == list(range(5))
     assert all(read[segment][-1] // 5 == 10 for segment in cut.last)
+
+
+def test_spans_begin_where_a_stream_starts_and_are_few() -> None:
+    inputs = np.full((24, 3), 7)
+    assert cut_into_spans(inputs, 0) == [slice(0, 24)]
+    inputs[0, 0] = inputs[5, 1] = inputs[5, 2] = inputs[23, 0] = 0
+    assert cut_into_spans(inputs, 0) == [slice(0, 5), slice(5, 23), slice(23, 24)]
+    inputs[[6, 9], 1] = 0
+    assert cut_into_spans(inputs, 0) == []
 
 
 @pytest.mark.parametrize("lines", [False, True])
