@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from charlm.config import NetworkConfig
@@ -11,12 +12,16 @@ from charlm.nn.cells import find_cell
 if TYPE_CHECKING:
     from charlm.engines.torch import TorchEngine
 
+SHAPES_KEPT = "16"
+"""Shapes of products and layers whose code PyTorch's oneDNN keeps: of the many lengths of spans, it would keep all."""
+
 
 def find_torch_engine() -> type[TorchEngine]:
     """Return the engine that runs on PyTorch.
 
     Raises MissingExtraError if PyTorch is not installed.
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", SHAPES_KEPT)
     try:
         from charlm.engines.torch import TorchEngine
     except ModuleNotFoundError as error:

@@ -22,7 +22,7 @@ from charlm.arrays import Array, Ids
 from charlm.config import EngineConfig
 from charlm.engines import refuse_what_torch_lacks
 from charlm.engines.engine import Item, Result, parts_of
-from charlm.engines.host import as_resource_errors, keep_memory
+from charlm.engines.failures import as_resource_errors
 from charlm.engines.ranks import Ranks
 from charlm.engines.segments import cut_into_segments, cut_into_spans, draw_masks
 from charlm.errors import ConfigError, ResourceError
@@ -142,7 +142,6 @@ class TorchEngine:
         self._own = ranks.part(streams)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="charlm")
         torch.set_num_threads(threads)
-        keep_memory()
         with as_resource_errors():
             self.model = Model(network).to(self.device)
             self._tensors = self._tie()
