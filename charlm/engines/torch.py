@@ -42,7 +42,7 @@ class Packed(NamedTuple):
 class Window(NamedTuple):
     """A window on the device, (T*B,) each, in the order of `packed`, or step by step if that is None.
 
-    spans: of steps, at whose first ones streams start anew where keep (T, B, 1) is 0.
+    spans: of steps, at whose first ones streams start anew where keep (T, B, 1) is 0; none where it is packed.
     masks, dropped: of `draw_masks`, (B, H) and (G*H, H) for each layer.
     """
 
@@ -52,7 +52,7 @@ class Window(NamedTuple):
     streams: torch.Tensor
     packed: Packed | None
     spans: list[slice]
-    keep: torch.Tensor
+    keep: torch.Tensor | None
     masks: list[torch.Tensor]
     dropped: list[torch.Tensor]
 
@@ -92,12 +92,12 @@ class Model(torch.nn.Module):
             weights = {}
             if window.dropped:
                 weights["weight_hh_l0"] = module.get_parameter("weight_hh_l0") * window.dropped[layer]
-            if window.packed:
+            if window.packed is not None:
                 sizes, columns, carried, last = window.packed
                 first = tuple(array[columns] * carried for array in ends)
                 read, ends = run(module, weights, PackedSequence(xs, sizes), first)
                 xs, ends = read.data, tuple(array[last] for array in ends)
-            else:
+            elif window.keep is not None:
                 steps, parts = xs.unflatten(0, (len(window.keep), -1)), []
                 for span in window.spans:
                     first = tuple(array.float() * window.keep[span.start] for array in ends)
@@ -201,8 +201,10 @@ class TorchEngine:
         start, streams = self.network.start, inputs.shape[1]
         spans = cut_into_spans(inputs, start)
         places: Ids = np.arange(inputs.size)
-        packed = None
-        if not spans:
+        packed, keep = None, None
+        if spans:
+            keep = self._there((inputs != start)[:, :, None].astype(np.float32))
+        else:
             cut = cut_into_segments(inputs, start)
             places = cut.places
             rows = (self._there(array) for array in (cut.columns, cut.carried[:, None], cut.last))
@@ -212,7 +214,7 @@ class TorchEngine:
         return Window(
             self._there(inputs.ravel()[places]), self._there(targets.ravel()[places]),
             None if weights is None else self._there(weights.ravel()[places]),
-            self._there(places % streams), packed, spans, self._there((inputs != start)[:, :, None].astype(np.float32)),
+            self._there(places % streams), packed, spans, keep,
             [self._there(np.array(mask[:, self._own].T, order="C")) for mask in masks],
             [self._there(mask) for mask in dropped],
         )  # fmt: skip

@@ -120,7 +120,8 @@ def test_rows_of_the_log_have_the_keys_of_the_contract(folder: Path) -> None:
 
 
 def test_without_held_out_text_progress_is_shown_all_the_same(folder: Path) -> None:
-    done = charlm("train", "verse.txt", "--valid", 0, "--steps", 20, *TINY, cwd=folder)
+    done = charlm("train", "verse.txt", "--valid", 0, "--recurrent-dropout", 0.3, "--steps", 20, *TINY, cwd=folder)
+    assert "(recurrent 0.3)" in done.err
     assert done.code == 0
     assert " 50%  step 10" in done.err
     assert "held-out" not in done.err

@@ -41,21 +41,24 @@ class Case:
         )  # fmt: skip
         return loss + inner(last, self.pull), grads, dstate
 
+    def check_parameters(self, what: str) -> None:
+        """Compare the gradient of every parameter array with a numeric one, in a random direction."""
+        _, grads, _ = self.run(self.params, self.state)
+        for name in self.params:
+            direction = self.params.empty_like()
+            direction[name][...] = self.rng.standard_normal(direction[name].shape)
+
+            def loss(step: float, along: Parameters = direction) -> float:
+                return self.run(self.network.parameters(self.params.flat + step * along.flat), self.state)[0]
+
+            assert_close(directional(loss), float(grads.flat @ direction.flat), f"{what}, {name}", 2e-6)
+
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", CELLS)
 class TestEveryCell:
     def test_parameters(self, cell: str, layers: int) -> None:
-        case = Case(cell, layers)
-        _, grads, _ = case.run(case.params, case.state)
-        for name in case.params:
-            direction = case.params.empty_like()
-            direction[name][...] = case.rng.standard_normal(direction[name].shape)
-
-            def loss(step: float, along: Parameters = direction) -> float:
-                return case.run(case.network.parameters(case.params.flat + step * along.flat), case.state)[0]
-
-            assert_close(directional(loss), float(grads.flat @ direction.flat), f"{cell} x {layers}, {name}", 2e-6)
+        Case(cell, layers).check_parameters(f"{cell} x {layers}")
 
     def test_initial_state(self, cell: str, layers: int) -> None:
         case = Case(cell, layers)
@@ -136,14 +139,7 @@ def test_dropout_of_outputs_and_of_recurrent_weights(cell: str) -> None:
     matrix[:, 1:] = 0
     _, grads, _ = case.run(case.params, case.state)
     assert 0.1 < (grads["rnn.weight_hh_l0"] == 0).mean() < 0.6
-    for name in case.params:
-        direction = case.params.empty_like()
-        direction[name][...] = case.rng.standard_normal(direction[name].shape)
-
-        def loss(step: float, along: Parameters = direction) -> float:
-            return case.run(case.network.parameters(case.params.flat + step * along.flat), case.state)[0]
-
-        assert_close(directional(loss), float(grads.flat @ direction.flat), f"{cell}, {name}", 2e-6)
+    case.check_parameters(cell)
 
 
 @pytest.mark.parametrize("cell", CELLS)

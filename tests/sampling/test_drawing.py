@@ -54,7 +54,10 @@ def test_one_stream_chooses_as_a_batch_does(seed: int, dtype: type) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 5, (7, 6)).astype(dtype)
     numbers = rng.random(6)
-    for config in (SampleConfig(), SampleConfig(temperature=0), SampleConfig(temperature=2, top_k=3, top_p=0.8)):
+    for config in (
+        SampleConfig(), SampleConfig(temperature=0), SampleConfig(temperature=0.6),
+        SampleConfig(temperature=2, top_k=3, top_p=0.8),
+    ):
         chooser = Chooser(config, UNK)
         together = chooser.choose(logits, numbers)[0].tolist()
         alone = [chooser.choose_one(logits[:, b], float(numbers[b])) for b in range(6)]

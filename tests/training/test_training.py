@@ -58,6 +58,13 @@ class TestChoice:
         assert "33x1" in choice.reason
         assert "at most 2 minutes" in choice.reason
 
+    def test_who_sets_one_kind_of_dropout_sets_the_other_too_or_has_none(self) -> None:
+        assert choose({}, 200_000).network.recurrent_dropout > 0
+        assert choose({"dropout": 0.2}, 200_000).network.recurrent_dropout == 0
+        both = choose({"dropout": 0.2, "recurrent_dropout": 0.1}, 200_000)
+        assert (both.network.dropout, both.network.recurrent_dropout) == (0.2, 0.1)
+        assert "dropout 0.2 (recurrent 0.1)" in both.reason
+
     def test_there_is_always_a_budget(self) -> None:
         assert choose({}, 10**6).train.minutes == 5
         assert choose({}, 1000).train.minutes == 1
