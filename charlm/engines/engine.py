@@ -41,7 +41,7 @@ class Engine(Protocol):
 
     @property
     def state(self) -> NetworkState:
-        """The carried state of all streams, (H, B) each; all ranks must ask together."""
+        """The carried state of all streams, (B, H) each; all ranks must ask together."""
 
     @state.setter
     def state(self, state: NetworkState) -> None: ...

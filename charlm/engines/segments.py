@@ -75,7 +75,7 @@ def cut_into_segments(inputs: Ids, start: int) -> Segments:
 def draw_masks(network: Network, streams: int, rng: np.random.Generator) -> tuple[list[Array], list[Array]]:
     """Draw the masks of dropout in the order of `Network.forward`: of each layer's outputs, and recurrent weights.
 
-    Returns (H, B) and (G*H, H) for each layer; empty lists where nothing is dropped.
+    Returns (B, H) and (G*H, H) for each layer; empty lists where nothing is dropped.
     """
     config = network.config
     masks: list[Array] = []
@@ -85,5 +85,5 @@ def draw_masks(network: Network, streams: int, rng: np.random.Generator) -> tupl
             shape = network.layout[f"rnn.weight_hh_l{layer}"]
             dropped.append(dropout_mask(rng, config.recurrent_dropout, np.empty(shape, np.float32)))
         if config.dropout:
-            masks.append(dropout_mask(rng, config.dropout, np.empty((config.hidden, streams), np.float32)))
+            masks.append(dropout_mask(rng, config.dropout, np.empty((streams, config.hidden), np.float32)))
     return masks, dropped

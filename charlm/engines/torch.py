@@ -215,7 +215,7 @@ class TorchEngine:
             self._there(inputs.ravel()[places]), self._there(targets.ravel()[places]),
             None if weights is None else self._there(weights.ravel()[places]),
             self._there(places % streams), packed, spans, keep,
-            [self._there(np.array(mask[:, self._own].T, order="C")) for mask in masks],
+            [self._there(np.array(mask[self._own], order="C")) for mask in masks],
             [self._there(mask) for mask in dropped],
         )  # fmt: skip
 
@@ -225,17 +225,17 @@ class TorchEngine:
     @property
     def state(self) -> NetworkState:
         """The state of all streams; each rank fills in its own, and all get the sum."""
-        whole = np.zeros((len(self._state), len(self._state[0]), self.network.config.hidden, self.streams), np.float32)
+        whole = np.zeros((len(self._state), len(self._state[0]), self.streams, self.network.config.hidden), np.float32)
         for to, layer in zip(whole, self._state, strict=True):
             for place, array in zip(to, layer, strict=True):
-                place[:, self._own] = array.cpu().numpy().T
+                place[self._own] = array.cpu().numpy()
         self._all_reduce(torch.from_numpy(whole), distributed.ReduceOp.SUM)
         return [tuple(layer) for layer in whole]
 
     @state.setter
     def state(self, state: NetworkState) -> None:
         own = self._own
-        self._state = [tuple(self._there(np.array(array[:, own].T, order="C")) for array in layer) for layer in state]
+        self._state = [tuple(self._there(np.array(array[own], order="C")) for array in layer) for layer in state]
 
     def part(self, count: int) -> slice:
         """As in `Engine`."""

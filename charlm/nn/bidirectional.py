@@ -22,6 +22,7 @@ import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
+from charlm.nn.cells.cell import rows
 from charlm.nn.functional import log_softmax
 from charlm.nn.layers import head_loss_and_grads
 from charlm.nn.layout import REVERSE, STACK, Parameters
@@ -56,21 +57,21 @@ class BidirectionalNetwork(Network):
         """Run both stacks over a window.
 
         inputs, targets: (T, B).  rng, prepared: as for `Network.forward`, `prepared` for each stack.
-        Returns what the head reads, as columns (2H, (T-1)*B), scratch; and the passes, to be undone.
+        Returns what the head reads, as rows ((T-1)*B, 2H), scratch; and the passes, to be undone.
         """
         steps, streams = len(inputs) - 1, inputs.shape[1]
         hidden, top = self.config.hidden, self.config.layers - 1
-        both = work.scratch("both", 2 * hidden, steps * streams)
+        both = work.scratch("both", steps, streams, 2 * hidden)
         passes: list[Pass] = []
         for k, (name, ids) in enumerate(((STACK, inputs[:-1]), (REVERSE, targets[:0:-1]))):
             room = work.room(name)
             state = self.one_way.zero_state(streams, work.dtype)
             weights = None if prepared is None else prepared[k]
             run = self.one_way.forward(params.stack(name), ids, state, room, rng, weights)
-            half = both[k * hidden : (k + 1) * hidden]
-            np.copyto(half, in_time(run.columns(top, room), steps) if k else run.columns(top, room))
+            tops = run.handed_on(top, room).reshape(steps, streams, hidden)
+            both[:, :, k * hidden : (k + 1) * hidden] = tops[::-1] if k else tops
             passes.append(run)
-        return both, (passes[0], passes[1])
+        return rows(both), (passes[0], passes[1])
 
     def loss_and_grads(
         self,
@@ -88,19 +89,15 @@ class BidirectionalNetwork(Network):
         """Back-propagate through a window, as `Network.loss_and_grads`; the last target does not count."""
         both, passes = self.read(params, inputs, targets, work, rng)
         counted = None if weights is None else weights[:-1]
-        loss = head_loss_and_grads(params, grads, both, targets[:-1], counted, scale, work)
-        hidden = self.config.hidden
+        shape, hidden = (len(inputs) - 1, inputs.shape[1]), self.config.hidden
+        dboth = work.array("dboth", *shape, 2 * hidden)
+        loss = head_loss_and_grads(params, grads, both, targets[:-1], counted, scale, work, rows(dboth))
         for k, (name, run) in enumerate(zip((STACK, REVERSE), passes, strict=True)):
-            dxs = both[k * hidden : (k + 1) * hidden]
-            dxs = in_time(dxs, len(inputs) - 1) if k else dxs
-            self.one_way.backward(params.stack(name), grads.stack(name), run, dxs, None, work.room(name))
+            dhs = work.array("dhs", *shape, hidden)
+            half = dboth[:, :, k * hidden : (k + 1) * hidden]
+            np.copyto(dhs, half[::-1] if k else half)
+            self.one_way.backward(params.stack(name), grads.stack(name), run, dhs, None, work.room(name))
         return loss, []
-
-
-def in_time(xs: Array, steps: int) -> Array:
-    """Turn columns (F, T*B) of one direction into those of the other: the last step first."""
-    features, n = xs.shape
-    return np.ascontiguousarray(xs.reshape(features, steps, -1)[:, ::-1]).reshape(features, n)
 
 
 class BidirectionalRunner:
@@ -154,6 +151,6 @@ class BidirectionalRunner:
 
     def _logits(self, inputs: Ids, targets: Ids) -> Array:
         both, _ = self.network.read(self.params, inputs, targets, self._work, prepared=self._prepared)
-        logits: Array = self.params["head.weight"] @ both
+        logits: Array = self.params["head.weight"] @ both.T
         logits += self.params["head.bias"][:, None]
         return logits

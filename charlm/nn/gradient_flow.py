@@ -7,7 +7,7 @@ By the chain rule dh_(t-k) is dh_t times the Jacobians of k steps. Where these s
 learned about what lies further back; where they stretch, it explodes.
 Source: Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013, arXiv:1211.5063, equations 3 to 5.
 
-Every column has one t of its own, the last step of its window, so one pass back over a batch of places measures all
+Every stream has one t of its own, the last step of its window, so one pass back over a batch of places measures all
 of them, at every k. The window is run as windows of one step each: what the undo of a long window keeps to itself
 stands between them. Memory in values: those of a training window of T steps, and two copies of the weights.
 """
@@ -33,20 +33,20 @@ def gradient_norms(network: Network, params: Parameters, inputs: Ids, targets: I
     """
     with np.errstate(over="ignore", invalid="ignore"):
         walk = walk_back(network, params, inputs, targets, state)
-        norms = [[np.linalg.norm(dh, axis=0) for dh in dhs] for dhs in walk]
+        norms = [[np.linalg.norm(dh, axis=1) for dh in dhs] for dhs in walk]
     return np.array(norms).transpose(1, 0, 2)
 
 
 def walk_back(
     network: Network, params: Parameters, inputs: Ids, targets: Ids, state: NetworkState
 ) -> Iterator[list[Array]]:
-    """Yield d loss_t / d h_(t-k) for k = 0 to T-1, each as one array (H, B) a layer; arguments as for `gradient_norms`.
+    """Yield d loss_t / d h_(t-k) for k = 0 to T-1, each as one array (B, H) a layer; arguments as for `gradient_norms`.
 
     It is the whole derivative, over the state of the layer itself and over the layers above.
     """
     work = Workspace(params.flat.dtype)
     runs = run_step_by_step(network, params, inputs, state, work)
-    hidden, streams = runs[-1].outputs[-1].shape[1:]
+    streams, hidden = runs[-1].outputs[-1].shape[1:]
     recurrent = network.layout["rnn.weight_hh_l0"]
     unused = RecurrenceGrads(np.empty(recurrent, work.dtype), np.empty(recurrent[0], work.dtype))
     from_above = of_loss(params, runs[-1].outputs[-1][0], targets)
@@ -60,9 +60,9 @@ def walk_back(
             dzs, dfirst = run.undos[layer](from_above[None].copy(), later, unused)
             dstate.insert(0, dfirst)
             if layer:
-                from_above = params[f"rnn.weight_ih_l{layer}"].T @ dzs  # undoes W_ih x
+                from_above = dzs[0] @ params[f"rnn.weight_ih_l{layer}"]  # undoes W_ih x
         yield dhs
-        dlast, from_above = dstate, np.zeros((hidden, streams), work.dtype)
+        dlast, from_above = dstate, np.zeros((streams, hidden), work.dtype)
 
 
 def run_step_by_step(
@@ -78,10 +78,10 @@ def run_step_by_step(
 
 
 def of_loss(params: Parameters, tops: Array, targets: Ids) -> Array:
-    """Return d loss / d h of the last layer, for each column its own loss.  tops: h, (H, B).  targets: (B,)."""
+    """Return d loss / d h of the last layer, for each row its own loss.  tops: h, (B, H).  targets: (B,)."""
     weight = params["head.weight"]
-    _, dlogits = cross_entropy(weight @ tops + params["head.bias"][:, None], targets, None, 1.0)
-    back: Array = weight.T @ dlogits
+    _, dlogits = cross_entropy(weight @ tops.T + params["head.bias"][:, None], targets, None, 1.0)
+    back: Array = dlogits.T @ weight
     return back
 
 

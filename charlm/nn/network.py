@@ -1,10 +1,11 @@
 """The network: one-hot input projection -> stack of cells -> softmax head.
 
-    zs    = W_ih x + b                              (T, G*H, B)   a gather for ids, one product for a layer
-    hs    = cell(zs)                                (T, H, B)
+    zs    = W_ih x + b                              (T, B, G*H)   a gather for ids, one product for a layer
+    hs    = cell(zs)                                (T, B, H)
     p     = softmax(W_head h + b_head)              (V, T*B)
 
-Memory of a training window, in values: (G + 2) L T H B for the layers (LSTM), (G + 2) T H B that they share.
+A row is a stream, so products with a vector stand transposed: x @ W_ih^T. Memory of a training window, in values:
+(G + 2) L T B H for the layers (LSTM), and T B H that they share, twice that with dropout.
 A stream starts anew, with a zero state, wherever its input is the id `start`.
 """
 
@@ -18,10 +19,11 @@ import numpy as np
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
 from charlm.nn.cells import find_cell
-from charlm.nn.cells.cell import Recurrence, RecurrenceGrads, State, Undo
+from charlm.nn.cells.cell import Recurrence, RecurrenceGrads, State, Undo, rows
+from charlm.nn.factor import Factor
 from charlm.nn.layers import OneHotProjection, dense, dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters, parameter_layout, size_of
-from charlm.nn.workspace import Workspace, columns, sequence, sum_columns
+from charlm.nn.workspace import Workspace, sum_rows
 
 FIRST = "rnn.weight_ih_l0"
 NetworkState: TypeAlias = list[State]
@@ -31,12 +33,12 @@ NetworkState: TypeAlias = list[State]
 class LayerWeights(NamedTuple):
     """A layer's weights, prepared for a window; scaled as `Cell.halved` says.
 
-    recurrence: of the cell.  projection: W_ih, scaled (G*H, H); None in the first layer, whose input is one-hot.
-    bias: of the projection, (G*H, 1), not scaled.  scale: (G*H, 1).
+    recurrence: of the cell.  projection: W_ih^T, (H, G*H); None in the first layer, whose input is one-hot.
+    bias: of the projection, (G*H,), not scaled.  scale: (G*H,).
     """
 
     recurrence: Recurrence
-    projection: Array | None
+    projection: Factor | None
     bias: Array
     scale: Array
 
@@ -44,23 +46,19 @@ class LayerWeights(NamedTuple):
 class Pass(NamedTuple):
     """What a forward pass leaves behind: outputs of each layer, states, and what is needed to undo it."""
 
-    outputs: list[Array]  # of each layer before dropout, (T, H, B)
+    outputs: list[Array]  # of each layer before dropout, (T, B, H)
     state: NetworkState
     undos: list[Undo]
-    masks: list[Array]  # of dropout, (H, B); empty without dropout
+    masks: list[Array]  # of dropout, (B, H); empty without dropout
     dropped: list[Array]  # masks of the recurrent weights, (G*H, H); empty without recurrent dropout
     projection: OneHotProjection
 
-    def columns(self, layer: int, work: Workspace) -> Array:
-        """Return what a layer hands on, dropout applied, as columns (H, T*B), scratch."""
+    def handed_on(self, layer: int, work: Workspace) -> Array:
+        """Return what a layer hands on, dropout applied, as rows (T*B, H): its output, or scratch."""
         hs = self.outputs[layer]
-        steps, hidden, streams = hs.shape
-        out = work.scratch("columns", hidden, steps * streams)
-        if not self.masks:
-            return columns(hs, out)
-        mask = self.masks[layer][:, None, :]
-        np.multiply(hs.transpose(1, 0, 2), mask, out=out.reshape(hidden, steps, streams))
-        return out
+        if self.masks:
+            hs = np.multiply(hs, self.masks[layer], out=work.scratch("handed_on", *hs.shape))
+        return rows(hs)
 
 
 class Network:
@@ -112,19 +110,19 @@ class Network:
     def zero_state(self, streams: int, dtype: Any = np.float32) -> NetworkState:
         """Return the state before any input, for B = `streams`."""
         layers, arrays, hidden = self.state_shape
-        return [tuple(np.zeros((arrays, hidden, streams), dtype)) for _ in range(layers)]
+        return [tuple(np.zeros((arrays, streams, hidden), dtype)) for _ in range(layers)]
 
     @staticmethod
     def select(state: NetworkState, places: Ids | slice) -> NetworkState:
         """Return the state of the streams at `places`, in that order."""
-        return [tuple(np.ascontiguousarray(array[:, places]) for array in layer) for layer in state]
+        return [tuple(array[places] for array in layer) for layer in state]
 
     def prepare(
         self, params: Parameters, layer: int, work: Workspace | None = None, mask: Array | None = None
     ) -> LayerWeights:
         """Prepare a layer's weights.
 
-        work: where they are kept until the next layer asks; None for memory of their own.
+        work: where they are laid out until the next layer asks; None for memory of their own.
         mask: what the recurrent weights are multiplied by, (G*H, H).
         """
         hidden = self.config.hidden
@@ -132,16 +130,19 @@ class Network:
         if mask is not None:
             matrix = matrix * mask
         scale = self.cell.scale(hidden, matrix.dtype)
-        bias_hh = params[f"rnn.bias_hh_l{layer}"][:, None]
-        bias = params[f"rnn.bias_ih_l{layer}"][:, None].copy()
+        bias_hh = params[f"rnn.bias_hh_l{layer}"]
+        bias = params[f"rnn.bias_ih_l{layer}"].copy()
         shared = self.cell.bias_in_input(hidden)
         bias[:shared] += bias_hh[:shared]
 
-        def scaled(name: str, weight: Array) -> Array:
-            return np.multiply(weight, scale, out=None if work is None else work.scratch(name, *weight.shape))
+        def factor(name: str, weight: Array) -> Factor:
+            if work is None:
+                return Factor(np.multiply(weight.T, scale, order="C"))
+            room = work.scratch(name, *weight.shape)
+            return Factor(np.multiply(weight, scale[:, None], out=room).T, work)
 
-        recurrence = Recurrence(matrix, scaled("scaled_hh", matrix), bias_hh * scale, scale, 1 - scale)
-        projection = scaled("scaled_ih", params[f"rnn.weight_ih_l{layer}"]) if layer else None
+        recurrence = Recurrence(matrix, factor("scaled_hh", matrix), bias_hh * scale, scale, 1 - scale)
+        projection = factor("scaled_ih", params[f"rnn.weight_ih_l{layer}"]) if layer else None
         return LayerWeights(recurrence, projection, bias, scale)
 
     def forward(
@@ -163,7 +164,7 @@ class Network:
         steps, streams = inputs.shape
         config, cell = self.config, self.cell
         starts = inputs == self.start
-        keep = np.where(starts, 0, 1).astype(work.dtype)[:, None, :] if starts.any() else None
+        keep = np.where(starts, 0, 1).astype(work.dtype)[:, :, None] if starts.any() else None
         dropped: list[Array] = []
 
         def weights_of(layer: int) -> LayerWeights:
@@ -179,14 +180,13 @@ class Network:
         run = Pass([], [], [], [], dropped, projection)
         for layer in range(config.layers):
             room = work.room(f"layer{layer}")
-            zs = room.array("zs", steps, cell.gates * config.hidden, streams)
+            zs = room.array("zs", steps, streams, cell.gates * config.hidden)
             if layer:
                 weights = weights_of(layer)
             if weights.projection is None:
                 run.projection.forward(zs)
             else:
-                below = run.columns(layer - 1, work)
-                dense(weights.projection, weights.bias * weights.scale, below, zs, work)
+                dense(weights.projection, weights.bias * weights.scale, run.handed_on(layer - 1, work), zs)
             hs, last, undo = cell.forward(weights.recurrence, zs, state[layer], keep, room)
             if config.dropout and rng is not None:
                 run.masks.append(dropout_mask(rng, config.dropout, room.array("mask", *hs.shape[1:])))
@@ -237,28 +237,28 @@ class Network:
     ) -> tuple[float, NetworkState, NetworkState]:
         """As `loss_and_grads`, without the truncation: `dlast` comes in at the end, and dstate is returned."""
         run = self.forward(params, inputs, state, work, rng)
-        dxs = run.columns(self.config.layers - 1, work)
-        loss = head_loss_and_grads(params, grads, dxs, targets, weights, scale, work)
-        return loss, run.state, self.backward(params, grads, run, dxs, dlast, work)
+        tops = run.handed_on(self.config.layers - 1, work)
+        dhs = work.array("dhs", *run.outputs[-1].shape)
+        loss = head_loss_and_grads(params, grads, tops, targets, weights, scale, work, rows(dhs))
+        return loss, run.state, self.backward(params, grads, run, dhs, dlast, work)
 
     def backward(
         self,
         params: Parameters,
         grads: Parameters,
         run: Pass,
-        dxs: Array,
+        dhs: Array,
         dlast: NetworkState | None,
         work: Workspace,
     ) -> NetworkState:
         """Undo `forward`: from the gradient of what the last layer handed on down to the weights of the first.
 
-        run: what `forward` returned.  dxs: d loss / d `run.columns(last layer)`, (H, T*B), may be scratch.
+        run: what `forward` returned.  dhs: d loss / d `run.handed_on(last layer)`, (T, B, H); overwritten.
         Returns dstate.
         """
         dstate: NetworkState = []
-        dhs = work.array("dhs", *run.outputs[-1].shape)
+        shared = self.cell.bias_in_input(self.config.hidden)
         for layer in reversed(range(self.config.layers)):
-            sequence(dxs, out=dhs)
             if run.masks:
                 dhs *= run.masks[layer]  # undoes dropout
             recurrent = RecurrenceGrads(grads[f"rnn.weight_hh_l{layer}"], grads[f"rnn.bias_hh_l{layer}"])
@@ -266,14 +266,14 @@ class Network:
             dstate.insert(0, dfirst)
             if run.dropped:
                 np.multiply(recurrent.matrix, run.dropped[layer], out=recurrent.matrix)  # undoes dropped weights
-            shared = self.cell.bias_in_input(self.config.hidden)
-            bias_grad = grads[f"rnn.bias_ih_l{layer}"]
-            bias_grad[:shared] = recurrent.bias[:shared]  # the same sum
-            bias_grad[shared:] = sum_columns(dzs[shared:])
+            dzs = rows(dzs)
+            bias, weight = grads[f"rnn.bias_ih_l{layer}"], grads[f"rnn.weight_ih_l{layer}"]
             if layer == 0:
-                run.projection.backward(dzs, grads[FIRST], work)
+                run.projection.backward(dzs, weight, work)
+                weight.sum(axis=1, out=bias)  # of one-hot inputs the sum is 1
             else:
-                below = run.columns(layer - 1, work)
-                np.matmul(dzs, below.T, out=grads[f"rnn.weight_ih_l{layer}"])  # undoes W_ih x
-                dxs = np.matmul(params[f"rnn.weight_ih_l{layer}"].T, dzs, out=below)
+                np.matmul(dzs.T, run.handed_on(layer - 1, work), out=weight)  # undoes W_ih x
+                bias[...] = sum_rows(dzs)
+                np.matmul(dzs, params[f"rnn.weight_ih_l{layer}"], out=rows(dhs))
+            recurrent.bias[:shared] = bias[:shared]  # the two are added
         return dstate

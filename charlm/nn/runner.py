@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.nn.functional import log_softmax
+from charlm.nn.layers import gathered
 from charlm.nn.layout import Parameters
 from charlm.nn.network import FIRST, Network, NetworkState
-from charlm.nn.workspace import Workspace, product
+from charlm.nn.workspace import Workspace
 
 VALUES_AT_ONCE = 1 << 21
 """Values of the widest array that a window of `Runner.score` may hold."""
@@ -29,14 +28,9 @@ class Runner:
         self._work = Workspace(self.dtype)
         self._layers = [network.prepare(params, layer) for layer in range(network.config.layers)]
         first = self._layers[0]
-        self._rows = np.ascontiguousarray(((params[FIRST] + first.bias) * first.scale).T)  # one for each id, (V, G*H)
+        self._rows = gathered(params[FIRST], first.bias, first.scale)  # one for each id, (V, G*H)
         self._biases = [layer.bias * layer.scale for layer in self._layers]
         self._head = params["head.weight"], params["head.bias"][:, None]
-
-    @cached_property
-    def _table(self) -> Array:
-        """What each id adds to the first layer, (G*H, V)."""
-        return np.ascontiguousarray(self._rows.T)
 
     @property
     def size(self) -> int:
@@ -62,19 +56,19 @@ class Runner:
         ids: (B,).  Returns the logits (V, B) of the next character, and the new state.
         """
         if self.network.start in ids.tolist():
-            keep = ids != self.network.start
+            keep = (ids != self.network.start)[:, None]
             state = [tuple(array * keep for array in layer) for layer in state]
         cell = self.network.cell
         last: NetworkState = []
-        z = self._rows[ids[0], :, None] if ids.size == 1 else np.take(self._table, ids, axis=1)
+        z = self._rows.take(ids, axis=0)
         for layer, (weights, bias) in enumerate(zip(self._layers, self._biases, strict=True)):
             if weights.projection is not None:
-                z = product(weights.projection, last[-1][0])
+                z = weights.projection.times(last[-1][0])
                 z += bias
             last.append(cell.step(weights.recurrence, z, state[layer]))
         x = last[-1][0]
         weight, head_bias = self._head
-        logits: Array = weight.dot(x)
+        logits: Array = weight.dot(x.T)
         logits += head_bias
         return logits, last
 
@@ -102,12 +96,12 @@ class Runner:
         return result, state
 
     def _tops(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
-        """Return the outputs of the last layer as columns (H, T*B), and the new state."""
+        """Return the outputs of the last layer as rows (T*B, H), and the new state."""
         run = self.network.forward(self.params, inputs, state, self._work, prepared=self._layers)
-        return run.columns(self.network.config.layers - 1, self._work), run.state
+        return run.handed_on(self.network.config.layers - 1, self._work), run.state
 
     def _logits(self, tops: Array) -> Array:
         weight, bias = self._head
-        logits: Array = weight @ tops
+        logits: Array = weight @ tops.T
         logits += bias
         return logits

@@ -130,13 +130,13 @@ class _Relay:
 def _put(stored: NetworkState, columns: Ids, state: NetworkState) -> None:
     for layer, given in zip(stored, state, strict=True):
         for array, values in zip(layer, given, strict=True):
-            array[:, columns] = values
+            array[columns] = values
 
 
 def _are_alike(a: NetworkState, b: NetworkState) -> npt.NDArray[np.bool_]:
     """For each column, whether two states differ by rounding at most."""
     pairs = ((x, y) for a_layer, b_layer in zip(a, b, strict=True) for x, y in zip(a_layer, b_layer, strict=True))
     alike: npt.NDArray[np.bool_] = np.logical_and.reduce(
-        [(np.abs(x - y) <= ALIKE * (1 + np.abs(y))).all(axis=0) for x, y in pairs]
+        [(np.abs(x - y) <= ALIKE * (1 + np.abs(y))).all(axis=1) for x, y in pairs]
     )
     return alike

@@ -34,7 +34,7 @@ def memory_needed(network: Network, train: TrainConfig, *, steps: int, streams: 
     vectors = 2 + len(find_optimizer(train.optimizer, 0, "float32").moments)
     gates, layers, hidden = network.cell.gates, network.config.layers, network.config.hidden
     stacks = 2 if network.config.bidirectional else 1
-    rows = stacks * (gates + 2) * (layers + 1)
+    rows = stacks * ((gates + 2) * layers + 2)
     window = rows * steps * streams * hidden
     logits = max(LOGITS_AT_ONCE, FEWEST_AT_ONCE * network.vocabulary)
     head = min(logits, network.vocabulary * steps * streams) * 2 * shards

@@ -155,7 +155,7 @@ class Shards:
         """The state of all streams."""
         states = [self.memory.state(shard) for shard in range(self.split.shards)]
         return [
-            tuple(np.concatenate(arrays, axis=1) for arrays in zip(*layers, strict=True))
+            tuple(np.concatenate(arrays) for arrays in zip(*layers, strict=True))
             for layers in zip(*states, strict=True)
         ]
 
@@ -164,7 +164,7 @@ class Shards:
         for shard in range(self.split.shards):
             for layer, given in zip(self.memory.state(shard), state, strict=True):
                 for array, value in zip(layer, given, strict=True):
-                    array[...] = value[:, self.split.part(shard)]
+                    array[...] = value[self.split.part(shard)]
 
 
 def shared_block(size: int, stack: ExitStack) -> tuple[mmap.mmap, int | str]:

@@ -87,7 +87,8 @@ def layout(split: Split, network: Network) -> dict[str, tuple[tuple[int, ...], s
     arrays: dict[str, tuple[tuple[int, ...], str]] = {"params": ((network.size,), split.dtype)}
     for shard in range(split.shards):
         part = split.part(shard)
-        state = (*network.state_shape, part.stop - part.start)
+        layers, count, hidden = network.state_shape
+        state = (layers, count, part.stop - part.start, hidden)
         arrays[f"grads{shard}"] = ((network.size,), split.dtype)
         arrays[f"state{shard}"] = (state, split.dtype)
     return arrays | {

@@ -216,7 +216,7 @@ class Trainer:
             arrays["average"] = self.average
         arrays |= {f"moment.{name}": moment for name, moment in self.optimizer.moments.items()}
         for layer, state in enumerate(self.engine.state):
-            arrays |= {f"state.{layer}.{k}": array for k, array in enumerate(state)}
+            arrays |= {f"state.{layer}.{k}": array.T.copy() for k, array in enumerate(state)}  # (H, B) in the file
         facts = {
             "step": self.step,
             "seconds": self.seconds,
@@ -238,7 +238,7 @@ class Trainer:
             moment[...] = arrays[f"moment.{name}"]
         layers, count, _ = self.network.state_shape
         self.engine.state = [
-            tuple(arrays[f"state.{layer}.{k}"] for k in range(count)) for layer in range(layers)
+            tuple(arrays[f"state.{layer}.{k}"].T for k in range(count)) for layer in range(layers)
         ]
         self.step = facts["step"]
         self.model_step = facts["model_step"]

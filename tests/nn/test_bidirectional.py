@@ -84,7 +84,7 @@ class TestEveryCell:
             runs.append(one_way.forward(params.stack(name), ids, state, work).outputs[-1].copy())
         forwards, backwards = runs[0], runs[1][::-1]  # outputs behind the character at each place
         logits = np.stack([
-            params["head.weight"] @ np.concatenate([forwards[t - 1], backwards[t + 1]]) + params["head.bias"][:, None]
+            params["head.weight"] @ np.hstack([forwards[t - 1], backwards[t + 1]]).T + params["head.bias"][:, None]
             for t in range(1, STEPS)
         ])  # fmt: skip
         expected = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from charlm.nn.factor import Factor, block_shape
 from charlm.nn.functional import cross_entropy, log_softmax
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
-from charlm.nn.workspace import Workspace, multiply, product, stacked
+from charlm.nn.workspace import Workspace
 
 
 def test_log_softmax_is_stable() -> None:
@@ -38,15 +39,15 @@ def test_head_in_chunks_equals_head_at_once() -> None:
     layout = {"head.weight": (vocabulary, hidden), "head.bias": (vocabulary,)}
     params = Parameters(layout, rng.standard_normal(vocabulary * (hidden + 1)))
     grads = params.empty_like()
-    hs, targets = rng.standard_normal((hidden, n)), rng.integers(0, vocabulary, (2, n // 2))
+    hs, targets = rng.standard_normal((n, hidden)), rng.integers(0, vocabulary, (2, n // 2))
     counted = rng.random(targets.shape)
-    dhs = hs.copy()
-    loss = head_loss_and_grads(params, grads, dhs, targets, counted, 0.1, Workspace(np.float64))
+    dhs = np.empty_like(hs)
+    loss = head_loss_and_grads(params, grads, hs, targets, counted, 0.1, Workspace(np.float64), dhs)
     weight, bias = params["head.weight"], params["head.bias"]
-    expected, dlogits = cross_entropy(weight @ hs + bias[:, None], targets.ravel(), counted.ravel(), 0.1)
+    expected, dlogits = cross_entropy(weight @ hs.T + bias[:, None], targets.ravel(), counted.ravel(), 0.1)
     assert loss == pytest.approx(expected)
-    np.testing.assert_allclose(dhs, weight.T @ dlogits, atol=1e-12)
-    np.testing.assert_allclose(grads["head.weight"], dlogits @ hs.T, atol=1e-12)
+    np.testing.assert_allclose(dhs, dlogits.T @ weight, atol=1e-12)
+    np.testing.assert_allclose(grads["head.weight"], dlogits @ hs, atol=1e-12)
     np.testing.assert_allclose(grads["head.bias"], dlogits.sum(axis=1), atol=1e-12)
 
 
@@ -56,14 +57,25 @@ def test_dropout_keeps_the_mean() -> None:
     assert mask.mean() == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize("streams", [1, 7, 8, 9, 17, 24, 25])
-@pytest.mark.parametrize("shape", [(12, 5), (256, 300)])
-def test_products_of_a_step_are_products(streams: int, shape: tuple[int, int]) -> None:
-    """However they are cut: in stacks, and a column beyond a multiple of eight by itself."""
-    rng = np.random.default_rng(streams)
-    matrix, xs = rng.standard_normal(shape), rng.standard_normal((shape[1], streams))
-    stack = stacked(matrix, streams)
-    out = np.full((len(stack), shape[0] // len(stack), streams), np.nan)
-    multiply(stack, xs, out)
-    np.testing.assert_allclose(out.reshape(shape[0], streams), matrix @ xs, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(product(matrix, xs), matrix @ xs, rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("shape", [(5, 12), (300, 128), (128, 512), (512, 128), (2048, 512), (96, 130)])
+@pytest.mark.parametrize("rows", [1, 2, 8, 16, 25, 32, 64, 130])
+def test_products_of_a_step_are_products(rows: int, shape: tuple[int, int]) -> None:
+    """However the matrix is laid out: whole, in blocks, or in parts whose products are added."""
+    rng = np.random.default_rng(rows)
+    matrix, xs = rng.standard_normal(shape), rng.standard_normal((rows, shape[0]))
+    expected = xs @ matrix
+    for work in (None, Workspace(np.float64)):
+        factor = Factor(matrix.T.copy().T if work else matrix, work)
+        out = np.full(expected.shape, np.nan)
+        factor.into(out)(xs)
+        np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(factor.times(xs), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_blocks_stay_below_the_size_from_which_products_are_packed() -> None:
+    for inner, columns, rows in ((128, 512, 25), (512, 128, 25), (2048, 512, 16), (2048, 512, 32), (512, 2048, 64)):
+        parts, width = block_shape(inner, columns, rows)
+        assert width < columns
+        assert rows * width * inner // parts <= 1_000_000
+    assert block_shape(100, 50, 25) == (1, 50)  # no multiple of a block: the plain product
+    assert block_shape(512, 2048, 256) == (1, 2048)

@@ -27,20 +27,20 @@ class Case:
         self.state = random_state(rng, self.network.zero_state(STREAMS))
 
     def loss(self, push: np.ndarray, at_step: int, at_layer: int) -> float:
-        """Return the summed loss, by the cells' own steps, with h of one step and layer pushed, (H, B)."""
+        """Return the summed loss, by the cells' own steps, with h of one step and layer pushed, (B, H)."""
         cell, params = self.network.cell, self.params
         state = [tuple(layer) for layer in self.state]
         prepared = [self.network.prepare(params, layer) for layer in range(self.network.config.layers)]
         for t, ids in enumerate(self.inputs):
-            x = np.eye(VOCABULARY)[ids].T
+            x = np.eye(VOCABULARY)[ids]
             for layer, weights in enumerate(prepared):
-                z = weights.scale * (params[f"rnn.weight_ih_l{layer}"] @ x + weights.bias)
+                z = weights.scale * (x @ params[f"rnn.weight_ih_l{layer}"].T + weights.bias)
                 h, *rest = cell.step(weights.recurrence, z, state[layer])
                 if (t, layer) == (at_step, at_layer):
                     h = h + push
                 state[layer] = (h, *rest)
                 x = h
-        logits = params["head.weight"] @ x + params["head.bias"][:, None]
+        logits = params["head.weight"] @ x.T + params["head.bias"][:, None]
         return float((np.log(np.exp(logits).sum(axis=0)) - logits[self.targets, np.arange(STREAMS)]).sum())
 
 

@@ -133,8 +133,8 @@ def test_score_in_runs_equals_score_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_select_reorders_streams() -> None:
-    state = [(np.arange(6.0).reshape(2, 3),)]
-    np.testing.assert_array_equal(Network.select(state, np.array([2, 0]))[0][0], [[2, 0], [5, 3]])
+    state = [(np.arange(6.0).reshape(3, 2),)]
+    np.testing.assert_array_equal(Network.select(state, np.array([2, 0]))[0][0], [[4, 5], [0, 1]])
 
 
 def test_the_time_loop_reuses_its_buffers() -> None:

@@ -37,14 +37,14 @@ class ClockworkRunner:
         return cls.random(vocabulary, spread=0)
 
     def zero_state(self, streams: int) -> list[tuple[np.ndarray, ...]]:
-        return [(np.zeros((1, streams), int),)]
+        return [(np.zeros((streams, 1), int),)]
 
     def select(self, state: Any, places: Any) -> Any:
-        return [tuple(array[:, places] for array in layer) for layer in state]
+        return [tuple(array[places] for array in layer) for layer in state]
 
     def step(self, ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
-        phase = np.where(ids == self.eos, 0, state[0][0][0])
-        return self.logits[phase, :, ids].T.copy(), [(((phase + 1) % CLOCK)[None],)]
+        phase = np.where(ids == self.eos, 0, state[0][0][:, 0])
+        return self.logits[phase, :, ids].T.copy(), [(((phase + 1) % CLOCK)[:, None],)]
 
     def predict(self, inputs: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         result = []

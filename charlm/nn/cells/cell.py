@@ -1,7 +1,8 @@
 """What every recurrent cell offers to the network around it.
 
 A cell is a recurrence over inputs that are already projected: z = W_ih x + b arrives as `zs`, computed for
-a whole window at once, and the cell adds what depends on its own past.
+a whole window at once, and the cell adds what depends on its own past. A state is (B, H), a row for each stream,
+and so the equations stand transposed: h_prev @ W_hh^T.
 
 The logistic sigmoid is a stretched tanh, sigmoid(z) = (1 + tanh(z/2)) / 2. The halving is folded into the
 weights (`Cell.halved` names the gates), which is exact in binary floating point, so that one call of tanh
@@ -17,30 +18,34 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.nn.workspace import Workspace, columns, sum_columns
+from charlm.nn.factor import Factor
+from charlm.nn.workspace import Workspace
 
 State: TypeAlias = tuple[Array, ...]
-"""What a cell carries from step to step: arrays (H, B), the hidden state h first."""
+"""What a cell carries from step to step: arrays (B, H), the hidden state h first."""
 
 
 class Recurrence(NamedTuple):
     """The weights of one layer's recurrence, prepared for a window.
 
-    matrix: W_hh as it is stored, (G*H, H).  scaled: the same with the halved gates' rows halved.
-    bias: what the cell adds inside its recurrence, (G*H, 1), scaled; most cells have it in `zs` already.
+    matrix: W_hh as it is stored, (G*H, H).  factor: W_hh^T, (H, G*H), the columns of the halved gates halved.
+    bias: what the cell adds inside its recurrence, (G*H,), scaled; most cells have it in `zs` already.
     scale, shift: what tanh of each gate is multiplied by, and what is added, to make it a sigmoid where it is one,
-    (G*H, 1): the halves of `Cell.scale`, or 1 and 0.
+    (G*H,): the halves of `Cell.scale`, or 1 and 0.
     """
 
     matrix: Array
-    scaled: Array
+    factor: Factor
     bias: Array
     scale: Array
     shift: Array
 
 
 class RecurrenceGrads(NamedTuple):
-    """Where the gradients of one layer's recurrence go: matrix (G*H, H) and bias b_hh (G*H,)."""
+    """Where the gradients of one layer's recurrence go.
+
+    matrix: of W_hh, (G*H, H).  bias: of b_hh, (G*H,); a cell writes those that it adds inside (`Cell.bias_in_input`).
+    """
 
     matrix: Array
     bias: Array
@@ -49,9 +54,9 @@ class RecurrenceGrads(NamedTuple):
 Undo: TypeAlias = Callable[[Array, State | None, RecurrenceGrads], tuple[Array, State]]
 """undo(dhs, dlast, grads) -> dzs, dstate.
 
-dhs: d loss / d hs, (T, H, B); it is overwritten.  dlast: d loss / d last state, None for zero.
+dhs: d loss / d hs, (T, B, H); it is overwritten.  dlast: d loss / d last state, None for zero.
 grads: written.
-dzs: d loss / d zs, as columns (G*H, T*B), scratch.  dstate: d loss / d first state.
+dzs: d loss / d zs, (T, B, G*H), until the next window.  dstate: d loss / d first state.
 """
 
 
@@ -63,7 +68,7 @@ class Cell(ABC):
     halved: ClassVar[tuple[bool, ...]]
     """For each gate, whether it is a sigmoid (its z is halved on the way in)."""
     state_arrays: ClassVar[int] = 1
-    """How many (H, B) arrays the state has."""
+    """How many (B, H) arrays the state has."""
     torch_name: ClassVar[str | None] = None
     """The class in `torch.nn` that takes these weights; None where PyTorch has none."""
     torch_options: ClassVar[Mapping[str, str]] = {}
@@ -77,9 +82,9 @@ class Cell(ABC):
         return f"torch.nn.{self.torch_name}" + (f"({options})" if options else "")
 
     def scale(self, hidden: int, dtype: Any) -> Array:
-        """Return what the rows of W_ih, W_hh and b are multiplied by on the way in, (G*H, 1)."""
+        """Return what the rows of W_ih, W_hh and b are multiplied by on the way in, (G*H,)."""
         factors = np.array([0.5 if halved else 1.0 for halved in self.halved], dtype)
-        return np.repeat(factors, hidden)[:, None]
+        return np.repeat(factors, hidden)
 
     def bias_in_input(self, hidden: int) -> int:
         """Return how many rows of b_hh, from the first, are added to `zs` along with b_ih; the rest stay inside."""
@@ -104,15 +109,15 @@ class Cell(ABC):
     ) -> tuple[Array, State, Undo]:
         """Run the recurrence over a window.
 
-        zs: projected inputs, (T, G*H, B), scaled; overwritten.  state: arrays (H, B).
-        keep: (T, 1, B), 0 where a stream starts anew before step t, 1 elsewhere; None if none does.
-        Returns hs (T, H, B), the last state, and the closure that undoes the window.
+        zs: projected inputs, (T, B, G*H), scaled; overwritten.  state: arrays (B, H).
+        keep: (T, B, 1), 0 where a stream starts anew before step t, 1 elsewhere; None if none does.
+        Returns hs (T, B, H), the last state, and the closure that undoes the window.
         What is returned lives in `work` until the next window, the state excepted.
         """
 
     @abstractmethod
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
-        """Run one step, written as the equations are: z (G*H, B), scaled. Returns the state."""
+        """Run one step, written as the equations are: z (B, G*H), scaled. Returns the state."""
 
 
 def orthogonal(rng: np.random.Generator, size: int) -> Array:
@@ -122,21 +127,23 @@ def orthogonal(rng: np.random.Generator, size: int) -> Array:
     return result
 
 
-def transposed(matrix: Array, work: Workspace) -> Array:
-    """Return a transposed copy, scratch: products along rows are faster than along columns."""
-    copy = work.scratch("transposed", *matrix.T.shape)
-    np.copyto(copy, matrix.T)
-    return copy
+def write_gradient(dzs: Array, h_ins: Array, grad: Array) -> None:
+    """Write d loss / d W_hh, the sum over all steps and streams: one product.
 
-
-def write_gradients(dzs: Array, h_ins: Array, grads: RecurrenceGrads, work: Workspace) -> None:
-    """Write d loss / d W_hh and d loss / d b_hh: sums over all steps and streams, one product each.
-
-    dzs: columns (G*H, T*B).  h_ins: what W_hh was multiplied by, (T, H, B).
+    dzs: (T, B, G*H).  h_ins: what W_hh was multiplied by, (T, B, H).  grad: (G*H, H).
     """
-    steps, hidden, streams = h_ins.shape
-    np.matmul(dzs, columns(h_ins, work.scratch("columns", hidden, steps * streams)).T, out=grads.matrix)
-    grads.bias[...] = sum_columns(dzs)
+    np.matmul(rows(dzs).T, rows(h_ins), out=grad)
+
+
+def rows(sequence: Array) -> Array:
+    """View a sequence (T, B, F) as one matrix (T*B, F), a row for each character."""
+    return sequence.reshape(-1, sequence.shape[2])
+
+
+def parts(zs: Array, gates: int) -> list[Array]:
+    """View (..., G*H) as the (..., H) of each of G gates."""
+    hidden = zs.shape[-1] // gates
+    return [zs[..., gate * hidden : (gate + 1) * hidden] for gate in range(gates)]
 
 
 def sigmoid_of_halved(tanh_half: Array) -> None:
@@ -146,7 +153,7 @@ def sigmoid_of_halved(tanh_half: Array) -> None:
 
 
 def restart(array: Array, keep: Array | None) -> Array:
-    """Return a state sequence (T, H, B) as the steps saw it: zero where a stream started anew."""
+    """Return a state sequence (T, B, H) as the steps saw it: zero where a stream started anew."""
     return array if keep is None else array * keep
 
 

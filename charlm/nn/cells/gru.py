@@ -8,8 +8,7 @@ In the words of the course: r is the relevance gate, n the candidate c~, and its
     n    = tanh(z_n + r * q)
     h    = (1 - z) * n + z * h_prev
 
-Memory of a window: 7 T H B values a layer, 7 that all layers share, and 4 more for a run of
-steps (`spans`) on the way back.
+Memory of a window: 7 T B H values a layer, and 4 more for a run of steps (`spans`) on the way back.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from charlm.nn.cells.cell import (
     RecurrenceGrads,
     State,
     Undo,
+    parts,
     restart,
     restarting_steps,
     sigmoid_of_halved,
     spans,
-    transposed,
-    write_gradients,
+    write_gradient,
 )
-from charlm.nn.workspace import Workspace, columns, multiply, product, stacked
+from charlm.nn.factor import Factor
+from charlm.nn.workspace import Workspace
 
 
 class GRU(Cell):
@@ -47,17 +47,16 @@ class GRU(Cell):
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """One step, as in `Cell.step`."""
         (h_prev,) = state
-        hidden = len(h_prev)
-        u = product(weights.scaled, h_prev)
-        gates = u[: 2 * hidden]
-        gates += z[: 2 * hidden]
+        hidden = h_prev.shape[1]
+        u = weights.factor.times(h_prev)
+        gates = u[:, : 2 * hidden]
+        gates += z[:, : 2 * hidden]
         np.tanh(gates, out=gates)
         sigmoid_of_halved(gates)
-        r, update = gates[:hidden], gates[hidden:]
-        q = u[2 * hidden :]
+        r, update, q = parts(u, 3)
         q += weights.bias[2 * hidden :]
         q *= r
-        q += z[2 * hidden :]
+        q += z[:, 2 * hidden :]
         n = np.tanh(q, out=q)
         h = h_prev - n
         h *= update
@@ -68,26 +67,26 @@ class GRU(Cell):
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
         """A window, as in `Cell.forward`."""
-        steps, rows, streams = zs.shape
-        hidden = rows // 3
-        hs = work.array("hs", steps + 1, hidden, streams)  # hs[t] enters step t, hs[t + 1] leaves it
-        us = work.array("us", steps, rows, streams)
+        steps, streams, columns = zs.shape
+        hidden = columns // 3
+        hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
+        us = work.array("us", steps, streams, columns)
+        u = work.array("u", streams, columns)
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
-        bias_n = np.ascontiguousarray(np.broadcast_to(weights.bias[2 * hidden :], (hidden, streams)))
-        w = stacked(weights.scaled, streams)
-        rz_rows, n_rows = slice(0, 2 * hidden), slice(2 * hidden, None)
-        for t, (a, (r, z, n), u, h_prev, h) in enumerate(
-            zip(zs, zs.reshape(steps, 3, hidden, streams), us, hs, hs[1:], strict=False)
+        bias_n = weights.bias[2 * hidden :]
+        multiply = weights.factor.into(u)
+        u_rz, u_n = u[:, : 2 * hidden], u[:, 2 * hidden :]
+        for t, (rz, r, z, n, q, h_prev, h) in enumerate(
+            zip(zs[:, :, : 2 * hidden], *parts(zs, 3), us[:, :, 2 * hidden :], hs, hs[1:], strict=False)
         ):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
-            multiply(w, h_prev, u.reshape(len(w), -1, streams))
-            rz, q = a[rz_rows], u[n_rows]
-            np.add(rz, u[rz_rows], out=rz)
+            multiply(h_prev)
+            np.add(rz, u_rz, out=rz)
             np.tanh(rz, out=rz)
             sigmoid_of_halved(rz)
-            np.add(q, bias_n, out=q)
+            np.add(u_n, bias_n, out=q)
             np.multiply(r, q, out=h)
             np.add(n, h, out=n)
             np.tanh(n, out=n)
@@ -97,8 +96,7 @@ class GRU(Cell):
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            gates = zs.reshape(steps, 3, hidden, streams)
-            return backward(weights, gates, us, hs, keep, dhs, dlast, grads, work)
+            return backward(weights, zs, us, hs, keep, dhs, dlast, grads, work)
 
         return hs[1:], last, undo
 
@@ -116,7 +114,7 @@ def backward(
 ) -> tuple[Array, State]:
     """Undo a window of `GRU.forward`, see `Undo`.
 
-    gates: r z n of every step, (T, 3, H, B).  us: W_hh h (+ b_n), whose last third is q; replaced by du.
+    gates: r z n of every step, (T, B, 3*H); replaced by dz.  us: the same shape, whose last third is q; filled by du.
 
     Given dh of a step, with * elsewhere elementwise,
         dz_n = dh * [(1 - z) (1 - n^2)]         du_n = dz_n r
@@ -125,49 +123,47 @@ def backward(
         dh_prev = dh * z + W_hh^T du
     What stands in brackets, and every product with it, is computed for a run of steps at once.
     """
-    steps, _, hidden, streams = gates.shape
-    rows = 3 * hidden
-    matrix_t = stacked(transposed(weights.matrix, work), streams)
-    dh, through_z = (work.array(name, hidden, streams) for name in ("dh", "through_z"))
+    steps, streams, columns = gates.shape
+    hidden = columns // 3
+    dh, through_z = (work.array(name, streams, hidden) for name in ("dh", "through_z"))
     dh[...] = 0 if dlast is None else dlast[0]
-    dh_stack = dh.reshape(len(matrix_t), -1, streams)
+    multiply = Factor(weights.matrix, work).into(dh)
     restarts = restarting_steps(keep, steps)
     h_ins = restart(hs[:-1], keep)
-    dus = us.reshape(steps, 3, hidden, streams)
-    dzs = work.scratch("wide", rows, steps * streams)
-    dzs_n = dzs[2 * hidden :].reshape(hidden, steps, streams)
+    _, zs, ns = parts(gates, 3)
+    qs = parts(us, 3)[2]
     for span in spans(steps, hidden, streams):
-        to_u, to_n = local_derivatives(gates[span], h_ins[span], dus[span, 2], work)
-        for t, dh_t, du, local, z in zip(
+        to_u, to_n = local_derivatives(gates[span], h_ins[span], qs[span], work)
+        by_gate = (span.stop - span.start, streams, 3, hidden)
+        for t, dh_t, du, du_gates, local, z in zip(
             reversed(range(span.start, span.stop)),
             dhs[span][::-1],
-            dus[span][::-1],
-            to_u[::-1],
-            gates[span, 1][::-1],
+            us[span][::-1],
+            us[span].reshape(by_gate)[::-1],
+            to_u.reshape(by_gate)[::-1],
+            zs[span][::-1],
             strict=True,
         ):
             np.add(dh_t, dh, out=dh_t)
-            np.multiply(dh_t, local, out=du)  # undoes the three gates
+            np.multiply(dh_t[:, None], local, out=du_gates)  # undoes the three gates
             np.multiply(dh_t, z, out=through_z)  # undoes z * h_prev
-            multiply(matrix_t, du.reshape(rows, streams), dh_stack)  # undoes W_hh h
+            multiply(du)  # undoes W_hh h
             np.add(dh, through_z, out=dh)
             if restarts[t] and keep is not None:
                 dh *= keep[t]
-        np.multiply(dhs[span], to_n, out=to_n)
-        np.copyto(dzs_n[:, span], to_n.transpose(1, 0, 2))
-    dus_columns = columns(us, work.scratch("wide2", rows, steps * streams))
-    np.copyto(dzs[: 2 * hidden], dus_columns[: 2 * hidden])
-    write_gradients(dus_columns, h_ins, grads, work)
-    return dzs, (dh.copy(),)
+        np.multiply(dhs[span], to_n, out=ns[span])
+    np.copyto(gates[:, :, : 2 * hidden], us[:, :, : 2 * hidden])
+    write_gradient(us, h_ins, grads.matrix)
+    grads.bias[2 * hidden :] = qs.sum(axis=(0, 1))
+    return gates, (dh.copy(),)
 
 
 def local_derivatives(gates: Array, h_ins: Array, qs: Array, work: Workspace) -> tuple[Array, Array]:
-    """Compute what dh is multiplied by, for a run of k steps: towards u (k, 3, H, B), and z_n (k, H, B)."""
-    k, _, hidden, streams = gates.shape
-    to_u = work.scratch("to_u", k, 3, hidden, streams)
-    to_n = work.scratch("to_n", k, hidden, streams)
-    r, z, n = (gates[:, gate] for gate in range(3))
-    to_r, to_z, to_q = (to_u[:, gate] for gate in range(3))
+    """Compute what dh is multiplied by, for a run of k steps: towards u (k, B, 3*H), and z_n (k, B, H)."""
+    to_u = work.scratch("to_u", *gates.shape)
+    to_n = work.scratch("to_n", *h_ins.shape)
+    r, z, n = parts(gates, 3)
+    to_r, to_z, to_q = parts(to_u, 3)
     np.multiply(n, n, out=to_n)
     np.subtract(1, to_n, out=to_n)
     np.subtract(1, z, out=to_z)

@@ -8,7 +8,7 @@ In the words of the course: n is the candidate c~, and its update gate is 1 - z,
     n = tanh(z_n + W_n h_prev)
     h = (1 - z) * n + z * h_prev
 
-Memory of a window: 3 T H B values a layer, 4 that all layers share, and 3 more for a run of steps (`spans`).
+Memory of a window: 3 T B H values a layer, and 3 more for a run of steps (`spans`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from charlm.nn.cells.cell import (
     RecurrenceGrads,
     State,
     Undo,
+    parts,
     restart,
     restarting_steps,
     sigmoid_of_halved,
     spans,
-    transposed,
-    write_gradients,
+    write_gradient,
 )
-from charlm.nn.workspace import Workspace, columns, multiply, product, stacked
+from charlm.nn.factor import Factor
+from charlm.nn.workspace import Workspace
 
 
 class SimpleGRU(Cell):
@@ -41,11 +42,10 @@ class SimpleGRU(Cell):
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """One step, as in `Cell.step`."""
         (h_prev,) = state
-        hidden = len(h_prev)
-        a = product(weights.scaled, h_prev)
+        a = weights.factor.times(h_prev)
         a += z
         np.tanh(a, out=a)
-        update, n = a[:hidden], a[hidden:]
+        update, n = parts(a, 2)
         sigmoid_of_halved(update)
         h = h_prev - n
         h *= update
@@ -56,19 +56,17 @@ class SimpleGRU(Cell):
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
         """A window, as in `Cell.forward`."""
-        steps, rows, streams = zs.shape
-        hidden = rows // 2
-        hs = work.array("hs", steps + 1, hidden, streams)  # hs[t] enters step t, hs[t + 1] leaves it
-        u = work.array("u", rows, streams)
+        steps, streams, columns = zs.shape
+        hidden = columns // 2
+        hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
+        u = work.array("u", streams, columns)
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
-        gates = zs.reshape(steps, 2, hidden, streams)
-        w = stacked(weights.scaled, streams)
-        u_stack = u.reshape(len(w), -1, streams)
-        for t, (a, (z, n), h_prev, h) in enumerate(zip(zs, gates, hs, hs[1:], strict=False)):
+        multiply = weights.factor.into(u)
+        for t, (a, z, n, h_prev, h) in enumerate(zip(zs, *parts(zs, 2), hs, hs[1:], strict=False)):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
-            multiply(w, h_prev, u_stack)
+            multiply(h_prev)
             np.add(a, u, out=a)
             np.tanh(a, out=a)
             sigmoid_of_halved(z)
@@ -78,7 +76,7 @@ class SimpleGRU(Cell):
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            return backward(weights, gates, hs, keep, dhs, dlast, grads, work)
+            return backward(weights, zs, hs, keep, dhs, dlast, grads, work)
 
         return hs[1:], last, undo
 
@@ -95,46 +93,53 @@ def backward(
 ) -> tuple[Array, State]:
     """Undo a window of `SimpleGRU.forward`, see `Undo`.
 
-    gates: z n of every step, (T, 2, H, B); replaced by dz.
+    gates: z n of every step, (T, B, 2*H); replaced by dz.
 
     Given dh of a step, with * elementwise,
         dz_z = dh * [(h_prev - n) z (1 - z)]    dz_n = dh * [(1 - z) (1 - n^2)]
         dh_prev = dh * z + W_hh^T dz
     What stands in brackets is computed for a run of steps at once.
     """
-    steps, _, hidden, streams = gates.shape
-    matrix_t = stacked(transposed(weights.matrix, work), streams)
-    dh, through_z = (work.array(name, hidden, streams) for name in ("dh", "through_z"))
+    steps, streams, columns = gates.shape
+    hidden = columns // 2
+    dh, through_z = (work.array(name, streams, hidden) for name in ("dh", "through_z"))
     dh[...] = 0 if dlast is None else dlast[0]
-    dh_stack = dh.reshape(len(matrix_t), -1, streams)
+    multiply = Factor(weights.matrix, work).into(dh)
     restarts = restarting_steps(keep, steps)
     h_ins = restart(hs[:-1], keep)
     for span in spans(steps, hidden, streams):
         to_z = local_derivatives(gates[span], h_ins[span], work)
-        ts = range(span.start, span.stop)
-        for t, dh_t, dz, local in zip(reversed(ts), dhs[span][::-1], gates[span][::-1], to_z[::-1], strict=True):
+        by_gate = (span.stop - span.start, streams, 2, hidden)
+        for t, dh_t, dz, dz_gates, local in zip(
+            reversed(range(span.start, span.stop)),
+            dhs[span][::-1],
+            gates[span][::-1],
+            gates[span].reshape(by_gate)[::-1],
+            to_z.reshape(by_gate)[::-1],
+            strict=True,
+        ):
             np.add(dh, dh_t, out=dh)
-            np.multiply(dh, dz[0], out=through_z)  # undoes z * h_prev; z stands where dz_z will
-            np.multiply(dh, local, out=dz)  # undoes the gate and the candidate
-            multiply(matrix_t, dz.reshape(2 * hidden, streams), dh_stack)  # undoes W_hh h
+            np.multiply(dh, dz_gates[:, 0], out=through_z)  # undoes z * h_prev; z stands where dz_z will
+            np.multiply(dh[:, None], local, out=dz_gates)  # undoes the gate and the candidate
+            multiply(dz)  # undoes W_hh h
             np.add(dh, through_z, out=dh)
             if restarts[t] and keep is not None:
                 dh *= keep[t]
-    dzs = columns(gates.reshape(steps, 2 * hidden, streams), work.scratch("wide", 2 * hidden, steps * streams))
-    write_gradients(dzs, h_ins, grads, work)
-    return dzs, (dh.copy(),)
+    write_gradient(gates, h_ins, grads.matrix)
+    return gates, (dh.copy(),)
 
 
 def local_derivatives(gates: Array, h_ins: Array, work: Workspace) -> Array:
-    """Compute the brackets of `backward` for a run of k steps, (k, 2, H, B)."""
-    k, _, hidden, streams = gates.shape
-    to_z = work.scratch("to_z", k, 2, hidden, streams)
-    one_less_z = work.scratch("one_less_z", k, hidden, streams)
-    z, n = gates[:, 0], gates[:, 1]
+    """Compute the brackets of `backward` for a run of k steps, (k, B, 2*H)."""
+    to_z = work.scratch("to_z", *gates.shape)
+    one_less_z = work.scratch("one_less_z", *h_ins.shape)
+    z, n = parts(gates, 2)
+    to_update, to_n = parts(to_z, 2)
     np.subtract(1, z, out=one_less_z)
-    np.subtract(h_ins, n, out=to_z[:, 0])
-    to_z[:, 0] *= z
-    np.multiply(n, n, out=to_z[:, 1])
-    np.subtract(1, to_z[:, 1], out=to_z[:, 1])
-    to_z *= one_less_z[:, None]
+    np.subtract(h_ins, n, out=to_update)
+    to_update *= z
+    to_update *= one_less_z
+    np.multiply(n, n, out=to_n)
+    np.subtract(1, to_n, out=to_n)
+    to_n *= one_less_z
     return to_z

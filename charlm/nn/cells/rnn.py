@@ -1,7 +1,7 @@
 """The plain recurrent cell, a<t> = g(Waa a<t-1> + Wax x<t> + b), with g = tanh.
 
 Source: Elman 1990. The weights are those of `torch.nn.RNN`: Waa is weight_hh, Wax is weight_ih, a is h.
-Memory of a window: 2 T H B values.
+Memory of a window: 2 T B H values.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from charlm.nn.cells.cell import (
     Undo,
     restart,
     restarting_steps,
-    transposed,
-    write_gradients,
+    write_gradient,
 )
-from charlm.nn.workspace import Workspace, columns, multiply, product, stacked
+from charlm.nn.factor import Factor
+from charlm.nn.workspace import Workspace
 
 
 class RNN(Cell):
@@ -41,7 +41,7 @@ class RNN(Cell):
 
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """One step, as in `Cell.step`."""
-        h = product(weights.scaled, state[0])
+        h = weights.factor.times(state[0])
         h += z
         self.activate(h)
         return (h,)
@@ -50,34 +50,33 @@ class RNN(Cell):
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
         """A window, as in `Cell.forward`."""
-        steps, hidden, streams = zs.shape
-        hs = work.array("hs", steps + 1, hidden, streams)  # hs[t] enters step t, hs[t + 1] leaves it
+        steps, streams, hidden = zs.shape
+        hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
+        u = work.array("u", streams, hidden)
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
-        w = stacked(weights.scaled, streams)
+        multiply = weights.factor.into(u)
         for t, (z, h_prev, h) in enumerate(zip(zs, hs, hs[1:], strict=False)):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
-            multiply(w, h_prev, h.reshape(len(w), -1, streams))
-            np.add(z, h, out=h)
+            multiply(h_prev)
+            np.add(z, u, out=h)
             self.activate(h)
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            matrix_t = stacked(transposed(weights.matrix, work), streams)
             dzs = self.slopes(hs[1:], out=zs)
-            dh = work.array("dh", hidden, streams)
+            dh = work.array("dh", streams, hidden)
             dh[...] = 0 if dlast is None else dlast[0]
-            dh_stack = dh.reshape(len(matrix_t), -1, streams)
+            multiply = Factor(weights.matrix, work).into(dh)
             for t in reversed(range(steps)):
                 dz = dzs[t]
                 np.add(dh, dhs[t], out=dh)
                 np.multiply(dh, dz, out=dz)  # undoes g
-                multiply(matrix_t, dz, dh_stack)  # undoes W_hh h
+                multiply(dz)  # undoes W_hh h
                 if restarts[t] and keep is not None:
                     dh *= keep[t]
-            dz_columns = columns(dzs, work.scratch("wide", hidden, steps * streams))
-            write_gradients(dz_columns, restart(hs[:-1], keep), grads, work)
-            return dz_columns, (dh.copy(),)
+            write_gradient(dzs, restart(hs[:-1], keep), grads.matrix)
+            return dzs, (dh.copy(),)
 
         return hs[1:], last, undo
