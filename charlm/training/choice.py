@@ -19,7 +19,7 @@ HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
 """--size: units of one layer."""
 BUDGETS = ("epochs", "steps", "minutes")
 """Settings that say when a run ends."""
-REFERENCE_SPEED = 100_000
+REFERENCE_SPEED = 180_000
 """Characters per second of an LSTM 256x1 on the machine that the recipes were found on (`probe.py`)."""
 BOOK = 1_000_000
 """Characters of the text that the recipes for books were found on."""
@@ -32,10 +32,10 @@ TWO_STACKS = 2.5
 Recipe = Mapping[str, Any]
 
 BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
-    (0.75, {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "bptt": 48, "dropout": 0.0}),
-    (3.0, {"hidden": 256, "learning_rate": 0.016, "average": 0.99, "bptt": 64, "dropout": 0.2}),
-    (7.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.995, "bptt": 64, "dropout": 0.3}),
-    (20.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.997, "bptt": 96, "dropout": 0.4}),
+    (0.7, {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "bptt": 48, "dropout": 0.0}),
+    (2.6, {"hidden": 256, "learning_rate": 0.016, "average": 0.99, "bptt": 64, "dropout": 0.2}),
+    (4.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.995, "bptt": 64, "dropout": 0.3}),
+    (15.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.997, "bptt": 96, "dropout": 0.4}),
     (
         float("inf"),
         {"hidden": 512, "layers": 2, "learning_rate": 0.006, "average": 0.998, "bptt": 96, "dropout": 0.5}
@@ -64,7 +64,7 @@ SMALL_RECIPES: tuple[tuple[int, Recipe], ...] = (
 """Up to so many characters of training text -> settings; `epochs` is how often it bears to be read."""
 TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008, "epochs": 24.0}
 """What the last of these becomes where there is time for it."""
-TIME_FOR_TWO = 1.5
+TIME_FOR_TWO = 1.0
 """Minutes at the reference speed."""
 
 

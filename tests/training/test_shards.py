@@ -42,7 +42,7 @@ class TestShards:
 
     def test_state_is_set_and_read(self) -> None:
         rng = np.random.default_rng(0)
-        state = [tuple(rng.standard_normal((2, 6, 5)).astype(np.float32)) for _ in range(2)]
+        state = [tuple(rng.standard_normal((2, 5, 6)).astype(np.float32)) for _ in range(2)]
         with Shards(self.network, self.network.initial(rng), 7, 5, 2) as shards:
             shards.state = state
             for layer, expected in zip(shards.state, state, strict=True):
