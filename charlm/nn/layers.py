@@ -33,7 +33,7 @@ class OneHotProjection(NamedTuple):
 
     @classmethod
     def prepare(cls, weight: Array, bias: Array, scale: Array, ids: Ids) -> OneHotProjection:
-        """Prepare for the ids (T, B) of a window.  weight: W_ih (G*H, V).  bias, scale: (G*H,)."""
+        """Prepare for the ids (T, B) of a window.  weight: W_ih (G*H, V).  bias: (G*H,).  scale: (1, G*H)."""
         if weight.shape[1] <= SMALL_VOCABULARY:
             return cls(gathered(weight, bias, scale), ids, None)
         used, places = np.unique(ids, return_inverse=True)
@@ -70,7 +70,7 @@ def gathered(weight: Array, bias: Array, scale: Array) -> Array:
 def dense(factor: Factor, bias: Array, xs: Array, zs: Array) -> Array:
     """Fill zs (T, B, G*H) with xs @ factor + bias: one product for the whole window.
 
-    factor: W_ih^T, (F, G*H).  bias: (G*H,).  xs: rows (T*B, F).
+    factor: W_ih^T, (F, G*H).  bias: (1, G*H).  xs: rows (T*B, F).
     """
     np.matmul(xs, factor.matrix, out=zs.reshape(len(xs), -1))
     zs += bias

@@ -34,7 +34,7 @@ class LayerWeights(NamedTuple):
     """A layer's weights, prepared for a window; scaled as `Cell.halved` says.
 
     recurrence: of the cell.  projection: W_ih^T, (H, G*H); None in the first layer, whose input is one-hot.
-    bias: of the projection, (G*H,), not scaled.  scale: (G*H,).
+    bias: of the projection, (G*H,), not scaled.  scale: (1, G*H).
     """
 
     recurrence: Recurrence
@@ -139,7 +139,7 @@ class Network:
             if work is None:
                 return Factor(np.multiply(weight.T, scale, order="C"))
             room = work.scratch(name, *weight.shape)
-            return Factor(np.multiply(weight, scale[:, None], out=room).T, work)
+            return Factor(np.multiply(weight, scale.T, out=room).T, work)
 
         recurrence = Recurrence(matrix, factor("scaled_hh", matrix), bias_hh * scale, scale, 1 - scale)
         projection = factor("scaled_ih", params[f"rnn.weight_ih_l{layer}"]) if layer else None

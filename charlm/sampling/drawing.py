@@ -57,11 +57,12 @@ class Chooser:
             weights = logits - logits[logits.argmax()]
             if self._sharpness != 1:
                 weights *= self._sharpness
-            np.exp(weights, out=weights)
-            weights[self._never] = 0
-            reached: Uniforms = np.add.accumulate(weights, dtype=np.float64)
-            if reached[-1] > 0:  # not where all that may be chosen underflows beside what may not
-                return int(reached.searchsorted(uniform * reached[-1], side="right"))
+            reached: Uniforms = np.exp(weights, dtype=np.float64)
+            reached[self._never] = 0
+            reached = np.add.accumulate(reached)
+            total = reached.item(-1)
+            if total > 0:  # not where all that may be chosen underflows beside what may not
+                return int(reached.searchsorted(uniform * total, "right"))
         kept = self._filtered(logits)
         if self._is_greedy:
             return int(kept.argmax())

@@ -29,9 +29,9 @@ class Recurrence(NamedTuple):
     """The weights of one layer's recurrence, prepared for a window.
 
     matrix: W_hh as it is stored, (G*H, H).  factor: W_hh^T, (H, G*H), the columns of the halved gates halved.
-    bias: what the cell adds inside its recurrence, (G*H,), scaled; most cells have it in `zs` already.
+    bias: what the cell adds inside its recurrence, (1, G*H), scaled; most cells have it in `zs` already.
     scale, shift: what tanh of each gate is multiplied by, and what is added, to make it a sigmoid where it is one,
-    (G*H,): the halves of `Cell.scale`, or 1 and 0.
+    (1, G*H): the halves of `Cell.scale`, or 1 and 0.
     """
 
     matrix: Array
@@ -82,9 +82,9 @@ class Cell(ABC):
         return f"torch.nn.{self.torch_name}" + (f"({options})" if options else "")
 
     def scale(self, hidden: int, dtype: Any) -> Array:
-        """Return what the rows of W_ih, W_hh and b are multiplied by on the way in, (G*H,)."""
+        """Return what the rows of W_ih, W_hh and b are multiplied by on the way in, (1, G*H)."""
         factors = np.array([0.5 if halved else 1.0 for halved in self.halved], dtype)
-        return np.repeat(factors, hidden)
+        return np.repeat(factors, hidden)[None]
 
     def bias_in_input(self, hidden: int) -> int:
         """Return how many rows of b_hh, from the first, are added to `zs` along with b_ih; the rest stay inside."""

@@ -54,7 +54,7 @@ class GRU(Cell):
         np.tanh(gates, out=gates)
         sigmoid_of_halved(gates)
         r, update, q = parts(u, 3)
-        q += weights.bias[2 * hidden :]
+        q += weights.bias[:, 2 * hidden :]
         q *= r
         q += z[:, 2 * hidden :]
         n = np.tanh(q, out=q)
@@ -74,7 +74,7 @@ class GRU(Cell):
         u = work.array("u", streams, columns)
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
-        bias_n = weights.bias[2 * hidden :]
+        bias_n = weights.bias[:, 2 * hidden :]
         multiply = weights.factor.into(u)
         u_rz, u_n = u[:, : 2 * hidden], u[:, 2 * hidden :]
         for t, (rz, r, z, n, q, h_prev, h) in enumerate(
