@@ -1,0 +1,59 @@
+"""Products of a recurrence, a state of a few rows times its weights: plain, and as `charlm/nn/factor.py` does them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import click
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.alternation import describe_machine
+from charlm.arrays import Array
+from charlm.nn.factor import Factor, block_shape
+
+
+def gigaflops(multiply: Callable[[Array], object], xs: Array, columns: int, seconds: float) -> float:
+    """Return GFLOP/s of a product with xs (B, K), the median of many."""
+    times = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        begun = time.perf_counter()
+        multiply(xs)
+        times.append(time.perf_counter() - begun)
+    return 2 * xs.size * columns / median(times) / 1e9
+
+
+@click.command()
+@click.option("--hidden", default="128,256,512", show_default=True)
+@click.option("--rows", default="8,16,25,32,50,64", show_default=True, help="Streams of a shard.")
+@click.option("--seconds", default=0.1, show_default=True, help="Of each measurement.")
+def main(hidden: str, rows: str, seconds: float) -> None:
+    """Print GFLOP/s on one core, for the products of an LSTM on the way forward and back."""
+    print(describe_machine())
+    print("| hidden | rows | way | parts, width | in blocks | plain, as PyTorch stores it | plain, transposed |")
+    print("|---|---|---|---|---|---|---|")
+    rng = np.random.default_rng(0)
+    with threadpool_limits(1, user_api="blas"):
+        for size in map(int, hidden.split(",")):
+            stored = rng.standard_normal((4 * size, size)).astype(np.float32)
+            for count in map(int, rows.split(",")):
+                for way, matrix in (("forward", stored.T), ("back", stored)):
+                    inner, columns = matrix.shape
+                    xs = rng.standard_normal((count, inner)).astype(np.float32)
+                    out = np.empty((count, columns), np.float32)
+                    other = np.asarray(matrix, order="F" if matrix.flags.c_contiguous else "C")
+                    forms = [
+                        Factor(matrix).into(out),
+                        lambda xs, matrix=matrix, out=out: np.matmul(xs, matrix, out=out),
+                        lambda xs, other=other, out=out: np.matmul(xs, other, out=out),
+                    ]
+                    rates = " | ".join(f"{gigaflops(form, xs, columns, seconds):.0f}" for form in forms)
+                    shape = ", ".join(map(str, block_shape(inner, columns, count)))
+                    print(f"| {size} | {count} | {way} | {shape} | {rates} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
