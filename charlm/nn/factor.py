@@ -20,7 +20,7 @@ WIDE, NARROW = 64, 32
 """Columns of a block."""
 ENOUGH_ROWS = 24
 """Rows from which on narrow blocks are as fast as wide ones."""
-MOST_ROWS = 128
+MOST_ROWS = 240
 """Rows from which on a plain product is as fast."""
 
 

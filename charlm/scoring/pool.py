@@ -21,7 +21,7 @@ Places = npt.NDArray[np.intp]
 TEXTS_AT_ONCE = 4096
 CHARACTERS_AT_ONCE = 1 << 21
 """A pool is full at whichever comes first."""
-FEWEST_COLUMNS, MOST_COLUMNS = 32, 256
+FEWEST_COLUMNS, MOST_COLUMNS = 32, 240
 PLACES_AT_ONCE = 1 << 13
 """T * B of a window at most."""
 
