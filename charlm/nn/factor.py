@@ -21,7 +21,7 @@ WIDE, NARROW = 64, 32
 ENOUGH_ROWS = 24
 """Rows from which on narrow blocks are as fast as wide ones."""
 MOST_ROWS = 240
-"""Rows from which on a plain product is as fast."""
+"""Rows beyond which a plain product is as fast."""
 
 
 class Factor:

@@ -39,7 +39,7 @@ def memory_needed(network: Network, train: TrainConfig, *, steps: int, streams: 
     logits = max(LOGITS_AT_ONCE, FEWEST_AT_ONCE * network.vocabulary)
     head = min(logits, network.vocabulary * steps * streams) * 2 * shards
     dropped = 2 * layers if network.config.recurrent_dropout else 0  # masks, and what they leave
-    scaled = (2 + dropped) * stacks * gates * hidden * hidden * shards
+    scaled = (3 + dropped) * stacks * gates * hidden * hidden * shards
     return shards * PROCESS + IN_MEMORY + VALUE * (parameters * (shards + 3 * vectors + 2) + window + head + scaled)
 
 
