@@ -38,8 +38,8 @@ BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
     (15.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.997, "bptt": 96, "dropout": 0.4}),
     (
         float("inf"),
-        {"hidden": 512, "layers": 2, "learning_rate": 0.006, "average": 0.998, "bptt": 96, "dropout": 0.5}
-        | {"recurrent_dropout": 0.3},
+        {"hidden": 512, "layers": 2, "learning_rate": 0.006, "average": 0.998, "bptt": 96, "dropout": 0.4}
+        | {"recurrent_dropout": 0.2},
     ),
 )
 """Up to so many minutes at the reference speed -> settings."""
