@@ -26,6 +26,8 @@ from charlm.nn.layout import Parameters, parameter_layout, size_of
 from charlm.nn.workspace import Workspace, sum_rows
 
 FIRST = "rnn.weight_ih_l0"
+ON_ONE_CORE = 400_000
+"""Weights up to which OpenBLAS multiplies a vector on one core, fastest by columns; beyond, on all of them, by rows."""
 NetworkState: TypeAlias = list[State]
 """The state of every layer, first layer first. Nobody outside a cell knows what is in it."""
 
@@ -137,7 +139,7 @@ class Network:
 
         def factor(name: str, weight: Array) -> Factor:
             if work is None:
-                return Factor(np.multiply(weight.T, scale, order="C"))
+                return Factor(np.multiply(weight.T, scale, order="C" if weight.size <= ON_ONE_CORE else "F"))
             room = work.scratch(name, *weight.shape)
             return Factor(np.multiply(weight, scale.T, out=room).T, work)
 
