@@ -22,12 +22,11 @@ import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
-from charlm.nn.cells.cell import rows
 from charlm.nn.functional import log_softmax
 from charlm.nn.layers import head_loss_and_grads
 from charlm.nn.layout import REVERSE, STACK, Parameters
 from charlm.nn.network import LayerWeights, Network, NetworkState, Pass
-from charlm.nn.workspace import Workspace
+from charlm.nn.workspace import Workspace, rows
 
 VALUES_AT_ONCE = 1 << 23
 """Values of the widest array that a window of `BidirectionalRunner` may hold."""

@@ -58,7 +58,7 @@ class Factor:
 
     def times(self, xs: Array) -> Array:
         """Return xs @ matrix, (B, N), for xs (B, K)."""
-        if len(xs) == 1:
+        if len(xs) == 1:  # a matrix-vector product needs no blocks
             result: Array = xs.dot(self.matrix)
             return result
         out = np.empty((len(xs), self.matrix.shape[1]), xs.dtype)

@@ -19,11 +19,11 @@ import numpy as np
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
 from charlm.nn.cells import find_cell
-from charlm.nn.cells.cell import Recurrence, RecurrenceGrads, State, Undo, rows
+from charlm.nn.cells.cell import Recurrence, RecurrenceGrads, State, Undo
 from charlm.nn.factor import Factor
 from charlm.nn.layers import OneHotProjection, dense, dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters, parameter_layout, size_of
-from charlm.nn.workspace import Workspace, sum_rows
+from charlm.nn.workspace import Workspace, rows, sum_rows
 
 FIRST = "rnn.weight_ih_l0"
 ON_ONE_CORE = 400_000

@@ -60,7 +60,7 @@ class Runner:
             state = [tuple(array * keep for array in layer) for layer in state]
         cell = self.network.cell
         last: NetworkState = []
-        z = self._rows[(first := int(ids[0])) : first + 1] if ids.size == 1 else self._rows.take(ids, axis=0)
+        z = self._rows.take(ids, axis=0)
         for layer, (weights, bias) in enumerate(zip(self._layers, self._biases, strict=True)):
             if weights.projection is not None:
                 z = weights.projection.times(last[-1][0])

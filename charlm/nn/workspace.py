@@ -46,6 +46,11 @@ class Workspace:
         return found[:size].reshape(shape)
 
 
+def rows(sequence: Array) -> Array:
+    """View a sequence (T, B, F) as one matrix (T*B, F), a row for each character."""
+    return sequence.reshape(-1, sequence.shape[2])
+
+
 def sum_rows(matrix: Array) -> Array:
     """Return the sum over the rows of a matrix (N, F), (F,): a product with ones is the fastest sum."""
     return np.ones(len(matrix), matrix.dtype) @ matrix

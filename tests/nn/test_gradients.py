@@ -9,6 +9,7 @@ from charlm.config import NetworkConfig
 from charlm.nn.cells import CELLS
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState
+from charlm.nn.runner import Runner
 from charlm.nn.workspace import Workspace
 from tests.nn.gradients import assert_close, directional, inner, random_state, shifted
 
@@ -117,8 +118,6 @@ class TestEveryCell:
         np.testing.assert_allclose(summed, expected.flat, rtol=0, atol=1e-12)
 
     def test_window_equals_single_steps(self, cell: str, layers: int) -> None:
-        from charlm.nn.runner import Runner
-
         case = Case(cell, layers)
         runner = Runner(case.network, case.params)
         expected, expected_state = runner.predict(case.inputs, case.state)
@@ -129,6 +128,20 @@ class TestEveryCell:
                 logits = logits - np.log(np.exp(logits).sum(axis=0))
                 np.testing.assert_allclose(logits, expected[t][:, streams], rtol=0, atol=1e-12)
             np.testing.assert_allclose(state[-1][0], expected_state[-1][0][streams], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_by_large_weights(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that all cores multiply by lie in memory as they are stored; the numbers are the same."""
+    case = Case(cell, 2)
+    ids, state = case.inputs[0, :1], case.network.select(case.state, slice(0, 1))
+    expected, expected_state = Runner(case.network, case.params).step(ids, state)
+    monkeypatch.setattr("charlm.nn.network.ON_ONE_CORE", 0)
+    runner = Runner(case.network, case.params)
+    assert runner._layers[1].recurrence.factor.matrix.flags.f_contiguous
+    logits, after = runner.step(ids, state)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(after[-1][0], expected_state[-1][0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("cell", CELLS)

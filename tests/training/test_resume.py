@@ -64,6 +64,13 @@ def test_resume_is_exact(text: Path, tmp_path: Path, cell: str, optimizer: str, 
     assert (steps[0] < 11, steps[-1]) == (True, 24)
 
 
+def test_carried_states_are_columns_in_the_file(stopped: Path) -> None:
+    """Whatever the layout in memory: files of other versions can be gone on with."""
+    arrays, _ = read_state(stopped.with_name("m.resume.safetensors"))
+    shapes = {name: array.shape for name, array in arrays.items() if name.startswith("state.")}
+    assert shapes == {f"state.{layer}.{k}": (8, 4) for layer in range(2) for k in range(2)}  # (H, B)
+
+
 @pytest.mark.parametrize("lines", [False, True])
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_resume_is_exact_from_both_sides(text: Path, tmp_path: Path, layers: int, lines: bool) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from charlm.arrays import Array
 from charlm.nn.factor import Factor
-from charlm.nn.workspace import Workspace
+from charlm.nn.workspace import Workspace, rows
 
 State: TypeAlias = tuple[Array, ...]
 """What a cell carries from step to step: arrays (B, H), the hidden state h first."""
@@ -133,11 +133,6 @@ def write_gradient(dzs: Array, h_ins: Array, grad: Array) -> None:
     dzs: (T, B, G*H).  h_ins: what W_hh was multiplied by, (T, B, H).  grad: (G*H, H).
     """
     np.matmul(rows(dzs).T, rows(h_ins), out=grad)
-
-
-def rows(sequence: Array) -> Array:
-    """View a sequence (T, B, F) as one matrix (T*B, F), a row for each character."""
-    return sequence.reshape(-1, sequence.shape[2])
 
 
 def parts(zs: Array, gates: int) -> list[Array]:

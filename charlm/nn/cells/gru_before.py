@@ -27,12 +27,11 @@ from charlm.nn.cells.cell import (
     parts,
     restart,
     restarting_steps,
-    rows,
     sigmoid_of_halved,
     spans,
 )
 from charlm.nn.factor import Factor
-from charlm.nn.workspace import Workspace
+from charlm.nn.workspace import Workspace, rows
 
 
 class GRUBefore(Cell):
@@ -121,10 +120,7 @@ def backward(
     """
     steps, streams, columns = gates.shape
     hidden = columns // 3
-    dh, ds, direct, dz_rz = (
-        work.array(name, streams, width * hidden)
-        for name, width in (("dh", 1), ("ds", 1), ("direct", 1), ("dz_rz", 2))
-    )
+    dh, ds, direct = (work.array(name, streams, hidden) for name in ("dh", "ds", "direct"))
     dh[...] = 0 if dlast is None else dlast[0]
     multiply_rz = Factor(weights.matrix[: 2 * hidden], work).into(dh)
     multiply_n = Factor(weights.matrix[2 * hidden :], work, "blocks_n").into(ds)
@@ -133,9 +129,10 @@ def backward(
     for span in spans(steps, hidden, streams):
         to_z = local_derivatives(gates[span], h_ins[span], work)
         by_gate = (span.stop - span.start, streams, 3, hidden)
-        for t, dh_t, dz, local in zip(
+        for t, dh_t, dz_rz, dz, local in zip(
             reversed(range(span.start, span.stop)),
             dhs[span][::-1],
+            gates[span][::-1, :, : 2 * hidden],
             gates[span].reshape(by_gate)[::-1],
             to_z.reshape(by_gate)[::-1],
             strict=True,
@@ -148,7 +145,6 @@ def backward(
             np.multiply(ds, r, out=dh)  # undoes s = r * h_prev
             np.add(direct, dh, out=direct)
             np.multiply(ds, local[:, 0], out=r)  # undoes the reset gate
-            np.copyto(dz_rz.reshape(streams, 2, hidden), dz[:, :2])
             multiply_rz(dz_rz)  # undoes W_rz h_prev
             np.add(dh, direct, out=dh)
             if restarts[t] and keep is not None:
