@@ -20,9 +20,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
+from charlm.arrays import Array, Ids, Mask
 from charlm.config import NetworkConfig
-from charlm.nn.functional import log_softmax
+from charlm.nn.functional import log_softmax, loss_and_slopes
 from charlm.nn.layers import head_loss_and_grads
 from charlm.nn.layout import REVERSE, STACK, Parameters
 from charlm.nn.network import LayerWeights, Network, NetworkState, Pass
@@ -141,6 +141,14 @@ class BidirectionalRunner:
             log_probs = log_softmax(self._logits(inputs[:, part], targets[:, part]))
             result[:-1, part] = log_probs[wanted.ravel(), np.arange(wanted.size)].reshape(wanted.shape)
         return result, state
+
+    def measure(self, inputs: Ids, targets: Ids, counts: Mask) -> Array:
+        """Return the loss of the targets that count, and its derivatives: see `loss_and_slopes`."""
+        sums = np.zeros(3)
+        for part in self._parts(*inputs.shape):
+            logits = self._logits(inputs[:, part], targets[:, part])
+            sums += loss_and_slopes(logits, targets[:-1, part].ravel(), counts[:-1, part].ravel())
+        return sums
 
     def _parts(self, steps: int, streams: int) -> list[slice]:
         """Cut the streams of a window into as many at once as memory is meant for."""

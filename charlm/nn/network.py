@@ -32,6 +32,13 @@ NetworkState: TypeAlias = list[State]
 """The state of every layer, first layer first. Nobody outside a cell knows what is in it."""
 
 
+def join_states(states: Sequence[NetworkState]) -> NetworkState:
+    """Return the state of all streams of several states, one behind the other."""
+    return [
+        tuple(np.concatenate(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*states, strict=True)
+    ]
+
+
 class LayerWeights(NamedTuple):
     """A layer's weights, prepared for a window; scaled as `Cell.halved` says.
 
@@ -85,6 +92,11 @@ class Network:
     def state_shape(self) -> tuple[int, int, int]:
         """The state that is carried from window to window: layers, arrays in each, H."""
         return self.config.layers, self.cell.state_arrays, self.config.hidden
+
+    def window_size(self, steps: int, streams: int) -> int:
+        """Return how many values a training window of (T, B) holds, dropout included."""
+        stacks = 2 if self.config.bidirectional else 1
+        return stacks * ((self.cell.gates + 2) * self.config.layers + 2) * steps * streams * self.config.hidden
 
     def parameters(self, flat: Array) -> Parameters:
         """Return named views into the vector `flat`, (P,)."""

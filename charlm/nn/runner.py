@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from charlm.arrays import Array, Ids
-from charlm.nn.functional import log_softmax
+from charlm.arrays import Array, Ids, Mask
+from charlm.nn.functional import log_softmax, loss_and_slopes
 from charlm.nn.layers import gathered
 from charlm.nn.layout import Parameters
-from charlm.nn.network import FIRST, Network, NetworkState
+from charlm.nn.network import FIRST, ON_ONE_CORE, Network, NetworkState
 from charlm.nn.workspace import Workspace
 
 VALUES_AT_ONCE = 1 << 21
@@ -30,7 +32,10 @@ class Runner:
         first = self._layers[0]
         self._rows = gathered(params[FIRST], first.bias, first.scale)  # one for each id, (V, G*H)
         self._biases = [layer.bias * layer.scale for layer in self._layers]
-        self._head = params["head.weight"], params["head.bias"][:, None]
+        weight, self._head_bias = params["head.weight"], params["head.bias"]
+        self._head = weight
+        # as a product of one row is fastest, like the weights of a layer
+        self._head_rows = np.ascontiguousarray(weight.T) if weight.size <= ON_ONE_CORE else weight.T
 
     @property
     def size(self) -> int:
@@ -53,7 +58,7 @@ class Runner:
     def step(self, ids: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Read one character in each stream.
 
-        ids: (B,).  Returns the logits (V, B) of the next character, and the new state.
+        ids: (B,).  Returns the logits (B, V) of the next character, and the new state.
         """
         if self.network.start in ids.tolist():
             keep = (ids != self.network.start)[:, None]
@@ -66,10 +71,8 @@ class Runner:
                 z = weights.projection.times(last[-1][0])
                 z += bias
             last.append(cell.step(weights.recurrence, z, state[layer]))
-        x = last[-1][0]
-        weight, head_bias = self._head
-        logits: Array = weight.dot(x.T)
-        logits += head_bias
+        logits: Array = last[-1][0].dot(self._head_rows)
+        logits += self._head_bias
         return logits, last
 
     def predict(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
@@ -81,19 +84,32 @@ class Runner:
 
     def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return log p(target | all inputs up to it), (T, B) in nats, and the new state."""
-        steps, streams = inputs.shape
-        rows = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
-        run = max(1, VALUES_AT_ONCE // (rows * streams))
-        result = np.empty((steps, streams), self.dtype)
-        for start in range(0, steps, run):
-            tops, state = self._tops(inputs[start : start + run], state)
-            logits = self._logits(tops)
-            wanted = targets[start : start + run]
+        result = np.empty(inputs.shape, self.dtype)
+        for run, logits, last in self._runs(inputs, state):
+            wanted = targets[run]
             logits -= logits.max(axis=0)
             at_target = logits[wanted.ravel(), np.arange(wanted.size)]
             total = np.exp(logits, out=logits).sum(axis=0)
-            result[start : start + run] = (at_target - np.log(total)).reshape(wanted.shape)
+            result[run] = (at_target - np.log(total)).reshape(wanted.shape)
+            state = last
         return result, state
+
+    def measure(self, inputs: Ids, targets: Ids, counts: Mask) -> Array:
+        """Return the loss of the targets that count, from a zero state, and its derivatives: see `loss_and_slopes`."""
+        runs = self._runs(inputs, self.zero_state(inputs.shape[1]))
+        sums = [loss_and_slopes(logits, targets[run].ravel(), counts[run].ravel()) for run, logits, _ in runs]
+        result: Array = np.sum(sums, axis=0)
+        return result
+
+    def _runs(self, inputs: Ids, state: NetworkState) -> Iterator[tuple[slice, Array, NetworkState]]:
+        """Read a window in runs of steps: yield which they are, their logits (V, T*B), and the state behind them."""
+        steps, streams = inputs.shape
+        rows = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
+        length = max(1, VALUES_AT_ONCE // (rows * streams))
+        for start in range(0, steps, length):
+            run = slice(start, start + length)
+            tops, state = self._tops(inputs[run], state)
+            yield run, self._logits(tops), state
 
     def _tops(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return the outputs of the last layer as rows (T*B, H), and the new state."""
@@ -101,7 +117,6 @@ class Runner:
         return run.handed_on(self.network.config.layers - 1, self._work), run.state
 
     def _logits(self, tops: Array) -> Array:
-        weight, bias = self._head
-        logits: Array = weight @ tops.T
-        logits += bias
+        logits: Array = self._head @ tops.T
+        logits += self._head_bias[:, None]
         return logits

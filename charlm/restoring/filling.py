@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
+from charlm.arrays import Ids
+from charlm.nn.functional import log_softmax
 from charlm.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -135,8 +136,7 @@ def fill_from_left_to_right(
     state = runner.zero_state(1)
     for place, known in enumerate(ids):
         logits, state = runner.step(last, state)
-        log_probs: Array = logits - logits.max(axis=0)
-        log_probs -= np.log(np.exp(log_probs).sum(axis=0))
+        log_probs = log_softmax(logits.T.copy())
         if place in places:
             log_probs[[vocabulary.eos, vocabulary.unk]] = -np.inf
             totals = (weights + log_probs).ravel()  # (V * B,)

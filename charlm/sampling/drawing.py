@@ -43,7 +43,7 @@ class Chooser:
     """
 
     def __init__(self, config: SampleConfig, never: int | slice) -> None:
-        self._never = never
+        self._never = never if isinstance(never, slice) else slice(never, never + 1)
         self._is_greedy = config.temperature == 0
         names = [name for name, filter_ in FILTERS.items() if getattr(config, name) != filter_.neutral]
         self._filters = [] if self._is_greedy else [(FILTERS[name].apply, getattr(config, name)) for name in names]
@@ -74,41 +74,48 @@ class Chooser:
     def choose(self, logits: Array, uniforms: Uniforms) -> tuple[Ids, Uniforms]:
         """Return an id for each stream, (B,), and its log-probability under the plain softmax, (B,) in nats.
 
-        logits: (V, B), left as they are.  uniforms: (B,), in [0, 1).
+        logits: (B, V), left as they are.  uniforms: (B,), in [0, 1).
         The chosen id is the first whose cumulative weight is above uniform * total (inverse CDF), so that
         an entry at -inf is never chosen.
         """
-        shifted = logits - logits.max(axis=0)
-        weights = np.exp(shifted)
-        totals = weights.sum(axis=0, dtype=np.float64)
+        shifted = logits - logits.max(axis=1, keepdims=True)
         if self._is_greedy:
-            ids: Ids = self._filtered(logits).argmax(axis=0)
+            ids: Ids = self._filtered(logits).argmax(axis=1)
+            totals = np.exp(shifted).sum(axis=1, dtype=np.float64)
         else:
-            reached = self._reached(logits, weights)
-            if not (reached[-1] > 0).all():  # nan
+            reached, totals = self._reached(logits, np.exp(shifted))
+            ends = reached[:, -1:]
+            if not (ends > 0).all():  # nan
                 raise DivergedError(NOT_FINITE)
-            ids = np.count_nonzero(reached <= uniforms * reached[-1], axis=0)
-        return ids, shifted[ids, np.arange(ids.size)] - np.log(totals)
+            ids = np.count_nonzero(reached <= uniforms[:, None] * ends, axis=1)
+        return ids, shifted[np.arange(ids.size), ids] - np.log(totals)
 
-    def _reached(self, logits: Array, weights: Array) -> Uniforms:
-        """Return the cumulative weights of what may be chosen, (V, B).  weights: of the plain softmax; overwritten."""
-        if not self._filters:
-            weights[self._never] = 0
-            reached: Uniforms = np.add.accumulate(weights, axis=0, dtype=np.float64)
-            if (reached[-1] > 0).all():  # not where all that may be chosen underflows beside what may not
-                return reached
-        return cumulative(self._filtered(logits))
+    def _reached(self, logits: Array, weights: Array) -> tuple[Uniforms, Uniforms]:
+        """Return the cumulative weights of what may be chosen, (B, V), and the sums of all weights, (B,).
+
+        weights: of the plain softmax, (B, V); overwritten.
+        """
+        if self._filters:
+            return cumulative(self._filtered(logits)), weights.sum(axis=1, dtype=np.float64)
+        refused = weights[:, self._never].sum(axis=1, dtype=np.float64)
+        weights[:, self._never] = 0
+        reached: Uniforms = np.add.accumulate(weights, axis=1, dtype=np.float64)
+        ends = reached[:, -1]
+        totals: Uniforms = ends + refused
+        if not (ends > 0).all():  # all that may be chosen underflows beside what may not
+            reached = cumulative(self._filtered(logits))
+        return reached, totals
 
     def _filtered(self, logits: Array) -> Array:
         kept = logits.copy()
-        kept[self._never] = -np.inf
+        kept[..., self._never] = -np.inf
         for apply, value in self._filters:
             kept = apply(kept, value)
         return kept
 
 
 def cumulative(logits: Array) -> Uniforms:
-    """Return the cumulative weights of a softmax, not normalised, over the first axis.  logits: overwritten."""
-    logits -= logits.max(axis=0)
-    reached: Uniforms = np.add.accumulate(np.exp(logits, out=logits), axis=0, dtype=np.float64)
+    """Return the cumulative weights of a softmax, not normalised, over the last axis.  logits: overwritten."""
+    logits -= logits.max(axis=-1, keepdims=True)
+    reached: Uniforms = np.add.accumulate(np.exp(logits, out=logits), axis=-1, dtype=np.float64)
     return reached

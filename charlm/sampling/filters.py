@@ -1,8 +1,8 @@
 """Filters: what is done to the logits before a character is drawn.
 
-Each takes logits of (V,) or (V, B), one column a stream, and its setting; it returns new logits, in which
+Each takes logits of (V,) or (B, V), one row a stream, and its setting; it returns new logits, in which
 what must not be drawn is -inf. The softmax of the result is the distribution to draw from. An entry that is
--inf already stays so, and at least one entry of each column has to be finite.
+-inf already stays so, and at least one entry of each row has to be finite.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ def temperature(logits: Array, value: float) -> Array:
     The greatest logit becomes 0 first, so that no quotient overflows.
     Source: Ackley, Hinton & Sejnowski 1985, A learning algorithm for Boltzmann machines.
     """
-    shifted: Array = logits - logits.max(axis=0)
+    shifted: Array = logits - logits.max(axis=-1, keepdims=True)
     shifted /= max(value, LOWEST_TEMPERATURE)
     return shifted
 
 
 def top_k(logits: Array, value: int) -> Array:
-    """Keep the `value` greatest logits of each column, and ties with the last of them; 0 keeps all.
+    """Keep the `value` greatest logits of each row, and ties with the last of them; 0 keeps all.
 
     Source: Fan et al. 2018, arXiv:1805.04833, section 5.4.
     """
-    size = len(logits)
+    size = logits.shape[-1]
     if not 0 < value < size:
         return logits.copy()
-    return _at_least(logits, np.partition(logits, size - value, axis=0)[size - value])
+    return _at_least(logits, np.partition(logits, size - value)[..., size - value, None])
 
 
 def top_p(logits: Array, value: float) -> Array:
@@ -48,11 +48,12 @@ def top_p(logits: Array, value: float) -> Array:
     """
     if value >= 1:
         return logits.copy()
-    falling = np.sort(logits, axis=0)[::-1]
-    weights = np.exp(falling - falling[0])
-    reached = weights.cumsum(axis=0, dtype=np.float64)
-    last = np.count_nonzero(reached[:-1] < value * reached[-1], axis=0)  # of those that are kept
-    return _at_least(logits, falling[last] if logits.ndim == 1 else falling[last, np.arange(logits.shape[1])])
+    falling = np.sort(logits)[..., ::-1]
+    weights = np.exp(falling - falling[..., :1])
+    reached = weights.cumsum(axis=-1, dtype=np.float64)
+    is_short = reached[..., :-1] < value * reached[..., -1:]
+    last = np.count_nonzero(is_short, axis=-1, keepdims=True)  # of those that are kept
+    return _at_least(logits, np.take_along_axis(falling, last, axis=-1))
 
 
 def _at_least(logits: Array, least: Array) -> Array:

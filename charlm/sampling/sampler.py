@@ -130,7 +130,7 @@ def _stream(runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt
     uniforms = chain.from_iterable(block.tolist() for block in uniform_numbers(seed, 0))
     for uniform in islice(uniforms, config.length):
         logits, state = runner.step(ids, state)
-        chosen = chooser.choose_one(logits[:, 0], uniform)
+        chosen = chooser.choose_one(logits[0], uniform)
         if chosen == eos:
             return
         ids[0] = chosen
@@ -172,57 +172,70 @@ def _draw(
     runner: Runner, chooser: Chooser, start: _Start, batch: _Batch, uniforms: Iterator[Uniforms], length: int
 ) -> None:
     """Fill `batch`. Streams that have ended leave it, so that they cost nothing."""
-    columns: Ids = np.arange(batch.size)
     state = runner.select(start.state, np.zeros(batch.size, np.intp))
     ids: Ids = np.full(batch.size, start.last, np.intp)
     for row in islice(uniforms, length):
         logits, state = runner.step(ids, state)
-        ids, log_probs = chooser.choose(logits, row[columns])
-        going = batch.add(columns, ids, log_probs)
-        if not going.all():
-            columns, ids = columns[going], ids[going]
-            if not columns.size:
+        ids, log_probs = chooser.choose(logits, row[batch.going])
+        stays = batch.add(ids, log_probs)
+        if not stays.all():
+            ids = ids[stays]
+            if not ids.size:
                 break
-            state = runner.select(state, np.flatnonzero(going))
+            state = runner.select(state, np.flatnonzero(stays))
 
 
 class _Batch:
-    """Texts in the making, side by side as columns.
+    """Texts in the making, side by side.
 
-    texts: their numbers.
+    texts: their numbers.  going: the places of those that have not ended, (B,).
     """
 
     def __init__(self, vocabulary: Vocabulary, config: SampleConfig, texts: range) -> None:
         self.texts = texts
         self.size = size = len(texts)
+        self.going: Ids = np.arange(size)
         self._vocabulary = vocabulary
         self._stop = config.stop
         self._stops = [StopString(config.stop) for _ in range(size)] if config.stop else []
-        self._rows: list[Ids] = []  # each (size,), EOS where a text has ended
+        self._rows: list[Ids] = []  # of those that go on, (B,) each, since the last of them ended
+        self._spans: list[tuple[Ids, list[Ids]]] = []  # such rows, and whose they are
+        self._sums = np.zeros(size)  # of the log-probabilities of those that go on
         self._log_probs = np.zeros(size)
         self._have_ended = np.zeros(size, bool)
 
-    def add(self, columns: Ids, ids: Ids, log_probs: Uniforms) -> npt.NDArray[np.bool_]:
-        """Add an id to each of the texts `columns`; return which of them go on, (B,).
+    def add(self, ids: Ids, log_probs: Uniforms) -> npt.NDArray[np.bool_]:
+        """Add an id to each of the texts that go on; return which of them still do, (B,).
 
-        ids, log_probs: (B,), one for each of `columns`.
+        ids, log_probs: (B,), one for each of `going`.
         """
-        vocabulary = self._vocabulary
-        row = np.full(self.size, vocabulary.eos, np.int32)
-        row[columns] = ids
-        self._rows.append(row)
-        self._log_probs[columns] += log_probs
-        going: npt.NDArray[np.bool_] = ids != vocabulary.eos
-        self._have_ended[columns[~going]] = True
+        self._rows.append(ids.astype(np.int32))
+        self._sums += log_probs
+        stays: npt.NDArray[np.bool_] = ids != self._vocabulary.eos
         if self._stops:
-            for place in np.flatnonzero(going):
-                piece = vocabulary.tokens[ids[place]]
-                going[place] = self._stops[columns[place]].completed_in(piece) is None
-        return going
+            for place in np.flatnonzero(stays):
+                piece = self._vocabulary.tokens[ids[place]]
+                stays[place] = self._stops[self.going[place]].completed_in(piece) is None
+        if not stays.all():
+            self._have_ended[self.going[ids == self._vocabulary.eos]] = True
+            self._settle()
+            self.going, self._sums = self.going[stays], self._sums[stays]
+        return stays
+
+    def _settle(self) -> None:
+        self._log_probs[self.going] = self._sums
+        self._spans.append((self.going, self._rows))
+        self._rows = []
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the texts in order."""
-        grid = np.array(self._rows, np.int32).reshape(-1, self.size)
+        """Yield the texts in order, when all is drawn."""
+        self._settle()
+        grid = np.full((sum(len(rows) for _, rows in self._spans), self.size), self._vocabulary.eos, np.int32)
+        start = 0
+        for places, rows in self._spans:
+            if rows:
+                grid[start : start + len(rows), places] = rows
+            start += len(rows)
         ends = zip(self._log_probs.tolist(), self._have_ended.tolist(), strict=True)
         for ids, (log_prob, has_ended) in zip(grid.T.tolist(), ends, strict=True):
             text = self._vocabulary.decode(ids)  # EOS is no character

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from charlm.arrays import Ids
 from charlm.nn.threads import share_out
+from charlm.scoring.beginnings import Beginnings
 from charlm.scoring.relay import LONG, score_long
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class Pool:
         self.inputs = np.empty_like(self.ids)
         self.inputs[1:] = self.ids[:-1]
         self.inputs[self._starts[self.counts > 0]] = beginning.last
-        self._state = beginning.state
+        self._last, self._state = beginning
+        self._vocabulary = len(vocabulary)
 
     def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Sum (N,) values over each text, in their own dtype."""
@@ -109,27 +111,38 @@ class Pool:
                 part = slice(self._starts[text], self._starts[text] + self.counts[text])
                 result[part], _ = score_long(runners, self.inputs[part], self.ids[part], self._state)
             longest_first = longest_first[long:]
+        read = Beginnings(
+            self.ids, self._starts, self.counts, longest_first, self._last, self._state, self._vocabulary
+        )
+        while read.are_shared:
+            read.read_on(runners, result)
 
         def work(runner: Runner, columns: Places) -> None:
-            self._score_columns(runner, columns, result)
+            self._score_columns(runner, columns, read, result)
 
-        share_out(work, list(self._batches(longest_first)), runners)
+        going = longest_first[: np.count_nonzero(self.counts[longest_first] > read.done)]
+        share_out(work, list(self._batches(going, read.done)), runners)
         return result
 
-    def _batches(self, longest_first: Places) -> Iterator[Places]:
-        """Yield the texts of each batch, the longest first."""
+    def _batches(self, longest_first: Places, done: int) -> Iterator[Places]:
+        """Yield the texts of each batch, the longest first.  done: characters that were read of each."""
         start = 0
         while start < len(longest_first):
-            longest = int(self.counts[longest_first[start]])
+            longest = int(self.counts[longest_first[start]]) - done
             columns = min(MOST_COLUMNS, max(FEWEST_COLUMNS, PLACES_AT_ONCE // longest))
             yield longest_first[start : start + columns]
             start += columns
 
-    def _score_columns(self, runner: Runner, columns: Places, result: npt.NDArray[np.float64]) -> None:
-        """Score the texts `columns`, longest first; fill their places in `result`. Ended texts drop out."""
-        state = runner.select(self._state, np.zeros(len(columns), np.intp))
+    def _score_columns(
+        self, runner: Runner, columns: Places, read: Beginnings, result: npt.NDArray[np.float64]
+    ) -> None:
+        """Score the texts `columns`, longest first, from what was `read` on; fill their places in `result`.
+
+        Ended texts drop out.
+        """
+        state = runner.select(read.state, read.rows[columns])
         starts, counts = self._starts[columns], self.counts[columns]
-        done = 0
+        done = read.done
         while len(counts):
             steps = _steps(counts - done)
             places = np.minimum(np.arange(done, done + steps)[:, None], counts - 1) + starts  # (T, B)

@@ -15,6 +15,7 @@ from charlm.nn.network import Network
 from charlm.text.batches import Batches
 from charlm.training.memory import PYTORCH, memory_needed, refuse_what_does_not_fit
 from charlm.training.parallel import Shards
+from charlm.training.shared import turns_of
 
 
 def settle_ranks(engine: EngineConfig, paths: Sequence[str | os.PathLike[str]]) -> Ranks:
@@ -39,7 +40,8 @@ def needed(engine: EngineConfig, network: Network, train: TrainConfig, batches: 
     steps, streams = batches.steps, batches.part.stop - batches.part.start
     is_torch = engine.name == "torch"
     shards = 1 if is_torch else min(train.threads, streams)
-    memory = memory_needed(network, train, steps=steps, streams=streams, shards=shards)
+    turns = 1 if is_torch else turns_of(network, steps, -(-streams // shards))
+    memory = memory_needed(network, train, steps=steps, streams=streams, shards=shards, turns=turns)
     memory += PYTORCH if is_torch else 0
     refuse_what_does_not_fit(memory, network.size)
     return memory

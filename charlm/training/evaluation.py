@@ -7,16 +7,21 @@ of a text, as if the whole had been read in one stream.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from charlm.arrays import Ids, Mask
-from charlm.nn.bidirectional import BidirectionalRunner
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
 from charlm.text.both_sides import cut_into_windows
 
 WARM_UP = 96
 """Characters that a stream reads before those that count."""
+PRIOR = 100.0
+"""Precision of the belief that logits are as sharp as they ought to be: a standard deviation of 0.1."""
+LEAST_SHARPNESS, MOST_SHARPNESS = 0.5, 2.0
+"""What logits may be multiplied by."""
 
 
 def cut_into_streams(ids: Ids, streams: int, start: int) -> tuple[Ids, Ids, Mask]:
@@ -54,13 +59,19 @@ def held_out_loss(runner: Runner, ids: Ids, streams: int = 32) -> float:
 
     ids: (N + 1,), the context before the text first, N > 0.
     """
-    total, count = held_out_sum(runner, *cut_into_streams(ids, streams, runner.network.start))
-    return total / count
+    inputs, targets, counts = cut_into_streams(ids, streams, runner.network.start)
+    return float(runner.measure(inputs, targets, counts)[0]) / int(counts.sum())
 
 
-def held_out_sum(
-    runner: Runner | BidirectionalRunner, inputs: Ids, targets: Ids, counts: Mask
-) -> tuple[float, int]:
-    """Return the summed loss over the targets that count, in nats, and their number.  All arrays (T, B)."""
-    log_probs, _ = runner.score(inputs, targets, runner.zero_state(inputs.shape[1]))
-    return -float(log_probs[counts].sum(dtype=np.float64)), int(counts.sum())
+def better_sharpness(sharpness: float, slope: float, curvature: float) -> float:
+    """Return what to multiply the logits of a network by, by its summed loss on a held-out text.
+
+    sharpness: what they were multiplied by when that was measured.  slope, curvature: derivatives of the loss by a
+    further factor, at 1, in nats.
+    A network that knows its training text by heart is too sure of itself elsewhere: temperature scaling mends that
+    (Guo et al. 2017, arXiv:1706.04599), here by one step of Newton's method with a Gaussian prior around 1.
+    """
+    slope += PRIOR * sharpness * (sharpness - 1)
+    curvature += PRIOR * sharpness**2
+    better = sharpness * (1 - slope / curvature)
+    return min(max(better, LEAST_SHARPNESS), MOST_SHARPNESS) if math.isfinite(better) else sharpness

@@ -11,7 +11,7 @@ from charlm.errors import ConfigError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.networks import make_runner
-from charlm.training.evaluation import held_out_sum, lay_out
+from charlm.training.evaluation import lay_out
 
 KEPT = (1.0, 0.5)
 """Shares of the parent's weights that are tried."""
@@ -48,7 +48,7 @@ def inherit(
     """
     tried = [(grow(fresh, parent, kept, line_end), kept) for kept in KEPT]
     sample = lay_out(ids[: TRIED_ON + 1], network, STREAMS)
-    losses = [held_out_sum(make_runner(network, params), *sample)[0] for params, _ in tried]
+    losses = [make_runner(network, params).measure(*sample)[0] for params, _ in tried]
     return tried[losses.index(min(losses))]
 
 

@@ -12,6 +12,7 @@ from charlm.nn.layers import FEWEST_AT_ONCE, LOGITS_AT_ONCE
 from charlm.nn.network import Network
 from charlm.optim import find_optimizer
 from charlm.text.store import IN_MEMORY
+from charlm.training import recovery
 
 PROCESS = 45e6
 """Bytes of an interpreter with NumPy, about."""
@@ -23,24 +24,29 @@ VALUE = 4
 """Bytes of a float32."""
 
 
-def memory_needed(network: Network, train: TrainConfig, *, steps: int, streams: int, shards: int) -> float:
+def memory_needed(
+    network: Network, train: TrainConfig, *, steps: int, streams: int, shards: int, turns: int = 1
+) -> float:
     """Return how many bytes a run needs at its peak, about: all of its processes together.
 
-    steps, streams: T and B of a window.  shards: processes it is split over.
-    A vector of P parameters is counted for each shard's gradient; for the weights, their average and the optimizer's
-    moments thrice: at work, to go back to after a divergence, and on their way to the disk; and for the best model.
+    steps, streams: T and B of a window.  shards: processes it is split over.  turns: in which each reads its streams.
+    A vector of P parameters is counted for each shard's gradient, twice where there are turns to be added up; for the
+    weights, their average and the optimizer's moments twice: at work, and on their way to the disk; and for the best
+    model. What is kept for after a divergence is no more than `recovery.IN_MEMORY`.
     """
     parameters = network.size
     vectors = 2 + len(find_optimizer(train.optimizer, 0, "float32").moments)
     gates, layers, hidden = network.cell.gates, network.config.layers, network.config.hidden
     stacks = 2 if network.config.bidirectional else 1
-    rows = stacks * ((gates + 2) * layers + 2)
-    window = rows * steps * streams * hidden
+    window = network.window_size(steps, streams) / turns
+    gradients = shards * (1 + (turns > 1))
+    vectors_held = gradients + 2 * vectors + 2
     logits = max(LOGITS_AT_ONCE, FEWEST_AT_ONCE * network.vocabulary)
     head = min(logits, network.vocabulary * steps * streams) * 2 * shards
     dropped = 2 * layers if network.config.recurrent_dropout else 0  # masks, and what they leave
     scaled = (3 + dropped) * stacks * gates * hidden * hidden * shards
-    return shards * PROCESS + IN_MEMORY + VALUE * (parameters * (shards + 3 * vectors + 2) + window + head + scaled)
+    values = parameters * vectors_held + window + head + scaled
+    return shards * PROCESS + IN_MEMORY + min(recovery.IN_MEMORY, VALUE * parameters * vectors) + VALUE * values
 
 
 def memory_there() -> float | None:

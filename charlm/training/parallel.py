@@ -20,16 +20,15 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charlm.arrays import Array, Ids
 from charlm.engines.engine import Item, Result, parts_of
 from charlm.errors import ResourceError
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network, NetworkState
+from charlm.nn.network import Network, NetworkState, join_states
 from charlm.training.shared import Shard, SharedMemory, Split
-from charlm.training.worker import DONE, GO, next_byte
+from charlm.training.worker import DONE, GO, RELEASE, next_byte
 
 
 class Shards:
@@ -101,7 +100,7 @@ class Shards:
         arrays["scale"][0] = scale = 1 / max(total, 1.0)
         arrays["window"][0] = window
         for worker in self._workers:
-            send(worker)
+            send(worker, GO)
         self._own.run()
         self._wait()
 
@@ -113,7 +112,9 @@ class Shards:
         return float(arrays["losses"].sum()) * scale
 
     def release(self) -> None:
-        """Give back this process's buffers, for something else that needs memory; the next window makes them anew."""
+        """Give all buffers back, for something else that needs memory; the next window makes them anew."""
+        for worker in self._workers:
+            send(worker, RELEASE)
         self._own.release()
 
     def part(self, count: int) -> slice:
@@ -153,11 +154,7 @@ class Shards:
     @property
     def state(self) -> NetworkState:
         """The state of all streams."""
-        states = [self.memory.state(shard) for shard in range(self.split.shards)]
-        return [
-            tuple(np.concatenate(arrays) for arrays in zip(*layers, strict=True))
-            for layers in zip(*states, strict=True)
-        ]
+        return join_states([self.memory.state(shard) for shard in range(self.split.shards)])
 
     @state.setter
     def state(self, state: NetworkState) -> None:
@@ -199,11 +196,11 @@ def start_worker(split: Split, shard: int, file: int | str | None, stack: ExitSt
     return worker
 
 
-def send(worker: subprocess.Popen[bytes]) -> None:
-    """Tell a worker that a window is ready; one that is no more is noticed when its answer is awaited."""
+def send(worker: subprocess.Popen[bytes], command: bytes) -> None:
+    """Tell a worker what to do; one that is no more is noticed when its answer is awaited."""
     if worker.stdin is not None:
         try:
-            worker.stdin.write(GO)
+            worker.stdin.write(command)
         except BrokenPipeError:
             return
 

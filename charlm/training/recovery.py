@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +21,8 @@ MOST_RETURNS = 5
 """Returns without getting past the place where it exploded."""
 FOLLOW = 0.05
 """How quickly the running level of the loss follows."""
+IN_MEMORY = 16 << 20
+"""Bytes of a state that are kept in memory; a larger one goes to a temporary file."""
 NOISE = 3.0
 """How far the loss of a window of one character may be above that, in losses of a uniform model; with n, / sqrt(n)."""
 
@@ -37,7 +41,7 @@ class Recovery:
         self.level = self.uniform
         self.returns = 0
         self.furthest = -1  # step at which it exploded last
-        self._arrays: dict[str, Array] = {}
+        self._kept: IO[bytes] = BytesIO()  # the arrays of the last good state
         self._facts: dict[str, Any] = {}
 
     def to_json(self) -> dict[str, Any]:
@@ -59,12 +63,15 @@ class Recovery:
         if self._facts and trainer.step % REMEMBER_STEPS:
             return
         self.check_weights()
-        arrays, self._facts = trainer.snapshot()
-        for name, array in arrays.items():
-            if name in self._arrays:
-                self._arrays[name][...] = array
-            else:
-                self._arrays[name] = array.copy()
+        arrays, facts = trainer.snapshot()
+        try:
+            if not self._facts and sum(array.nbytes for array in arrays.values()) > IN_MEMORY:
+                self._kept = TemporaryFile(prefix="charlm-")  # noqa: SIM115
+            write_arrays(self._kept, arrays)
+        except OSError:  # the disk is full: in memory, then
+            self._kept = BytesIO()
+            write_arrays(self._kept, arrays)
+        self._facts = facts
 
     def check_weights(self) -> None:
         """Raise DivergedError if a weight is not finite, or beyond all bounds."""
@@ -98,7 +105,7 @@ class Recovery:
         step, seconds, best = trainer.step, trainer.seconds, (trainer.best_loss, trainer.model_step)
         self.furthest = max(self.furthest, step)
         mine = self.to_json()
-        trainer.restore(self._arrays, self._facts | {"seconds": seconds})
+        trainer.restore(read_arrays(self._kept, like=trainer.snapshot()[0]), self._facts | {"seconds": seconds})
         self.from_json(mine | {"level": self.level})
         trainer.best_loss, trainer.model_step = best
         rate = trainer.config.learning_rate * self.rate_factor
@@ -113,3 +120,19 @@ class Recovery:
             f"diverged at step {step:,}: {reason}; back to step {trainer.step:,}, "
             f"the peak learning rate halved to {rate / 2:.4g}"
         )
+
+
+def write_arrays(file: IO[bytes], arrays: dict[str, Array]) -> None:
+    """Write arrays from the start of a file, one behind the other."""
+    file.seek(0)
+    for array in arrays.values():
+        file.write(np.ascontiguousarray(array).data)
+    file.flush()  # where it cannot be written, that is said here
+
+
+def read_arrays(file: IO[bytes], like: dict[str, Array]) -> dict[str, Array]:
+    """Return what `write_arrays` wrote, by the names and shapes of other arrays."""
+    file.seek(0)
+    return {
+        name: np.frombuffer(file.read(array.nbytes), array.dtype).reshape(array.shape) for name, array in like.items()
+    }

@@ -188,6 +188,7 @@ def check_facts(facts: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is no count")
     if facts["cursor"]["window"] != facts["step"]:
         raise ValueError("its place in the text is not that of its step")
-    reals = [facts["seconds"], 0 if facts["best_loss"] is None else facts["best_loss"], *facts["recovery"].values()]
+    best = 0 if facts["best_loss"] is None else facts["best_loss"]
+    reals = [facts["seconds"], best, facts.get("sharpness", 1.0), *facts["recovery"].values()]
     if not all(is_real(value) and abs(value) < MOST for value in reals) or facts["seconds"] < 0:
         raise ValueError("a number is beyond all bounds")

@@ -137,8 +137,7 @@ class Saver:
             self.session.notes.append(f"{path}: the best model of this run is not there; the next one is written")
 
     def _current(self) -> LanguageModel:
-        """Return the model as it is now, its weights averaged."""
+        """Return the model as it is now, its weights averaged and its head as sharp as held-out text wants it."""
         session = self.session
-        params = session.network.parameters(session.trainer.average.copy())
         facts = self._facts | ({"line_hashes": session.seen} if session.seen else {})
-        return LanguageModel(session.network, params, session.vocabulary, session.text, facts)
+        return LanguageModel(session.network, session.trainer.weights(), session.vocabulary, session.text, facts)

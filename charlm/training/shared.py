@@ -24,6 +24,10 @@ from charlm.nn.workspace import Workspace
 
 ALIGNMENT = 64
 """Bytes; where an array may begin."""
+WINDOW_VALUES = 14_000_000
+"""Values of a shard's window from which on its streams are read in turns, so that memory holds those of one turn."""
+FEWEST_STREAMS = 8
+"""Streams of a turn at least: fewer take as long."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,11 @@ def layout(split: Split, network: Network) -> dict[str, tuple[tuple[int, ...], s
     }
 
 
+def turns_of(network: Network, steps: int, streams: int) -> int:
+    """Return in how many turns a shard reads the B = `streams` of a window."""
+    return max(1, min(network.window_size(steps, streams) // WINDOW_VALUES, streams // FEWEST_STREAMS))
+
+
 def padded(size: int) -> int:
     """Round up to the alignment."""
     return -(-size // ALIGNMENT) * ALIGNMENT
@@ -125,24 +134,44 @@ class Shard:
 
     def run(self) -> None:
         """Back-propagate through this shard's part of the window; gradient, state and loss go into the block."""
-        arrays, part = self.memory.arrays, self.split.part(self.shard)
-        state = self.memory.state(self.shard)
+        arrays, own = self.memory.arrays, self.split.part(self.shard)
+        streams = own.stop - own.start
+        seeds = [self.split.seed, 4, int(arrays["window"][0]), self.shard]
+        rng = np.random.default_rng(seeds) if self.network.config.has_dropout else None
+        count = turns_of(self.network, self.split.steps, streams)
+        loss = 0.0
+        for turn in range(count):
+            part = slice(streams * turn // count, streams * (turn + 1) // count)
+            loss += self._read(part, self._more_grads if turn else self.grads, rng)
+            if turn:
+                self.grads.flat += self._more_grads.flat
+        arrays["losses"][self.shard] = loss
+
+    def _read(self, part: slice, grads: Parameters, rng: np.random.Generator | None) -> float:
+        """Back-propagate through some of this shard's streams; returns their summed loss, in nats."""
+        arrays, first = self.memory.arrays, self.split.part(self.shard).start
+        columns = slice(first + part.start, first + part.stop)
         weights: Array | None = None
         if arrays["is_weighted"][0]:
-            weights = np.ascontiguousarray(arrays["weights"][:, part])
-        seeds = [self.split.seed, 4, int(arrays["window"][0]), self.shard]
+            weights = np.ascontiguousarray(arrays["weights"][:, columns])
+        state = self.network.select(self.memory.state(self.shard), part)  # views
         loss, last = self.network.loss_and_grads(
             self.params,
-            self.grads,
-            np.ascontiguousarray(arrays["inputs"][:, part]),
-            np.ascontiguousarray(arrays["targets"][:, part]),
+            grads,
+            np.ascontiguousarray(arrays["inputs"][:, columns]),
+            np.ascontiguousarray(arrays["targets"][:, columns]),
             state,
             scale=float(arrays["scale"][0]),
             work=self._work,
             weights=weights,
-            rng=np.random.default_rng(seeds) if self.network.config.has_dropout else None,
+            rng=rng,
         )
         for layer, after in zip(state, last, strict=True):
             for array, value in zip(layer, after, strict=True):
                 array[...] = value
-        arrays["losses"][self.shard] = loss
+        return loss
+
+    @property
+    def _more_grads(self) -> Parameters:
+        """The gradient of a turn, to be added."""
+        return Parameters(self.network.layout, self._work.array("grads", self.network.size))

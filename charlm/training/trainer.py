@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
+from charlm.arrays import Array, Ids, Mask
 from charlm.config import TrainConfig
 from charlm.engines.engine import Engine
 from charlm.errors import DivergedError
@@ -23,7 +23,7 @@ from charlm.nn.networks import make_runner
 from charlm.optim import find_optimizer
 from charlm.optim.clipping import clip_by_global_norm
 from charlm.text.batches import Batches
-from charlm.training.evaluation import held_out_sum, lay_out
+from charlm.training.evaluation import better_sharpness, lay_out
 from charlm.training.parallel import Shards
 from charlm.training.recovery import Recovery
 from charlm.training.report import StepReport
@@ -31,6 +31,8 @@ from charlm.training.schedule import learning_rate, used_share
 
 EVALUATIONS = 10
 """How often the held-out loss is measured in a run."""
+SHARP_ENOUGH = 0.005
+"""Difference in sharpness that does not matter: some 0.00002 nats per character."""
 
 
 class Trainer:
@@ -41,6 +43,7 @@ class Trainer:
     started: `time.monotonic()` at which the budget of minutes began.
 
     best_loss, model_step: the lowest held-out loss so far, and the step of the weights that count as the model.
+    sharpness: what their logits are multiplied by.
     notes: takes lines about what went wrong and was mended.
     """
 
@@ -71,6 +74,7 @@ class Trainer:
         self._held_out = None if held_out is None else lay_out(held_out, network, 16 * threads)
         self._started = monotonic() if started is None else started
         self._evaluation_seconds = 0.0
+        self.sharpness = 1.0
         self._stale = 0  # evaluations since the best one
         self.recovery = Recovery(self)
 
@@ -179,8 +183,15 @@ class Trainer:
         """Whether there is no held-out text to measure on."""
         return self._held_out is None
 
+    def weights(self) -> Parameters:
+        """Return the weights as a model has them, in memory of their own: averaged, and the head as sharp as it is."""
+        params = self.network.parameters(self.average.copy())
+        params["head.weight"][...] *= self.sharpness
+        params["head.bias"][...] *= self.sharpness
+        return params
+
     def evaluate(self) -> float | None:
-        """Return the held-out loss of the averaged weights, in nats per character; None without held-out text.
+        """Settle `sharpness`; return the held-out loss of `weights`, in nats per character, None without such a text.
 
         Raises DivergedError if it or a weight is not finite.
         """
@@ -189,25 +200,32 @@ class Trainer:
             return None
         begun = monotonic()
         self.engine.release()
-        inputs, targets, counts = self._held_out
+        loss, better = self._measure(*self._held_out)
+        for _ in range(2):
+            if abs(better - self.sharpness) <= SHARP_ENOUGH:
+                break
+            self.sharpness = better
+            loss, better = self._measure(*self._held_out)
+        self._evaluation_seconds = monotonic() - begun
+        if not math.isfinite(loss):
+            raise DivergedError(f"the held-out loss is {loss}")
+        return loss
+
+    def _measure(self, inputs: Ids, targets: Ids, counts: Mask) -> tuple[float, float]:
+        """Return the mean loss of `weights`, and a better sharpness.  All arrays (T, B)."""
         own = self.engine.part(inputs.shape[1])
         streams = own.stop - own.start
         count = min(self.engine.threads, streams)
         parts = [slice(own.start + streams * k // count, own.start + streams * (k + 1) // count) for k in range(count)]
-        averaged = self.network.parameters(self.average)
+        weights = self.weights()
 
         @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        def measure(part: slice) -> tuple[float, int]:
-            runner = make_runner(self.network, averaged)
-            return held_out_sum(runner, inputs[:, part], targets[:, part], counts[:, part])
+        def measure(part: slice) -> Array:
+            return make_runner(self.network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
 
-        sums = self.engine.each(measure, parts)
-        self._evaluation_seconds = monotonic() - begun
-        total, counted = self.engine.total(*(sum(column) for column in zip((0, 0), *sums, strict=True)))
-        loss = total / counted
-        if not math.isfinite(loss):
-            raise DivergedError(f"the held-out loss is {loss}")
-        return loss
+        sums = np.sum(self.engine.each(measure, parts), axis=0)
+        total, slope, curvature, counted = self.engine.total(*sums.tolist(), int(counts[:, own].sum()))
+        return total / counted, better_sharpness(self.sharpness, slope, curvature)
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return all that a run needs to go on exactly as it would have: arrays, and JSON-able facts."""
@@ -223,6 +241,7 @@ class Trainer:
             "stale": self._stale,
             "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
             "model_step": self.model_step,
+            "sharpness": self.sharpness,
             "recovery": self.recovery.to_json(),
             "optimizer_steps": self.optimizer.steps,
             "cursor": self.batches.cursor(),
@@ -242,6 +261,7 @@ class Trainer:
         ]
         self.step = facts["step"]
         self.model_step = facts["model_step"]
+        self.sharpness = facts.get("sharpness", 1.0)  # older states have none
         self.recovery.from_json(facts["recovery"])
         self._stale = facts["stale"]
         self.best_loss = math.inf if facts["best_loss"] is None else facts["best_loss"]

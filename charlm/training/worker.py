@@ -1,7 +1,8 @@
 """A worker process: one shard of a run. Started by `Shards`, not by hand.
 
-It is told its split in a line of JSON on standard input; then every byte there is a window to work on, and it
-answers each with a byte. When standard input ends, so does the worker: it never outlives its run.
+It is told its split in a line of JSON on standard input. Then every GO there is a window to work on, which it answers
+with DONE; RELEASE has it give its buffers back. When standard input ends, so does the worker: it never outlives its
+run.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from charlm.training.shared import Shard, SharedMemory, Split
 
-GO, DONE = b"g", b"d"
+GO, DONE, RELEASE = b"g", b"d", b"r"
 AWAKE_SECONDS = 0.002
 """How long a process watches for what it waits for before it sleeps; windows of a small network lie closer together."""
 
@@ -47,7 +48,10 @@ def main() -> None:
     np.seterr(over="ignore", invalid="ignore", divide="ignore")  # the trainer watches the loss and the gradient
     with threadpool_limits(1, user_api="blas"):
         os.write(answers, DONE)
-        while next_byte(commands) == GO:
+        while command := next_byte(commands):
+            if command == RELEASE:
+                shard.release()
+                continue
             shard.run()
             os.write(answers, DONE)
 

@@ -44,13 +44,13 @@ class ClockworkRunner:
 
     def step(self, ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         phase = np.where(ids == self.eos, 0, state[0][0][:, 0])
-        return self.logits[phase, :, ids].T.copy(), [(((phase + 1) % CLOCK)[:, None],)]
+        return self.logits[phase, :, ids].copy(), [(((phase + 1) % CLOCK)[:, None],)]
 
     def predict(self, inputs: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         result = []
         for ids in inputs:
             logits, state = self.step(ids, state)
-            result.append(logits - np.log(np.exp(logits).sum(axis=0)))
+            result.append((logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).T)
         return np.array(result), state
 
     def score(self, inputs: np.ndarray, targets: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:

@@ -41,7 +41,7 @@ def test_drawn_frequencies_follow_the_softmax(config: SampleConfig) -> None:
     expected = np.exp(expected) / np.exp(expected).sum()
     draws = 20_000
     numbers = np.random.default_rng(2).random(draws)
-    ids, _ = Chooser(config, UNK).choose(np.repeat(logits[:, None], draws, axis=1), numbers)
+    ids, _ = Chooser(config, UNK).choose(np.repeat(logits[None], draws, axis=0), numbers)
     counts = np.bincount(ids, minlength=9)
     possible = expected > 0
     assert counts[~possible].sum() == 0
@@ -52,7 +52,7 @@ def test_drawn_frequencies_follow_the_softmax(config: SampleConfig) -> None:
 @given(st.integers(0, 2**32), st.sampled_from([np.float32, np.float64]))
 def test_one_stream_chooses_as_a_batch_does(seed: int, dtype: type) -> None:
     rng = np.random.default_rng(seed)
-    logits = rng.normal(0, 5, (7, 6)).astype(dtype)
+    logits = rng.normal(0, 5, (6, 7)).astype(dtype)
     numbers = rng.random(6)
     for config in (
         SampleConfig(), SampleConfig(temperature=0), SampleConfig(temperature=0.6),
@@ -60,7 +60,7 @@ def test_one_stream_chooses_as_a_batch_does(seed: int, dtype: type) -> None:
     ):
         chooser = Chooser(config, UNK)
         together = chooser.choose(logits, numbers)[0].tolist()
-        alone = [chooser.choose_one(logits[:, b], float(numbers[b])) for b in range(6)]
+        alone = [chooser.choose_one(logits[b], float(numbers[b])) for b in range(6)]
         assert together == alone
         assert UNK not in together
 
@@ -73,7 +73,7 @@ def test_what_has_no_probability_is_never_chosen(uniform: float) -> None:
     assert Chooser(SampleConfig(), 5).choose_one(logits, uniform) == 1
     assert Chooser(SampleConfig(temperature=0), UNK).choose_one(logits, uniform) == 4
     logits[UNK] = 500  # beside which all others underflow
-    ids, log_probs = Chooser(SampleConfig(), UNK).choose(logits[:, None], np.array([uniform]))
+    ids, log_probs = Chooser(SampleConfig(), UNK).choose(logits[None], np.array([uniform]))
     assert ids[0] in (2, 4)
     assert log_probs[0] == pytest.approx(logits[ids[0]] - 500)
 
@@ -83,15 +83,15 @@ def test_outputs_that_are_not_finite_are_an_error() -> None:
     with pytest.raises(DivergedError, match="not finite"):
         Chooser(SampleConfig(), UNK).choose_one(logits, 0.5)
     with pytest.raises(DivergedError, match="not finite"):
-        Chooser(SampleConfig(), UNK).choose(np.stack([logits * 0, np.ones(4)], axis=1), np.full(2, 0.5))
+        Chooser(SampleConfig(), UNK).choose(np.stack([logits * 0, np.ones(4)]), np.full(2, 0.5))
 
 
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0}, {"temperature": 0.3, "top_k": 2}])
 def test_log_probabilities_are_those_of_the_plain_softmax(settings: dict[str, float]) -> None:
-    logits = np.random.default_rng(3).normal(0, 3, (5, 4)).astype(np.float32)
+    logits = np.random.default_rng(3).normal(0, 3, (4, 5)).astype(np.float32)
     given_logits = logits.copy()
     ids, log_probs = Chooser(SampleConfig(**settings), UNK).choose(logits, np.array([0.1, 0.9, 0.5, 0.3]))
     probabilities = np.exp(logits.astype(np.float64))
-    probabilities /= probabilities.sum(axis=0)
-    np.testing.assert_allclose(log_probs, np.log(probabilities[ids, np.arange(4)]), rtol=1e-5)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(log_probs, np.log(probabilities[np.arange(4), ids]), rtol=1e-5)
     np.testing.assert_array_equal(logits, given_logits)

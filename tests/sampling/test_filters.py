@@ -17,37 +17,37 @@ SETTINGS = {
     "top_p": st.floats(0.001, 1.0),
 }
 LOGITS = st.tuples(st.integers(2, 9), st.integers(1, 4)).flatmap(
-    lambda shape: arrays(np.float32, shape, elements=st.floats(-50, 50, width=32))
+    lambda shape: arrays(np.float32, shape[::-1], elements=st.floats(-50, 50, width=32))
 )
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    weights = np.exp(logits.astype(np.float64) - logits.max(axis=0))
-    return weights / weights.sum(axis=0)
+    weights = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 @pytest.mark.parametrize("name", FILTERS)
 @given(data=st.data(), logits=LOGITS)
 def test_a_distribution_stays_a_distribution(name: str, data: st.DataObject, logits: np.ndarray) -> None:
-    logits[0] = -np.inf  # removed before: stays removed
+    logits[:, 0] = -np.inf  # removed before: stays removed
     before = logits.copy()
     result = FILTERS[name].apply(logits, data.draw(SETTINGS[name]))
     assert result.shape == logits.shape
     assert result.dtype == logits.dtype
     np.testing.assert_array_equal(logits, before)
     probabilities = softmax(result)
-    np.testing.assert_allclose(probabilities.sum(axis=0), 1)
-    assert (probabilities[0] == 0).all()
-    least_kept = np.where(np.isfinite(result), logits, np.inf).min(axis=0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities[:, 0] == 0).all()
+    least_kept = np.where(np.isfinite(result), logits, np.inf).min(axis=1, keepdims=True)
     assert (logits[~np.isfinite(result)] <= np.broadcast_to(least_kept, result.shape)[~np.isfinite(result)]).all()
 
 
 @pytest.mark.parametrize("name", FILTERS)
 @given(data=st.data(), logits=LOGITS)
-def test_columns_are_filtered_one_by_one(name: str, data: st.DataObject, logits: np.ndarray) -> None:
+def test_rows_are_filtered_one_by_one(name: str, data: st.DataObject, logits: np.ndarray) -> None:
     value = data.draw(SETTINGS[name])
     together = FILTERS[name].apply(logits, value)
-    alone = np.stack([FILTERS[name].apply(column, value) for column in logits.T], axis=1)
+    alone = np.stack([FILTERS[name].apply(row, value) for row in logits])
     np.testing.assert_array_equal(together, alone)
 
 
@@ -62,15 +62,15 @@ def test_neutral_setting_is_the_default_and_changes_nothing(name: str, logits: n
 @given(logits=LOGITS, k=st.integers(1, 12))
 def test_top_k_keeps_the_k_greatest_and_ties(logits: np.ndarray, k: int) -> None:
     kept = np.isfinite(top_k(logits, k))
-    for column, keeps in zip(logits.T, kept.T, strict=True):
-        least = np.sort(column)[::-1][min(k, len(column)) - 1]
-        np.testing.assert_array_equal(keeps, column >= least)
+    for row, keeps in zip(logits, kept, strict=True):
+        least = np.sort(row)[::-1][min(k, len(row)) - 1]
+        np.testing.assert_array_equal(keeps, row >= least)
 
 
 @given(logits=LOGITS, p=st.floats(0.01, 0.99))
 def test_top_p_keeps_the_fewest_that_reach_p(logits: np.ndarray, p: float) -> None:
     kept = np.isfinite(top_p(logits, p))
-    for probabilities, keeps in zip(softmax(logits).T, kept.T, strict=True):
+    for probabilities, keeps in zip(softmax(logits), kept, strict=True):
         least = probabilities[keeps].min()
         assert probabilities[keeps].sum() >= p - 1e-5
         assert probabilities[probabilities > least].sum() < p + 1e-5  # without the last of them: not reached

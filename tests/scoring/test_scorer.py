@@ -16,7 +16,7 @@ from charlm.config import NetworkConfig
 from charlm.nn.cells import CELLS
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
-from charlm.scoring import pool
+from charlm.scoring import beginnings, pool
 from charlm.scoring.scorer import score_characters, score_texts
 from charlm.text.vocabulary import Vocabulary
 from tests.sampling.clockwork import ClockworkRunner, log_prob
@@ -110,8 +110,38 @@ def test_an_error_on_a_thread_comes_out() -> None:
             time.sleep(0.02)  # so that the other runner gets its turn
             return super().score(*args)
 
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abcde ?"), 20)) for _ in range(2000)]
     with pytest.raises(MemoryError):
-        list(score_texts(Slow.random(VOCABULARY), VOCABULARY, ["ab"] * 9999, others=[Broken.random(VOCABULARY)]))
+        list(score_texts(Slow.random(VOCABULARY), VOCABULARY, texts, others=[Broken.random(VOCABULARY)]))
+
+
+@pytest.mark.parametrize("context", ["", "bad\n"])
+@pytest.mark.parametrize("end", [False, True])
+def test_beginnings_that_texts_share_are_read_once(context: str, end: bool) -> None:
+    class Counting(ClockworkRunner):
+        rows = 0
+
+        def step(self, ids: np.ndarray, state: Any) -> Any:
+            self.rows += len(ids)
+            return super().step(ids, state)
+
+        def score(self, *args: Any) -> Any:
+            rows = self.rows
+            result = super().score(*args)
+            self.rows = rows
+            return result
+
+    rng = np.random.default_rng(0)
+    texts = [name + tail for name in ("abbacad", "abbacabba?") for tail in ("", "e", "ea", "dab") for _ in range(500)]
+    texts += ["".join(rng.choice(list("abcde ?"), length)) for length in rng.integers(0, 30, 500)]
+    texts = [texts[k] for k in rng.permutation(len(texts))]
+    runner = Counting.random(VOCABULARY)
+    scores = list(score_texts(runner, VOCABULARY, texts, end=end, context=context))
+    for text, score in zip(texts, scores, strict=True):
+        assert score.log_prob == pytest.approx(expected(text, end, context), abs=1e-9)
+    characters = sum(map(len, texts))
+    assert 0 < runner.rows + sum(steps * streams for steps, streams in runner.scored) < 0.45 * characters
 
 
 def test_perplexity_of_a_uniform_model_is_the_size_of_its_vocabulary() -> None:
@@ -166,7 +196,8 @@ def test_long_texts_close_a_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gathered == [["a" * 9], ["", "bb"], ["c" * 12], ["d", "e"]]
 
 
-def test_a_long_text_beside_short_ones_costs_little_padding() -> None:
+def test_a_long_text_beside_short_ones_costs_little_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beginnings, "FEWEST_SPARED", 10**9)  # each by itself
     runner = ClockworkRunner.random(VOCABULARY)
     texts = ["a"] * 7 + ["b" * 2000] + ["cd" * (k % 20) for k in range(999)]
     list(score_texts(runner, VOCABULARY, texts))

@@ -10,6 +10,7 @@ import pytest
 from charlm.config import NetworkConfig
 from charlm.errors import ResourceError
 from charlm.nn.network import Network
+from charlm.training import shared
 from charlm.training.parallel import Shards
 
 
@@ -34,6 +35,21 @@ class TestShards:
             assert other_loss == pytest.approx(loss, rel=1e-5)
             np.testing.assert_allclose(other, grads, rtol=0, atol=1e-6)
             np.testing.assert_allclose(other_state[1][0], state[1][0], rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_streams_that_are_read_in_turns_give_the_same_gradient(
+        self, weighted: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        weights = np.random.default_rng(1).random((7, 5)).astype(np.float32) if weighted else None
+        loss, grads, state = self.gradients(1, weights)
+        monkeypatch.setattr(shared, "WINDOW_VALUES", self.network.window_size(7, 2))
+        monkeypatch.setattr(shared, "FEWEST_STREAMS", 1)
+        assert shared.turns_of(self.network, 7, 5) == 2
+        other_loss, other, other_state = self.gradients(1, weights)
+        assert other_loss == pytest.approx(loss, rel=1e-5)
+        np.testing.assert_allclose(other, grads, rtol=0, atol=1e-6)
+        for layer, expected in zip(other_state, state, strict=True):
+            np.testing.assert_allclose(layer, expected, rtol=0, atol=1e-6)
 
     def test_the_same_number_gives_the_same_bits(self) -> None:
         one, other = self.gradients(2), self.gradients(2)

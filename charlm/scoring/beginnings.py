@@ -1,0 +1,87 @@
+"""Beginnings that texts share, such as their first characters: each is read once, whoever goes on from it.
+
+Texts are read side by side, a character of each at a time. Those that are alike so far are one row of the batch;
+as soon as too few are alike to be worth it, each has to go on by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.arrays import Ids
+from charlm.nn.functional import log_softmax
+from charlm.nn.network import NetworkState, join_states
+from charlm.nn.threads import share_out
+
+if TYPE_CHECKING:
+    from charlm.nn.runner import Runner
+
+Places = npt.NDArray[np.intp]
+
+ROWS_AT_ONCE = 240
+"""Beginnings that a step reads."""
+FEWEST_SPARED = 64
+"""Rows that a step has to spare, at least,"""
+SHARE_SPARED = 0.2
+"""and as a share of the texts that have not ended."""
+
+
+class Beginnings:
+    """Where texts stand, and which of them have been alike so far.
+
+    ids: what is predicted, (N,), of all texts.  starts, counts: the places of each text in it.
+    texts: numbers of those that are read.  last, state: what is read first, and the state before it.  vocabulary: V.
+
+    done: characters read of each.  state: a row for each beginning.  rows: the row of each text that has not ended.
+    """
+
+    def __init__(
+        self, ids: Ids, starts: Places, counts: Places, texts: Places, last: int, state: NetworkState, vocabulary: int
+    ) -> None:
+        self.done = 0
+        self.state = state
+        self.rows = np.zeros(len(counts), np.intp)
+        self._ids, self._starts, self._counts = ids, starts, counts
+        self._going = texts  # those that have not ended, by row
+        self._last: Ids = np.array([last], np.intp)  # what each row reads next
+        self._vocabulary = vocabulary
+
+    @property
+    def are_shared(self) -> bool:
+        """Whether enough of the texts are alike."""
+        spared = self._going.size - self._last.size
+        return spared >= max(FEWEST_SPARED, SHARE_SPARED * self._going.size)
+
+    def read_on(self, runners: Sequence[Runner], result: npt.NDArray[np.float64]) -> None:
+        """Read a character of each text that has not ended; fill its place in `result`, (N,), with log p in nats.
+
+        runners: of one network; each works on a thread of its own.
+        """
+        going, rows = self._going, self.rows[self._going]
+        places = self._starts[going] + self.done
+        wanted = self._ids[places]
+        parts = [slice(k, k + ROWS_AT_ONCE) for k in range(0, self._last.size, ROWS_AT_ONCE)]
+        states: list[NetworkState] = [[] for _ in parts]
+
+        def work(runner: Runner, number: int) -> None:
+            part = parts[number]
+            logits, states[number] = runner.step(self._last[part], runner.select(self.state, part))
+            log_probs = log_softmax(logits.T)
+            mine = slice(*np.searchsorted(rows, (part.start, part.stop)))
+            result[places[mine]] = log_probs[wanted[mine], rows[mine] - part.start]
+
+        share_out(work, range(len(parts)), runners)
+        self.done += 1
+        goes_on = self._counts[going] > self.done
+        going, read = going[goes_on], rows[goes_on] * self._vocabulary + wanted[goes_on]
+        order = np.argsort(read, kind="stable")
+        going, read = going[order], read[order]
+        is_other = np.diff(read, prepend=-1) != 0
+        parents, self._last = np.divmod(read[is_other], self._vocabulary)
+        self.state = runners[0].select(join_states(states), parents)
+        self.rows[going] = np.cumsum(is_other) - 1
+        self._going = going
