@@ -30,7 +30,7 @@ from charlm.version import __version__
 FORMAT_VERSION = 1
 MAX_WEIGHT = 1e20  # times the largest hidden size, a sum of such weights is still finite in float32
 
-FIGURES = ("characters", "steps", "epochs", "seconds", "train_loss", "valid_loss", "valid", "seed")
+FIGURES = ("characters", "steps", "epochs", "seconds", "train_loss", "valid_loss", "valid", "sharpness", "seed")
 """Numbers in the training record; None where there is none."""
 
 

@@ -78,4 +78,6 @@ def trained(training: dict[str, Any], unit: str) -> list[tuple[str, str]]:
         if isinstance(nats, (int, float)):
             share = f", on the held-out {training.get('valid') or 0:.0%}" if key == "valid_loss" else ", last window"
             lines.append((name, f"{nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}{share}"))
+    if isinstance(training.get("sharpness"), (int, float)):
+        lines.append(("sharpness", f"logits times {training['sharpness']:.3f}, as the held-out text wants them"))
     return lines

@@ -44,6 +44,10 @@ class Recovery:
         self._kept: IO[bytes] = BytesIO()  # the arrays of the last good state
         self._facts: dict[str, Any] = {}
 
+    def close(self) -> None:
+        """Forget the last good state, and remove it from the disk."""
+        self._kept.close()
+
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` takes."""
         names = ("rate_factor", "level", "returns", "furthest")

@@ -55,6 +55,7 @@ class Saver:
             "train_loss": train_loss,
             "valid_loss": None if math.isinf(trainer.best_loss) else trainer.best_loss,
             "valid": session.corpus.valid,
+            "sharpness": round(trainer.sharpness, 4),
             "seed": session.train.seed,
             "settings": asdict(session.train),
         }

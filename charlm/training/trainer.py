@@ -84,6 +84,7 @@ class Trainer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.recovery.close()
         self.engine.__exit__(kind, error, trace)
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from charlm.nn.factor import Factor, block_shape
-from charlm.nn.functional import cross_entropy, log_softmax
+from charlm.nn.functional import cross_entropy, log_softmax, loss_and_slopes
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
 from charlm.nn.workspace import Workspace
@@ -21,6 +21,21 @@ def test_uniform_logits_cost_log_v() -> None:
     loss, grad = cross_entropy(np.zeros((4, 3)), np.array([0, 1, 3]), None, 0.5)
     assert loss == pytest.approx(3 * np.log(4))
     np.testing.assert_allclose(grad[:, 0], [0.5 * (0.25 - 1), 0.125, 0.125, 0.125])
+
+
+def test_slopes_are_those_of_the_loss_as_logits_are_stretched() -> None:
+    rng = np.random.default_rng(0)
+    logits, targets = 3 * rng.standard_normal((6, 40)), rng.integers(0, 6, 40)
+    counts = rng.random(40) < 0.7
+
+    def loss(factor: float) -> float:
+        return float(loss_and_slopes(factor * logits, targets, counts)[0])
+
+    found = loss_and_slopes(logits.copy(), targets, counts)
+    assert found[0] == pytest.approx(cross_entropy(logits[:, counts].copy(), targets[counts], None, 1.0)[0])
+    step = 1e-4
+    assert found[1] == pytest.approx((loss(1 + step) - loss(1 - step)) / (2 * step), rel=1e-6)
+    assert found[2] == pytest.approx((loss(1 + step) - 2 * found[0] + loss(1 - step)) / step**2, rel=1e-4)
 
 
 def test_weights_count_columns() -> None:

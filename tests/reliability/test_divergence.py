@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import charlm
 from charlm.checkpoint import read_state
 from charlm.errors import DivergedError
+from charlm.training import recovery
 from charlm.training.recovery import MOST_RETURNS, Recovery
 from charlm.training.session import Session
 from tests.reliability.running import SETTINGS, assert_same_arrays, check_files, start, write_text
@@ -58,6 +60,25 @@ def test_the_command_says_so_in_lines_and_exits_with_1(text: Path, tmp_path: Pat
     assert "Traceback" not in err
     assert "Warning" not in err
     check_files(tmp_path)
+
+
+@pytest.mark.parametrize("disk", ["free", "full"])
+def test_a_large_state_is_kept_on_disk_if_there_is_room(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: str
+) -> None:
+    def full(prefix: str) -> Any:
+        raise OSError(28, "No space left on device")
+
+    settings = WILD | {"learning_rate": 20.0, "steps": 60}
+    charlm.train(text, tmp_path / "memory.safetensors", **settings)
+    monkeypatch.setattr(recovery, "IN_MEMORY", 0)
+    if disk == "full":
+        monkeypatch.setattr(recovery, "TemporaryFile", full)
+    with Session([text], tmp_path / "disk.safetensors", settings) as session:
+        list(session.reports())
+        assert any("back to step 0" in note for note in session.notes)
+        assert isinstance(session.trainer.recovery._kept, BytesIO) == (disk == "full")
+    assert_same_arrays(tmp_path / "disk.resume.safetensors", read_state(tmp_path / "memory.resume.safetensors")[0])
 
 
 @pytest.mark.parametrize("how", ["huge", "nan"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 import charlm
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
 from charlm.errors import BusyError, CheckpointError, ConfigError, ModelExistsError
+from charlm.nn.functional import loss_and_slopes
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
 from charlm.training.choice import budget_of, choose
-from charlm.training.evaluation import WARM_UP, cut_into_streams, held_out_loss
+from charlm.training.evaluation import WARM_UP, better_sharpness, cut_into_streams, held_out_loss
 from charlm.training.files import Files, lock
 from charlm.training.log import LOG_KEYS
 from charlm.training.probe import characters_per_second
@@ -126,6 +128,23 @@ class TestEvaluation:
         ids = np.random.default_rng(1).integers(1, 7, 4000)
         assert held_out_loss(runner, ids, 8) == pytest.approx(held_out_loss(runner, ids, 1), abs=1e-4)
 
+    @pytest.mark.parametrize("stretched", [0.6, 1.0, 1.4])
+    def test_the_best_sharpness_is_found(self, stretched: float) -> None:
+        """Targets drawn from a softmax: its logits, stretched, are best when that is undone."""
+        rng = np.random.default_rng(0)
+        logits = rng.normal(0, 1.5, (9, 20_000))
+        targets = (np.exp(logits).cumsum(axis=0) < np.exp(logits).sum(axis=0) * rng.random(20_000)).sum(axis=0)
+        sharpness = 1.0
+        for _ in range(4):
+            sums = loss_and_slopes(sharpness * stretched * logits, targets, np.ones(20_000, bool))
+            sharpness = better_sharpness(sharpness, sums[1], sums[2])
+        assert sharpness * stretched == pytest.approx(1, abs=0.02)
+
+    def test_a_text_of_few_characters_changes_little(self) -> None:
+        assert better_sharpness(1.0, 4.0, 5.0) == pytest.approx(1 - 4 / 105)
+        assert better_sharpness(1.0, math.nan, 5.0) == 1.0
+        assert better_sharpness(1.9, -1e5, 1e5) == 2.0
+
 
 class TestRun:
     def test_memorises_a_short_text(self, tmp_path: Path) -> None:
@@ -154,10 +173,29 @@ class TestRun:
         assert loaded.training["sources"] == [str(text)]
         assert (tmp_path / "m.resume.safetensors").exists()
 
+    def test_a_model_is_as_sharp_as_the_held_out_text_wants_it(self, text: Path, tmp_path: Path) -> None:
+        """It has the loss that is told of it, and none that is a little sharper or blunter has a lower one."""
+        settings = TINY | {"hidden": 24, "batch": 16, "bptt": 32, "steps": 300, "learning_rate": 0.02, "valid": 0.3}
+        text.write_text(" ".join(np.random.default_rng(0).choice(VERSE.split(), 6000)))
+        with Session([text], tmp_path / "m.safetensors", settings) as session:
+            assert list(session.reports())[-1].is_last
+            held_out = session.corpus.valid_ids
+        model = charlm.load(tmp_path / "m.safetensors")
+        assert 0.01 < abs(model.training["sharpness"] - 1) < 0.9
+        losses = {}
+        for factor in (0.95, 1.0, 1.05):
+            params = model.network.parameters(model.params.flat.copy())
+            for name in ("head.weight", "head.bias"):
+                params[name][...] *= factor
+            losses[factor] = held_out_loss(Runner(model.network, params), held_out, 16)
+        assert losses[1.0] == pytest.approx(model.training["valid_loss"], abs=1e-5)
+        assert losses[1.0] < min(losses[0.95], losses[1.05])
+
     def test_without_held_out_text_the_last_model_is_kept(self, text: Path, tmp_path: Path) -> None:
         model = charlm.train(text, tmp_path / "m.safetensors", steps=12, valid=0.0, **TINY)
         assert model.training["steps"] == 12
         assert model.training["valid_loss"] is None
+        assert model.training["sharpness"] == 1
 
     def test_an_existing_model_is_not_replaced(self, text: Path, tmp_path: Path) -> None:
         path = tmp_path / "m.safetensors"
