@@ -32,8 +32,9 @@ TWO_STACKS = 2.5
 Recipe = Mapping[str, Any]
 
 BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
-    (0.7, {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "bptt": 48, "dropout": 0.0}),
-    (2.6, {"hidden": 256, "learning_rate": 0.016, "average": 0.99, "bptt": 64, "dropout": 0.2}),
+    (0.3, {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "batch": 16, "bptt": 48, "dropout": 0.0}),
+    (1.0, {"hidden": 256, "learning_rate": 0.016, "average": 0.98, "batch": 16, "bptt": 48, "dropout": 0.0}),
+    (3.0, {"hidden": 384, "learning_rate": 0.01, "average": 0.99, "batch": 16, "bptt": 64, "dropout": 0.2}),
     (4.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.995, "bptt": 64, "dropout": 0.3}),
     (15.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.997, "bptt": 96, "dropout": 0.4}),
     (

@@ -1,4 +1,4 @@
-"""The held-out loss: one pass over the held-out text, the state carried all along.
+"""The held-out loss, one pass over the held-out text with the state carried; and how sure of itself a model may be.
 
 The text is cut into streams that are read side by side. Each but the first begins a little earlier than its
 own part, with characters that are read and not counted, so that what is measured is a network in the middle
@@ -11,13 +11,18 @@ import math
 
 import numpy as np
 
-from charlm.arrays import Ids, Mask
+from charlm.arrays import Array, Ids, Mask
+from charlm.engines.engine import Engine
+from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
+from charlm.nn.networks import make_runner
 from charlm.nn.runner import Runner
 from charlm.text.both_sides import cut_into_windows
 
 WARM_UP = 96
 """Characters that a stream reads before those that count."""
+SHARP_ENOUGH = 0.005
+"""Difference in sharpness that does not matter: some 0.00002 nats per character."""
 PRIOR = 100.0
 """Precision of the belief that logits are as sharp as they ought to be: a standard deviation of 0.1."""
 LEAST_SHARPNESS, MOST_SHARPNESS = 0.5, 2.0
@@ -61,6 +66,55 @@ def held_out_loss(runner: Runner, ids: Ids, streams: int = 32) -> float:
     """
     inputs, targets, counts = cut_into_streams(ids, streams, runner.network.start)
     return float(runner.measure(inputs, targets, counts)[0]) / int(counts.sum())
+
+
+class HeldOut:
+    """A held-out text, measured on all cores or ranks of an engine.
+
+    ids: (N + 1,), the context before the text first.  streams: to read side by side.
+    """
+
+    def __init__(self, ids: Ids, network: Network, engine: Engine, streams: int) -> None:
+        self._layout = lay_out(ids, network, streams)
+        self._network = network
+        self._engine = engine
+
+    def loss(self, params: Parameters, sharpness: float) -> tuple[float, float]:
+        """Return the mean loss of weights whose logits are as sharp as this text wants them, in nats, and how sharp.
+
+        params: left as they are.  sharpness: a first guess of what to multiply their logits by.
+        """
+        loss, better = self._measure(params, sharpness)
+        for _ in range(2):
+            if abs(better - sharpness) <= SHARP_ENOUGH:
+                break
+            sharpness = better
+            loss, better = self._measure(params, sharpness)
+        return loss, sharpness
+
+    def _measure(self, params: Parameters, sharpness: float) -> tuple[float, float]:
+        """Return the mean loss at a sharpness, and a better one."""
+        inputs, targets, counts = self._layout
+        own = self._engine.part(inputs.shape[1])
+        streams = own.stop - own.start
+        count = min(self._engine.threads, streams)
+        parts = [slice(own.start + streams * k // count, own.start + streams * (k + 1) // count) for k in range(count)]
+        weights = sharpened(self._network.parameters(params.flat.copy()), sharpness)
+
+        @np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        def measure(part: slice) -> Array:
+            return make_runner(self._network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
+
+        sums = np.sum(self._engine.each(measure, parts), axis=0)
+        total, slope, curvature, counted = self._engine.total(*sums.tolist(), int(counts[:, own].sum()))
+        return total / counted, better_sharpness(sharpness, slope, curvature)
+
+
+def sharpened(params: Parameters, sharpness: float) -> Parameters:
+    """Multiply the logits that weights lead to, in place; returns them."""
+    for name in ("head.weight", "head.bias"):
+        params[name][...] *= sharpness
+    return params
 
 
 def better_sharpness(sharpness: float, slope: float, curvature: float) -> float:

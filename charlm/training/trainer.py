@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from charlm.arrays import Array, Ids, Mask
+from charlm.arrays import Array, Ids
 from charlm.config import TrainConfig
 from charlm.engines.engine import Engine
 from charlm.errors import DivergedError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.networks import make_runner
 from charlm.optim import find_optimizer
 from charlm.optim.clipping import clip_by_global_norm
 from charlm.text.batches import Batches
-from charlm.training.evaluation import better_sharpness, lay_out
+from charlm.training.evaluation import HeldOut, sharpened
 from charlm.training.parallel import Shards
 from charlm.training.recovery import Recovery
 from charlm.training.report import StepReport
@@ -31,8 +30,6 @@ from charlm.training.schedule import learning_rate, used_share
 
 EVALUATIONS = 10
 """How often the held-out loss is measured in a run."""
-SHARP_ENOUGH = 0.005
-"""Difference in sharpness that does not matter: some 0.00002 nats per character."""
 
 
 class Trainer:
@@ -71,7 +68,7 @@ class Trainer:
         self.params = self.engine.params
         self.optimizer = find_optimizer(config.optimizer, params.flat.size, params.flat.dtype)
         self.average = self.params.flat.copy() if config.average else self.params.flat
-        self._held_out = None if held_out is None else lay_out(held_out, network, 16 * threads)
+        self._held_out = None if held_out is None else HeldOut(held_out, network, self.engine, 16 * threads)
         self._started = monotonic() if started is None else started
         self._evaluation_seconds = 0.0
         self.sharpness = 1.0
@@ -186,10 +183,7 @@ class Trainer:
 
     def weights(self) -> Parameters:
         """Return the weights as a model has them, in memory of their own: averaged, and the head as sharp as it is."""
-        params = self.network.parameters(self.average.copy())
-        params["head.weight"][...] *= self.sharpness
-        params["head.bias"][...] *= self.sharpness
-        return params
+        return sharpened(self.network.parameters(self.average.copy()), self.sharpness)
 
     def evaluate(self) -> float | None:
         """Settle `sharpness`; return the held-out loss of `weights`, in nats per character, None without such a text.
@@ -201,32 +195,11 @@ class Trainer:
             return None
         begun = monotonic()
         self.engine.release()
-        loss, better = self._measure(*self._held_out)
-        for _ in range(2):
-            if abs(better - self.sharpness) <= SHARP_ENOUGH:
-                break
-            self.sharpness = better
-            loss, better = self._measure(*self._held_out)
+        loss, self.sharpness = self._held_out.loss(self.network.parameters(self.average), self.sharpness)
         self._evaluation_seconds = monotonic() - begun
         if not math.isfinite(loss):
             raise DivergedError(f"the held-out loss is {loss}")
         return loss
-
-    def _measure(self, inputs: Ids, targets: Ids, counts: Mask) -> tuple[float, float]:
-        """Return the mean loss of `weights`, and a better sharpness.  All arrays (T, B)."""
-        own = self.engine.part(inputs.shape[1])
-        streams = own.stop - own.start
-        count = min(self.engine.threads, streams)
-        parts = [slice(own.start + streams * k // count, own.start + streams * (k + 1) // count) for k in range(count)]
-        weights = self.weights()
-
-        @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        def measure(part: slice) -> Array:
-            return make_runner(self.network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
-
-        sums = np.sum(self.engine.each(measure, parts), axis=0)
-        total, slope, curvature, counted = self.engine.total(*sums.tolist(), int(counts[:, own].sum()))
-        return total / counted, better_sharpness(self.sharpness, slope, curvature)
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return all that a run needs to go on exactly as it would have: arrays, and JSON-able facts."""
