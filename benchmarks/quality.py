@@ -28,6 +28,7 @@ from benchmarks.ngram import best_order
 from charlm.config import TextConfig
 from charlm.model import LanguageModel
 from charlm.text.corpus import Corpus
+from charlm.training.evaluation import sharpened
 
 WINDOW = 256
 
@@ -47,9 +48,13 @@ def n_gram(learned: str, kept: str, lines: bool) -> tuple[int, float]:
 
 
 class Outcome(NamedTuple):
-    """What one run reached: nats per character put aside, in one pass and in windows, and what it took."""
+    """What one run reached: nats per character put aside, in one pass and in windows, and what it took.
+
+    as_trained: one pass of the weights as trained, before the head was made as sharp as held-out text wants it.
+    """
 
     one_pass: float
+    as_trained: float
     windowed: float | None
     minutes: float
     steps: int
@@ -105,8 +110,11 @@ def run(text: str, lines: bool, minutes: float, seed: int, flags: list[str]) -> 
         model = charlm.load(path)
         rows = [json.loads(row) for row in path.with_suffix(".log.jsonl").read_text(encoding="utf-8").splitlines()]
     config = model.config
+    params = sharpened(model.network.parameters(model.params.flat.copy()), 1 / model.training["sharpness"])
+    as_trained = LanguageModel(model.network, params, model.vocabulary, model.text, model.training)
     return Outcome(
         one_pass(model, kept, lines),
+        one_pass(as_trained, kept, lines),
         None if lines else windowed(model, kept),
         took,
         rows[-1]["step"],
@@ -130,18 +138,20 @@ def main(text: Path, lines: bool, minutes: str, seeds: str, flags: tuple[str, ..
     bars = [n_gram(*put_aside(whole, lines, 0.1, int(seed)), lines) for seed in (seeds.split(",") if lines else "0")]
     print(f"Kneser-Ney (best order): {', '.join(f'{loss:.4f} ({order})' for order, loss in bars)}, "
           f"mean {mean(loss for _, loss in bars):.4f}\n")  # fmt: skip
-    print("| minutes | flags | network | one pass, mean (spread) | each seed | windows of 256 | took | steps |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| minutes | flags | network | one pass, mean (spread) | each seed | as trained | windows of 256 "
+          "| took | steps |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|")
     curves: dict[str, list[tuple[float, float]]] = {}
     for budget in map(float, minutes.split(",")):
         for extra in flags:
             found = [run(whole, lines, budget, int(seed), extra.split()) for seed in seeds.split(",")]
             losses = [outcome.one_pass for outcome in found]
             spread = stdev(losses) if len(losses) > 1 else 0.0
-            in_windows = [outcome.windowed for outcome in found if outcome.windowed is not None]
+            windows = [outcome.windowed for outcome in found if outcome.windowed is not None]
             print(
                 f"| {budget:g} | {extra or 'none'} | {found[0].network} | {mean(losses):.4f} ({spread:.4f}) "
-                f"| {' '.join(f'{loss:.4f}' for loss in losses)} | {f'{mean(in_windows):.4f}' if in_windows else '-'} "
+                f"| {' '.join(f'{loss:.4f}' for loss in losses)} "
+                f"| {mean(outcome.as_trained for outcome in found):.4f} | {f'{mean(windows):.4f}' if windows else '-'} "
                 f"| {max(outcome.minutes for outcome in found):.2f} | {found[0].steps:,} |",
                 flush=True,
             )

@@ -35,8 +35,8 @@ BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
     (0.3, {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "batch": 16, "bptt": 48, "dropout": 0.0}),
     (1.0, {"hidden": 256, "learning_rate": 0.016, "average": 0.98, "batch": 16, "bptt": 48, "dropout": 0.0}),
     (3.0, {"hidden": 384, "learning_rate": 0.01, "average": 0.99, "batch": 16, "bptt": 64, "dropout": 0.2}),
-    (4.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.995, "bptt": 64, "dropout": 0.3}),
-    (15.0, {"hidden": 512, "learning_rate": 0.01, "average": 0.997, "bptt": 96, "dropout": 0.4}),
+    (7.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "batch": 16, "bptt": 96, "dropout": 0.3}),
+    (15.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "batch": 16, "bptt": 96, "dropout": 0.4}),
     (
         float("inf"),
         {"hidden": 512, "layers": 2, "learning_rate": 0.006, "average": 0.998, "bptt": 96, "dropout": 0.4}
