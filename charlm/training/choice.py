@@ -39,7 +39,7 @@ BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
     (15.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "batch": 16, "bptt": 96, "dropout": 0.4}),
     (
         float("inf"),
-        {"hidden": 512, "layers": 2, "learning_rate": 0.006, "average": 0.998, "bptt": 96, "dropout": 0.4}
+        {"hidden": 512, "layers": 2, "learning_rate": 0.005, "average": 0.998, "batch": 16, "bptt": 96, "dropout": 0.4}
         | {"recurrent_dropout": 0.2},
     ),
 )
