@@ -1,0 +1,123 @@
+"""Ablation: what each part of the recipe for a book is worth, at equal time.
+
+Each run changes one thing, most of them by a setting that a user has; the rest (another initialisation, Adam's
+constants, weight decay, clipping by value) by a patch that is written here, as it is there for the comparison alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from statistics import mean
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import click
+import numpy as np
+
+import charlm
+from benchmarks.alternation import describe_machine
+from benchmarks.quality import one_pass, put_aside
+from charlm.arrays import Array
+from charlm.nn.cells.lstm import LSTM
+from charlm.optim.adam import Adam
+from charlm.training import trainer
+
+UPDATE = Adam.update_block
+
+
+class Change(NamedTuple):
+    """One change to the recipe. settings: of `charlm.train`.  patched: a context in which something else differs."""
+
+    name: str
+    settings: dict[str, Any]
+    patched: Any = nullcontext
+
+
+@contextmanager
+def weight_decay(rate: float) -> Iterator[None]:
+    """Shrink the weights at each update: Loshchilov & Hutter 2019, arXiv:1711.05101."""
+
+    def update(self: Adam, params: Array, grads: Array, learning_rate: float, *moments: Array) -> None:
+        params *= 1 - learning_rate * rate
+        UPDATE(self, params, grads, learning_rate, *moments)
+
+    with patch.object(Adam, "update_block", update):
+        yield
+
+
+def clip_by_value(grads: Array, most: float) -> float:
+    """Clip each gradient by itself."""
+    norm = float(np.sqrt(np.dot(grads, grads)))
+    np.clip(grads, -most, most, out=grads)
+    return norm
+
+
+def uniform(self: LSTM, rng: np.random.Generator, hidden: int) -> Array:
+    """Draw recurrent weights as PyTorch does."""
+    return rng.uniform(-1, 1, (self.gates * hidden, hidden)) / np.sqrt(hidden)
+
+
+def no_bias(self: LSTM, hidden: int) -> Array:
+    """Start with forget gates half open."""
+    return np.zeros(self.gates * hidden)
+
+
+CHANGES = (
+    Change("the recipe", {}),
+    Change("learning rate without warm-up", {"warmup": 0.0}),
+    Change("warm-up over a tenth", {"warmup": 0.1}),
+    Change("constant learning rate", {"final_rate": 1.0}),
+    Change("weights not averaged", {"average": 0.0}),
+    Change("streams never start anew", {"restart_rate": 0.0}),
+    Change("a tenth of the streams start anew", {"restart_rate": 0.1}),
+    Change("gradients not clipped", {"clip": 0.0}),
+    Change("norm clipped at 0.25", {"clip": 0.25}),
+    Change("each gradient clipped at 0.001", {"clip": 0.001},
+           lambda: patch.object(trainer, "clip_by_global_norm", clip_by_value)),
+    Change("recurrent weights uniform, not orthogonal", {}, lambda: patch.object(LSTM, "initial_recurrence", uniform)),
+    Change("forget gates half open at first", {}, lambda: patch.object(LSTM, "initial_bias", no_bias)),
+    Change("Adam with beta2 0.99", {}, lambda: patch.object(Adam, "beta2", 0.99)),
+    Change("Adam with beta1 0.8", {}, lambda: patch.object(Adam, "beta1", 0.8)),
+    Change("weight decay 0.01", {}, lambda: weight_decay(0.01)),
+    Change("GRU", {"cell": "gru"}),
+    Change("two layers", {"layers": 2}),
+    Change("dropout 0.1", {"dropout": 0.1}),
+    Change("windows twice as long", {"bptt": 96}),
+    Change("batches twice as large", {"batch": 32}),
+)  # fmt: skip
+"""For half a minute; `bptt` and `batch` are twice those of that recipe."""
+
+
+@click.command()
+@click.option("--text", type=click.Path(path_type=Path), required=True)
+@click.option("--minutes", default=0.5, show_default=True)
+@click.option("--seeds", default="0", show_default=True)
+@click.option("--only", multiple=True, help="A change, by its name; all if none is given.")
+def main(text: Path, minutes: float, seeds: str, only: Sequence[str]) -> None:
+    """Train for so many minutes with one thing changed, and print nats per character of the last tenth, put aside."""
+    print(describe_machine(), "\n")
+    print("| change | put aside, mean | each seed | steps |\n|---|---|---|---|")
+    learned, kept = put_aside(text.read_text(encoding="utf-8"), False, 0.1, 0)
+    for change in CHANGES:
+        if only and change.name not in only:
+            continue
+        losses: list[float] = []
+        steps = 0
+        for seed in map(int, seeds.split(",")):
+            with TemporaryDirectory() as folder, change.patched():
+                source, path = Path(folder) / "text.txt", Path(folder) / "model.safetensors"
+                source.write_text(learned, encoding="utf-8", newline="")
+                model = charlm.train(source, path, minutes=minutes, seed=seed, **change.settings)
+                losses.append(one_pass(model, kept, False))
+                steps = model.training["steps"]
+        print(
+            f"| {change.name} | {mean(losses):.4f} | {' '.join(f'{loss:.4f}' for loss in losses)} | {steps:,} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
