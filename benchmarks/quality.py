@@ -1,7 +1,7 @@
 """Quality: what `charlm train --minutes M` reaches on text that it never sees, over several seeds.
 
 The text is cut in two: the last tenth, or with --lines a random tenth of the different lines, is put aside, and
-charlm is run on a file with the rest, as a user would run it. (It holds out a tenth of that file to choose the best
+charlm is run on a file with the rest, as a user would run it. (It holds out a part of that file to choose the best
 weights by.) Then the text put aside is scored in two ways:
 
 - one pass: running text read once from its start with the state carried on; lines one by one, their ends counted;

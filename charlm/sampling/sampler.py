@@ -200,7 +200,7 @@ class _Batch:
         self._stops = [StopString(config.stop) for _ in range(size)] if config.stop else []
         self._rows: list[Ids] = []  # of those that go on, (B,) each, since the last of them ended
         self._spans: list[tuple[Ids, list[Ids]]] = []  # such rows, and whose they are
-        self._sums = np.zeros(size)  # of the log-probabilities of those that go on
+        self._sums: Uniforms = np.zeros(size)  # of the log-probabilities of those that go on
         self._log_probs = np.zeros(size)
         self._have_ended = np.zeros(size, bool)
 

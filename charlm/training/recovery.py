@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from io import BytesIO
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
@@ -73,6 +74,8 @@ class Recovery:
                 self._kept = TemporaryFile(prefix="charlm-")  # noqa: SIM115
             write_arrays(self._kept, arrays)
         except OSError:  # the disk is full: in memory, then
+            with suppress(OSError):  # what is still in its buffer
+                self._kept.close()
             self._kept = BytesIO()
             write_arrays(self._kept, arrays)
         self._facts = facts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,7 @@ class TestWords:
 class TestInfo:
     def test_it_says_what_the_model_is(self, names_model: Path, tmp_path: Path) -> None:
         out = charlm("info", names_model, cwd=tmp_path).out
+        assert re.search(r"^sharpness +logits times [01]\.\d{3}, as the held-out text wants them$", out, re.MULTILINE)
         for part in ("lstm, 16 units x 1", "parameters", "names.txt", "each line is a document", "nats/char, "):
             assert part in out
         facts = info(tmp_path, names_model)

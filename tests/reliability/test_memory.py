@@ -110,9 +110,12 @@ def test_the_limit_of_a_container_is_read(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_more_of_everything_needs_more() -> None:
-    def needed(hidden: int = 64, layers: int = 1, steps: int = 32, streams: int = 16, shards: int = 1) -> float:
+    def needed(
+        hidden: int = 64, layers: int = 1, steps: int = 32, streams: int = 16, shards: int = 1, turns: int = 1
+    ) -> float:
         network = Network(NetworkConfig("lstm", hidden, layers), 50)
-        return memory_needed(network, TrainConfig(), steps=steps, streams=streams, shards=shards)
+        return memory_needed(network, TrainConfig(), steps=steps, streams=streams, shards=shards, turns=turns)
 
     least = needed()
     assert least < min(needed(hidden=128), needed(layers=2), needed(steps=64), needed(streams=32), needed(shards=2))
+    assert needed(steps=512, streams=64, turns=2) < 0.9 * needed(steps=512, streams=64)

@@ -56,6 +56,19 @@ class TestShards:
         assert one[0] == other[0]
         np.testing.assert_array_equal(one[1], other[1])
 
+    def test_buffers_that_are_given_back_are_made_anew(self) -> None:
+        """By the workers as well; what they are told meanwhile changes nothing."""
+        rng = np.random.default_rng(0)
+        inputs, targets = rng.integers(0, 9, (2, 7, 5))
+        with Shards(self.network, self.network.initial(rng), 7, 5, 3) as shards:
+            loss = shards.loss_and_grads(inputs, targets, None)
+            grads = shards.grads[0].copy()
+            shards.state = self.network.zero_state(5)
+            shards.release()
+            shards.release()
+            assert shards.loss_and_grads(inputs, targets, None) == loss
+            np.testing.assert_array_equal(shards.grads[0], grads)
+
     def test_state_is_set_and_read(self) -> None:
         rng = np.random.default_rng(0)
         state = [tuple(rng.standard_normal((2, 5, 6)).astype(np.float32)) for _ in range(2)]

@@ -17,7 +17,7 @@ from charlm.nn.functional import loss_and_slopes
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
 from charlm.training.choice import budget_of, choose
-from charlm.training.evaluation import WARM_UP, better_sharpness, cut_into_streams, held_out_loss
+from charlm.training.evaluation import WARM_UP, better_sharpness, cut_into_streams
 from charlm.training.files import Files, lock
 from charlm.training.log import LOG_KEYS
 from charlm.training.probe import characters_per_second
@@ -104,6 +104,11 @@ class TestChoice:
     def test_the_probe_measures_a_speed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("charlm.training.probe.SECONDS", 0.05)
         assert characters_per_second(1) > 100
+
+
+def held_out_loss(runner: Runner, ids: np.ndarray, streams: int) -> float:
+    inputs, targets, counts = cut_into_streams(ids, streams, runner.network.start)
+    return float(runner.measure(inputs, targets, counts)[0]) / int(counts.sum())
 
 
 class TestEvaluation:
