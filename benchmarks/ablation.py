@@ -68,7 +68,7 @@ def no_bias(self: LSTM, hidden: int) -> Array:
 CHANGES = (
     Change("the recipe", {}),
     Change("learning rate without warm-up", {"warmup": 0.0}),
-    Change("warm-up over a tenth", {"warmup": 0.1}),
+    Change("warm-up over 2 % of the time", {"warmup": 0.02}),
     Change("constant learning rate", {"final_rate": 1.0}),
     Change("weights not averaged", {"average": 0.0}),
     Change("streams never start anew", {"restart_rate": 0.0}),

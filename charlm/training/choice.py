@@ -32,9 +32,21 @@ TWO_STACKS = 2.5
 Recipe = Mapping[str, Any]
 
 BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
-    (0.3, {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "batch": 16, "bptt": 48, "dropout": 0.0}),
-    (1.0, {"hidden": 256, "learning_rate": 0.016, "average": 0.98, "batch": 16, "bptt": 48, "dropout": 0.0}),
-    (3.0, {"hidden": 384, "learning_rate": 0.01, "average": 0.99, "batch": 16, "bptt": 64, "dropout": 0.2}),
+    (
+        0.3,
+        {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "batch": 16, "bptt": 48, "dropout": 0.0}
+        | {"warmup": 0.1},
+    ),
+    (
+        1.0,
+        {"hidden": 256, "learning_rate": 0.016, "average": 0.98, "batch": 16, "bptt": 48, "dropout": 0.0}
+        | {"warmup": 0.1},
+    ),
+    (
+        3.0,
+        {"hidden": 384, "learning_rate": 0.01, "average": 0.99, "batch": 16, "bptt": 64, "dropout": 0.2}
+        | {"warmup": 0.1},
+    ),
     (7.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "batch": 16, "bptt": 96, "dropout": 0.3}),
     (15.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "batch": 16, "bptt": 96, "dropout": 0.4}),
     (
