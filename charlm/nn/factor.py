@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.nn.workspace import Workspace
+from charlm.nn.workspace import Workspace, aligned
 
 SMALL_PRODUCT = 1_000_000
 """Multiplications of a matrix product up to which OpenBLAS multiplies in place rather than pack its operands."""
@@ -40,6 +40,9 @@ class Factor:
     def into(self, out: Array) -> Callable[[Array], object]:
         """Return a function that fills `out` (B, N), which is contiguous, with xs @ matrix, for xs (B, K)."""
         rows = len(out)
+        if rows == 1:  # a matrix-vector product needs no blocks
+            matrix = self.matrix
+            return lambda xs: np.dot(xs, matrix, out)
         inner, columns = self.matrix.shape
         blocks = self._blocks(*block_shape(inner, columns, rows))
         parts, count, inner, width = blocks.shape
@@ -76,7 +79,9 @@ class Factor:
             blocks = self._work.scratch(self._name, *cut.shape)
             np.copyto(blocks, cut)
             return blocks
-        return self._kept.setdefault((parts, width), np.ascontiguousarray(cut))
+        kept = aligned(cut.shape, cut.dtype)
+        np.copyto(kept, cut)
+        return self._kept.setdefault((parts, width), kept)
 
 
 def block_shape(inner: int, columns: int, rows: int) -> tuple[int, int]:

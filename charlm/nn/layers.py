@@ -44,22 +44,22 @@ class OneHotProjection(NamedTuple):
         return np.take(self.table, self.places, axis=0, out=zs, mode="clip")
 
     def backward(self, dzs: Array, grad: Array, work: Workspace) -> None:
-        """Write d loss / d W_ih into `grad` (G*H, V).  dzs: (T*B, G*H), its rows as `places`."""
-        places = self.places.ravel()
+        """Write d loss / d W_ih into `grad` (G*H, V).  dzs: (T*B, G*H), its rows as `places`.
+
+        The product dzs^T @ one_hot(ids) is a sum over the rows of each id, and many times faster as that.
+        """
+        places, ids = self.places.ravel(), len(self.table)
+        order = np.argsort(places.astype(np.min_scalar_type(ids)), kind="stable")  # of short integers by their digits
+        ends = np.cumsum(np.bincount(places, minlength=ids)).tolist()
+        sums = work.scratch("sums", ids, dzs.shape[1])
+        for total, first, last in zip(sums, [0, *ends], ends, strict=False):
+            alike = work.scratch("alike", last - first, dzs.shape[1])
+            np.add.reduce(np.take(dzs, order[first:last], axis=0, out=alike, mode="clip"), axis=0, out=total)
         if self.used is None:
-            hot = work.scratch("hot", places.size, grad.shape[1])
-            hot.fill(0)
-            hot[np.arange(places.size), places] = 1
-            np.matmul(dzs.T, hot, out=grad)
-            return
-        order = np.argsort(places, kind="stable")
-        bounds = np.searchsorted(places[order], np.arange(self.used.size + 1)).tolist()
-        rows = dzs[order]
-        sums = work.scratch("sums", self.used.size, dzs.shape[1])
-        for total, first, last in zip(sums, bounds, bounds[1:], strict=False):
-            np.add.reduce(rows[first:last], axis=0, out=total)
-        grad.fill(0)
-        grad[:, self.used] = sums.T
+            grad[...] = sums.T
+        else:
+            grad.fill(0)
+            grad[:, self.used] = sums.T
 
 
 def gathered(weight: Array, bias: Array, scale: Array) -> Array:

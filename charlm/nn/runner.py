@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
+from charlm.nn.cells.cell import Cell, State
 from charlm.nn.functional import log_softmax, loss_and_slopes
 from charlm.nn.layers import gathered
 from charlm.nn.layout import Parameters
-from charlm.nn.network import FIRST, ON_ONE_CORE, Network, NetworkState
-from charlm.nn.workspace import Workspace
+from charlm.nn.network import FIRST, ON_ONE_CORE, LayerWeights, Network, NetworkState
+from charlm.nn.workspace import Workspace, aligned
 
 VALUES_AT_ONCE = 1 << 21
 """Values of the widest array that a window of `Runner.score` may hold."""
@@ -75,6 +76,10 @@ class Runner:
         logits += self._head_bias
         return logits, last
 
+    def walk(self, state: NetworkState) -> Walk:
+        """Return what reads on from a state, a character in each stream at a time."""
+        return Walk(self, state)
+
     def predict(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return the log-probabilities of the character behind each input, (T, V, B), and the new state."""
         steps, streams = inputs.shape
@@ -120,3 +125,59 @@ class Runner:
         logits: Array = self._head @ tops.T
         logits += self._head_bias[:, None]
         return logits
+
+
+class Walk:
+    """Streams that are read a character at a time: as by `Runner.step`, but in arrays and views that are made once.
+
+    runner: whose weights are used.  state: where to begin; `self.state` is a copy, which each character moves on.
+    """
+
+    def __init__(self, runner: Runner, state: NetworkState) -> None:
+        self.state: NetworkState = [tuple(array.copy() for array in layer) for layer in state]
+        layers = zip(runner._layers, runner._biases, self.state, strict=True)
+        self._layers = [layer_mover(runner.network.cell, *layer) for layer in layers]
+        self._start, self._rows = runner.network.start, runner._rows
+        self._head_rows, self._head_bias = runner._head_rows, runner._head_bias[None]
+        self._logits = aligned((len(state[0][0]), runner.vocabulary), runner.dtype)
+
+    def read(self, ids: Ids) -> Array:
+        """Read one character in each stream.
+
+        ids: (B,).  Returns the logits (B, V) of the next character; they are overwritten by those behind the next.
+        """
+        listed = ids.tolist()
+        if self._start in listed:
+            keep = (ids != self._start)[:, None]
+            for array in (array for layer in self.state for array in layer):
+                array *= keep
+        xs = self._rows[listed[0] : listed[0] + 1] if len(listed) == 1 else self._rows.take(ids, axis=0)
+        for move_on in self._layers:
+            xs = move_on(xs)
+        np.dot(xs, self._head_rows, self._logits)
+        return np.add(self._logits, self._head_bias, out=self._logits)
+
+
+def layer_mover(cell: Cell, weights: LayerWeights, bias: Array, state: State) -> Callable[[Array], Array]:
+    """Return a function that moves the state of a layer on, in place, and returns its h, (B, H).
+
+    It is given what the layer below hands on, (B, H); in the first layer z, (B, G*H).  bias: scaled, (1, G*H).
+    """
+    advance, h = cell.stepper(weights.recurrence, state), state[0]
+    if weights.projection is None:
+
+        def move_on(z: Array) -> Array:
+            advance(z)
+            return h
+
+        return move_on
+    z = aligned((len(h), bias.size), h.dtype)
+    project = weights.projection.into(z)
+
+    def project_and_move_on(below: Array) -> Array:
+        project(below)
+        np.add(z, bias, out=z)
+        advance(z)
+        return h
+
+    return project_and_move_on

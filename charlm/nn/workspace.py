@@ -9,6 +9,18 @@ import numpy as np
 
 from charlm.arrays import Array
 
+ALIGNMENT = 64
+"""Bytes of a line of the cache: a processor's vector that lies across two takes as long as two."""
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Return an array like `np.empty`, which begins at a line of the cache."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    result: Array = room[start : start + size].view(dtype).reshape(shape)
+    return result
+
 
 class Workspace:
     """Named arrays. A name keeps its memory for as long as its shape stays the same.
@@ -28,7 +40,7 @@ class Workspace:
         """Return the array called `name`, of `shape`; its contents are whatever was there before."""
         found = self._arrays.get(name)
         if found is None or found.shape != shape:
-            found = self._arrays[name] = np.empty(shape, self.dtype)
+            found = self._arrays[name] = aligned(shape, self.dtype)
         return found
 
     def room(self, name: str) -> Workspace:
@@ -42,7 +54,7 @@ class Workspace:
         size = prod(shape)
         found = self._scratch.get(name)
         if found is None or found.size < size:
-            found = self._scratch[name] = np.empty(size, self.dtype)
+            found = self._scratch[name] = aligned((size,), self.dtype)
         return found[:size].reshape(shape)
 
 

@@ -22,15 +22,17 @@ class Adam(Optimizer):
     def update_block(self, params: Array, grads: Array, learning_rate: float, *moments: Array) -> None:
         """m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w -= lr m^ / (sqrt(v^) + eps)."""
         mean, square = moments
-        mean += (1 - self.beta1) * (grads - mean)
-        np.multiply(grads, grads, out=grads)
-        grads -= square
-        grads *= 1 - self.beta2
-        square += grads
-        step = learning_rate / (1 - self.beta1**self.steps)
-        root = np.sqrt(square, out=grads)
-        root *= 1 / math.sqrt(1 - self.beta2**self.steps)
-        root += self.epsilon
+        part = grads * (1 - self.beta1)
+        mean *= self.beta1
+        mean += part
+        np.multiply(grads, grads, out=part)
+        part *= 1 - self.beta2
+        square *= self.beta2
+        square += part
+        corrected = math.sqrt(1 - self.beta2**self.steps)
+        step = learning_rate * corrected / (1 - self.beta1**self.steps)
+        root = np.sqrt(square, out=part)
+        root += self.epsilon * corrected
         np.divide(mean, root, out=root)
         root *= step
         params -= root

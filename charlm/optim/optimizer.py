@@ -10,8 +10,8 @@ import numpy as np
 
 from charlm.arrays import Array
 
-BLOCK = 1 << 14
-"""Parameters updated at a time, so that a block and its moments stay in a core's cache."""
+BLOCK = 1 << 17
+"""Parameters updated at a time: few enough for a cache, and so many that threads seldom wait for the interpreter."""
 
 
 class Optimizer(ABC):

@@ -1,6 +1,6 @@
 """Sampling: texts drawn from a network, one character at a time, the state carried.
 
-    logits, state = runner.step(id, state)
+    logits = walk.read(id)
     id = inverse CDF of softmax(filters(logits)) at a uniform number
 
 Every text begins with EOS, then the prompt. UNK is never drawn; EOS ends a text.
@@ -127,10 +127,10 @@ def _stream(runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt
     tokens, eos = vocabulary.tokens, vocabulary.eos
     last, state = _read(runner, vocabulary, prompt)
     ids = np.array([last], np.intp)
+    walk = runner.walk(state)
     uniforms = chain.from_iterable(block.tolist() for block in uniform_numbers(seed, 0))
     for uniform in islice(uniforms, config.length):
-        logits, state = runner.step(ids, state)
-        chosen = chooser.choose_one(logits[0], uniform)
+        chosen = chooser.choose_one(walk.read(ids)[0], uniform)
         if chosen == eos:
             return
         ids[0] = chosen
@@ -172,17 +172,16 @@ def _draw(
     runner: Runner, chooser: Chooser, start: _Start, batch: _Batch, uniforms: Iterator[Uniforms], length: int
 ) -> None:
     """Fill `batch`. Streams that have ended leave it, so that they cost nothing."""
-    state = runner.select(start.state, np.zeros(batch.size, np.intp))
+    walk = runner.walk(runner.select(start.state, np.zeros(batch.size, np.intp)))
     ids: Ids = np.full(batch.size, start.last, np.intp)
     for row in islice(uniforms, length):
-        logits, state = runner.step(ids, state)
-        ids, log_probs = chooser.choose(logits, row[batch.going])
+        ids, log_probs = chooser.choose(walk.read(ids), row[batch.going])
         stays = batch.add(ids, log_probs)
         if not stays.all():
             ids = ids[stays]
             if not ids.size:
                 break
-            state = runner.select(state, np.flatnonzero(stays))
+            walk = runner.walk(runner.select(walk.state, np.flatnonzero(stays)))
 
 
 class _Batch:

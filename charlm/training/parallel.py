@@ -103,12 +103,8 @@ class Shards:
             send(worker, GO)
         self._own.run()
         self._wait()
-
-        def add(part: slice) -> None:
-            for other in self.grads[1:]:
-                self.grads[0][part] += other[part]
-
-        self.each(add, self.parameter_parts())
+        for other in self.grads[1:]:
+            self.grads[0] += other
         return float(arrays["losses"].sum()) * scale
 
     def release(self) -> None:

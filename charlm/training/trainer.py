@@ -21,6 +21,7 @@ from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.optim import find_optimizer
 from charlm.optim.clipping import clip_by_global_norm
+from charlm.optim.optimizer import blocks
 from charlm.text.batches import Batches
 from charlm.training.evaluation import HeldOut, sharpened
 from charlm.training.parallel import Shards
@@ -171,7 +172,8 @@ class Trainer:
         def update(part: slice) -> None:
             self.optimizer.update(self.params.flat, grads, rate, part)
             if self.average is not self.params.flat:
-                self.average[part] += share * (self.params.flat[part] - self.average[part])
+                for block in blocks(part, self.params.flat.size):
+                    self.average[block] += share * (self.params.flat[block] - self.average[block])
 
         self.engine.each(update, self.engine.parameter_parts())
         return loss, norm

@@ -129,6 +129,24 @@ class TestEveryCell:
                 np.testing.assert_allclose(log_softmax(logits.T.copy()), expected[t][:, streams], rtol=0, atol=1e-12)
             np.testing.assert_allclose(state[-1][0], expected_state[-1][0][streams], rtol=0, atol=1e-12)
 
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_a_walk_is_the_steps(self, cell: str, layers: int, dtype: type) -> None:
+        """In arrays of its own, and to the bit; the state it began with is left as it was."""
+        case = Case(cell, layers)
+        params = case.network.parameters(case.params.flat.astype(dtype))
+        runner = Runner(case.network, params)
+        case.inputs[2, 1] = case.network.start
+        for streams in (slice(0, STREAMS), slice(1, 2)):
+            state = begun = runner.select([tuple(a.astype(dtype) for a in layer) for layer in case.state], streams)
+            before = [[array.copy() for array in layer] for layer in begun]
+            walk = runner.walk(begun)
+            for ids in case.inputs[:, streams]:
+                logits, state = runner.step(ids, state)
+                np.testing.assert_array_equal(walk.read(ids), logits)
+            for ours, theirs in zip((walk.state, begun), (state, before), strict=True):
+                for one, other in zip(ours, theirs, strict=True):
+                    np.testing.assert_array_equal(one, other)
+
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_step_by_large_weights(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,9 @@ class ClockworkRunner:
         phase = np.where(ids == self.eos, 0, state[0][0][:, 0])
         return self.logits[phase, :, ids].copy(), [(((phase + 1) % CLOCK)[:, None],)]
 
+    def walk(self, state: Any) -> ClockworkWalk:
+        return ClockworkWalk(self, state)
+
     def predict(self, inputs: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         result = []
         for ids in inputs:
@@ -57,6 +60,15 @@ class ClockworkRunner:
         self.scored.append(inputs.shape)
         log_probs, state = self.predict(inputs, state)
         return np.take_along_axis(log_probs, targets[:, None], axis=1)[:, 0], state
+
+
+class ClockworkWalk:
+    def __init__(self, runner: ClockworkRunner, state: Any) -> None:
+        self.runner, self.state = runner, state
+
+    def read(self, ids: np.ndarray) -> np.ndarray:
+        logits, self.state = self.runner.step(ids, self.state)
+        return logits
 
 
 def log_prob(runner: ClockworkRunner, ids: list[int], before: int = 0) -> float:

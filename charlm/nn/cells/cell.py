@@ -119,6 +119,18 @@ class Cell(ABC):
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """Run one step, written as the equations are: z (B, G*H), scaled. Returns the state."""
 
+    def stepper(self, weights: Recurrence, state: State) -> Callable[[Array], None]:
+        """Return a function that moves `state`, contiguous arrays (B, H), on by a step, in place: z as in `step`.
+
+        A cell may do that in arrays and views which are made here, once for all steps.
+        """
+
+        def advance(z: Array) -> None:
+            for array, value in zip(state, self.step(weights, z, state), strict=True):
+                array[...] = value
+
+        return advance
+
 
 def orthogonal(rng: np.random.Generator, size: int) -> Array:
     """Draw a (size, size) orthogonal matrix, uniform over all of them (Mezzadri 2007, math-ph/0609050)."""
@@ -145,6 +157,12 @@ def sigmoid_of_halved(tanh_half: Array) -> None:
     """Turn tanh(z/2) into sigmoid(z), in place."""
     np.multiply(tanh_half, 0.5, out=tanh_half)
     np.add(tanh_half, 0.5, out=tanh_half)
+
+
+def spread(row: Array, out: Array) -> Array:
+    """Fill and return `out` (B, F) with a row (1, F) for each stream: NumPy is slower where it repeats it."""
+    out[...] = row
+    return out
 
 
 def restart(array: Array, keep: Array | None) -> Array:

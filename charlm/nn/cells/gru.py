@@ -13,6 +13,9 @@ Memory of a window: 7 T B H values a layer, and 4 more for a run of steps (`span
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from charlm.arrays import Array
@@ -27,6 +30,7 @@ from charlm.nn.cells.cell import (
     restarting_steps,
     sigmoid_of_halved,
     spans,
+    spread,
     write_gradient,
 )
 from charlm.nn.factor import Factor
@@ -63,6 +67,24 @@ class GRU(Cell):
         h += n
         return (h,)
 
+    def stepper(self, weights: Recurrence, state: State) -> Callable[[Array], None]:
+        """As in `Cell.stepper`."""
+        (h,) = state
+        streams, hidden = h.shape
+        work = Workspace(h.dtype)
+        u, a = (work.array(name, streams, 3 * hidden) for name in ("u", "a"))
+        q, rq = (work.array(name, streams, hidden) for name in ("q", "rq"))
+        rz, (r, z_gate, n) = a[:, : 2 * hidden], parts(a, 3)
+        room = Room.make(weights, u, work)
+        multiply = weights.factor.into(u)
+
+        def advance(z: Array) -> None:
+            multiply(h)
+            np.copyto(a, z)
+            move_on(a, rz, r, z_gate, n, h, q, rq, h, room)
+
+        return advance
+
     def forward(
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
@@ -74,31 +96,69 @@ class GRU(Cell):
         u = work.array("u", streams, columns)
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
-        bias_n = weights.bias[:, 2 * hidden :]
         multiply = weights.factor.into(u)
-        u_rz, u_n = u[:, : 2 * hidden], u[:, 2 * hidden :]
-        for t, (rz, r, z, n, q, h_prev, h) in enumerate(
-            zip(zs[:, :, : 2 * hidden], *parts(zs, 3), us[:, :, 2 * hidden :], hs, hs[1:], strict=False)
+        room = Room.make(weights, u, work)
+        for t, (a, rz, r, z, n, q, h_prev, h) in enumerate(
+            zip(zs, zs[:, :, : 2 * hidden], *parts(zs, 3), us[:, :, 2 * hidden :], hs, hs[1:], strict=False)
         ):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
             multiply(h_prev)
-            np.add(rz, u_rz, out=rz)
-            np.tanh(rz, out=rz)
-            sigmoid_of_halved(rz)
-            np.add(u_n, bias_n, out=q)
-            np.multiply(r, q, out=h)
-            np.add(n, h, out=n)
-            np.tanh(n, out=n)
-            np.subtract(h_prev, n, out=h)
-            np.multiply(z, h, out=h)
-            np.add(n, h, out=h)
+            move_on(a, rz, r, z, n, h_prev, q, h, h, room)
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
             return backward(weights, zs, us, hs, keep, dhs, dlast, grads, work)
 
         return hs[1:], last, undo
+
+
+class Room(NamedTuple):
+    """What a step needs beside the state: W_hh h_prev as r and z have it, and n; the rest as in `Recurrence`."""
+
+    u_rz: Array
+    u_n: Array
+    scale: Array
+    shift: Array
+    bias_n: Array
+
+    @classmethod
+    def make(cls, weights: Recurrence, u: Array, work: Workspace) -> Room:
+        """Make it in `work`.  u: where W_hh h_prev will stand, (B, 3*H)."""
+        scale, shift = (work.array(name, *u.shape) for name in ("scale", "shift"))
+        rz, n = slice(0, u.shape[1] // 3 * 2), slice(u.shape[1] // 3 * 2, None)
+        bias_n = spread(weights.bias[:, n], work.array("bias_n", len(u), u.shape[1] // 3))
+        return cls(u[:, rz], u[:, n], spread(weights.scale, scale), spread(weights.shift, shift), bias_n)
+
+
+def move_on(
+    gates: Array,
+    rz: Array,
+    r: Array,
+    z: Array,
+    n: Array,
+    h_prev: Array,
+    q: Array,
+    rq: Array,
+    h: Array,
+    room: Room,
+) -> None:
+    """Fill q and h, (B, H), from h_prev and the projected input, which is replaced by the gates.
+
+    gates: (B, 3*H), and its views rz (r and z), r, z and n.  rq: room for r * q; h, where that is not h_prev.
+    """
+    u_rz, u_n, scale, shift, bias_n = room
+    np.add(rz, u_rz, out=rz)
+    np.tanh(rz, out=rz)
+    np.multiply(gates, scale, out=gates)  # and now r and z are sigmoids; z_n is as it was
+    np.add(gates, shift, out=gates)
+    np.add(u_n, bias_n, out=q)
+    np.multiply(r, q, out=rq)
+    np.add(n, rq, out=n)
+    np.tanh(n, out=n)
+    np.subtract(h_prev, n, out=h)
+    np.multiply(z, h, out=h)
+    np.add(n, h, out=h)
 
 
 def backward(

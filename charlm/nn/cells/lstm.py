@@ -13,6 +13,9 @@ Memory of a window: 6 T B H values a layer, and 6 more for a run of steps (`span
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from charlm.arrays import Array
@@ -26,6 +29,7 @@ from charlm.nn.cells.cell import (
     restart,
     restarting_steps,
     spans,
+    spread,
     write_gradient,
 )
 from charlm.nn.factor import Factor
@@ -61,6 +65,22 @@ class LSTM(Cell):
         h *= o
         return h, c
 
+    def stepper(self, weights: Recurrence, state: State) -> Callable[[Array], None]:
+        """As in `Cell.stepper`."""
+        h, c = state
+        work = Workspace(h.dtype)
+        z_h = work.array("z_h", len(h), 4 * h.shape[1])
+        i, f, g, o = parts(z_h, 4)
+        room = Room.make(weights, len(h), work)
+        multiply = weights.factor.into(z_h)
+
+        def advance(z: Array) -> None:
+            multiply(h)
+            np.add(z_h, z, out=z_h)
+            move_on(z_h, i, f, g, o, c, c, h, room)
+
+        return advance
+
     def forward(
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
@@ -70,11 +90,10 @@ class LSTM(Cell):
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         cs = work.array("cs", steps + 1, streams, hidden)
         z = work.array("z", streams, columns)
-        ig, tanh_c = (work.array(name, streams, hidden) for name in ("ig", "tanh_c"))
+        room = Room.make(weights, streams, work)
         hs[0], cs[0] = state
         restarts = restarting_steps(keep, steps)
         multiply = weights.factor.into(z)
-        scale, shift = weights.scale, weights.shift
         for t, (a, i, f, g, o, h_prev, c_prev, c, h) in enumerate(
             zip(zs, *parts(zs, 4), hs, cs, cs[1:], hs[1:], strict=False)
         ):
@@ -82,20 +101,48 @@ class LSTM(Cell):
                 h_prev, c_prev = h_prev * keep[t], c_prev * keep[t]
             multiply(h_prev)
             np.add(a, z, out=a)
-            np.tanh(a, out=a)
-            np.multiply(a, scale, out=a)  # and now i, f and o are sigmoids
-            np.add(a, shift, out=a)
-            np.multiply(f, c_prev, out=c)
-            np.multiply(i, g, out=ig)
-            np.add(c, ig, out=c)
-            np.tanh(c, out=tanh_c)
-            np.multiply(o, tanh_c, out=h)
+            move_on(a, i, f, g, o, c_prev, c, h, room)
         last = (hs[steps].copy(), cs[steps].copy())
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
             return backward(weights, zs, hs, cs, keep, dhs, dlast, grads, work)
 
         return hs[1:], last, undo
+
+
+class Room(NamedTuple):
+    """What a step needs beside the state: `Recurrence.scale` and `shift` for each stream, and room to work in."""
+
+    scale: Array
+    shift: Array
+    ig: Array
+    tanh_c: Array
+
+    @classmethod
+    def make(cls, weights: Recurrence, streams: int, work: Workspace) -> Room:
+        """Make it in `work`."""
+        columns = weights.scale.shape[1]
+        scale, shift = (work.array(name, streams, columns) for name in ("scale", "shift"))
+        ig, tanh_c = (work.array(name, streams, columns // 4) for name in ("ig", "tanh_c"))
+        return cls(spread(weights.scale, scale), spread(weights.shift, shift), ig, tanh_c)
+
+
+def move_on(
+    gates: Array, i: Array, f: Array, g: Array, o: Array, c_prev: Array, c: Array, h: Array, room: Room
+) -> None:
+    """Fill c and h, (B, H), from c_prev and z + W_hh h_prev, which is replaced by the gates.
+
+    gates: (B, 4*H), and its views i, f, g and o.
+    """
+    scale, shift, ig, tanh_c = room
+    np.tanh(gates, out=gates)
+    np.multiply(gates, scale, out=gates)  # and now i, f and o are sigmoids
+    np.add(gates, shift, out=gates)
+    np.multiply(f, c_prev, out=c)
+    np.multiply(i, g, out=ig)
+    np.add(c, ig, out=c)
+    np.tanh(c, out=tanh_c)
+    np.multiply(o, tanh_c, out=h)
 
 
 def backward(
@@ -128,8 +175,9 @@ def backward(
     multiply = Factor(weights.matrix, work).into(dh)
     restarts = restarting_steps(keep, steps)
     c_ins = restart(cs[:-1], keep)
+    is_tanh = spread(2 * weights.scale - 1, work.scratch("is_tanh", streams, columns))
     for span in spans(steps, hidden, streams):
-        to_z, h_to_c = local_derivatives(gates[span], c_ins[span], cs[1:][span], work)
+        to_z, h_to_c = local_derivatives(gates[span], c_ins[span], cs[1:][span], is_tanh, work)
         by_gate = (span.stop - span.start, streams, 4, hidden)
         for t, dh_t, dz, dz_gates, local, to_c in zip(
             reversed(range(span.start, span.stop)),
@@ -155,9 +203,12 @@ def backward(
     return gates, (dh.copy(), dc.copy())
 
 
-def local_derivatives(gates: Array, c_ins: Array, cs: Array, work: Workspace) -> tuple[Array, Array]:
+def local_derivatives(
+    gates: Array, c_ins: Array, cs: Array, is_tanh: Array, work: Workspace
+) -> tuple[Array, Array]:
     """Compute the brackets of `backward` for a run of n steps.
 
+    is_tanh: (B, 4*H), 1 for g and 0 for the sigmoids.
     Returns d/dz of each gate (n, B, 4*H), and o (1 - tanh(c)^2) (n, B, H).
     """
     to_z = work.scratch("to_z", *gates.shape)
@@ -166,11 +217,9 @@ def local_derivatives(gates: Array, c_ins: Array, cs: Array, work: Workspace) ->
     i, _, g, o = parts(gates, 4)
     to_i, to_f, to_g, to_o = parts(to_z, 4)
     np.subtract(1, gates, out=to_z)
-    to_z *= gates  # s (1 - s), for the sigmoids
+    to_z *= np.add(gates, is_tanh, out=work.scratch("gates", *gates.shape))  # (1 - s) s, and (1 - g) (1 + g)
     to_i *= g
     to_f *= c_ins
-    np.multiply(g, g, out=to_g)
-    np.subtract(1, to_g, out=to_g)
     to_g *= i
     to_o *= tanh_cs
     np.multiply(o, tanh_cs, out=h_to_c)
