@@ -12,10 +12,15 @@ from charlm.arrays import Array
 ALIGNMENT = 64
 """Bytes of a line of the cache: a processor's vector that lies across two takes as long as two."""
 
+WORTH_ALIGNING = 1 << 14
+"""Bytes from which on it pays."""
+
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Return an array like `np.empty`, which begins at a line of the cache."""
+    """Return an array like `np.empty`; unless it is small, it begins at a line of the cache."""
     size = prod(shape) * np.dtype(dtype).itemsize
+    if size < WORTH_ALIGNING:
+        return np.empty(shape, dtype)
     room = np.empty(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
     result: Array = room[start : start + size].view(dtype).reshape(shape)

@@ -6,7 +6,6 @@ as soon as too few are alike to be worth it, each has to go on by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,6 @@ import numpy.typing as npt
 from charlm.arrays import Ids
 from charlm.nn.functional import log_softmax
 from charlm.nn.network import NetworkState, join_states
-from charlm.nn.threads import share_out
 
 if TYPE_CHECKING:
     from charlm.nn.runner import Runner
@@ -56,25 +54,19 @@ class Beginnings:
         spared = self._going.size - self._last.size
         return spared >= max(FEWEST_SPARED, SHARE_SPARED * self._going.size)
 
-    def read_on(self, runners: Sequence[Runner], result: npt.NDArray[np.float64]) -> None:
-        """Read a character of each text that has not ended; fill its place in `result`, (N,), with log p in nats.
-
-        runners: of one network; each works on a thread of its own.
-        """
+    def read_on(self, runner: Runner, result: npt.NDArray[np.float64]) -> None:
+        """Read a character of each text that has not ended; fill its place in `result`, (N,), with log p in nats."""
         going, rows = self._going, self.rows[self._going]
         places = self._starts[going] + self.done
         wanted = self._ids[places]
-        parts = [slice(k, k + ROWS_AT_ONCE) for k in range(0, self._last.size, ROWS_AT_ONCE)]
-        states: list[NetworkState] = [[] for _ in parts]
-
-        def work(runner: Runner, number: int) -> None:
-            part = parts[number]
-            logits, states[number] = runner.step(self._last[part], runner.select(self.state, part))
+        states: list[NetworkState] = []
+        for start in range(0, self._last.size, ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            logits, state = runner.step(self._last[part], runner.select(self.state, part))
+            states.append(state)
             log_probs = log_softmax(logits.T)
             mine = slice(*np.searchsorted(rows, (part.start, part.stop)))
             result[places[mine]] = log_probs[wanted[mine], rows[mine] - part.start]
-
-        share_out(work, range(len(parts)), runners)
         self.done += 1
         goes_on = self._counts[going] > self.done
         going, read = going[goes_on], rows[goes_on] * self._vocabulary + wanted[goes_on]
@@ -82,6 +74,6 @@ class Beginnings:
         going, read = going[order], read[order]
         is_other = np.diff(read, prepend=-1) != 0
         parents, self._last = np.divmod(read[is_other], self._vocabulary)
-        self.state = runners[0].select(join_states(states), parents)
+        self.state = runner.select(join_states(states), parents)
         self.rows[going] = np.cumsum(is_other) - 1
         self._going = going

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 Places = npt.NDArray[np.intp]
 
-TEXTS_AT_ONCE = 4096
+TEXTS_AT_ONCE = 1 << 14
 CHARACTERS_AT_ONCE = 1 << 21
 """A pool is full at whichever comes first."""
+GROWTH = 8
+"""Times as many texts in a pool as in the one before."""
 FEWEST_COLUMNS, MOST_COLUMNS = 32, 240
 PLACES_AT_ONCE = 1 << 13
 """T * B of a window at most."""
@@ -44,7 +46,7 @@ def read_beginning(runner: Runner, vocabulary: Vocabulary, context: str) -> Begi
 
 
 def pools(texts: Iterable[str], vocabulary: Vocabulary, beginning: Beginning, end: bool) -> Iterator[Pool]:
-    """Gather texts into pools: the first holds one text, each may hold twice as many as the one before.
+    """Gather texts into pools: the first holds one text, each may hold GROWTH times as many as the one before.
 
     So a slow source gets its first answers at once, and a long one is read in large pools.
     """
@@ -56,7 +58,7 @@ def pools(texts: Iterable[str], vocabulary: Vocabulary, beginning: Beginning, en
         characters += len(text)
         if len(gathered) >= room or characters >= CHARACTERS_AT_ONCE:
             yield Pool(gathered, vocabulary, beginning, end)
-            room = min(2 * room, TEXTS_AT_ONCE)
+            room = min(GROWTH * room, TEXTS_AT_ONCE)
             gathered, characters = [], 0
     if gathered:
         yield Pool(gathered, vocabulary, beginning, end)
@@ -104,32 +106,51 @@ class Pool:
         runners: of one network; each takes batches on a thread of its own.
         """
         result = np.empty(len(self.ids))
-        longest_first = np.argsort(-self.counts, kind="stable")[: np.count_nonzero(self.counts)]
-        long = int((self.counts >= LONG).sum())
-        if long < FEWEST_COLUMNS // 2:  # too few for batches of their own
-            for text in longest_first[:long]:
+        texts = np.flatnonzero(self.counts)
+        is_long = self.counts[texts] >= LONG
+        if is_long.sum() < FEWEST_COLUMNS // 2:  # too few for batches of their own
+            for text in texts[is_long]:
                 part = slice(self._starts[text], self._starts[text] + self.counts[text])
                 result[part], _ = score_long(runners, self.inputs[part], self.ids[part], self._state)
-            longest_first = longest_first[long:]
+            texts = texts[~is_long]
+
+        def work(runner: Runner, share: Places) -> None:
+            self._score_share(runner, share, result)
+
+        share_out(work, self._shares(texts, len(runners)), runners)
+        return result
+
+    def _shares(self, texts: Places, runners: int) -> list[Places]:
+        """Cut texts into a share for each runner, of about as many characters; texts that begin alike are in one.
+
+        A thread goes through its share by itself: there is nothing that one would have to wait for.
+        """
+        count = min(runners, texts.size // FEWEST_COLUMNS)
+        if count <= 1:
+            return [texts]
+        texts = np.array(sorted(texts.tolist(), key=self.texts.__getitem__))
+        read = np.cumsum(self.counts[texts])
+        return np.split(texts, np.searchsorted(read, read[-1] * np.arange(1, count) / count))
+
+    def _score_share(self, runner: Runner, texts: Places, result: npt.NDArray[np.float64]) -> None:
+        """Fill the places of the texts in `result`."""
+        longest_first = texts[np.argsort(-self.counts[texts], kind="stable")]
         read = Beginnings(
             self.ids, self._starts, self.counts, longest_first, self._last, self._state, self._vocabulary
         )
         while read.are_shared:
-            read.read_on(runners, result)
-
-        def work(runner: Runner, columns: Places) -> None:
-            self._score_columns(runner, columns, read, result)
-
+            read.read_on(runner, result)
         going = longest_first[: np.count_nonzero(self.counts[longest_first] > read.done)]
-        share_out(work, list(self._batches(going, read.done)), runners)
-        return result
+        for columns in self._batches(going, read.done):
+            self._score_columns(runner, columns, read, result)
 
     def _batches(self, longest_first: Places, done: int) -> Iterator[Places]:
         """Yield the texts of each batch, the longest first.  done: characters that were read of each."""
         start = 0
         while start < len(longest_first):
-            longest = int(self.counts[longest_first[start]]) - done
-            columns = min(MOST_COLUMNS, max(FEWEST_COLUMNS, PLACES_AT_ONCE // longest))
+            longest, left = int(self.counts[longest_first[start]]) - done, len(longest_first) - start
+            most = min(MOST_COLUMNS, max(FEWEST_COLUMNS, PLACES_AT_ONCE // longest))
+            columns = -(-left // -(-left // most))  # the last batch is no smaller than the others
             yield longest_first[start : start + columns]
             start += columns
 

@@ -159,8 +159,11 @@ def sigmoid_of_halved(tanh_half: Array) -> None:
     np.add(tanh_half, 0.5, out=tanh_half)
 
 
-def spread(row: Array, out: Array) -> Array:
-    """Fill and return `out` (B, F) with a row (1, F) for each stream: NumPy is slower where it repeats it."""
+def spread(row: Array, streams: int, work: Workspace, name: str) -> Array:
+    """Return a row (1, F) for each stream, (B, F): NumPy is slower where it repeats one by itself."""
+    if streams == 1:
+        return row
+    out = work.array(name, streams, row.shape[1])
     out[...] = row
     return out
 

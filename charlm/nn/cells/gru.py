@@ -125,10 +125,11 @@ class Room(NamedTuple):
     @classmethod
     def make(cls, weights: Recurrence, u: Array, work: Workspace) -> Room:
         """Make it in `work`.  u: where W_hh h_prev will stand, (B, 3*H)."""
-        scale, shift = (work.array(name, *u.shape) for name in ("scale", "shift"))
-        rz, n = slice(0, u.shape[1] // 3 * 2), slice(u.shape[1] // 3 * 2, None)
-        bias_n = spread(weights.bias[:, n], work.array("bias_n", len(u), u.shape[1] // 3))
-        return cls(u[:, rz], u[:, n], spread(weights.scale, scale), spread(weights.shift, shift), bias_n)
+        streams, columns = u.shape
+        scale = spread(weights.scale, streams, work, "scale")
+        shift = spread(weights.shift, streams, work, "shift")
+        bias_n = spread(weights.bias[:, columns // 3 * 2 :], streams, work, "bias_n")
+        return cls(u[:, : columns // 3 * 2], u[:, columns // 3 * 2 :], scale, shift, bias_n)
 
 
 def move_on(

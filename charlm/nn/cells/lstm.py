@@ -121,10 +121,10 @@ class Room(NamedTuple):
     @classmethod
     def make(cls, weights: Recurrence, streams: int, work: Workspace) -> Room:
         """Make it in `work`."""
-        columns = weights.scale.shape[1]
-        scale, shift = (work.array(name, streams, columns) for name in ("scale", "shift"))
-        ig, tanh_c = (work.array(name, streams, columns // 4) for name in ("ig", "tanh_c"))
-        return cls(spread(weights.scale, scale), spread(weights.shift, shift), ig, tanh_c)
+        scale = spread(weights.scale, streams, work, "scale")
+        shift = spread(weights.shift, streams, work, "shift")
+        ig, tanh_c = (work.array(name, streams, scale.shape[1] // 4) for name in ("ig", "tanh_c"))
+        return cls(scale, shift, ig, tanh_c)
 
 
 def move_on(
@@ -175,7 +175,7 @@ def backward(
     multiply = Factor(weights.matrix, work).into(dh)
     restarts = restarting_steps(keep, steps)
     c_ins = restart(cs[:-1], keep)
-    is_tanh = spread(2 * weights.scale - 1, work.scratch("is_tanh", streams, columns))
+    is_tanh = spread(2 * weights.scale - 1, streams, work, "is_tanh")
     for span in spans(steps, hidden, streams):
         to_z, h_to_c = local_derivatives(gates[span], c_ins[span], cs[1:][span], is_tanh, work)
         by_gate = (span.stop - span.start, streams, 4, hidden)
