@@ -106,10 +106,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(path: Path) -> None:
-    """Write a file until the disk is full."""
-    with path.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(512))
+    """Write a file until the disk is full, and stays so: a save that fails gives its room back."""
+    with path.open("wb", buffering=0) as file:
+        for _ in range(10):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(512))
+            time.sleep(0.02)
 
 
 def test_a_small_disk_fills_up_and_empties_again(small_disk: Path) -> None:
