@@ -16,6 +16,8 @@ LOGITS_AT_ONCE = 1 << 17
 """Logits that the head keeps at a time, so that they stay in a core's cache."""
 FEWEST_AT_ONCE = 256
 """Columns that the head takes at a time at least: each time the gradient of all its weights is added up."""
+ROWS_AT_ONCE = 64
+"""Rows of one id that are added up at a time, so that they stay in a core's cache."""
 SMALL_VOCABULARY = 256
 """Up to here a whole table is prepared for each window; beyond, only the columns that the window needs."""
 
@@ -53,8 +55,11 @@ class OneHotProjection(NamedTuple):
         ends = np.cumsum(np.bincount(places, minlength=ids)).tolist()
         sums = work.scratch("sums", ids, dzs.shape[1])
         for total, first, last in zip(sums, [0, *ends], ends, strict=False):
-            alike = work.scratch("alike", last - first, dzs.shape[1])
-            np.add.reduce(np.take(dzs, order[first:last], axis=0, out=alike, mode="clip"), axis=0, out=total)
+            total.fill(0)
+            for start in range(first, last, ROWS_AT_ONCE):
+                of_id = order[start : min(start + ROWS_AT_ONCE, last)]
+                rows = np.take(dzs, of_id, axis=0, out=work.scratch("rows", of_id.size, dzs.shape[1]), mode="clip")
+                total += np.add.reduce(rows, axis=0)
         if self.used is None:
             grad[...] = sums.T
         else:
