@@ -24,7 +24,7 @@ ROWS_AT_ONCE = 240
 """Beginnings that a step reads."""
 FEWEST_SPARED = 64
 """Rows that a step has to spare, at least,"""
-SHARE_SPARED = 0.2
+SHARE_SPARED = 0.1
 """and as a share of the texts that have not ended."""
 
 
