@@ -32,30 +32,20 @@ TWO_STACKS = 2.5
 Recipe = Mapping[str, Any]
 
 BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
-    (
-        0.3,
-        {"hidden": 192, "learning_rate": 0.016, "average": 0.98, "batch": 16, "bptt": 48, "dropout": 0.0}
-        | {"warmup": 0.1},
-    ),
-    (
-        1.0,
-        {"hidden": 256, "learning_rate": 0.016, "average": 0.98, "batch": 16, "bptt": 48, "dropout": 0.0}
-        | {"warmup": 0.1},
-    ),
-    (
-        3.0,
-        {"hidden": 384, "learning_rate": 0.01, "average": 0.99, "batch": 16, "bptt": 64, "dropout": 0.2}
-        | {"warmup": 0.1},
-    ),
-    (7.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "batch": 16, "bptt": 96, "dropout": 0.3}),
-    (15.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "batch": 16, "bptt": 96, "dropout": 0.4}),
+    (0.3, {"hidden": 192, "learning_rate": 0.016, "warmup": 0.1, "average": 0.98, "bptt": 48, "dropout": 0.0}),
+    (1.0, {"hidden": 256, "learning_rate": 0.016, "warmup": 0.1, "average": 0.98, "bptt": 48, "dropout": 0.0}),
+    (3.0, {"hidden": 384, "learning_rate": 0.01, "warmup": 0.1, "average": 0.99, "bptt": 64, "dropout": 0.2}),
+    (7.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "bptt": 96, "dropout": 0.3}),
+    (15.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "bptt": 96, "dropout": 0.4}),
     (
         float("inf"),
-        {"hidden": 512, "layers": 2, "learning_rate": 0.005, "average": 0.998, "batch": 16, "bptt": 96, "dropout": 0.4}
+        {"hidden": 512, "layers": 2, "learning_rate": 0.005, "average": 0.998, "bptt": 96, "dropout": 0.4}
         | {"recurrent_dropout": 0.2},
     ),
 )
 """Up to so many minutes at the reference speed -> settings."""
+EVERY_BOOK: Recipe = {"batch": 16}
+"""Settings beside those, whatever the minutes."""
 
 SMALL_RECIPES: tuple[tuple[int, Recipe], ...] = (
     (
@@ -139,7 +129,7 @@ def recipe_for(minutes: float, characters: int) -> dict[str, Any]:
         if characters <= most:
             has_time = most == SMALL_RECIPES[-1][0] and minutes >= TIME_FOR_TWO
             return {**recipe, **(TWO_LAYERS if has_time else {})}
-    return dict(next(recipe for most, recipe in BOOK_RECIPES if minutes <= most))
+    return {**EVERY_BOOK, **next(recipe for most, recipe in BOOK_RECIPES if minutes <= most)}
 
 
 def names(kind: type[NetworkConfig] | type[TrainConfig]) -> list[str]:

@@ -8,10 +8,11 @@ import pytest
 from charlm.config import NetworkConfig
 from charlm.nn.cells import CELLS
 from charlm.nn.functional import log_softmax
+from charlm.nn.layers import ROWS_AT_ONCE, OneHotProjection
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState
 from charlm.nn.runner import Runner
-from charlm.nn.workspace import Workspace
+from charlm.nn.workspace import ALIGNMENT, Workspace
 from tests.nn.gradients import assert_close, directional, inner, random_state, shifted
 
 STEPS, STREAMS, HIDDEN, VOCABULARY = 6, 3, 5, 7
@@ -205,8 +206,6 @@ def test_long_windows_are_cut_into_spans_without_a_seam(cell: str, monkeypatch: 
 
 def test_one_hot_product_is_the_gather() -> None:
     """W @ one_hot(ids) + b, scaled, equals the gathered columns, for small and large vocabularies."""
-    from charlm.nn.layers import OneHotProjection
-
     rng = np.random.default_rng(0)
     for vocabulary in (11, 300):
         weight, bias = rng.standard_normal((8, vocabulary)), rng.standard_normal(8)
@@ -216,3 +215,25 @@ def test_one_hot_product_is_the_gather() -> None:
         expected = scale * (one_hot @ weight.T + bias)
         zs = OneHotProjection.prepare(weight, bias, scale, ids).forward(np.empty((4, 3, 8)))
         np.testing.assert_allclose(zs, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("vocabulary", [11, 300])
+def test_gradient_of_the_gather_is_the_one_hot_product(vocabulary: int) -> None:
+    """For ids that are not there, that are there once, and more often than rows are added up at a time."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 4, (200, 3))
+    ids[5, 1] = vocabulary - 1
+    assert np.bincount(ids.ravel()).max() > 2 * ROWS_AT_ONCE
+    dzs, grad = rng.standard_normal((ids.size, 8)), np.full((8, vocabulary), np.nan)
+    projection = OneHotProjection.prepare(np.zeros((8, vocabulary)), np.zeros(8), np.ones((1, 8)), ids)
+    projection.backward(dzs, grad, Workspace(np.float64))
+    np.testing.assert_allclose(grad, dzs.T @ np.eye(vocabulary)[ids.ravel()], rtol=0, atol=1e-12)
+
+
+def test_large_buffers_begin_at_a_line_of_the_cache() -> None:
+    work = Workspace(np.float32)
+    for name, columns in (("a", 5000), ("b", 5003), ("c", 7000)):
+        for array in (work.array(name, 3, columns), work.scratch(name, columns, 3)):
+            assert array.ctypes.data % ALIGNMENT == 0
+            assert array.flags.c_contiguous
+            assert array.size == 3 * columns
