@@ -42,7 +42,7 @@ class Factor:
         rows = len(out)
         if rows == 1:  # a matrix-vector product needs no blocks
             matrix = self.matrix
-            return lambda xs: np.dot(xs, matrix, out)
+            return lambda xs: xs.dot(matrix, out)
         inner, columns = self.matrix.shape
         blocks = self._blocks(*block_shape(inner, columns, rows))
         parts, count, inner, width = blocks.shape

@@ -154,7 +154,7 @@ class Walk:
         xs = self._rows[listed[0] : listed[0] + 1] if len(listed) == 1 else self._rows.take(ids, axis=0)
         for move_on in self._layers:
             xs = move_on(xs)
-        np.dot(xs, self._head_rows, self._logits)
+        xs.dot(self._head_rows, self._logits)
         return np.add(self._logits, self._head_bias, out=self._logits)
 
 

@@ -54,7 +54,8 @@ class Chooser:
     def choose_one(self, logits: Array, uniform: float) -> int:
         """Return an id for one stream.  logits: (V,), left as they are.  uniform: in [0, 1)."""
         if self._sharpness:
-            weights = logits - logits[logits.argmax()]
+            top = logits.argmax()
+            weights = logits - logits[top : top + 1]  # subtracting a number would take longer
             if self._sharpness != 1:
                 weights *= self._sharpness
             reached: Uniforms = np.exp(weights, dtype=np.float64)
@@ -84,10 +85,7 @@ class Chooser:
             totals = np.exp(shifted).sum(axis=1, dtype=np.float64)
         else:
             reached, totals = self._reached(logits, np.exp(shifted))
-            ends = reached[:, -1:]
-            if not (ends > 0).all():  # nan
-                raise DivergedError(NOT_FINITE)
-            ids = np.count_nonzero(reached <= uniforms[:, None] * ends, axis=1)
+            ids = (reached > uniforms[:, None] * reached[:, -1:]).argmax(axis=1)
         return ids, shifted[np.arange(ids.size), ids] - np.log(totals)
 
     def _reached(self, logits: Array, weights: Array) -> tuple[Uniforms, Uniforms]:
@@ -95,15 +93,19 @@ class Chooser:
 
         weights: of the plain softmax, (B, V); overwritten.
         """
-        if self._filters:
-            return cumulative(self._filtered(logits)), weights.sum(axis=1, dtype=np.float64)
-        refused = weights[:, self._never].sum(axis=1, dtype=np.float64)
-        weights[:, self._never] = 0
-        reached: Uniforms = np.add.accumulate(weights, axis=1, dtype=np.float64)
-        ends = reached[:, -1]
-        totals: Uniforms = ends + refused
-        if not (ends > 0).all():  # all that may be chosen underflows beside what may not
-            reached = cumulative(self._filtered(logits))
+        totals: Uniforms
+        if not self._filters:
+            totals = weights[:, self._never].sum(axis=1, dtype=np.float64)
+            weights[:, self._never] = 0
+            reached: Uniforms = np.add.accumulate(weights, axis=1, dtype=np.float64)
+            totals += reached[:, -1]
+            if reached[:, -1].min() > 0:  # not where all that may be chosen underflows beside what may not
+                return reached, totals
+        else:
+            totals = weights.sum(axis=1, dtype=np.float64)
+        reached = cumulative(self._filtered(logits))
+        if not reached[:, -1].min() > 0:  # nan
+            raise DivergedError(NOT_FINITE)
         return reached, totals
 
     def _filtered(self, logits: Array) -> Array:

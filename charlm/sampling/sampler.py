@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STREAMS_AT_ONCE = 256
 """Texts that are drawn at a time."""
-WORTH_A_THREAD = 20_000_000
+WORTH_A_THREAD = 15_000_000
 """Multiplications in a step of a batch from which on a thread of its own is worth it."""
 
 
