@@ -129,7 +129,9 @@ class Network:
     @staticmethod
     def select(state: NetworkState, places: Ids | slice) -> NetworkState:
         """Return the state of the streams at `places`, in that order."""
-        return [tuple(array[places] for array in layer) for layer in state]
+        if isinstance(places, slice):
+            return [tuple(array[places] for array in layer) for layer in state]
+        return [tuple(array.take(places, axis=0) for array in layer) for layer in state]  # faster than an index
 
     def prepare(
         self, params: Parameters, layer: int, work: Workspace | None = None, mask: Array | None = None

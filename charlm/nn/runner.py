@@ -8,6 +8,7 @@ import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
 from charlm.nn.cells.cell import Cell, State
+from charlm.nn.factor import MOST_ROWS
 from charlm.nn.functional import log_softmax, loss_and_slopes
 from charlm.nn.layers import gathered
 from charlm.nn.layout import Parameters
@@ -16,6 +17,10 @@ from charlm.nn.workspace import Workspace, aligned
 
 VALUES_AT_ONCE = 1 << 21
 """Values of the widest array that a window of `Runner.score` may hold."""
+CACHED_GATES = 3 << 15
+"""B * G*H of a step that reads many streams,"""
+FEWEST_ROWS = 32
+"""and the bounds of its B."""
 
 
 class Runner:
@@ -42,6 +47,11 @@ class Runner:
     def size(self) -> int:
         """P, the number of parameters."""
         return self.network.size
+
+    @property
+    def rows_at_once(self) -> int:
+        """B of a step that reads many streams fastest: its arrays stay in a core's cache."""
+        return min(MOST_ROWS, max(FEWEST_ROWS, CACHED_GATES // (self.network.cell.gates * self.network.config.hidden)))
 
     @property
     def vocabulary(self) -> int:
@@ -140,6 +150,12 @@ class Walk:
         self._start, self._rows = runner.network.start, runner._rows
         self._head_rows, self._head_bias = runner._head_rows, runner._head_bias[None]
         self._logits = aligned((len(state[0][0]), runner.vocabulary), runner.dtype)
+
+    def move_to(self, state: NetworkState, places: Ids) -> None:
+        """Go on from where the streams at `places` of a state are, (B,)."""
+        for layer, others in zip(self.state, state, strict=True):
+            for array, other in zip(layer, others, strict=True):
+                other.take(places, axis=0, out=array, mode="clip")  # or else NumPy would fill an array of its own first
 
     def read(self, ids: Ids) -> Array:
         """Read one character in each stream.

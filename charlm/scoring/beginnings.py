@@ -13,15 +13,13 @@ import numpy.typing as npt
 
 from charlm.arrays import Ids
 from charlm.nn.functional import log_softmax
-from charlm.nn.network import NetworkState, join_states
+from charlm.nn.network import NetworkState
 
 if TYPE_CHECKING:
     from charlm.nn.runner import Runner
 
 Places = npt.NDArray[np.intp]
 
-ROWS_AT_ONCE = 240
-"""Beginnings that a step reads."""
 FEWEST_SPARED = 64
 """Rows that a step has to spare, at least,"""
 SHARE_SPARED = 0.1
@@ -34,16 +32,18 @@ class Beginnings:
     ids: what is predicted, (N,), of all texts.  starts, counts: the places of each text in it.
     texts: numbers of those that are read.  last, state: what is read first, and the state before it.  vocabulary: V.
 
-    done: characters read of each.  state: a row for each beginning.  rows: the row of each text that has not ended.
+    done: characters read of each.  rows: the row of each text that has not ended; a row is a beginning.
     """
 
     def __init__(
         self, ids: Ids, starts: Places, counts: Places, texts: Places, last: int, state: NetworkState, vocabulary: int
     ) -> None:
         self.done = 0
-        self.state = state
+        self._state = state
+        self._parents: Places = np.zeros(1, np.intp)  # the row of `_state` that each row goes on from
         self.rows = np.zeros(len(counts), np.intp)
         self._ids, self._starts, self._counts = ids, starts, counts
+        self._rooms: list[NetworkState] = []
         self._going = texts  # those that have not ended, by row
         self._last: Ids = np.array([last], np.intp)  # what each row reads next
         self._vocabulary = vocabulary
@@ -54,17 +54,38 @@ class Beginnings:
         spared = self._going.size - self._last.size
         return spared >= max(FEWEST_SPARED, SHARE_SPARED * self._going.size)
 
+    def state_of(self, runner: Runner, texts: Places) -> NetworkState:
+        """Return the state of texts that have not ended, in their order."""
+        return runner.select(self._state, self._parents[self.rows[texts]])
+
+    def _room_for_state(self, rows: int) -> NetworkState:
+        """Return arrays for a state, and have those of the state before it used for the next."""
+        if not self._rooms:  # for as many rows as there can be; what is not written takes no memory
+            texts = len(self._going)
+            self._rooms = [
+                [tuple(np.empty((texts, *array.shape[1:]), array.dtype) for array in layer) for layer in self._state]
+                for _ in range(2)
+            ]
+        self._rooms.reverse()
+        return [tuple(array[:rows] for array in layer) for layer in self._rooms[0]]
+
     def read_on(self, runner: Runner, result: npt.NDArray[np.float64]) -> None:
         """Read a character of each text that has not ended; fill its place in `result`, (N,), with log p in nats."""
         going, rows = self._going, self.rows[self._going]
         places = self._starts[going] + self.done
         wanted = self._ids[places]
-        states: list[NetworkState] = []
-        for start in range(0, self._last.size, ROWS_AT_ONCE):
-            part = slice(start, start + ROWS_AT_ONCE)
-            logits, state = runner.step(self._last[part], runner.select(self.state, part))
-            states.append(state)
-            log_probs = log_softmax(logits.T)
+        size = self._last.size
+        state = self._room_for_state(size)
+        at_once = -(-size // -(-size // runner.rows_at_once))  # rows of a step, the same in each
+        walk = runner.walk(runner.zero_state(at_once))
+        for start in range(0, size, at_once):
+            start = min(start, size - at_once)  # the last step begins with what the one before has read
+            part = slice(start, start + at_once)
+            walk.move_to(self._state, self._parents[part])
+            log_probs = log_softmax(walk.read(self._last[part]).T)
+            for layer, moved in zip(state, walk.state, strict=True):
+                for array, values in zip(layer, moved, strict=True):
+                    array[part] = values
             mine = slice(*np.searchsorted(rows, (part.start, part.stop)))
             result[places[mine]] = log_probs[wanted[mine], rows[mine] - part.start]
         self.done += 1
@@ -73,7 +94,7 @@ class Beginnings:
         order = np.argsort(read, kind="stable")
         going, read = going[order], read[order]
         is_other = np.diff(read, prepend=-1) != 0
-        parents, self._last = np.divmod(read[is_other], self._vocabulary)
-        self.state = runner.select(join_states(states), parents)
+        self._parents, self._last = np.divmod(read[is_other], self._vocabulary)
+        self._state = state
         self.rows[going] = np.cumsum(is_other) - 1
         self._going = going

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Ids
+from charlm.nn.functional import log_softmax
 from charlm.nn.threads import share_out
 from charlm.scoring.beginnings import Beginnings
 from charlm.scoring.relay import LONG, score_long
@@ -22,9 +23,14 @@ Places = npt.NDArray[np.intp]
 TEXTS_AT_ONCE = 1 << 14
 CHARACTERS_AT_ONCE = 1 << 21
 """A pool is full at whichever comes first."""
-GROWTH = 8
+GROWTH = 32
 """Times as many texts in a pool as in the one before."""
-FEWEST_COLUMNS, MOST_COLUMNS = 32, 240
+FEWEST_COLUMNS = 32
+"""Texts from which on they are read step by step."""
+SHARE_GOING = 0.9
+"""Of a batch: when fewer have not ended, the others leave it."""
+WORTH_A_THREAD = 1_000_000_000
+"""Multiplications from which on a thread of its own is worth it."""
 PLACES_AT_ONCE = 1 << 13
 """T * B of a window at most."""
 
@@ -117,16 +123,17 @@ class Pool:
         def work(runner: Runner, share: Places) -> None:
             self._score_share(runner, share, result)
 
-        share_out(work, self._shares(texts, len(runners)), runners)
+        multiplications = runners[0].size * int(self.counts[texts].sum())
+        threads = max(1, min(len(runners), texts.size // FEWEST_COLUMNS, multiplications // WORTH_A_THREAD))
+        share_out(work, self._shares(texts, threads), runners)
         return result
 
-    def _shares(self, texts: Places, runners: int) -> list[Places]:
-        """Cut texts into a share for each runner, of about as many characters; texts that begin alike are in one.
+    def _shares(self, texts: Places, count: int) -> list[Places]:
+        """Cut texts into shares of about as many characters; texts that begin alike are in one.
 
         A thread goes through its share by itself: there is nothing that one would have to wait for.
         """
-        count = min(runners, texts.size // FEWEST_COLUMNS)
-        if count <= 1:
+        if count == 1:
             return [texts]
         texts = np.array(sorted(texts.tolist(), key=self.texts.__getitem__))
         read = np.cumsum(self.counts[texts])
@@ -141,27 +148,38 @@ class Pool:
         while read.are_shared:
             read.read_on(runner, result)
         going = longest_first[: np.count_nonzero(self.counts[longest_first] > read.done)]
-        for columns in self._batches(going, read.done):
-            self._score_columns(runner, columns, read, result)
+        if len(going) < FEWEST_COLUMNS:
+            self._score_windows(runner, going, read, result)
+            return
+        batches = -(-len(going) // runner.rows_at_once)
+        for columns in np.array_split(going, batches):
+            self._score_steps(runner, columns, read, result)
 
-    def _batches(self, longest_first: Places, done: int) -> Iterator[Places]:
-        """Yield the texts of each batch, the longest first.  done: characters that were read of each."""
-        start = 0
-        while start < len(longest_first):
-            longest, left = int(self.counts[longest_first[start]]) - done, len(longest_first) - start
-            most = min(MOST_COLUMNS, max(FEWEST_COLUMNS, PLACES_AT_ONCE // longest))
-            columns = -(-left // -(-left // most))  # the last batch is no smaller than the others
-            yield longest_first[start : start + columns]
-            start += columns
-
-    def _score_columns(
+    def _score_steps(
         self, runner: Runner, columns: Places, read: Beginnings, result: npt.NDArray[np.float64]
     ) -> None:
         """Score the texts `columns`, longest first, from what was `read` on; fill their places in `result`.
 
-        Ended texts drop out.
+        A step for all of them is faster than windows are, where they are many.
         """
-        state = runner.select(read.state, read.rows[columns])
+        starts, counts = self._starts[columns], self.counts[columns]
+        steps = np.arange(read.done, counts[0])
+        going_at = np.searchsorted(-counts, -steps, side="left").tolist()  # texts with more characters than that
+        walk = runner.walk(read.state_of(runner, columns))
+        of_each = np.arange(len(columns))
+        for done, going in zip(steps.tolist(), going_at, strict=True):
+            if going < SHARE_GOING * len(starts):
+                walk = runner.walk(runner.select(walk.state, slice(0, going)))
+                starts, counts, of_each = starts[:going], counts[:going], of_each[:going]
+            places = starts + np.minimum(done, counts - 1)  # those that have ended read their last again
+            log_probs = log_softmax(walk.read(self.inputs[places]).T)
+            result[places[:going]] = log_probs[self.ids[places[:going]], of_each[:going]]
+
+    def _score_windows(
+        self, runner: Runner, columns: Places, read: Beginnings, result: npt.NDArray[np.float64]
+    ) -> None:
+        """As `_score_steps`, in windows: faster for a few texts."""
+        state = read.state_of(runner, columns)
         starts, counts = self._starts[columns], self.counts[columns]
         done = read.done
         while len(counts):

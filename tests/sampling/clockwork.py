@@ -20,6 +20,7 @@ class ClockworkRunner:
 
     size = 1
     """Parameters, for those who ask how large the network is."""
+    rows_at_once = 40
 
     def __init__(self, logits: np.ndarray, eos: int = 0) -> None:
         self.logits = logits
@@ -65,6 +66,9 @@ class ClockworkRunner:
 class ClockworkWalk:
     def __init__(self, runner: ClockworkRunner, state: Any) -> None:
         self.runner, self.state = runner, state
+
+    def move_to(self, state: Any, places: np.ndarray) -> None:
+        self.state = self.runner.select(state, places)
 
     def read(self, ids: np.ndarray) -> np.ndarray:
         logits, self.state = self.runner.step(ids, self.state)
