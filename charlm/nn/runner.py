@@ -149,6 +149,7 @@ class Walk:
         self._layers = [layer_mover(runner.network.cell, *layer) for layer in layers]
         self._start, self._rows = runner.network.start, runner._rows
         self._head_rows, self._head_bias = runner._head_rows, runner._head_bias[None]
+        self._zs = aligned((len(state[0][0]), self._rows.shape[1]), runner.dtype)
         self._logits = aligned((len(state[0][0]), runner.vocabulary), runner.dtype)
 
     def move_to(self, state: NetworkState, places: Ids) -> None:
@@ -167,7 +168,10 @@ class Walk:
             keep = (ids != self._start)[:, None]
             for array in (array for layer in self.state for array in layer):
                 array *= keep
-        xs = self._rows[listed[0] : listed[0] + 1] if len(listed) == 1 else self._rows.take(ids, axis=0)
+        if len(listed) == 1:
+            xs = self._rows[listed[0] : listed[0] + 1]
+        else:
+            xs = self._rows.take(ids, axis=0, out=self._zs, mode="clip")
         for move_on in self._layers:
             xs = move_on(xs)
         xs.dot(self._head_rows, self._logits)

@@ -16,7 +16,7 @@ from charlm.nn.functional import log_softmax
 from charlm.nn.network import NetworkState
 
 if TYPE_CHECKING:
-    from charlm.nn.runner import Runner
+    from charlm.nn.runner import Runner, Walk
 
 Places = npt.NDArray[np.intp]
 
@@ -57,6 +57,10 @@ class Beginnings:
     def state_of(self, runner: Runner, texts: Places) -> NetworkState:
         """Return the state of texts that have not ended, in their order."""
         return runner.select(self._state, self._parents[self.rows[texts]])
+
+    def move(self, walk: Walk, texts: Places) -> None:
+        """Move streams to where texts are that have not ended."""
+        walk.move_to(self._state, self._parents[self.rows[texts]])
 
     def _room_for_state(self, rows: int) -> NetworkState:
         """Return arrays for a state, and have those of the state before it used for the next."""

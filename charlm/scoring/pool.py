@@ -15,14 +15,15 @@ from charlm.scoring.beginnings import Beginnings
 from charlm.scoring.relay import LONG, score_long
 
 if TYPE_CHECKING:
-    from charlm.nn.runner import Runner
+    from charlm.nn.runner import Runner, Walk
     from charlm.text.vocabulary import Vocabulary
 
 Places = npt.NDArray[np.intp]
 
 TEXTS_AT_ONCE = 1 << 14
 CHARACTERS_AT_ONCE = 1 << 21
-"""A pool is full at whichever comes first."""
+STATE_VALUES_AT_ONCE = 1 << 24
+"""A pool is full at whichever comes first: so many texts, characters, or values in the states of its texts."""
 GROWTH = 32
 """Times as many texts in a pool as in the one before."""
 FEWEST_COLUMNS = 32
@@ -56,6 +57,8 @@ def pools(texts: Iterable[str], vocabulary: Vocabulary, beginning: Beginning, en
 
     So a slow source gets its first answers at once, and a long one is read in large pools.
     """
+    state_values = sum(array.size for layer in beginning.state for array in layer)
+    most = min(TEXTS_AT_ONCE, max(FEWEST_COLUMNS, STATE_VALUES_AT_ONCE // state_values))
     room = 1
     gathered: list[str] = []
     characters = 0
@@ -64,7 +67,7 @@ def pools(texts: Iterable[str], vocabulary: Vocabulary, beginning: Beginning, en
         characters += len(text)
         if len(gathered) >= room or characters >= CHARACTERS_AT_ONCE:
             yield Pool(gathered, vocabulary, beginning, end)
-            room = min(GROWTH * room, TEXTS_AT_ONCE)
+            room = min(GROWTH * room, most)
             gathered, characters = [], 0
     if gathered:
         yield Pool(gathered, vocabulary, beginning, end)
@@ -151,21 +154,23 @@ class Pool:
         if len(going) < FEWEST_COLUMNS:
             self._score_windows(runner, going, read, result)
             return
-        batches = -(-len(going) // runner.rows_at_once)
-        for columns in np.array_split(going, batches):
-            self._score_steps(runner, columns, read, result)
+        batches = np.array_split(going, -(-len(going) // runner.rows_at_once))
+        walks = {size: runner.walk(runner.zero_state(size)) for size in {len(columns) for columns in batches}}
+        for columns in batches:
+            read.move(walks[len(columns)], columns)
+            self._score_steps(runner, walks[len(columns)], columns, read.done, result)
 
     def _score_steps(
-        self, runner: Runner, columns: Places, read: Beginnings, result: npt.NDArray[np.float64]
+        self, runner: Runner, walk: Walk, columns: Places, done: int, result: npt.NDArray[np.float64]
     ) -> None:
-        """Score the texts `columns`, longest first, from what was `read` on; fill their places in `result`.
+        """Score the texts `columns`, longest first, from where `walk` stands; fill their places in `result`.
 
+        done: characters that were read of each.
         A step for all of them is faster than windows are, where they are many.
         """
         starts, counts = self._starts[columns], self.counts[columns]
-        steps = np.arange(read.done, counts[0])
+        steps = np.arange(done, counts[0])
         going_at = np.searchsorted(-counts, -steps, side="left").tolist()  # texts with more characters than that
-        walk = runner.walk(read.state_of(runner, columns))
         of_each = np.arange(len(columns))
         for done, going in zip(steps.tolist(), going_at, strict=True):
             if going < SHARE_GOING * len(starts):

@@ -147,6 +147,10 @@ class TestEveryCell:
             for ours, theirs in zip((walk.state, begun), (state, before), strict=True):
                 for one, other in zip(ours, theirs, strict=True):
                     np.testing.assert_array_equal(one, other)
+        walk = runner.walk(runner.zero_state(3))
+        walk.move_to(before, np.array([0, 0, 0]))
+        logits, _ = runner.step(ids.repeat(3), runner.select(begun, np.array([0, 0, 0])))
+        np.testing.assert_array_equal(walk.read(ids.repeat(3)), logits)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -26,7 +26,7 @@ class ClockworkRunner:
         self.logits = logits
         self.dtype = logits.dtype
         self.eos = eos
-        self.scored: list[tuple[int, int]] = []  # shapes (T, B) that `score` was asked for
+        self.rows_read = 0  # inputs, padding included
 
     @classmethod
     def random(cls, vocabulary: Vocabulary, seed: int = 0, spread: float = 2.0) -> ClockworkRunner:
@@ -44,6 +44,7 @@ class ClockworkRunner:
         return [tuple(array[places] for array in layer) for layer in state]
 
     def step(self, ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        self.rows_read += len(ids)
         phase = np.where(ids == self.eos, 0, state[0][0][:, 0])
         return self.logits[phase, :, ids].copy(), [(((phase + 1) % CLOCK)[:, None],)]
 
@@ -58,7 +59,6 @@ class ClockworkRunner:
         return np.array(result), state
 
     def score(self, inputs: np.ndarray, targets: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
-        self.scored.append(inputs.shape)
         log_probs, state = self.predict(inputs, state)
         return np.take_along_axis(log_probs, targets[:, None], axis=1)[:, 0], state
 

@@ -90,7 +90,8 @@ def test_a_batch_scores_as_one_text_at_a_time(cell: str, context: str) -> None:
         assert score.log_prob == pytest.approx(alone.log_prob, abs=1e-5 * max(1, len(text) / 30))
 
 
-def test_several_runners_give_the_same_scores() -> None:
+def test_several_runners_give_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "WORTH_A_THREAD", 1)
     rng = np.random.default_rng(0)
     texts = ["".join(rng.choice(list("abcde ?"), length)) for length in rng.integers(0, 30, 6000)]
     scores = list(score_texts(real_runner(), VOCABULARY, texts))
@@ -100,15 +101,17 @@ def test_several_runners_give_the_same_scores() -> None:
         assert one.log_prob == pytest.approx(other.log_prob, abs=1e-5)
 
 
-def test_an_error_on_a_thread_comes_out() -> None:
+def test_an_error_on_a_thread_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "WORTH_A_THREAD", 1)
+
     class Broken(ClockworkRunner):
-        def score(self, *args: Any) -> Any:
+        def step(self, *args: Any) -> Any:
             raise MemoryError
 
     class Slow(ClockworkRunner):
-        def score(self, *args: Any) -> Any:
-            time.sleep(0.02)  # so that the other runner gets its turn
-            return super().score(*args)
+        def step(self, *args: Any) -> Any:
+            time.sleep(0.01)  # so that the other runner gets its turn
+            return super().step(*args)
 
     rng = np.random.default_rng(0)
     texts = ["".join(rng.choice(list("abcde ?"), 20)) for _ in range(2000)]
@@ -119,29 +122,16 @@ def test_an_error_on_a_thread_comes_out() -> None:
 @pytest.mark.parametrize("context", ["", "bad\n"])
 @pytest.mark.parametrize("end", [False, True])
 def test_beginnings_that_texts_share_are_read_once(context: str, end: bool) -> None:
-    class Counting(ClockworkRunner):
-        rows = 0
-
-        def step(self, ids: np.ndarray, state: Any) -> Any:
-            self.rows += len(ids)
-            return super().step(ids, state)
-
-        def score(self, *args: Any) -> Any:
-            rows = self.rows
-            result = super().score(*args)
-            self.rows = rows
-            return result
-
     rng = np.random.default_rng(0)
     texts = [name + tail for name in ("abbacad", "abbacabba?") for tail in ("", "e", "ea", "dab") for _ in range(500)]
     texts += ["".join(rng.choice(list("abcde ?"), length)) for length in rng.integers(0, 30, 500)]
     texts = [texts[k] for k in rng.permutation(len(texts))]
-    runner = Counting.random(VOCABULARY)
+    runner = ClockworkRunner.random(VOCABULARY)
     scores = list(score_texts(runner, VOCABULARY, texts, end=end, context=context))
     for text, score in zip(texts, scores, strict=True):
         assert score.log_prob == pytest.approx(expected(text, end, context), abs=1e-9)
     characters = sum(map(len, texts))
-    assert 0 < runner.rows + sum(steps * streams for steps, streams in runner.scored) < 0.45 * characters
+    assert 0 < runner.rows_read < 0.45 * characters
 
 
 def test_perplexity_of_a_uniform_model_is_the_size_of_its_vocabulary() -> None:
@@ -203,7 +193,7 @@ def test_a_long_text_beside_short_ones_costs_little_padding(monkeypatch: pytest.
     texts = ["a"] * 7 + ["b" * 2000] + ["cd" * (k % 20) for k in range(999)]
     list(score_texts(runner, VOCABULARY, texts))
     predicted = sum(len(text) for text in texts)
-    assert predicted <= sum(steps * streams for steps, streams in runner.scored) <= 1.35 * predicted
+    assert predicted <= runner.rows_read <= 1.35 * predicted
 
 
 @given(text=TEXTS, end=st.booleans(), context=TEXTS)
