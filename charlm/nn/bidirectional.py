@@ -67,7 +67,7 @@ class BidirectionalNetwork(Network):
             state = self.one_way.zero_state(streams, work.dtype)
             weights = None if prepared is None else prepared[k]
             run = self.one_way.forward(params.stack(name), ids, state, room, rng, weights)
-            tops = run.handed_on(top, room).reshape(steps, streams, hidden)
+            tops = run.handed_on(top, room)
             both[:, :, k * hidden : (k + 1) * hidden] = tops[::-1] if k else tops
             passes.append(run)
         return rows(both), (passes[0], passes[1])

@@ -22,6 +22,8 @@ ENOUGH_ROWS = 24
 """Rows from which on narrow blocks are as fast as wide ones."""
 MOST_ROWS = 240
 """Rows beyond which a plain product is as fast."""
+ROWS_FOR_ALL_CORES = 32
+"""Rows from which on a plain product, which OpenBLAS spreads over cores, beats blocks on one of them."""
 
 
 class Factor:
@@ -29,10 +31,14 @@ class Factor:
 
     matrix: (K, N), of any strides.
     work: where its blocks are laid out, as scratch called `name`; None to keep them for as long as this lives.
+    on_all_cores: whether products of many rows may take every core; not where threads or processes share them.
     """
 
-    def __init__(self, matrix: Array, work: Workspace | None = None, name: str = "blocks") -> None:
+    def __init__(
+        self, matrix: Array, work: Workspace | None = None, name: str = "blocks", *, on_all_cores: bool = False
+    ) -> None:
         self.matrix = matrix
+        self._on_all_cores = on_all_cores
         self._work = work
         self._name = name
         self._kept: dict[tuple[int, int], Array] = {}
@@ -40,7 +46,7 @@ class Factor:
     def into(self, out: Array) -> Callable[[Array], object]:
         """Return a function that fills `out` (B, N), which is contiguous, with xs @ matrix, for xs (B, K)."""
         rows = len(out)
-        if rows == 1:  # a matrix-vector product needs no blocks
+        if rows == 1 or (self._on_all_cores and rows >= ROWS_FOR_ALL_CORES):  # a vector needs no blocks
             matrix = self.matrix
             return lambda xs: xs.dot(matrix, out)
         inner, columns = self.matrix.shape
@@ -58,6 +64,17 @@ class Factor:
             np.add.reduce(sums, axis=0, out=out)
 
         return multiply
+
+    def fill(self, out: Array, xs: Array) -> Array:
+        """Fill and return `out` (T, B, N), which is contiguous, with xs @ matrix, for a sequence xs (T, B, K)."""
+        steps, rows, columns = out.shape
+        parts, width = block_shape(xs.shape[2], columns, rows)
+        if rows == 1 or parts > 1 or width == columns:
+            np.matmul(xs.reshape(steps * rows, -1), self.matrix, out=out.reshape(steps * rows, columns))
+            return out
+        view = out.reshape(steps, rows, columns // width, width).transpose(0, 2, 1, 3)
+        np.matmul(xs[:, None], self._blocks(parts, width)[0], out=view)
+        return out
 
     def times(self, xs: Array) -> Array:
         """Return xs @ matrix, (B, N), for xs (B, K)."""

@@ -55,11 +55,15 @@ class OneHotProjection(NamedTuple):
         ends = np.cumsum(np.bincount(places, minlength=ids)).tolist()
         sums = work.scratch("sums", ids, dzs.shape[1])
         for total, first, last in zip(sums, [0, *ends], ends, strict=False):
-            total.fill(0)
             for start in range(first, last, ROWS_AT_ONCE):
                 of_id = order[start : min(start + ROWS_AT_ONCE, last)]
                 rows = np.take(dzs, of_id, axis=0, out=work.scratch("rows", of_id.size, dzs.shape[1]), mode="clip")
-                total += np.add.reduce(rows, axis=0)
+                if start == first:
+                    np.add.reduce(rows, axis=0, out=total)
+                else:
+                    total += np.add.reduce(rows, axis=0)
+            if first == last:
+                total.fill(0)
         if self.used is None:
             grad[...] = sums.T
         else:
@@ -73,11 +77,11 @@ def gathered(weight: Array, bias: Array, scale: Array) -> Array:
 
 
 def dense(factor: Factor, bias: Array, xs: Array, zs: Array) -> Array:
-    """Fill zs (T, B, G*H) with xs @ factor + bias: one product for the whole window.
+    """Fill zs (T, B, G*H) with xs @ factor + bias, for the whole window at once.
 
-    factor: W_ih^T, (F, G*H).  bias: (1, G*H).  xs: rows (T*B, F).
+    factor: W_ih^T, (F, G*H).  bias: (1, G*H).  xs: (T, B, F).
     """
-    np.matmul(xs, factor.matrix, out=zs.reshape(len(xs), -1))
+    factor.fill(zs, xs)
     zs += bias
     return zs
 

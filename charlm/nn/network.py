@@ -23,7 +23,7 @@ from charlm.nn.cells.cell import Recurrence, RecurrenceGrads, State, Undo
 from charlm.nn.factor import Factor
 from charlm.nn.layers import OneHotProjection, dense, dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters, parameter_layout, size_of
-from charlm.nn.workspace import Workspace, rows, sum_rows
+from charlm.nn.workspace import Workspace, aligned, rows, sum_rows
 
 FIRST = "rnn.weight_ih_l0"
 ON_ONE_CORE = 400_000
@@ -51,6 +51,12 @@ class LayerWeights(NamedTuple):
     bias: Array
     scale: Array
 
+    def on_all_cores(self) -> LayerWeights:
+        """Return the same weights, for products that may take every core."""
+        factor = Factor(self.recurrence.factor.matrix, on_all_cores=True)
+        projection = self.projection and Factor(self.projection.matrix, on_all_cores=True)
+        return self._replace(recurrence=self.recurrence._replace(factor=factor), projection=projection)
+
 
 class Pass(NamedTuple):
     """What a forward pass leaves behind: outputs of each layer, states, and what is needed to undo it."""
@@ -63,11 +69,11 @@ class Pass(NamedTuple):
     projection: OneHotProjection
 
     def handed_on(self, layer: int, work: Workspace) -> Array:
-        """Return what a layer hands on, dropout applied, as rows (T*B, H): its output, or scratch."""
+        """Return what a layer hands on, dropout applied, (T, B, H): its output, or scratch."""
         hs = self.outputs[layer]
         if self.masks:
             hs = np.multiply(hs, self.masks[layer], out=work.scratch("handed_on", *hs.shape))
-        return rows(hs)
+        return hs
 
 
 class Network:
@@ -152,9 +158,9 @@ class Network:
         bias[:shared] += bias_hh[:shared]
 
         def factor(name: str, weight: Array) -> Factor:
-            if work is None:
-                return Factor(np.multiply(weight.T, scale, order="C" if weight.size <= ON_ONE_CORE else "F"))
-            room = work.scratch(name, *weight.shape)
+            if work is None and weight.size <= ON_ONE_CORE:
+                return Factor(np.multiply(weight.T, scale, out=aligned(weight.T.shape, weight.dtype)))
+            room = aligned(weight.shape, weight.dtype) if work is None else work.scratch(name, *weight.shape)
             return Factor(np.multiply(weight, scale.T, out=room).T, work)
 
         recurrence = Recurrence(matrix, factor("scaled_hh", matrix), bias_hh * scale, scale, 1 - scale)
@@ -253,7 +259,7 @@ class Network:
     ) -> tuple[float, NetworkState, NetworkState]:
         """As `loss_and_grads`, without the truncation: `dlast` comes in at the end, and dstate is returned."""
         run = self.forward(params, inputs, state, work, rng)
-        tops = run.handed_on(self.config.layers - 1, work)
+        tops = rows(run.handed_on(self.config.layers - 1, work))
         dhs = work.array("dhs", *run.outputs[-1].shape)
         loss = head_loss_and_grads(params, grads, tops, targets, weights, scale, work, rows(dhs))
         return loss, run.state, self.backward(params, grads, run, dhs, dlast, work)
@@ -282,14 +288,13 @@ class Network:
             dstate.insert(0, dfirst)
             if run.dropped:
                 np.multiply(recurrent.matrix, run.dropped[layer], out=recurrent.matrix)  # undoes dropped weights
-            dzs = rows(dzs)
             bias, weight = grads[f"rnn.bias_ih_l{layer}"], grads[f"rnn.weight_ih_l{layer}"]
             if layer == 0:
-                run.projection.backward(dzs, weight, work)
+                run.projection.backward(rows(dzs), weight, work)
                 weight.sum(axis=1, out=bias)  # of one-hot inputs the sum is 1
             else:
-                np.matmul(dzs.T, run.handed_on(layer - 1, work), out=weight)  # undoes W_ih x
-                bias[...] = sum_rows(dzs)
-                np.matmul(dzs, params[f"rnn.weight_ih_l{layer}"], out=rows(dhs))
+                np.matmul(rows(dzs).T, rows(run.handed_on(layer - 1, work)), out=weight)  # undoes W_ih x
+                bias[...] = sum_rows(rows(dzs))
+                Factor(params[f"rnn.weight_ih_l{layer}"], work).fill(dhs, dzs)
             recurrent.bias[:shared] = bias[:shared]  # the two are added
         return dstate

@@ -13,7 +13,7 @@ from charlm.nn.functional import log_softmax, loss_and_slopes
 from charlm.nn.layers import gathered
 from charlm.nn.layout import Parameters
 from charlm.nn.network import FIRST, ON_ONE_CORE, LayerWeights, Network, NetworkState
-from charlm.nn.workspace import Workspace, aligned
+from charlm.nn.workspace import Workspace, aligned, rows
 
 VALUES_AT_ONCE = 1 << 21
 """Values of the widest array that a window of `Runner.score` may hold."""
@@ -86,9 +86,12 @@ class Runner:
         logits += self._head_bias
         return logits, last
 
-    def walk(self, state: NetworkState) -> Walk:
-        """Return what reads on from a state, a character in each stream at a time."""
-        return Walk(self, state)
+    def walk(self, state: NetworkState, *, on_all_cores: bool = False) -> Walk:
+        """Return what reads on from a state, a character in each stream at a time.
+
+        on_all_cores: whether a step of many streams may take every core; not where threads share them already.
+        """
+        return Walk(self, state, on_all_cores)
 
     def predict(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return the log-probabilities of the character behind each input, (T, V, B), and the new state."""
@@ -129,7 +132,7 @@ class Runner:
     def _tops(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return the outputs of the last layer as rows (T*B, H), and the new state."""
         run = self.network.forward(self.params, inputs, state, self._work, prepared=self._layers)
-        return run.handed_on(self.network.config.layers - 1, self._work), run.state
+        return rows(run.handed_on(self.network.config.layers - 1, self._work)), run.state
 
     def _logits(self, tops: Array) -> Array:
         logits: Array = self._head @ tops.T
@@ -141,11 +144,13 @@ class Walk:
     """Streams that are read a character at a time: as by `Runner.step`, but in arrays and views that are made once.
 
     runner: whose weights are used.  state: where to begin; `self.state` is a copy, which each character moves on.
+    on_all_cores: as for `Runner.walk`.
     """
 
-    def __init__(self, runner: Runner, state: NetworkState) -> None:
+    def __init__(self, runner: Runner, state: NetworkState, on_all_cores: bool = False) -> None:
         self.state: NetworkState = [tuple(array.copy() for array in layer) for layer in state]
-        layers = zip(runner._layers, runner._biases, self.state, strict=True)
+        weights = [layer.on_all_cores() for layer in runner._layers] if on_all_cores else runner._layers
+        layers = zip(weights, runner._biases, self.state, strict=True)
         self._layers = [layer_mover(runner.network.cell, *layer) for layer in layers]
         self._start, self._rows = runner.network.start, runner._rows
         self._head_rows, self._head_bias = runner._head_rows, runner._head_bias[None]

@@ -154,7 +154,8 @@ def _texts(
     chooser = Chooser(config, _never(config, vocabulary))
 
     def draw(runner: Runner, batch: _Batch) -> None:
-        _draw(runner, chooser, start, batch, uniform_rows(seed, batch.texts), config.length)
+        on_all_cores = threads > 1 and count == 1
+        _draw(runner, chooser, start, batch, uniform_rows(seed, batch.texts), config.length, on_all_cores)
 
     drawn = 0
     while n is None or drawn < n:
@@ -169,10 +170,19 @@ def _texts(
 
 
 def _draw(
-    runner: Runner, chooser: Chooser, start: _Start, batch: _Batch, uniforms: Iterator[Uniforms], length: int
+    runner: Runner,
+    chooser: Chooser,
+    start: _Start,
+    batch: _Batch,
+    uniforms: Iterator[Uniforms],
+    length: int,
+    on_all_cores: bool,
 ) -> None:
-    """Fill `batch`. Streams that have ended leave it, so that they cost nothing."""
-    walk = runner.walk(runner.select(start.state, np.zeros(batch.size, np.intp)))
+    """Fill `batch`. Streams that have ended leave it, so that they cost nothing.
+
+    on_all_cores: as for `Runner.walk`.
+    """
+    walk = runner.walk(runner.select(start.state, np.zeros(batch.size, np.intp)), on_all_cores=on_all_cores)
     ids: Ids = np.full(batch.size, start.last, np.intp)
     for row in islice(uniforms, length):
         ids, log_probs = chooser.choose(walk.read(ids), row[batch.going])
@@ -181,7 +191,7 @@ def _draw(
             ids = ids[stays]
             if not ids.size:
                 break
-            walk = runner.walk(runner.select(walk.state, np.flatnonzero(stays)))
+            walk = runner.walk(runner.select(walk.state, np.flatnonzero(stays)), on_all_cores=on_all_cores)
 
 
 class _Batch:

@@ -87,6 +87,29 @@ def test_products_of_a_step_are_products(rows: int, shape: tuple[int, int]) -> N
         np.testing.assert_allclose(factor.times(xs), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(5, 12), (128, 512), (512, 128), (2048, 512)])
+@pytest.mark.parametrize("rows", [1, 16, 25, 250])
+def test_products_of_a_window_are_products(rows: int, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(rows)
+    matrix, xs = rng.standard_normal(shape), rng.standard_normal((3, rows, shape[0]))
+    for work in (None, Workspace(np.float64)):
+        factor = Factor(matrix.T.copy().T if work else matrix, work)
+        out = np.full((3, rows, shape[1]), np.nan)
+        assert factor.fill(out, xs) is out
+        np.testing.assert_allclose(out, xs @ matrix, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "is_plain"), [(1, True), (16, False), (31, False), (32, True), (64, True)])
+def test_on_all_cores_many_rows_are_one_product(rows: int, is_plain: bool) -> None:
+    """One that OpenBLAS spreads over cores; few rows stay in blocks, which one core multiplies faster."""
+    rng = np.random.default_rng(rows)
+    matrix, xs, out = rng.standard_normal((128, 512)), rng.standard_normal((rows, 128)), np.empty((rows, 512))
+    factor = Factor(matrix, on_all_cores=True)
+    factor.into(out)(xs)
+    np.testing.assert_allclose(out, xs @ matrix, rtol=1e-12, atol=1e-12)
+    assert (not factor._kept) == is_plain
+
+
 def test_blocks_stay_below_the_size_from_which_products_are_packed() -> None:
     for inner, columns, rows in ((128, 512, 25), (512, 128, 25), (2048, 512, 16), (2048, 512, 32), (512, 2048, 64)):
         parts, width = block_shape(inner, columns, rows)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from charlm.config import NetworkConfig, SampleConfig
 from charlm.errors import ConfigError
 from charlm.nn.cells import CELLS
-from charlm.nn.network import Network
-from charlm.nn.runner import Runner
+from charlm.nn.network import Network, NetworkState
+from charlm.nn.runner import Runner, Walk
 from charlm.sampling import sampler
 from charlm.sampling.sampler import sample, sample_each, sample_many
 from charlm.sampling.stopping import StopString
@@ -162,6 +162,28 @@ def test_values_out_of_range() -> None:
         sample_each(RUNNER, VOCABULARY, LENGTH, seed=True)
     with pytest.raises(ConfigError, match="n is 0"):
         sample_many(RUNNER, VOCABULARY, LENGTH, n=0)
+
+
+@pytest.mark.parametrize(("threads", "worth", "taken"), [(1, 10**9, False), (2, 10**9, True), (2, 1, False)])
+def test_a_batch_takes_all_cores_where_threads_do_not(
+    threads: int, worth: int, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And draws the same texts, also when streams end and the others go on."""
+    runner = real_runner(dtype=np.float64)
+    expected = [drawn.text for drawn in sample_many(runner, VOCABULARY, LENGTH, n=70, seed=6)]
+    monkeypatch.setattr("charlm.sampling.sampler.WORTH_A_THREAD", worth)
+    asked: list[bool] = []
+    walk = Runner.walk
+
+    def watched(self: Runner, state: NetworkState, *, on_all_cores: bool = False) -> Walk:
+        asked.append(on_all_cores)
+        return walk(self, state, on_all_cores=on_all_cores)
+
+    monkeypatch.setattr(Runner, "walk", watched)
+    drawn = sample_many(runner, VOCABULARY, LENGTH, n=70, seed=6, threads=threads)
+    assert [text.text for text in drawn] == expected
+    assert len(asked) > 3
+    assert set(asked) == {taken}
 
 
 def test_batches_on_several_threads_draw_the_same_texts(monkeypatch: pytest.MonkeyPatch) -> None:
