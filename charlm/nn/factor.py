@@ -8,6 +8,7 @@ is a small product, and of the form that runs fastest, whatever the number of ro
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
 import numpy as np
 
@@ -31,17 +32,23 @@ class Factor:
 
     matrix: (K, N), of any strides.
     work: where its blocks are laid out, as scratch called `name`; None to keep them for as long as this lives.
-    on_all_cores: whether products of many rows may take every core; not where threads or processes share them.
     """
 
-    def __init__(
-        self, matrix: Array, work: Workspace | None = None, name: str = "blocks", *, on_all_cores: bool = False
-    ) -> None:
+    def __init__(self, matrix: Array, work: Workspace | None = None, name: str = "blocks") -> None:
         self.matrix = matrix
-        self._on_all_cores = on_all_cores
+        self._on_all_cores = False
         self._work = work
         self._name = name
         self._kept: dict[tuple[int, int], Array] = {}
+
+    def on_all_cores(self) -> Factor:
+        """Return the same, blocks and all, for products of many rows that may take every core.
+
+        Not where threads or processes share them.
+        """
+        other = copy(self)
+        other._on_all_cores = True
+        return other
 
     def into(self, out: Array) -> Callable[[Array], object]:
         """Return a function that fills `out` (B, N), which is contiguous, with xs @ matrix, for xs (B, K)."""

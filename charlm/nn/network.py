@@ -53,9 +53,8 @@ class LayerWeights(NamedTuple):
 
     def on_all_cores(self) -> LayerWeights:
         """Return the same weights, for products that may take every core."""
-        factor = Factor(self.recurrence.factor.matrix, on_all_cores=True)
-        projection = self.projection and Factor(self.projection.matrix, on_all_cores=True)
-        return self._replace(recurrence=self.recurrence._replace(factor=factor), projection=projection)
+        recurrence = self.recurrence._replace(factor=self.recurrence.factor.on_all_cores())
+        return self._replace(recurrence=recurrence, projection=self.projection and self.projection.on_all_cores())
 
 
 class Pass(NamedTuple):

@@ -104,10 +104,10 @@ def test_on_all_cores_many_rows_are_one_product(rows: int, is_plain: bool) -> No
     """One that OpenBLAS spreads over cores; few rows stay in blocks, which one core multiplies faster."""
     rng = np.random.default_rng(rows)
     matrix, xs, out = rng.standard_normal((128, 512)), rng.standard_normal((rows, 128)), np.empty((rows, 512))
-    factor = Factor(matrix, on_all_cores=True)
-    factor.into(out)(xs)
+    factor = Factor(matrix)
+    factor.on_all_cores().into(out)(xs)
     np.testing.assert_allclose(out, xs @ matrix, rtol=1e-12, atol=1e-12)
-    assert (not factor._kept) == is_plain
+    assert (not factor._kept) == is_plain  # blocks are laid out once, for whoever asks again
 
 
 def test_blocks_stay_below_the_size_from_which_products_are_packed() -> None:
