@@ -1,8 +1,11 @@
-"""Products with one matrix again and again: that of a recurrence, step after step.
+"""Products with the matrices of a network: a state of a few rows, again and again, and whole windows.
 
 OpenBLAS packs the operands of a product unless it is small. Where one of them is a state of a few rows, packing the
 other takes as long as multiplying by it. So the matrix is laid out once, in blocks of 64 or 32 columns: each block
 is a small product, and of the form that runs fastest, whatever the number of rows (`python -m benchmarks.products`).
+
+A matrix of G gates has G*H columns, and the products of each gate are wanted apart: (G, B, H) for a step,
+(G, T, B, H) for a window. On the way back it has G*H rows, and the products of all gates are added up.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from copy import copy
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.nn.workspace import Workspace, aligned
+from charlm.nn.workspace import Workspace, aligned, rows
 
 SMALL_PRODUCT = 1_000_000
 """Multiplications of a matrix product up to which OpenBLAS multiplies in place rather than pack its operands."""
@@ -25,6 +28,10 @@ MOST_ROWS = 240
 """Rows beyond which a plain product is as fast."""
 ROWS_FOR_ALL_CORES = 32
 """Rows from which on a plain product, which OpenBLAS spreads over cores, beats blocks on one of them."""
+CACHED_SUMS = 1 << 17
+"""Values that are added up at a time, so that they stay in a core's cache."""
+MOST_IN_BLOCKS = 1 << 19
+"""Weights up to which their gradient is computed in blocks; adding up that of more takes too long."""
 
 
 class Factor:
@@ -42,7 +49,7 @@ class Factor:
         self._kept: dict[tuple[int, int], Array] = {}
 
     def on_all_cores(self) -> Factor:
-        """Return the same, blocks and all, for products of many rows that may take every core.
+        """Return the same, blocks and all, for steps of many rows that may take every core.
 
         Not where threads or processes share them.
         """
@@ -51,36 +58,94 @@ class Factor:
         return other
 
     def into(self, out: Array) -> Callable[[Array], object]:
-        """Return a function that fills `out` (B, N), which is contiguous, with xs @ matrix, for xs (B, K)."""
-        rows = len(out)
-        if rows == 1 or (self._on_all_cores and rows >= ROWS_FOR_ALL_CORES):  # a vector needs no blocks
-            matrix = self.matrix
-            return lambda xs: xs.dot(matrix, out)
-        inner, columns = self.matrix.shape
-        blocks = self._blocks(*block_shape(inner, columns, rows))
-        parts, count, inner, width = blocks.shape
+        """Return a function that fills `out`, which is contiguous, with xs @ matrix, for xs (B, K).
+
+        out: (B, N), or (G, B, H) for the gates apart.
+        """
+        count, columns = out.shape[-2:]
+        if count == 1 or (self._on_all_cores and count >= ROWS_FOR_ALL_CORES and out.ndim == 2):
+            matrix, row = self.matrix, out.reshape(count, -1)  # a vector needs no blocks
+            return lambda xs: xs.dot(matrix, row)
+        parts, width = block_shape(len(self.matrix), columns, count)
+        inner, across = len(self.matrix) // parts, columns // width
+        blocks = self._blocks(parts, width).reshape(parts, -1, across, inner, width)
         if parts == 1:
-            view = out.reshape(rows, count, width).transpose(1, 0, 2)
+            view = out.reshape(-1, count, across, width).swapaxes(1, 2)
             (only,) = blocks
+            if out.ndim == 2:
+                (view,), (only,) = view, only
             return lambda xs: np.matmul(xs, only, out=view)
-        sums = np.empty((parts, rows, columns), out.dtype)
-        views = sums.reshape(parts, rows, count, width).transpose(0, 2, 1, 3)
+        sums = np.empty((parts, *out.shape), out.dtype)
+        views = sums.reshape(parts, -1, count, across, width).swapaxes(2, 3)
 
         def multiply(xs: Array) -> None:
-            np.matmul(xs.reshape(rows, parts, 1, inner).transpose(1, 2, 0, 3), blocks, out=views)
+            np.matmul(xs.reshape(count, parts, 1, 1, inner).transpose(1, 2, 3, 0, 4), blocks, out=views)
             np.add.reduce(sums, axis=0, out=out)
 
         return multiply
 
+    def sum_into(self, out: Array, gates: int) -> Callable[[Array], object]:
+        """Return a function that fills `out` (B, N), which is contiguous, for xs (G, B, K/G).
+
+        It adds up xs[g] @ matrix[g*K/G : (g+1)*K/G], a product for each gate.
+        """
+        count, columns = out.shape
+        parts, width = block_shape(len(self.matrix) // gates, columns, count)
+        inner, across = len(self.matrix) // gates // parts, columns // width
+        blocks = self._blocks(gates * parts, width).reshape(gates, parts, across, inner, width)
+        sums = np.empty((gates * parts, out.size), out.dtype) if gates * parts > 1 else out
+        views = sums.reshape(gates, parts, count, across, width).swapaxes(2, 3)
+        total = out.reshape(-1)
+        if parts == 1:
+            only, view = blocks[:, 0], views[:, 0]
+
+            def multiply(xs: Array) -> None:
+                np.matmul(xs[:, None], only, out=view)
+                if gates > 1:
+                    np.add.reduce(sums, axis=0, out=total)
+
+            return multiply
+
+        def multiply_parts(xs: Array) -> None:
+            np.matmul(xs.reshape(gates, count, parts, 1, inner).transpose(0, 2, 3, 1, 4), blocks, out=views)
+            np.add.reduce(sums, axis=0, out=total)
+
+        return multiply_parts
+
     def fill(self, out: Array, xs: Array) -> Array:
-        """Fill and return `out` (T, B, N), which is contiguous, with xs @ matrix, for a sequence xs (T, B, K)."""
-        steps, rows, columns = out.shape
-        parts, width = block_shape(xs.shape[2], columns, rows)
-        if rows == 1 or parts > 1 or width == columns:
-            np.matmul(xs.reshape(steps * rows, -1), self.matrix, out=out.reshape(steps * rows, columns))
+        """Fill and return `out` (G, T, B, H), which is contiguous, with xs @ matrix, for a sequence xs (T, B, K)."""
+        gates, steps, count, columns = out.shape
+        parts, width = block_shape(len(self.matrix), columns, count)
+        if parts > 1:  # a product of the whole window is as fast
+            parts, width = 1, columns
+        if width == columns:
+            np.matmul(rows(xs), self._blocks(1, columns)[0], out=out.reshape(gates, -1, columns))
             return out
-        view = out.reshape(steps, rows, columns // width, width).transpose(0, 2, 1, 3)
-        np.matmul(xs[:, None], self._blocks(parts, width)[0], out=view)
+        across = columns // width
+        blocks = self._blocks(parts, width).reshape(gates, 1, across, -1, width)
+        np.matmul(xs[:, None], blocks, out=out.reshape(gates, steps, count, across, width).swapaxes(2, 3))
+        return out
+
+    def fill_sum(self, out: Array, xs: Array) -> Array:
+        """Fill and return `out` (T, B, N), which is contiguous, for a sequence xs (G, T, B, K/G): see `sum_into`."""
+        gates, steps, count, inner = xs.shape
+        columns = out.shape[2]
+        parts, width = block_shape(inner, columns, count)
+        run = max(1, CACHED_SUMS // (gates * count * columns))
+        if parts > 1 or width == columns:
+            parts, width = 1, columns
+            run = max(run, MOST_ROWS // count)
+        across = columns // width
+        blocks = self._blocks(gates, width).reshape(gates, 1, across, inner, width)
+        for start in range(0, steps, run):
+            span = slice(start, min(start + run, steps))
+            sums = np.empty((gates, span.stop - start, count, columns), out.dtype)
+            if across == 1:
+                np.matmul(xs[:, span].reshape(gates, -1, inner), blocks[:, 0, 0], out=sums.reshape(gates, -1, columns))
+            else:
+                views = sums.reshape(gates, -1, count, across, width).swapaxes(2, 3)
+                np.matmul(xs[:, span, None], blocks, out=views)
+            np.add.reduce(sums, axis=0, out=out[span])
         return out
 
     def times(self, xs: Array) -> Array:
@@ -98,7 +163,9 @@ class Factor:
         if kept is not None:
             return kept
         inner, columns = self.matrix.shape
-        cut = self.matrix.reshape(parts, inner // parts, columns // width, width).transpose(0, 2, 1, 3)
+        cut = self.matrix.reshape(parts, inner // parts, columns // width, width).swapaxes(1, 2)
+        if width not in (WIDE, NARROW):
+            return cut
         if self._work is not None:
             blocks = self._work.scratch(self._name, *cut.shape)
             np.copyto(blocks, cut)
@@ -113,7 +180,7 @@ def block_shape(inner: int, columns: int, rows: int) -> tuple[int, int]:
 
     rows: of what it is multiplied with.  One part, and one block of all columns, is the plain product.
     """
-    if rows <= MOST_ROWS:
+    if 1 < rows <= MOST_ROWS:
         parts = 1
         while inner % parts == 0 and inner // parts >= WIDE:
             for width, fewest in ((WIDE, 1), (NARROW, ENOUGH_ROWS)):
@@ -121,3 +188,31 @@ def block_shape(inner: int, columns: int, rows: int) -> tuple[int, int]:
                     return parts, width
             parts *= 2
     return 1, columns
+
+
+def write_gradient(dzs: Array, xs: Array, grad: Array) -> None:
+    """Write d loss / d W, the sum of dz x^T over all steps and streams, for the W of z = W x.
+
+    dzs: (G, T, B, H), contiguous but for its first axis.  xs: (T, B, K).  grad: (G*H, K).
+    Blocks of it are small products of a few hundred rows, which are added up.
+    """
+    gates, hidden, inputs = len(dzs), dzs.shape[3], xs.shape[2]
+    xs = rows(xs)
+    count = len(xs)
+    dzs = dzs.reshape(gates, count, hidden)
+    grad = grad.reshape(gates, hidden, inputs)
+    tall = next((size for size in (WIDE, NARROW) if hidden % size == 0), 0)
+    if tall == 0 or inputs % NARROW or grad.size > MOST_IN_BLOCKS:
+        np.matmul(dzs.swapaxes(1, 2), xs, out=grad)
+        return
+    sums = -(-count * tall * NARROW // SMALL_PRODUCT)
+    more = np.empty_like(grad) if sums > 1 else grad
+    for k in range(sums):
+        span = slice(count * k // sums, count * (k + 1) // sums)
+        left = dzs[:, span].reshape(gates, -1, hidden // tall, tall).transpose(0, 2, 3, 1)
+        right = xs[span].reshape(-1, inputs // NARROW, NARROW).swapaxes(0, 1)
+        part = more if k else grad
+        blocks = part.reshape(gates, hidden // tall, tall, inputs // NARROW, NARROW).swapaxes(2, 3)
+        np.matmul(left[:, :, None], right, out=blocks)
+        if k:
+            np.add(grad, more, out=grad)

@@ -20,6 +20,7 @@ import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.nn.cells.cell import RecurrenceGrads
+from charlm.nn.factor import Factor
 from charlm.nn.functional import cross_entropy
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState, Pass
@@ -60,7 +61,8 @@ def walk_back(
             dzs, dfirst = run.undos[layer](from_above[None].copy(), later, unused)
             dstate.insert(0, dfirst)
             if layer:
-                from_above = dzs[0] @ params[f"rnn.weight_ih_l{layer}"]  # undoes W_ih x
+                weight = Factor(params[f"rnn.weight_ih_l{layer}"])
+                (from_above,) = weight.fill_sum(np.empty((1, streams, hidden), work.dtype), dzs)  # undoes W_ih x
         yield dhs
         dlast, from_above = dstate, np.zeros((streams, hidden), work.dtype)
 

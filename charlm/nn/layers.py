@@ -42,22 +42,30 @@ class OneHotProjection(NamedTuple):
         return cls(gathered(weight[:, used], bias, scale), places.reshape(ids.shape), used)
 
     def forward(self, zs: Array) -> Array:
-        """Fill and return zs (T, B, G*H)."""
-        return np.take(self.table, self.places, axis=0, out=zs, mode="clip")
+        """Fill and return zs (G, T, B, H)."""
+        gates, hidden = len(zs), zs.shape[3]
+        table = self.table.reshape(-1, hidden)
+        for gate, z in enumerate(zs):
+            np.take(table, self.places * gates + gate, axis=0, out=z, mode="clip")
+        return zs
 
     def backward(self, dzs: Array, grad: Array, work: Workspace) -> None:
-        """Write d loss / d W_ih into `grad` (G*H, V).  dzs: (T*B, G*H), its rows as `places`.
+        """Write d loss / d W_ih into `grad` (G*H, V).  dzs: (G, T, B, H), its steps and streams as `places`.
 
-        The product dzs^T @ one_hot(ids) is a sum over the rows of each id, and many times faster as that.
+        The product dz^T @ one_hot(ids) is a sum over the rows of each id, and many times faster as that.
         """
+        gates, hidden = len(dzs), dzs.shape[3]
         places, ids = self.places.ravel(), len(self.table)
         order = np.argsort(places.astype(np.min_scalar_type(ids)), kind="stable")  # of short integers by their digits
         ends = np.cumsum(np.bincount(places, minlength=ids)).tolist()
-        sums = work.scratch("sums", ids, dzs.shape[1])
+        dzs = dzs.reshape(-1, hidden)
+        each = order[:, None] + places.size * np.arange(gates)  # rows of dzs, (T*B, G)
+        sums = work.scratch("sums", ids, gates * hidden)
         for total, first, last in zip(sums, [0, *ends], ends, strict=False):
             for start in range(first, last, ROWS_AT_ONCE):
-                of_id = order[start : min(start + ROWS_AT_ONCE, last)]
-                rows = np.take(dzs, of_id, axis=0, out=work.scratch("rows", of_id.size, dzs.shape[1]), mode="clip")
+                of_id = each[start : min(start + ROWS_AT_ONCE, last)]
+                rows = work.scratch("rows", len(of_id), gates * hidden)
+                np.take(dzs, of_id, axis=0, out=rows.reshape(-1, gates, hidden), mode="clip")
                 if start == first:
                     np.add.reduce(rows, axis=0, out=total)
                 else:
@@ -77,12 +85,12 @@ def gathered(weight: Array, bias: Array, scale: Array) -> Array:
 
 
 def dense(factor: Factor, bias: Array, xs: Array, zs: Array) -> Array:
-    """Fill zs (T, B, G*H) with xs @ factor + bias, for the whole window at once.
+    """Fill zs (G, T, B, H) with xs @ factor + bias, for the whole window at once.
 
     factor: W_ih^T, (F, G*H).  bias: (1, G*H).  xs: (T, B, F).
     """
     factor.fill(zs, xs)
-    zs += bias
+    zs += bias.reshape(len(zs), 1, 1, -1)
     return zs
 
 

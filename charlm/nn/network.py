@@ -1,6 +1,6 @@
 """The network: one-hot input projection -> stack of cells -> softmax head.
 
-    zs    = W_ih x + b                              (T, B, G*H)   a gather for ids, one product for a layer
+    zs    = W_ih x + b                              (G, T, B, H)  a gather for ids, one product for a layer
     hs    = cell(zs)                                (T, B, H)
     p     = softmax(W_head h + b_head)              (V, T*B)
 
@@ -20,7 +20,7 @@ from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
 from charlm.nn.cells import find_cell
 from charlm.nn.cells.cell import Recurrence, RecurrenceGrads, State, Undo
-from charlm.nn.factor import Factor
+from charlm.nn.factor import Factor, write_gradient
 from charlm.nn.layers import OneHotProjection, dense, dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters, parameter_layout, size_of
 from charlm.nn.workspace import Workspace, aligned, rows, sum_rows
@@ -201,7 +201,7 @@ class Network:
         run = Pass([], [], [], [], dropped, projection)
         for layer in range(config.layers):
             room = work.room(f"layer{layer}")
-            zs = room.array("zs", steps, streams, cell.gates * config.hidden)
+            zs = room.array("zs", cell.gates, steps, streams, config.hidden)
             if layer:
                 weights = weights_of(layer)
             if weights.projection is None:
@@ -289,11 +289,11 @@ class Network:
                 np.multiply(recurrent.matrix, run.dropped[layer], out=recurrent.matrix)  # undoes dropped weights
             bias, weight = grads[f"rnn.bias_ih_l{layer}"], grads[f"rnn.weight_ih_l{layer}"]
             if layer == 0:
-                run.projection.backward(rows(dzs), weight, work)
+                run.projection.backward(dzs, weight, work)
                 weight.sum(axis=1, out=bias)  # of one-hot inputs the sum is 1
             else:
-                np.matmul(rows(dzs).T, rows(run.handed_on(layer - 1, work)), out=weight)  # undoes W_ih x
-                bias[...] = sum_rows(rows(dzs))
-                Factor(params[f"rnn.weight_ih_l{layer}"], work).fill(dhs, dzs)
+                write_gradient(dzs, run.handed_on(layer - 1, work), weight)  # undoes W_ih x
+                bias[...] = sum_rows(dzs.reshape(len(dzs), -1, self.config.hidden)).ravel()
+                Factor(params[f"rnn.weight_ih_l{layer}"], work).fill_sum(dhs, dzs)
             recurrent.bias[:shared] = bias[:shared]  # the two are added
         return dstate

@@ -69,5 +69,5 @@ def rows(sequence: Array) -> Array:
 
 
 def sum_rows(matrix: Array) -> Array:
-    """Return the sum over the rows of a matrix (N, F), (F,): a product with ones is the fastest sum."""
-    return np.ones(len(matrix), matrix.dtype) @ matrix
+    """Return the sum over the rows of a matrix (..., N, F), (..., F): a product with ones is the fastest sum."""
+    return np.ones(matrix.shape[-2], matrix.dtype) @ matrix

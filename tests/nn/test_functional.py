@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from charlm.nn.factor import Factor, block_shape
+from charlm.nn.factor import Factor, block_shape, write_gradient
 from charlm.nn.functional import cross_entropy, log_softmax, loss_and_slopes
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
@@ -87,16 +87,52 @@ def test_products_of_a_step_are_products(rows: int, shape: tuple[int, int]) -> N
         np.testing.assert_allclose(factor.times(xs), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(5, 12), (128, 512), (512, 128), (2048, 512)])
-@pytest.mark.parametrize("rows", [1, 16, 25, 250])
-def test_products_of_a_window_are_products(rows: int, shape: tuple[int, int]) -> None:
+GATES = [1, 2, 4]
+SIZES = [(5, 12), (64, 64), (128, 128), (96, 32), (512, 128), (1024, 64)]
+"""K and H of a gate's matrix: not in blocks, one block, several, narrow ones, and in parts."""
+
+
+@pytest.mark.parametrize("gates", GATES)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("rows", [1, 16, 25, 64, 250])
+def test_products_of_gates_are_products(rows: int, size: tuple[int, int], gates: int) -> None:
+    """Of a step and of a window; the gates apart on the way forward, added up on the way back."""
     rng = np.random.default_rng(rows)
-    matrix, xs = rng.standard_normal(shape), rng.standard_normal((3, rows, shape[0]))
+    inner, columns = size
+    matrices = rng.standard_normal((gates, inner, columns))
+    side_by_side, stacked = np.concatenate(list(matrices), axis=1), matrices.reshape(-1, columns)
+    xs, xs_by_gate = rng.standard_normal((3, rows, inner)), rng.standard_normal((gates, 3, rows, inner))
+    apart = np.einsum("tbk,gkh->gtbh", xs, matrices)
+    total = np.einsum("gtbk,gkh->tbh", xs_by_gate, matrices)
     for work in (None, Workspace(np.float64)):
-        factor = Factor(matrix.T.copy().T if work else matrix, work)
-        out = np.full((3, rows, shape[1]), np.nan)
-        assert factor.fill(out, xs) is out
-        np.testing.assert_allclose(out, xs @ matrix, rtol=1e-12, atol=1e-12)
+        factor = Factor(side_by_side.T.copy().T if work else side_by_side, work)
+        out = np.full((gates, rows, columns), np.nan)
+        factor.into(out)(xs[1])
+        np.testing.assert_allclose(out, apart[:, 1], rtol=1e-10, atol=1e-10)
+        outs = np.full((gates, 3, rows, columns), np.nan)
+        assert factor.fill(outs, xs) is outs
+        np.testing.assert_allclose(outs, apart, rtol=1e-10, atol=1e-10)
+        factor = Factor(stacked, work)
+        out = np.full((rows, columns), np.nan)
+        factor.sum_into(out, gates)(xs_by_gate[:, 1])
+        np.testing.assert_allclose(out, total[1], rtol=1e-10, atol=1e-10)
+        outs = np.full((3, rows, columns), np.nan)
+        assert factor.fill_sum(outs, xs_by_gate) is outs
+        np.testing.assert_allclose(outs, total, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("gates", GATES)
+@pytest.mark.parametrize("size", [(12, 5), (64, 64), (96, 128), (128, 100), (1024, 1024)])
+@pytest.mark.parametrize("steps", [1, 50])
+def test_gradient_of_weights_is_one_product(steps: int, size: tuple[int, int], gates: int) -> None:
+    """However it is summed: at once, in blocks, or in blocks of several runs."""
+    rng = np.random.default_rng(steps)
+    hidden, inputs = size
+    dzs, xs = rng.standard_normal((gates, steps, 25, hidden)), rng.standard_normal((steps, 25, inputs))
+    grad = np.full((gates * hidden, inputs), np.nan)
+    write_gradient(dzs, xs, grad)
+    expected = np.einsum("gnh,nk->ghk", dzs.reshape(gates, -1, hidden), xs.reshape(-1, inputs), optimize=True)
+    np.testing.assert_allclose(grad, expected.reshape(grad.shape), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(("rows", "is_plain"), [(1, True), (16, False), (31, False), (32, True), (64, True)])

@@ -217,8 +217,8 @@ def test_one_hot_product_is_the_gather() -> None:
         ids = rng.integers(0, vocabulary, (4, 3))
         one_hot = np.eye(vocabulary)[ids]  # (T, B, V)
         expected = scale * (one_hot @ weight.T + bias)
-        zs = OneHotProjection.prepare(weight, bias, scale, ids).forward(np.empty((4, 3, 8)))
-        np.testing.assert_allclose(zs, expected, rtol=0, atol=1e-14)
+        zs = OneHotProjection.prepare(weight, bias, scale, ids).forward(np.empty((2, 4, 3, 4)))
+        np.testing.assert_allclose(np.concatenate(list(zs), axis=2), expected, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("vocabulary", [11, 300])
@@ -228,10 +228,11 @@ def test_gradient_of_the_gather_is_the_one_hot_product(vocabulary: int) -> None:
     ids = rng.integers(0, 4, (200, 3))
     ids[5, 1] = vocabulary - 1
     assert np.bincount(ids.ravel()).max() > 2 * ROWS_AT_ONCE
-    dzs, grad = rng.standard_normal((ids.size, 8)), np.full((8, vocabulary), np.nan)
+    dzs, grad = rng.standard_normal((2, *ids.shape, 4)), np.full((8, vocabulary), np.nan)
     projection = OneHotProjection.prepare(np.zeros((8, vocabulary)), np.zeros(8), np.ones((1, 8)), ids)
     projection.backward(dzs, grad, Workspace(np.float64))
-    np.testing.assert_allclose(grad, dzs.T @ np.eye(vocabulary)[ids.ravel()], rtol=0, atol=1e-12)
+    expected = np.concatenate([dz.reshape(-1, 4).T @ np.eye(vocabulary)[ids.ravel()] for dz in dzs])
+    np.testing.assert_allclose(grad, expected, rtol=0, atol=1e-12)
 
 
 def test_large_buffers_begin_at_a_line_of_the_cache() -> None:

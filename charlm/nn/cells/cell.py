@@ -2,7 +2,8 @@
 
 A cell is a recurrence over inputs that are already projected: z = W_ih x + b arrives as `zs`, computed for
 a whole window at once, and the cell adds what depends on its own past. A state is (B, H), a row for each stream,
-and so the equations stand transposed: h_prev @ W_hh^T.
+and so the equations stand transposed: h_prev @ W_hh^T. In a window the values of each gate lie together, (G, T, B, H),
+so that a step handles a gate as one piece of memory.
 
 The logistic sigmoid is a stretched tanh, sigmoid(z) = (1 + tanh(z/2)) / 2. The halving is folded into the
 weights (`Cell.halved` names the gates), which is exact in binary floating point, so that one call of tanh
@@ -19,7 +20,7 @@ import numpy as np
 
 from charlm.arrays import Array
 from charlm.nn.factor import Factor
-from charlm.nn.workspace import Workspace, rows
+from charlm.nn.workspace import Workspace
 
 State: TypeAlias = tuple[Array, ...]
 """What a cell carries from step to step: arrays (B, H), the hidden state h first."""
@@ -56,7 +57,7 @@ Undo: TypeAlias = Callable[[Array, State | None, RecurrenceGrads], tuple[Array, 
 
 dhs: d loss / d hs, (T, B, H); it is overwritten.  dlast: d loss / d last state, None for zero.
 grads: written.
-dzs: d loss / d zs, (T, B, G*H), until the next window.  dstate: d loss / d first state.
+dzs: d loss / d zs, (G, T, B, H), until the next window.  dstate: d loss / d first state.
 """
 
 
@@ -109,7 +110,7 @@ class Cell(ABC):
     ) -> tuple[Array, State, Undo]:
         """Run the recurrence over a window.
 
-        zs: projected inputs, (T, B, G*H), scaled; overwritten.  state: arrays (B, H).
+        zs: projected inputs, (G, T, B, H), scaled; overwritten.  state: arrays (B, H).
         keep: (T, B, 1), 0 where a stream starts anew before step t, 1 elsewhere; None if none does.
         Returns hs (T, B, H), the last state, and the closure that undoes the window.
         What is returned lives in `work` until the next window, the state excepted.
@@ -139,18 +140,10 @@ def orthogonal(rng: np.random.Generator, size: int) -> Array:
     return result
 
 
-def write_gradient(dzs: Array, h_ins: Array, grad: Array) -> None:
-    """Write d loss / d W_hh, the sum over all steps and streams: one product.
-
-    dzs: (T, B, G*H).  h_ins: what W_hh was multiplied by, (T, B, H).  grad: (G*H, H).
-    """
-    np.matmul(rows(dzs).T, rows(h_ins), out=grad)
-
-
 def parts(zs: Array, gates: int) -> list[Array]:
-    """View (..., G*H) as the (..., H) of each of G gates."""
-    hidden = zs.shape[-1] // gates
-    return [zs[..., gate * hidden : (gate + 1) * hidden] for gate in range(gates)]
+    """View a step (B, G*H) as the (B, H) of each of G gates."""
+    hidden = zs.shape[1] // gates
+    return [zs[:, gate * hidden : (gate + 1) * hidden] for gate in range(gates)]
 
 
 def sigmoid_of_halved(tanh_half: Array) -> None:
@@ -159,12 +152,10 @@ def sigmoid_of_halved(tanh_half: Array) -> None:
     np.add(tanh_half, 0.5, out=tanh_half)
 
 
-def spread(row: Array, streams: int, work: Workspace, name: str) -> Array:
-    """Return a row (1, F) for each stream, (B, F): NumPy is slower where it repeats one by itself."""
-    if streams == 1:
-        return row
-    out = work.array(name, streams, row.shape[1])
-    out[...] = row
+def spread(row: Array, shape: tuple[int, ...], work: Workspace, name: str) -> Array:
+    """Return a row (1, G*H) for each stream, (B, G*H) or (G, B, H): NumPy is slower where it repeats one by itself."""
+    out = work.array(name, *shape)
+    out[...] = row if len(shape) == 2 else row.reshape(shape[0], 1, -1)
     return out
 
 

@@ -8,7 +8,7 @@ In the words of the course: r is the relevance gate, n the candidate c~, and its
     n    = tanh(z_n + r * q)
     h    = (1 - z) * n + z * h_prev
 
-Memory of a window: 7 T B H values a layer, and 4 more for a run of steps (`spans`) on the way back.
+Memory of a window: 5 T B H values a layer, and 4 more for a run of steps (`spans`) on the way back.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ from charlm.nn.cells.cell import (
     sigmoid_of_halved,
     spans,
     spread,
-    write_gradient,
 )
-from charlm.nn.factor import Factor
-from charlm.nn.workspace import Workspace
+from charlm.nn.factor import Factor, write_gradient
+from charlm.nn.workspace import Workspace, rows, sum_rows
 
 
 class GRU(Cell):
@@ -75,7 +74,7 @@ class GRU(Cell):
         u, a = (work.array(name, streams, 3 * hidden) for name in ("u", "a"))
         q, rq = (work.array(name, streams, hidden) for name in ("q", "rq"))
         rz, (r, z_gate, n) = a[:, : 2 * hidden], parts(a, 3)
-        room = Room.make(weights, u, work)
+        room = Room.make(weights, u, u[:, : 2 * hidden], u[:, 2 * hidden :], work)
         multiply = weights.factor.into(u)
 
         def advance(z: Array) -> None:
@@ -89,17 +88,17 @@ class GRU(Cell):
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
         """A window, as in `Cell.forward`."""
-        steps, streams, columns = zs.shape
-        hidden = columns // 3
+        _, steps, streams, hidden = zs.shape
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
-        us = work.array("us", steps, streams, columns)
-        u = work.array("u", streams, columns)
+        qs = work.array("qs", steps, streams, hidden)
+        u = work.array("u", 3, streams, hidden)
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
         multiply = weights.factor.into(u)
-        room = Room.make(weights, u, work)
+        room = Room.make(weights, u, u[:2], u[2], work)
+        steps_of_z = zs.swapaxes(0, 1)
         for t, (a, rz, r, z, n, q, h_prev, h) in enumerate(
-            zip(zs, zs[:, :, : 2 * hidden], *parts(zs, 3), us[:, :, 2 * hidden :], hs, hs[1:], strict=False)
+            zip(steps_of_z, steps_of_z[:, :2], *zs, qs, hs, hs[1:], strict=False)
         ):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
@@ -108,7 +107,7 @@ class GRU(Cell):
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            return backward(weights, zs, us, hs, keep, dhs, dlast, grads, work)
+            return backward(weights, zs, qs, hs, keep, dhs, dlast, grads, work)
 
         return hs[1:], last, undo
 
@@ -123,13 +122,12 @@ class Room(NamedTuple):
     bias_n: Array
 
     @classmethod
-    def make(cls, weights: Recurrence, u: Array, work: Workspace) -> Room:
-        """Make it in `work`.  u: where W_hh h_prev will stand, (B, 3*H)."""
-        streams, columns = u.shape
-        scale = spread(weights.scale, streams, work, "scale")
-        shift = spread(weights.shift, streams, work, "shift")
-        bias_n = spread(weights.bias[:, columns // 3 * 2 :], streams, work, "bias_n")
-        return cls(u[:, : columns // 3 * 2], u[:, columns // 3 * 2 :], scale, shift, bias_n)
+    def make(cls, weights: Recurrence, u: Array, u_rz: Array, u_n: Array, work: Workspace) -> Room:
+        """Make it in `work`.  u: where W_hh h_prev will stand, (3, B, H) or (B, 3*H), and its views."""
+        scale = spread(weights.scale, u.shape, work, "scale")
+        shift = spread(weights.shift, u.shape, work, "shift")
+        bias_n = spread(weights.bias[:, -u_n.shape[1] :], u_n.shape, work, "bias_n")
+        return cls(u_rz, u_n, scale, shift, bias_n)
 
 
 def move_on(
@@ -146,7 +144,8 @@ def move_on(
 ) -> None:
     """Fill q and h, (B, H), from h_prev and the projected input, which is replaced by the gates.
 
-    gates: (B, 3*H), and its views rz (r and z), r, z and n.  rq: room for r * q; h, where that is not h_prev.
+    gates: (3, B, H) or (B, 3*H), and its views rz (r and z), r, z and n.
+    rq: room for r * q; h, where that is not h_prev.
     """
     u_rz, u_n, scale, shift, bias_n = room
     np.add(rz, u_rz, out=rz)
@@ -165,7 +164,7 @@ def move_on(
 def backward(
     weights: Recurrence,
     gates: Array,
-    us: Array,
+    qs: Array,
     hs: Array,
     keep: Array | None,
     dhs: Array,
@@ -175,56 +174,57 @@ def backward(
 ) -> tuple[Array, State]:
     """Undo a window of `GRU.forward`, see `Undo`.
 
-    gates: r z n of every step, (T, B, 3*H); replaced by dz.  us: the same shape, whose last third is q; filled by du.
+    gates: r z n of every step, (3, T, B, H); replaced by dz.  qs: (T, B, H); replaced by dq.
 
-    Given dh of a step, with * elsewhere elementwise,
-        dz_n = dh * [(1 - z) (1 - n^2)]         du_n = dz_n r
-        dz_z = dh * [(h_prev - n) z (1 - z)]    du_z = dz_z
-        dz_r = dz_n q r (1 - r)                 du_r = dz_r
-        dh_prev = dh * z + W_hh^T du
-    What stands in brackets, and every product with it, is computed for a run of steps at once.
+    Given dh of a step, with * elementwise,
+        dz_n = dh * [(1 - z) (1 - n^2)]         dq = dh * [(1 - z) (1 - n^2) r]
+        dz_z = dh * [(h_prev - n) z (1 - z)]
+        dz_r = dh * [(1 - z) (1 - n^2) q r (1 - r)]
+        dh_prev = dh * z + W_rz^T (dz_r, dz_z) + W_n^T dq
+    What stands in brackets does not depend on the recurrence, and is computed for a run of steps at once.
     """
-    steps, streams, columns = gates.shape
-    hidden = columns // 3
-    dh, through_z = (work.array(name, streams, hidden) for name in ("dh", "through_z"))
+    _, steps, streams, hidden = gates.shape
+    dh, dh_from_q, through_z = (work.array(name, streams, hidden) for name in ("dh", "dh_from_q", "through_z"))
     dh[...] = 0 if dlast is None else dlast[0]
-    multiply = Factor(weights.matrix, work).into(dh)
+    multiply_rz = Factor(weights.matrix[: 2 * hidden], work).sum_into(dh, 2)
+    multiply_n = Factor(weights.matrix[2 * hidden :], work, "blocks_n").into(dh_from_q)
     restarts = restarting_steps(keep, steps)
     h_ins = restart(hs[:-1], keep)
-    _, zs, ns = parts(gates, 3)
-    qs = parts(us, 3)[2]
     for span in spans(steps, hidden, streams):
-        to_u, to_n = local_derivatives(gates[span], h_ins[span], qs[span], work)
-        by_gate = (span.stop - span.start, streams, 3, hidden)
-        for t, dh_t, du, du_gates, local, z in zip(
+        to_rz, to_n, to_q = local_derivatives(gates[:, span], h_ins[span], qs[span], work)
+        for t, dh_t, z, dz_rz, dq, local_rz, local_q in zip(
             reversed(range(span.start, span.stop)),
             dhs[span][::-1],
-            us[span][::-1],
-            us[span].reshape(by_gate)[::-1],
-            to_u.reshape(by_gate)[::-1],
-            zs[span][::-1],
+            gates[1, span][::-1],  # where dz_z will stand
+            gates[:2, span].swapaxes(0, 1)[::-1],
+            qs[span][::-1],
+            to_rz.swapaxes(0, 1)[::-1],
+            to_q[::-1],
             strict=True,
         ):
             np.add(dh_t, dh, out=dh_t)
-            np.multiply(dh_t[:, None], local, out=du_gates)  # undoes the three gates
             np.multiply(dh_t, z, out=through_z)  # undoes z * h_prev
-            multiply(du)  # undoes W_hh h
+            np.multiply(dh_t, local_rz, out=dz_rz)  # undoes the two gates
+            np.multiply(dh_t, local_q, out=dq)  # undoes the candidate, as far as q
+            multiply_rz(dz_rz)  # undoes W_rz h
+            multiply_n(dq)  # undoes W_n h
+            np.add(dh, dh_from_q, out=dh)
             np.add(dh, through_z, out=dh)
             if restarts[t] and keep is not None:
                 dh *= keep[t]
-        np.multiply(dhs[span], to_n, out=ns[span])
-    np.copyto(gates[:, :, : 2 * hidden], us[:, :, : 2 * hidden])
-    write_gradient(us, h_ins, grads.matrix)
-    grads.bias[2 * hidden :] = qs.sum(axis=(0, 1))
+        np.multiply(dhs[span], to_n, out=gates[2, span])
+    write_gradient(gates[:2], h_ins, grads.matrix[: 2 * hidden])
+    write_gradient(qs[None], h_ins, grads.matrix[2 * hidden :])
+    grads.bias[2 * hidden :] = sum_rows(rows(qs))
     return gates, (dh.copy(),)
 
 
-def local_derivatives(gates: Array, h_ins: Array, qs: Array, work: Workspace) -> tuple[Array, Array]:
-    """Compute what dh is multiplied by, for a run of k steps: towards u (k, B, 3*H), and z_n (k, B, H)."""
-    to_u = work.scratch("to_u", *gates.shape)
-    to_n = work.scratch("to_n", *h_ins.shape)
-    r, z, n = parts(gates, 3)
-    to_r, to_z, to_q = parts(to_u, 3)
+def local_derivatives(gates: Array, h_ins: Array, qs: Array, work: Workspace) -> tuple[Array, Array, Array]:
+    """Compute the brackets of `backward` for a run of k steps: of r and z (2, k, B, H), of n and of q (k, B, H)."""
+    to_rz = work.scratch("to_rz", 2, *h_ins.shape)
+    to_n, to_q = (work.scratch(name, *h_ins.shape) for name in ("to_n", "to_q"))
+    r, z, n = gates
+    to_r, to_z = to_rz
     np.multiply(n, n, out=to_n)
     np.subtract(1, to_n, out=to_n)
     np.subtract(1, z, out=to_z)
@@ -236,4 +236,4 @@ def local_derivatives(gates: Array, h_ins: Array, qs: Array, work: Workspace) ->
     np.subtract(1, r, out=to_r)
     to_r *= qs
     to_r *= to_q  # (1 - z) (1 - n^2) q r (1 - r)
-    return to_u, to_n
+    return to_rz, to_n, to_q

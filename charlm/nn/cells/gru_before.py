@@ -30,8 +30,8 @@ from charlm.nn.cells.cell import (
     sigmoid_of_halved,
     spans,
 )
-from charlm.nn.factor import Factor
-from charlm.nn.workspace import Workspace, rows
+from charlm.nn.factor import Factor, write_gradient
+from charlm.nn.workspace import Workspace
 
 
 class GRUBefore(Cell):
@@ -62,18 +62,17 @@ class GRUBefore(Cell):
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
         """A window, as in `Cell.forward`."""
-        steps, streams, columns = zs.shape
-        hidden = columns // 3
+        _, steps, streams, hidden = zs.shape
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         ss = work.array("ss", steps, streams, hidden)
-        u, v = work.array("u", streams, 2 * hidden), work.array("v", streams, hidden)
+        u, v = work.array("u", 2, streams, hidden), work.array("v", streams, hidden)
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
         matrix = weights.factor.matrix
         multiply_rz = Factor(matrix[:, : 2 * hidden], work).into(u)
         multiply_n = Factor(matrix[:, 2 * hidden :], work, "blocks_n").into(v)
         for t, (rz, r, z, n, s, h_prev, h) in enumerate(
-            zip(zs[:, :, : 2 * hidden], *parts(zs, 3), ss, hs, hs[1:], strict=False)
+            zip(zs[:2].swapaxes(0, 1), *zs, ss, hs, hs[1:], strict=False)
         ):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
@@ -109,7 +108,7 @@ def backward(
 ) -> tuple[Array, State]:
     """Undo a window of `GRUBefore.forward`, see `Undo`.
 
-    gates: r z n of every step, (T, B, 3*H); replaced by dz.  ss: r * h_prev, (T, B, H).
+    gates: r z n of every step, (3, T, B, H); replaced by dz.  ss: r * h_prev, (T, B, H).
 
     Given dh of a step, with * elementwise,
         dz_n = dh * [(1 - z) (1 - n^2)]         ds = W_n^T dz_n
@@ -118,48 +117,50 @@ def backward(
         dh_prev = dh * z + ds * r + W_rz^T (dz_r, dz_z)
     What stands in brackets is computed for a run of steps at once.
     """
-    steps, streams, columns = gates.shape
-    hidden = columns // 3
+    _, steps, streams, hidden = gates.shape
     dh, ds, direct = (work.array(name, streams, hidden) for name in ("dh", "ds", "direct"))
     dh[...] = 0 if dlast is None else dlast[0]
-    multiply_rz = Factor(weights.matrix[: 2 * hidden], work).into(dh)
+    multiply_rz = Factor(weights.matrix[: 2 * hidden], work).sum_into(dh, 2)
     multiply_n = Factor(weights.matrix[2 * hidden :], work, "blocks_n").into(ds)
     restarts = restarting_steps(keep, steps)
     h_ins = restart(hs[:-1], keep)
     for span in spans(steps, hidden, streams):
-        to_z = local_derivatives(gates[span], h_ins[span], work)
-        by_gate = (span.stop - span.start, streams, 3, hidden)
-        for t, dh_t, dz_rz, dz, local in zip(
+        to_r, to_zn = local_derivatives(gates[:, span], h_ins[span], work)
+        dzs = gates[:, span].swapaxes(0, 1)[::-1]
+        for t, dh_t, dz_rz, dz_zn, r, z, dz_n, local_r, local_zn in zip(
             reversed(range(span.start, span.stop)),
             dhs[span][::-1],
-            gates[span][::-1, :, : 2 * hidden],
-            gates[span].reshape(by_gate)[::-1],
-            to_z.reshape(by_gate)[::-1],
+            dzs[:, :2],
+            dzs[:, 1:],
+            dzs[:, 0],  # where dz_r will stand
+            dzs[:, 1],  # where dz_z will stand
+            dzs[:, 2],
+            to_r[::-1],
+            to_zn.swapaxes(0, 1)[::-1],
             strict=True,
         ):
-            r, z, n = dz[:, 0], dz[:, 1], dz[:, 2]  # and where dz will stand
             np.add(dh, dh_t, out=dh)
             np.multiply(dh, z, out=direct)  # undoes z * h_prev
-            np.multiply(dh[:, None], local[:, 1:], out=dz[:, 1:])  # undoes the update gate, and the candidate
-            multiply_n(n)  # undoes W_n s
+            np.multiply(dh, local_zn, out=dz_zn)  # undoes the update gate, and the candidate
+            multiply_n(dz_n)  # undoes W_n s
             np.multiply(ds, r, out=dh)  # undoes s = r * h_prev
             np.add(direct, dh, out=direct)
-            np.multiply(ds, local[:, 0], out=r)  # undoes the reset gate
+            np.multiply(ds, local_r, out=r)  # undoes the reset gate
             multiply_rz(dz_rz)  # undoes W_rz h_prev
             np.add(dh, direct, out=dh)
             if restarts[t] and keep is not None:
                 dh *= keep[t]
-    dzs = rows(gates)
-    np.matmul(dzs[:, : 2 * hidden].T, rows(h_ins), out=grads.matrix[: 2 * hidden])
-    np.matmul(dzs[:, 2 * hidden :].T, rows(ss), out=grads.matrix[2 * hidden :])
+    write_gradient(gates[:2], h_ins, grads.matrix[: 2 * hidden])
+    write_gradient(gates[2:], ss, grads.matrix[2 * hidden :])
     return gates, (dh.copy(),)
 
 
-def local_derivatives(gates: Array, h_ins: Array, work: Workspace) -> Array:
-    """Compute the brackets of `backward` for a run of k steps, (k, B, 3*H)."""
-    to_z = work.scratch("to_z", *gates.shape)
-    r, z, n = parts(gates, 3)
-    to_r, to_update, to_n = parts(to_z, 3)
+def local_derivatives(gates: Array, h_ins: Array, work: Workspace) -> tuple[Array, Array]:
+    """Compute the brackets of `backward` for a run of k steps: of r (k, B, H), of z and n (2, k, B, H)."""
+    to_r, between = (work.scratch(name, *h_ins.shape) for name in ("to_r", "between"))
+    to_zn = work.scratch("to_zn", 2, *h_ins.shape)
+    r, z, n = gates
+    to_update, to_n = to_zn
     np.subtract(1, r, out=to_r)
     to_r *= r
     to_r *= h_ins
@@ -168,5 +169,5 @@ def local_derivatives(gates: Array, h_ins: Array, work: Workspace) -> Array:
     np.subtract(1, to_n, out=to_n)
     to_n *= to_update  # (1 - z) (1 - n^2)
     to_update *= z
-    to_update *= np.subtract(h_ins, n, out=work.scratch("between", *h_ins.shape))
-    return to_z
+    to_update *= np.subtract(h_ins, n, out=between)
+    return to_r, to_zn

@@ -27,9 +27,8 @@ from charlm.nn.cells.cell import (
     restarting_steps,
     sigmoid_of_halved,
     spans,
-    write_gradient,
 )
-from charlm.nn.factor import Factor
+from charlm.nn.factor import Factor, write_gradient
 from charlm.nn.workspace import Workspace
 
 
@@ -56,14 +55,13 @@ class SimpleGRU(Cell):
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
         """A window, as in `Cell.forward`."""
-        steps, streams, columns = zs.shape
-        hidden = columns // 2
+        _, steps, streams, hidden = zs.shape
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
-        u = work.array("u", streams, columns)
+        u = work.array("u", 2, streams, hidden)
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
         multiply = weights.factor.into(u)
-        for t, (a, z, n, h_prev, h) in enumerate(zip(zs, *parts(zs, 2), hs, hs[1:], strict=False)):
+        for t, (a, z, n, h_prev, h) in enumerate(zip(zs.swapaxes(0, 1), *zs, hs, hs[1:], strict=False)):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
             multiply(h_prev)
@@ -93,34 +91,32 @@ def backward(
 ) -> tuple[Array, State]:
     """Undo a window of `SimpleGRU.forward`, see `Undo`.
 
-    gates: z n of every step, (T, B, 2*H); replaced by dz.
+    gates: z n of every step, (2, T, B, H); replaced by dz.
 
     Given dh of a step, with * elementwise,
         dz_z = dh * [(h_prev - n) z (1 - z)]    dz_n = dh * [(1 - z) (1 - n^2)]
         dh_prev = dh * z + W_hh^T dz
     What stands in brackets is computed for a run of steps at once.
     """
-    steps, streams, columns = gates.shape
-    hidden = columns // 2
+    _, steps, streams, hidden = gates.shape
     dh, through_z = (work.array(name, streams, hidden) for name in ("dh", "through_z"))
     dh[...] = 0 if dlast is None else dlast[0]
-    multiply = Factor(weights.matrix, work).into(dh)
+    multiply = Factor(weights.matrix, work).sum_into(dh, 2)
     restarts = restarting_steps(keep, steps)
     h_ins = restart(hs[:-1], keep)
     for span in spans(steps, hidden, streams):
-        to_z = local_derivatives(gates[span], h_ins[span], work)
-        by_gate = (span.stop - span.start, streams, 2, hidden)
-        for t, dh_t, dz, dz_gates, local in zip(
+        to_z = local_derivatives(gates[:, span], h_ins[span], work)
+        for t, dh_t, z, dz, local in zip(
             reversed(range(span.start, span.stop)),
             dhs[span][::-1],
-            gates[span][::-1],
-            gates[span].reshape(by_gate)[::-1],
-            to_z.reshape(by_gate)[::-1],
+            gates[0, span][::-1],  # where dz_z will stand
+            gates[:, span].swapaxes(0, 1)[::-1],
+            to_z.swapaxes(0, 1)[::-1],
             strict=True,
         ):
             np.add(dh, dh_t, out=dh)
-            np.multiply(dh, dz_gates[:, 0], out=through_z)  # undoes z * h_prev; z stands where dz_z will
-            np.multiply(dh[:, None], local, out=dz_gates)  # undoes the gate and the candidate
+            np.multiply(dh, z, out=through_z)  # undoes z * h_prev
+            np.multiply(dh, local, out=dz)  # undoes the gate and the candidate
             multiply(dz)  # undoes W_hh h
             np.add(dh, through_z, out=dh)
             if restarts[t] and keep is not None:
@@ -130,11 +126,11 @@ def backward(
 
 
 def local_derivatives(gates: Array, h_ins: Array, work: Workspace) -> Array:
-    """Compute the brackets of `backward` for a run of k steps, (k, B, 2*H)."""
+    """Compute the brackets of `backward` for a run of k steps, (2, k, B, H)."""
     to_z = work.scratch("to_z", *gates.shape)
     one_less_z = work.scratch("one_less_z", *h_ins.shape)
-    z, n = parts(gates, 2)
-    to_update, to_n = parts(to_z, 2)
+    z, n = gates
+    to_update, to_n = to_z
     np.subtract(1, z, out=one_less_z)
     np.subtract(h_ins, n, out=to_update)
     to_update *= z

@@ -8,7 +8,7 @@ Source: Hochreiter & Schmidhuber 1997; with the forget gate of Gers et al. 2000.
     c       = f * c_prev + i * g
     h       = o * tanh(c)
 
-Memory of a window: 6 T B H values a layer, and 6 more for a run of steps (`spans`) on the way back.
+Memory of a window: 6 T B H values a layer, and 7 more for a run of steps (`spans`) on the way back.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ from charlm.nn.cells.cell import (
     restarting_steps,
     spans,
     spread,
-    write_gradient,
 )
-from charlm.nn.factor import Factor
+from charlm.nn.factor import Factor, write_gradient
 from charlm.nn.workspace import Workspace
 
 
@@ -71,7 +70,7 @@ class LSTM(Cell):
         work = Workspace(h.dtype)
         z_h = work.array("z_h", len(h), 4 * h.shape[1])
         i, f, g, o = parts(z_h, 4)
-        room = Room.make(weights, len(h), work)
+        room = Room.make(weights, z_h, h, work)
         multiply = weights.factor.into(z_h)
 
         def advance(z: Array) -> None:
@@ -85,17 +84,16 @@ class LSTM(Cell):
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
         """A window, as in `Cell.forward`."""
-        steps, streams, columns = zs.shape
-        hidden = columns // 4
+        _, steps, streams, hidden = zs.shape
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         cs = work.array("cs", steps + 1, streams, hidden)
-        z = work.array("z", streams, columns)
-        room = Room.make(weights, streams, work)
+        z = work.array("z", 4, streams, hidden)
+        room = Room.make(weights, z, hs[0], work)
         hs[0], cs[0] = state
         restarts = restarting_steps(keep, steps)
         multiply = weights.factor.into(z)
         for t, (a, i, f, g, o, h_prev, c_prev, c, h) in enumerate(
-            zip(zs, *parts(zs, 4), hs, cs, cs[1:], hs[1:], strict=False)
+            zip(zs.swapaxes(0, 1), *zs, hs, cs, cs[1:], hs[1:], strict=False)
         ):
             if restarts[t] and keep is not None:
                 h_prev, c_prev = h_prev * keep[t], c_prev * keep[t]
@@ -119,12 +117,11 @@ class Room(NamedTuple):
     tanh_c: Array
 
     @classmethod
-    def make(cls, weights: Recurrence, streams: int, work: Workspace) -> Room:
-        """Make it in `work`."""
-        scale = spread(weights.scale, streams, work, "scale")
-        shift = spread(weights.shift, streams, work, "shift")
-        ig, tanh_c = (work.array(name, streams, scale.shape[1] // 4) for name in ("ig", "tanh_c"))
-        return cls(scale, shift, ig, tanh_c)
+    def make(cls, weights: Recurrence, gates: Array, h: Array, work: Workspace) -> Room:
+        """Make it in `work`, of the shapes of `gates` and h."""
+        scale = spread(weights.scale, gates.shape, work, "scale")
+        shift = spread(weights.shift, gates.shape, work, "shift")
+        return cls(scale, shift, work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
 
 
 def move_on(
@@ -132,7 +129,7 @@ def move_on(
 ) -> None:
     """Fill c and h, (B, H), from c_prev and z + W_hh h_prev, which is replaced by the gates.
 
-    gates: (B, 4*H), and its views i, f, g and o.
+    gates: (4, B, H) or (B, 4*H), and its views i, f, g and o.
     """
     scale, shift, ig, tanh_c = room
     np.tanh(gates, out=gates)
@@ -158,7 +155,7 @@ def backward(
 ) -> tuple[Array, State]:
     """Undo a window of `LSTM.forward`, see `Undo`.
 
-    gates: i f g o of every step, (T, B, 4*H); replaced by dz.  hs, cs: (T + 1, B, H).
+    gates: i f g o of every step, (4, T, B, H); replaced by dz.  hs, cs: (T + 1, B, H).
 
     Given dh and dc of a step, with * elementwise,
         d o = dh * tanh(c)                    dz_o = dh * [tanh(c) o (1 - o)]
@@ -167,33 +164,34 @@ def backward(
                                               dz_g = dc * [i (1 - g^2)]
     What stands in brackets does not depend on the recurrence, and is computed for a run of steps at once.
     """
-    steps, streams, columns = gates.shape
-    hidden = columns // 4
+    _, steps, streams, hidden = gates.shape
     dh, dc, dc_prev = (work.array(name, streams, hidden) for name in ("dh", "dc", "dc_prev"))
     dc_from_h = work.array("dc_from_h", streams, hidden)
     dh[...], dc[...] = (0, 0) if dlast is None else dlast
-    multiply = Factor(weights.matrix, work).into(dh)
+    multiply = Factor(weights.matrix, work).sum_into(dh, 4)
     restarts = restarting_steps(keep, steps)
     c_ins = restart(cs[:-1], keep)
-    is_tanh = spread(2 * weights.scale - 1, streams, work, "is_tanh")
     for span in spans(steps, hidden, streams):
-        to_z, h_to_c = local_derivatives(gates[span], c_ins[span], cs[1:][span], is_tanh, work)
-        by_gate = (span.stop - span.start, streams, 4, hidden)
-        for t, dh_t, dz, dz_gates, local, to_c in zip(
+        to_z, h_to_c = local_derivatives(gates[:, span], c_ins[span], cs[1:][span], work)
+        dzs, local = gates[:, span].swapaxes(0, 1), to_z.swapaxes(0, 1)
+        for t, dh_t, f, dz, dz_ifg, dz_o, to_ifg, to_o, to_c in zip(
             reversed(range(span.start, span.stop)),
             dhs[span][::-1],
-            gates[span][::-1],
-            gates[span].reshape(by_gate)[::-1],
-            to_z.reshape(by_gate)[::-1],
+            dzs[::-1, 1],  # where dz_f will stand
+            dzs[::-1],
+            dzs[::-1, :3],
+            dzs[::-1, 3],
+            local[::-1, :3],
+            local[::-1, 3],
             h_to_c[::-1],
             strict=True,
         ):
             np.add(dh, dh_t, out=dh)
             np.multiply(dh, to_c, out=dc_from_h)  # undoes h = o * tanh(c)
             np.add(dc, dc_from_h, out=dc)
-            np.multiply(dc, dz_gates[:, 1], out=dc_prev)  # undoes f * c_prev; f stands where dz_f will
-            np.multiply(dc[:, None], local[:, :3], out=dz_gates[:, :3])  # undoes c = f * c_prev + i * g, and the gates
-            np.multiply(dh, local[:, 3], out=dz_gates[:, 3])  # undoes h = o * tanh(c), and the output gate
+            np.multiply(dc, f, out=dc_prev)  # undoes f * c_prev
+            np.multiply(dc, to_ifg, out=dz_ifg)  # undoes c = f * c_prev + i * g, and the gates
+            np.multiply(dh, to_o, out=dz_o)  # undoes h = o * tanh(c), and the output gate
             dc, dc_prev = dc_prev, dc
             multiply(dz)  # undoes W_hh h
             if restarts[t] and keep is not None:
@@ -203,26 +201,28 @@ def backward(
     return gates, (dh.copy(), dc.copy())
 
 
-def local_derivatives(
-    gates: Array, c_ins: Array, cs: Array, is_tanh: Array, work: Workspace
-) -> tuple[Array, Array]:
+def local_derivatives(gates: Array, c_ins: Array, cs: Array, work: Workspace) -> tuple[Array, Array]:
     """Compute the brackets of `backward` for a run of n steps.
 
-    is_tanh: (B, 4*H), 1 for g and 0 for the sigmoids.
-    Returns d/dz of each gate (n, B, 4*H), and o (1 - tanh(c)^2) (n, B, H).
+    gates: (4, n, B, H).  c_ins, cs: c before and behind each step, (n, B, H).
+    Returns d/dz of each gate (4, n, B, H), and o (1 - tanh(c)^2) (n, B, H).
     """
     to_z = work.scratch("to_z", *gates.shape)
-    h_to_c = work.scratch("h_to_c", *cs.shape)
-    tanh_cs = np.tanh(cs, out=work.scratch("tanh_cs", *cs.shape))  # cheaper than to keep it
-    i, _, g, o = parts(gates, 4)
-    to_i, to_f, to_g, to_o = parts(to_z, 4)
-    np.subtract(1, gates, out=to_z)
-    to_z *= np.add(gates, is_tanh, out=work.scratch("gates", *gates.shape))  # (1 - s) s, and (1 - g) (1 + g)
-    to_i *= g
-    to_f *= c_ins
-    to_g *= i
-    to_o *= tanh_cs
-    np.multiply(o, tanh_cs, out=h_to_c)
-    h_to_c *= tanh_cs
-    np.subtract(o, h_to_c, out=h_to_c)  # o - o tanh(c)^2
+    h_to_c, tanh_cs, part = (work.scratch(name, *cs.shape) for name in ("h_to_c", "tanh_cs", "part"))
+    np.tanh(cs, out=tanh_cs)  # cheaper than to keep it
+    i, f, g, o = gates
+    to_i, to_f, to_g, to_o = to_z
+    np.multiply(i, g, out=to_i)
+    np.multiply(to_i, g, out=part)
+    np.subtract(i, part, out=to_g)  # i - i g^2
+    np.multiply(to_i, i, out=part)
+    to_i -= part  # g i - g i^2
+    np.multiply(c_ins, f, out=to_f)
+    np.multiply(to_f, f, out=part)
+    to_f -= part  # c_prev f - c_prev f^2
+    np.multiply(tanh_cs, o, out=to_o)
+    np.multiply(to_o, tanh_cs, out=part)
+    np.subtract(o, part, out=h_to_c)  # o - o tanh(c)^2
+    np.multiply(to_o, o, out=part)
+    to_o -= part  # tanh(c) o - tanh(c) o^2
     return to_z, h_to_c

@@ -17,9 +17,8 @@ from charlm.nn.cells.cell import (
     Undo,
     restart,
     restarting_steps,
-    write_gradient,
 )
-from charlm.nn.factor import Factor
+from charlm.nn.factor import Factor, write_gradient
 from charlm.nn.workspace import Workspace
 
 
@@ -50,13 +49,13 @@ class RNN(Cell):
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
         """A window, as in `Cell.forward`."""
-        steps, streams, hidden = zs.shape
+        _, steps, streams, hidden = zs.shape
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         u = work.array("u", streams, hidden)
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
         multiply = weights.factor.into(u)
-        for t, (z, h_prev, h) in enumerate(zip(zs, hs, hs[1:], strict=False)):
+        for t, (z, h_prev, h) in enumerate(zip(zs[0], hs, hs[1:], strict=False)):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
             multiply(h_prev)
@@ -65,7 +64,7 @@ class RNN(Cell):
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            dzs = self.slopes(hs[1:], out=zs)
+            dzs = self.slopes(hs[1:], out=zs[0])
             dh = work.array("dh", streams, hidden)
             dh[...] = 0 if dlast is None else dlast[0]
             multiply = Factor(weights.matrix, work).into(dh)
@@ -76,7 +75,7 @@ class RNN(Cell):
                 multiply(dz)  # undoes W_hh h
                 if restarts[t] and keep is not None:
                     dh *= keep[t]
-            write_gradient(dzs, restart(hs[:-1], keep), grads.matrix)
-            return dzs, (dh.copy(),)
+            write_gradient(zs, restart(hs[:-1], keep), grads.matrix)
+            return zs, (dh.copy(),)
 
         return hs[1:], last, undo
