@@ -22,7 +22,7 @@ import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
 from charlm.config import NetworkConfig
-from charlm.nn.functional import log_softmax, loss_and_slopes
+from charlm.nn.functional import log_p, log_softmax, loss_and_slopes
 from charlm.nn.layers import head_loss_and_grads
 from charlm.nn.layout import REVERSE, STACK, Parameters
 from charlm.nn.network import LayerWeights, Network, NetworkState, Pass
@@ -129,7 +129,7 @@ class BidirectionalRunner:
         result = np.empty((steps - 1, self.vocabulary, streams), self.dtype)
         for part in self._parts(steps, streams):
             logits = log_softmax(self._logits(inputs[:, part], targets[:, part]))
-            result[:, :, part] = logits.reshape(self.vocabulary, steps - 1, -1).transpose(1, 0, 2)
+            result[:, :, part] = logits.reshape(steps - 1, -1, self.vocabulary).swapaxes(1, 2)
         return result
 
     def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
@@ -138,8 +138,8 @@ class BidirectionalRunner:
         result = np.zeros((steps, streams), self.dtype)
         for part in self._parts(steps, streams):
             wanted = targets[:-1, part]
-            log_probs = log_softmax(self._logits(inputs[:, part], targets[:, part]))
-            result[:-1, part] = log_probs[wanted.ravel(), np.arange(wanted.size)].reshape(wanted.shape)
+            log_probs = log_p(self._logits(inputs[:, part], targets[:, part]), wanted.ravel())
+            result[:-1, part] = log_probs.reshape(wanted.shape)
         return result, state
 
     def measure(self, inputs: Ids, targets: Ids, counts: Mask) -> Array:
@@ -158,6 +158,6 @@ class BidirectionalRunner:
 
     def _logits(self, inputs: Ids, targets: Ids) -> Array:
         both, _ = self.network.read(self.params, inputs, targets, self._work, prepared=self._prepared)
-        logits: Array = self.params["head.weight"] @ both.T
-        logits += self.params["head.bias"][:, None]
+        logits: Array = both @ self.params["head.weight"].T
+        logits += self.params["head.bias"]
         return logits

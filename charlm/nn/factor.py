@@ -30,6 +30,10 @@ ROWS_FOR_ALL_CORES = 32
 """Rows from which on a plain product, which OpenBLAS spreads over cores, beats blocks on one of them."""
 CACHED_SUMS = 1 << 17
 """Values that are added up at a time, so that they stay in a core's cache."""
+FEWEST_ROWS = 12
+"""Rows of a small product below which a plain one is as fast."""
+MOST_TALL = 128
+"""Rows of a block of a gradient that is cut into none of 64 or 32."""
 MOST_IN_BLOCKS = 1 << 19
 """Weights up to which their gradient is computed in blocks; adding up that of more takes too long."""
 
@@ -190,6 +194,26 @@ def block_shape(inner: int, columns: int, rows: int) -> tuple[int, int]:
     return 1, columns
 
 
+def rows_at_once(weights: int) -> int:
+    """Return how many rows a matrix of so many weights multiplies in a small product; 0 if it is too large for one."""
+    rows = min(MOST_ROWS, SMALL_PRODUCT // weights)
+    return rows if rows >= FEWEST_ROWS else 0
+
+
+def multiply_rows(xs: Array, matrix: Array, out: Array) -> Array:
+    """Fill and return `out` (N, C) with xs (N, K) @ matrix (K, C), in small products of many rows at a time.
+
+    The matrix is contiguous, or else it is multiplied by as a whole, as are large ones.
+    """
+    inner, columns = matrix.shape
+    run = rows_at_once(matrix.size) if matrix.flags.c_contiguous else 0
+    whole = len(xs) // run * run if run else 0
+    if whole:
+        np.matmul(xs[:whole].reshape(-1, run, inner), matrix, out=out[:whole].reshape(-1, run, columns))
+    np.matmul(xs[whole:], matrix, out=out[whole:])
+    return out
+
+
 def write_gradient(dzs: Array, xs: Array, grad: Array) -> None:
     """Write d loss / d W, the sum of dz x^T over all steps and streams, for the W of z = W x.
 
@@ -201,8 +225,8 @@ def write_gradient(dzs: Array, xs: Array, grad: Array) -> None:
     count = len(xs)
     dzs = dzs.reshape(gates, count, hidden)
     grad = grad.reshape(gates, hidden, inputs)
-    tall = next((size for size in (WIDE, NARROW) if hidden % size == 0), 0)
-    if tall == 0 or inputs % NARROW or grad.size > MOST_IN_BLOCKS:
+    tall = next((size for size in (WIDE, NARROW) if hidden % size == 0), hidden)
+    if tall > MOST_TALL or inputs % NARROW or grad.size > MOST_IN_BLOCKS:
         np.matmul(dzs.swapaxes(1, 2), xs, out=grad)
         return
     sums = -(-count * tall * NARROW // SMALL_PRODUCT)

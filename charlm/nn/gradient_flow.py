@@ -82,8 +82,8 @@ def run_step_by_step(
 def of_loss(params: Parameters, tops: Array, targets: Ids) -> Array:
     """Return d loss / d h of the last layer, for each row its own loss.  tops: h, (B, H).  targets: (B,)."""
     weight = params["head.weight"]
-    _, dlogits = cross_entropy(weight @ tops.T + params["head.bias"][:, None], targets, None, 1.0)
-    back: Array = dlogits.T @ weight
+    _, dlogits = cross_entropy(tops @ weight.T + params["head.bias"], targets, None, 1.0)
+    back: Array = dlogits @ weight
     return back
 
 

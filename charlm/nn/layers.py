@@ -7,15 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.arrays import Array, Ids
-from charlm.nn.factor import Factor
+from charlm.nn.factor import Factor, multiply_rows, rows_at_once, write_gradient
 from charlm.nn.functional import cross_entropy
 from charlm.nn.layout import Parameters
-from charlm.nn.workspace import Workspace
+from charlm.nn.workspace import Workspace, sum_rows
 
 LOGITS_AT_ONCE = 1 << 17
 """Logits that the head keeps at a time, so that they stay in a core's cache."""
 FEWEST_AT_ONCE = 256
-"""Columns that the head takes at a time at least: each time the gradient of all its weights is added up."""
+"""Rows that the head takes at a time at least: each time the gradient of all its weights is added up."""
 ROWS_AT_ONCE = 64
 """Rows of one id that are added up at a time, so that they stay in a core's cache."""
 SMALL_VOCABULARY = 256
@@ -125,19 +125,24 @@ def head_loss_and_grads(
     vocabulary, n = len(weight), targets.size
     targets, weights = targets.ravel(), None if weights is None else weights.ravel()
     run = max(FEWEST_AT_ONCE, LOGITS_AT_ONCE // vocabulary)
+    columns = weight.T
+    if rows_at_once(weight.size):
+        columns = work.scratch("head", *weight.T.shape)
+        np.copyto(columns, weight.T)
     loss = 0.0
     for start in range(0, n, run):
         span = slice(start, min(start + run, n))
-        logits = np.matmul(weight, hs[span].T, out=work.scratch("logits", vocabulary, span.stop - start))
-        logits += bias[:, None]
+        logits = multiply_rows(hs[span], columns, work.scratch("logits", span.stop - start, vocabulary))
+        logits += bias
         counted = None if weights is None else weights[span]
         run_loss, dlogits = cross_entropy(logits, targets[span], counted, scale)
         loss += run_loss
+        multiply_rows(dlogits, weight, dhs[span])  # undoes W_head h
+        part = weight_grad if start == 0 else work.scratch("head_grad", *weight.shape)
+        write_gradient(dlogits[None, None], hs[None, span], part)
         if start == 0:
-            np.matmul(dlogits, hs[span], out=weight_grad)
-            np.sum(dlogits, axis=1, out=bias_grad)
+            bias_grad[...] = sum_rows(dlogits)
         else:
-            weight_grad += dlogits @ hs[span]
-            bias_grad += dlogits.sum(axis=1)
-        np.matmul(dlogits.T, weight, out=dhs[span])
+            weight_grad += part
+            bias_grad += sum_rows(dlogits)
     return loss

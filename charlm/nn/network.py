@@ -2,7 +2,7 @@
 
     zs    = W_ih x + b                              (G, T, B, H)  a gather for ids, one product for a layer
     hs    = cell(zs)                                (T, B, H)
-    p     = softmax(W_head h + b_head)              (V, T*B)
+    p     = softmax(W_head h + b_head)              (T*B, V)
 
 A row is a stream, so products with a vector stand transposed: x @ W_ih^T. Memory of a training window, in values:
 (G + 2) L T B H for the layers (LSTM), and T B H that they share, twice that with dropout.

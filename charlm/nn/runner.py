@@ -8,8 +8,8 @@ import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
 from charlm.nn.cells.cell import Cell, State
-from charlm.nn.factor import MOST_ROWS
-from charlm.nn.functional import log_softmax, loss_and_slopes
+from charlm.nn.factor import MOST_ROWS, multiply_rows
+from charlm.nn.functional import log_p, log_softmax, loss_and_slopes
 from charlm.nn.layers import gathered
 from charlm.nn.layout import Parameters
 from charlm.nn.network import FIRST, ON_ONE_CORE, LayerWeights, Network, NetworkState
@@ -39,7 +39,6 @@ class Runner:
         self._rows = gathered(params[FIRST], first.bias, first.scale)  # one for each id, (V, G*H)
         self._biases = [layer.bias * layer.scale for layer in self._layers]
         weight, self._head_bias = params["head.weight"], params["head.bias"]
-        self._head = weight
         # as a product of one row is fastest, like the weights of a layer
         self._head_rows = np.ascontiguousarray(weight.T) if weight.size <= ON_ONE_CORE else weight.T
 
@@ -97,18 +96,13 @@ class Runner:
         """Return the log-probabilities of the character behind each input, (T, V, B), and the new state."""
         steps, streams = inputs.shape
         tops, state = self._tops(inputs, state)
-        logits = log_softmax(self._logits(tops))
-        return np.ascontiguousarray(logits.reshape(-1, steps, streams).transpose(1, 0, 2)), state
+        return log_softmax(self._logits(tops)).reshape(steps, streams, -1).swapaxes(1, 2), state
 
     def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return log p(target | all inputs up to it), (T, B) in nats, and the new state."""
         result = np.empty(inputs.shape, self.dtype)
         for run, logits, last in self._runs(inputs, state):
-            wanted = targets[run]
-            logits -= logits.max(axis=0)
-            at_target = logits[wanted.ravel(), np.arange(wanted.size)]
-            total = np.exp(logits, out=logits).sum(axis=0)
-            result[run] = (at_target - np.log(total)).reshape(wanted.shape)
+            result[run] = log_p(logits, targets[run].ravel()).reshape(-1, inputs.shape[1])
             state = last
         return result, state
 
@@ -120,7 +114,7 @@ class Runner:
         return result
 
     def _runs(self, inputs: Ids, state: NetworkState) -> Iterator[tuple[slice, Array, NetworkState]]:
-        """Read a window in runs of steps: yield which they are, their logits (V, T*B), and the state behind them."""
+        """Read a window in runs of steps: yield which they are, their logits (T*B, V), and the state behind them."""
         steps, streams = inputs.shape
         rows = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
         length = max(1, VALUES_AT_ONCE // (rows * streams))
@@ -135,8 +129,8 @@ class Runner:
         return rows(run.handed_on(self.network.config.layers - 1, self._work)), run.state
 
     def _logits(self, tops: Array) -> Array:
-        logits: Array = self._head @ tops.T
-        logits += self._head_bias[:, None]
+        logits = multiply_rows(tops, self._head_rows, np.empty((len(tops), self.vocabulary), self.dtype))
+        logits += self._head_bias
         return logits
 
 

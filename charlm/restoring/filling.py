@@ -136,7 +136,7 @@ def fill_from_left_to_right(
     state = runner.zero_state(1)
     for place, known in enumerate(ids):
         logits, state = runner.step(last, state)
-        log_probs = log_softmax(logits.T.copy())
+        log_probs = log_softmax(logits).T
         if place in places:
             log_probs[[vocabulary.eos, vocabulary.unk]] = -np.inf
             totals = (weights + log_probs).ravel()  # (V * B,)

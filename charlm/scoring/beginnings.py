@@ -86,12 +86,12 @@ class Beginnings:
             start = min(start, size - at_once)  # the last step begins with what the one before has read
             part = slice(start, start + at_once)
             walk.move_to(self._state, self._parents[part])
-            log_probs = log_softmax(walk.read(self._last[part]).T)
+            log_probs = log_softmax(walk.read(self._last[part]))
             for layer, moved in zip(state, walk.state, strict=True):
                 for array, values in zip(layer, moved, strict=True):
                     array[part] = values
             mine = slice(*np.searchsorted(rows, (part.start, part.stop)))
-            result[places[mine]] = log_probs[wanted[mine], rows[mine] - part.start]
+            result[places[mine]] = log_probs[rows[mine] - part.start, wanted[mine]]
         self.done += 1
         goes_on = self._counts[going] > self.done
         going, read = going[goes_on], rows[goes_on] * self._vocabulary + wanted[goes_on]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Ids
-from charlm.nn.functional import log_softmax
+from charlm.nn.functional import log_p
 from charlm.nn.threads import share_out
 from charlm.scoring.beginnings import Beginnings
 from charlm.scoring.relay import LONG, score_long
@@ -171,14 +171,13 @@ class Pool:
         starts, counts = self._starts[columns], self.counts[columns]
         steps = np.arange(done, counts[0])
         going_at = np.searchsorted(-counts, -steps, side="left").tolist()  # texts with more characters than that
-        of_each = np.arange(len(columns))
         for done, going in zip(steps.tolist(), going_at, strict=True):
             if going < SHARE_GOING * len(starts):
                 walk = runner.walk(runner.select(walk.state, slice(0, going)))
-                starts, counts, of_each = starts[:going], counts[:going], of_each[:going]
+                starts, counts = starts[:going], counts[:going]
             places = starts + np.minimum(done, counts - 1)  # those that have ended read their last again
-            log_probs = log_softmax(walk.read(self.inputs[places]).T)
-            result[places[:going]] = log_probs[self.ids[places[:going]], of_each[:going]]
+            log_probs = log_p(walk.read(self.inputs[places]), self.ids[places])
+            result[places[:going]] = log_probs[:going]
 
     def _score_windows(
         self, runner: Runner, columns: Places, read: Beginnings, result: npt.NDArray[np.float64]

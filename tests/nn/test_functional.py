@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from charlm.nn.factor import Factor, block_shape, write_gradient
-from charlm.nn.functional import cross_entropy, log_softmax, loss_and_slopes
+from charlm.nn.functional import cross_entropy, log_p, log_softmax, loss_and_slopes
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
 from charlm.nn.workspace import Workspace
@@ -14,56 +14,75 @@ from charlm.nn.workspace import Workspace
 
 def test_log_softmax_is_stable() -> None:
     logits = np.array([[1000.0, -1000.0], [0.0, -1000.0]])
-    np.testing.assert_allclose(np.exp(log_softmax(logits)).sum(axis=0), 1)
+    np.testing.assert_allclose(np.exp(log_softmax(logits)).sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("spread", [1.0, 79.0, 81.0, 1e4])
+def test_losses_are_stable_where_rows_lie_far_apart(spread: float, dtype: type) -> None:
+    """Rows whose greatest logits differ by more than the exponential can take, and by less."""
+    logits = np.array([[1.0, 0.5, 0.0], [1.0, 0.5, 0.0]], dtype)
+    logits[1] -= spread - 1
+    targets = np.array([2, 2])
+    expected = float(np.log(1 + np.exp(0.5) + np.exp(1.0)))
+    np.testing.assert_allclose(log_p(logits.copy(), targets), [-expected, -expected], rtol=1e-3)
+    loss, _ = cross_entropy(logits.copy(), targets, None, 1.0)
+    assert loss == pytest.approx(2 * expected, rel=1e-3)
+
+
+def test_no_rows_cost_nothing() -> None:
+    assert cross_entropy(np.zeros((0, 3)), np.zeros(0, int), None, 1.0)[0] == 0
+    assert log_p(np.zeros((0, 3)), np.zeros(0, int)).shape == (0,)
 
 
 def test_uniform_logits_cost_log_v() -> None:
-    loss, grad = cross_entropy(np.zeros((4, 3)), np.array([0, 1, 3]), None, 0.5)
+    loss, grad = cross_entropy(np.zeros((3, 4)), np.array([0, 1, 3]), None, 0.5)
     assert loss == pytest.approx(3 * np.log(4))
-    np.testing.assert_allclose(grad[:, 0], [0.5 * (0.25 - 1), 0.125, 0.125, 0.125])
+    np.testing.assert_allclose(grad[0], [0.5 * (0.25 - 1), 0.125, 0.125, 0.125])
 
 
 def test_slopes_are_those_of_the_loss_as_logits_are_stretched() -> None:
     rng = np.random.default_rng(0)
-    logits, targets = 3 * rng.standard_normal((6, 40)), rng.integers(0, 6, 40)
+    logits, targets = 3 * rng.standard_normal((40, 6)), rng.integers(0, 6, 40)
     counts = rng.random(40) < 0.7
 
     def loss(factor: float) -> float:
         return float(loss_and_slopes(factor * logits, targets, counts)[0])
 
     found = loss_and_slopes(logits.copy(), targets, counts)
-    assert found[0] == pytest.approx(cross_entropy(logits[:, counts].copy(), targets[counts], None, 1.0)[0])
+    assert found[0] == pytest.approx(cross_entropy(logits[counts].copy(), targets[counts], None, 1.0)[0])
     step = 1e-4
     assert found[1] == pytest.approx((loss(1 + step) - loss(1 - step)) / (2 * step), rel=1e-6)
     assert found[2] == pytest.approx((loss(1 + step) - 2 * found[0] + loss(1 - step)) / step**2, rel=1e-4)
 
 
-def test_weights_count_columns() -> None:
+def test_weights_count_rows() -> None:
     rng = np.random.default_rng(0)
-    logits, targets = rng.standard_normal((5, 4)), np.array([1, 2, 0, 4])
+    logits, targets = rng.standard_normal((4, 5)), np.array([1, 2, 0, 4])
     weights = np.array([1.0, 0.0, 2.0, 0.5])
     loss, grad = cross_entropy(logits.copy(), targets, weights, 1.0)
-    each = [cross_entropy(logits[:, [k]].copy(), targets[[k]], None, 1.0) for k in range(4)]
+    each = [cross_entropy(logits[[k]].copy(), targets[[k]], None, 1.0) for k in range(4)]
     assert loss == pytest.approx(sum(w * part for w, (part, _) in zip(weights, each, strict=True)))
-    np.testing.assert_allclose(grad, np.hstack([g for _, g in each]) * weights)
+    np.testing.assert_allclose(grad, np.vstack([g for _, g in each]) * weights[:, None])
 
 
-def test_head_in_chunks_equals_head_at_once() -> None:
+@pytest.mark.parametrize(("vocabulary", "hidden", "n"), [(3000, 4, 600), (67, 128, 2600), (80, 64, 250), (5, 4, 3)])
+def test_head_in_runs_equals_head_at_once(vocabulary: int, hidden: int, n: int) -> None:
+    """Plain products and small ones, whole runs and what is left, one and several."""
     rng = np.random.default_rng(0)
-    vocabulary, hidden, n = 3000, 4, 150  # several chunks
     layout = {"head.weight": (vocabulary, hidden), "head.bias": (vocabulary,)}
     params = Parameters(layout, rng.standard_normal(vocabulary * (hidden + 1)))
     grads = params.empty_like()
-    hs, targets = rng.standard_normal((n, hidden)), rng.integers(0, vocabulary, (2, n // 2))
+    hs, targets = rng.standard_normal((n, hidden)), rng.integers(0, vocabulary, (1, n))
     counted = rng.random(targets.shape)
     dhs = np.empty_like(hs)
     loss = head_loss_and_grads(params, grads, hs, targets, counted, 0.1, Workspace(np.float64), dhs)
     weight, bias = params["head.weight"], params["head.bias"]
-    expected, dlogits = cross_entropy(weight @ hs.T + bias[:, None], targets.ravel(), counted.ravel(), 0.1)
+    expected, dlogits = cross_entropy(hs @ weight.T + bias, targets.ravel(), counted.ravel(), 0.1)
     assert loss == pytest.approx(expected)
-    np.testing.assert_allclose(dhs, dlogits.T @ weight, atol=1e-12)
-    np.testing.assert_allclose(grads["head.weight"], dlogits @ hs, atol=1e-12)
-    np.testing.assert_allclose(grads["head.bias"], dlogits.sum(axis=1), atol=1e-12)
+    np.testing.assert_allclose(dhs, dlogits @ weight, atol=1e-12)
+    np.testing.assert_allclose(grads["head.weight"], dlogits.T @ hs, atol=1e-12)
+    np.testing.assert_allclose(grads["head.bias"], dlogits.sum(axis=0), atol=1e-12)
 
 
 def test_dropout_keeps_the_mean() -> None:

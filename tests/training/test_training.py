@@ -137,8 +137,9 @@ class TestEvaluation:
     def test_the_best_sharpness_is_found(self, stretched: float) -> None:
         """Targets drawn from a softmax: its logits, stretched, are best when that is undone."""
         rng = np.random.default_rng(0)
-        logits = rng.normal(0, 1.5, (9, 20_000))
-        targets = (np.exp(logits).cumsum(axis=0) < np.exp(logits).sum(axis=0) * rng.random(20_000)).sum(axis=0)
+        logits = rng.normal(0, 1.5, (20_000, 9))
+        cumulated = np.exp(logits).cumsum(axis=1)
+        targets = (cumulated < cumulated[:, -1:] * rng.random((20_000, 1))).sum(axis=1)
         sharpness = 1.0
         for _ in range(4):
             sums = loss_and_slopes(sharpness * stretched * logits, targets, np.ones(20_000, bool))
