@@ -130,7 +130,7 @@ class Factor:
         np.matmul(xs[:, None], blocks, out=out.reshape(gates, steps, count, across, width).swapaxes(2, 3))
         return out
 
-    def fill_sum(self, out: Array, xs: Array) -> Array:
+    def fill_sum(self, out: Array, xs: Array, work: Workspace) -> Array:
         """Fill and return `out` (T, B, N), which is contiguous, for a sequence xs (G, T, B, K/G): see `sum_into`."""
         gates, steps, count, inner = xs.shape
         columns = out.shape[2]
@@ -143,7 +143,7 @@ class Factor:
         blocks = self._blocks(gates, width).reshape(gates, 1, across, inner, width)
         for start in range(0, steps, run):
             span = slice(start, min(start + run, steps))
-            sums = np.empty((gates, span.stop - start, count, columns), out.dtype)
+            sums = work.scratch("sums_of_gates", gates, span.stop - start, count, columns)
             if across == 1:
                 np.matmul(xs[:, span].reshape(gates, -1, inner), blocks[:, 0, 0], out=sums.reshape(gates, -1, columns))
             else:
@@ -214,7 +214,7 @@ def multiply_rows(xs: Array, matrix: Array, out: Array) -> Array:
     return out
 
 
-def write_gradient(dzs: Array, xs: Array, grad: Array) -> None:
+def write_gradient(dzs: Array, xs: Array, grad: Array, work: Workspace) -> None:
     """Write d loss / d W, the sum of dz x^T over all steps and streams, for the W of z = W x.
 
     dzs: (G, T, B, H), contiguous but for its first axis.  xs: (T, B, K).  grad: (G*H, K).
@@ -230,7 +230,7 @@ def write_gradient(dzs: Array, xs: Array, grad: Array) -> None:
         np.matmul(dzs.swapaxes(1, 2), xs, out=grad)
         return
     sums = -(-count * tall * NARROW // SMALL_PRODUCT)
-    more = np.empty_like(grad) if sums > 1 else grad
+    more = work.scratch("more_of_gradient", *grad.shape) if sums > 1 else grad
     for k in range(sums):
         span = slice(count * k // sums, count * (k + 1) // sums)
         left = dzs[:, span].reshape(gates, -1, hidden // tall, tall).transpose(0, 2, 3, 1)

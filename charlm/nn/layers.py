@@ -139,7 +139,7 @@ def head_loss_and_grads(
         loss += run_loss
         multiply_rows(dlogits, weight, dhs[span])  # undoes W_head h
         part = weight_grad if start == 0 else work.scratch("head_grad", *weight.shape)
-        write_gradient(dlogits[None, None], hs[None, span], part)
+        write_gradient(dlogits[None, None], hs[None, span], part, work)
         if start == 0:
             bias_grad[...] = sum_rows(dlogits)
         else:

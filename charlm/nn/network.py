@@ -292,8 +292,8 @@ class Network:
                 run.projection.backward(dzs, weight, work)
                 weight.sum(axis=1, out=bias)  # of one-hot inputs the sum is 1
             else:
-                write_gradient(dzs, run.handed_on(layer - 1, work), weight)  # undoes W_ih x
+                write_gradient(dzs, run.handed_on(layer - 1, work), weight, work)  # undoes W_ih x
                 bias[...] = sum_rows(dzs.reshape(len(dzs), -1, self.config.hidden)).ravel()
-                Factor(params[f"rnn.weight_ih_l{layer}"], work).fill_sum(dhs, dzs)
+                Factor(params[f"rnn.weight_ih_l{layer}"], work).fill_sum(dhs, dzs, work)
             recurrent.bias[:shared] = bias[:shared]  # the two are added
         return dstate

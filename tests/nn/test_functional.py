@@ -136,7 +136,7 @@ def test_products_of_gates_are_products(rows: int, size: tuple[int, int], gates:
         factor.sum_into(out, gates)(xs_by_gate[:, 1])
         np.testing.assert_allclose(out, total[1], rtol=1e-10, atol=1e-10)
         outs = np.full((3, rows, columns), np.nan)
-        assert factor.fill_sum(outs, xs_by_gate) is outs
+        assert factor.fill_sum(outs, xs_by_gate, Workspace(np.float64)) is outs
         np.testing.assert_allclose(outs, total, rtol=1e-10, atol=1e-10)
 
 
@@ -149,7 +149,7 @@ def test_gradient_of_weights_is_one_product(steps: int, size: tuple[int, int], g
     hidden, inputs = size
     dzs, xs = rng.standard_normal((gates, steps, 25, hidden)), rng.standard_normal((steps, 25, inputs))
     grad = np.full((gates * hidden, inputs), np.nan)
-    write_gradient(dzs, xs, grad)
+    write_gradient(dzs, xs, grad, Workspace(np.float64))
     expected = np.einsum("gnh,nk->ghk", dzs.reshape(gates, -1, hidden), xs.reshape(-1, inputs), optimize=True)
     np.testing.assert_allclose(grad, expected.reshape(grad.shape), rtol=1e-10, atol=1e-10)
 

@@ -213,8 +213,8 @@ def backward(
             if restarts[t] and keep is not None:
                 dh *= keep[t]
         np.multiply(dhs[span], to_n, out=gates[2, span])
-    write_gradient(gates[:2], h_ins, grads.matrix[: 2 * hidden])
-    write_gradient(qs[None], h_ins, grads.matrix[2 * hidden :])
+    write_gradient(gates[:2], h_ins, grads.matrix[: 2 * hidden], work)
+    write_gradient(qs[None], h_ins, grads.matrix[2 * hidden :], work)
     grads.bias[2 * hidden :] = sum_rows(rows(qs))
     return gates, (dh.copy(),)
 

@@ -150,8 +150,8 @@ def backward(
             np.add(dh, direct, out=dh)
             if restarts[t] and keep is not None:
                 dh *= keep[t]
-    write_gradient(gates[:2], h_ins, grads.matrix[: 2 * hidden])
-    write_gradient(gates[2:], ss, grads.matrix[2 * hidden :])
+    write_gradient(gates[:2], h_ins, grads.matrix[: 2 * hidden], work)
+    write_gradient(gates[2:], ss, grads.matrix[2 * hidden :], work)
     return gates, (dh.copy(),)
 
 

@@ -121,7 +121,7 @@ def backward(
             np.add(dh, through_z, out=dh)
             if restarts[t] and keep is not None:
                 dh *= keep[t]
-    write_gradient(gates, h_ins, grads.matrix)
+    write_gradient(gates, h_ins, grads.matrix, work)
     return gates, (dh.copy(),)
 
 

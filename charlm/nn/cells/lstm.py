@@ -197,7 +197,7 @@ def backward(
             if restarts[t] and keep is not None:
                 dh *= keep[t]
                 dc *= keep[t]
-    write_gradient(gates, restart(hs[:-1], keep), grads.matrix)
+    write_gradient(gates, restart(hs[:-1], keep), grads.matrix, work)
     return gates, (dh.copy(), dc.copy())
 
 

@@ -75,7 +75,7 @@ class RNN(Cell):
                 multiply(dz)  # undoes W_hh h
                 if restarts[t] and keep is not None:
                     dh *= keep[t]
-            write_gradient(zs, restart(hs[:-1], keep), grads.matrix)
+            write_gradient(zs, restart(hs[:-1], keep), grads.matrix, work)
             return zs, (dh.copy(),)
 
         return hs[1:], last, undo
