@@ -12,7 +12,7 @@ from charlm.nn.network import NetworkState
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-WORTH_SHARING = 200_000
+WORTH_SHARING = 400_000
 """Parameters from which on an update is split over threads."""
 
 

@@ -16,7 +16,7 @@ LOGITS_AT_ONCE = 1 << 17
 """Logits that the head keeps at a time, so that they stay in a core's cache."""
 FEWEST_AT_ONCE = 256
 """Rows that the head takes at a time at least: each time the gradient of all its weights is added up."""
-ROWS_AT_ONCE = 64
+ROWS_AT_ONCE = 128
 """Rows of one id that are added up at a time, so that they stay in a core's cache."""
 SMALL_VOCABULARY = 256
 """Up to here a whole table is prepared for each window; beyond, only the columns that the window needs."""
