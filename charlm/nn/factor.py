@@ -36,7 +36,9 @@ MOST_TALL = 128
 """Rows of a block of a gradient that is cut into none of 64 or 32."""
 CACHED_ROWS = 1 << 16
 """Values of the rows that all blocks of a gradient are multiplied with, again so that they stay in the cache."""
-MOST_IN_BLOCKS = 1 << 19
+FEWEST_SUMMED = 240
+"""Rows that a block of a gradient sums at least: the sums are added up in turn."""
+MOST_IN_BLOCKS = 1 << 20
 """Weights up to which their gradient is computed in blocks; adding up that of more takes too long."""
 
 
@@ -231,7 +233,7 @@ def write_gradient(dzs: Array, xs: Array, grad: Array, work: Workspace) -> None:
     if tall > MOST_TALL or inputs % NARROW or grad.size > MOST_IN_BLOCKS:
         np.matmul(dzs.swapaxes(1, 2), xs, out=grad)
         return
-    sums = -(-count // min(SMALL_PRODUCT // (tall * NARROW), max(NARROW, CACHED_ROWS // inputs)))
+    sums = -(-count // min(SMALL_PRODUCT // (tall * NARROW), max(FEWEST_SUMMED, CACHED_ROWS // inputs)))
     more = work.scratch("more_of_gradient", *grad.shape) if sums > 1 else grad
     for k in range(sums):
         span = slice(count * k // sums, count * (k + 1) // sums)
