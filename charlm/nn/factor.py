@@ -47,10 +47,14 @@ class Factor:
 
     matrix: (K, N), of any strides.
     work: where its blocks are laid out, as scratch called `name`; None to keep them for as long as this lives.
+    scale: (1, N), what the columns are multiplied by as they are laid out; None if they are as they should be.
     """
 
-    def __init__(self, matrix: Array, work: Workspace | None = None, name: str = "blocks") -> None:
+    def __init__(
+        self, matrix: Array, work: Workspace | None = None, name: str = "blocks", scale: Array | None = None
+    ) -> None:
         self.matrix = matrix
+        self._scale = scale
         self._on_all_cores = False
         self._work = work
         self._name = name
@@ -65,13 +69,18 @@ class Factor:
         other._on_all_cores = True
         return other
 
+    def columns(self, some: slice, work: Workspace, name: str = "blocks") -> Factor:
+        """Return what multiplies by some of the columns alone; `work` and `name` as for this."""
+        return Factor(self.matrix[:, some], work, name, None if self._scale is None else self._scale[:, some])
+
     def into(self, out: Array) -> Callable[[Array], object]:
         """Return a function that fills `out`, which is contiguous, with xs @ matrix, for xs (B, K).
 
         out: (B, N), or (G, B, H) for the gates apart.
         """
         count, columns = out.shape[-2:]
-        if count == 1 or (self._on_all_cores and count >= ROWS_FOR_ALL_CORES and out.ndim == 2):
+        on_all_cores = self._on_all_cores and count >= ROWS_FOR_ALL_CORES and out.ndim == 2
+        if self._scale is None and (count == 1 or on_all_cores):
             matrix, row = self.matrix, out.reshape(count, -1)  # a vector needs no blocks
             return lambda xs: xs.dot(matrix, row)
         parts, width = block_shape(len(self.matrix), columns, count)
@@ -158,7 +167,7 @@ class Factor:
 
     def times(self, xs: Array) -> Array:
         """Return xs @ matrix, (B, N), for xs (B, K)."""
-        if len(xs) == 1:  # a matrix-vector product needs no blocks
+        if len(xs) == 1 and self._scale is None:  # a matrix-vector product needs no blocks
             result: Array = xs.dot(self.matrix)
             return result
         out = np.empty((len(xs), self.matrix.shape[1]), xs.dtype)
@@ -172,15 +181,14 @@ class Factor:
             return kept
         inner, columns = self.matrix.shape
         cut = self.matrix.reshape(parts, inner // parts, columns // width, width).swapaxes(1, 2)
-        if width not in (WIDE, NARROW):
+        if width not in (WIDE, NARROW) and self._scale is None:
             return cut
-        if self._work is not None:
-            blocks = self._work.scratch(self._name, *cut.shape)
+        blocks = aligned(cut.shape, cut.dtype) if self._work is None else self._work.scratch(self._name, *cut.shape)
+        if self._scale is None:
             np.copyto(blocks, cut)
-            return blocks
-        kept = aligned(cut.shape, cut.dtype)
-        np.copyto(kept, cut)
-        return self._kept.setdefault((parts, width), kept)
+        else:
+            np.multiply(cut, self._scale.reshape(columns // width, 1, width), out=blocks)
+        return blocks if self._work else self._kept.setdefault((parts, width), blocks)
 
 
 def block_shape(inner: int, columns: int, rows: int) -> tuple[int, int]:
@@ -234,13 +242,17 @@ def write_gradient(dzs: Array, xs: Array, grad: Array, work: Workspace) -> None:
         np.matmul(dzs.swapaxes(1, 2), xs, out=grad)
         return
     sums = -(-count // min(SMALL_PRODUCT // (tall * NARROW), max(FEWEST_SUMMED, CACHED_ROWS // inputs)))
-    more = work.scratch("more_of_gradient", *grad.shape) if sums > 1 else grad
-    for k in range(sums):
-        span = slice(count * k // sums, count * (k + 1) // sums)
-        left = dzs[:, span].reshape(gates, -1, hidden // tall, tall).transpose(0, 2, 3, 1)
-        right = xs[span].reshape(-1, inputs // NARROW, NARROW).swapaxes(0, 1)
-        part = more if k else grad
-        blocks = part.reshape(gates, hidden // tall, tall, inputs // NARROW, NARROW).swapaxes(2, 3)
-        np.matmul(left[:, :, None], right, out=blocks)
-        if k:
-            np.add(grad, more, out=grad)
+    at_once = max(1, 2 * CACHED_SUMS // (hidden * inputs))
+    for gate in range(0, gates, at_once):
+        total = grad[gate : gate + at_once]
+        more = work.scratch("more_of_gradient", *total.shape) if sums > 1 else total
+        for k in range(sums):
+            span = slice(count * k // sums, count * (k + 1) // sums)
+            some = dzs[gate : gate + at_once, span]
+            left = some.reshape(len(some), -1, hidden // tall, tall).transpose(0, 2, 3, 1)
+            right = xs[span].reshape(-1, inputs // NARROW, NARROW).swapaxes(0, 1)
+            part = more if k else total
+            blocks = part.reshape(len(some), hidden // tall, tall, inputs // NARROW, NARROW).swapaxes(2, 3)
+            np.matmul(left[:, :, None], right, out=blocks)
+            if k:
+                np.add(total, more, out=total)

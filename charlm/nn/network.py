@@ -156,14 +156,15 @@ class Network:
         shared = self.cell.bias_in_input(hidden)
         bias[:shared] += bias_hh[:shared]
 
-        def factor(name: str, weight: Array) -> Factor:
-            if work is None and weight.size <= ON_ONE_CORE:
+        def factor(weight: Array) -> Factor:
+            if work is not None:
+                return Factor(weight.T, work, scale=scale)
+            if weight.size <= ON_ONE_CORE:
                 return Factor(np.multiply(weight.T, scale, out=aligned(weight.T.shape, weight.dtype)))
-            room = aligned(weight.shape, weight.dtype) if work is None else work.scratch(name, *weight.shape)
-            return Factor(np.multiply(weight, scale.T, out=room).T, work)
+            return Factor(np.multiply(weight, scale.T, out=aligned(weight.shape, weight.dtype)).T)
 
-        recurrence = Recurrence(matrix, factor("scaled_hh", matrix), bias_hh * scale, scale, 1 - scale)
-        projection = factor("scaled_ih", params[f"rnn.weight_ih_l{layer}"]) if layer else None
+        recurrence = Recurrence(matrix, factor(matrix), bias_hh * scale, scale, 1 - scale)
+        projection = factor(params[f"rnn.weight_ih_l{layer}"]) if layer else None
         return LayerWeights(recurrence, projection, bias, scale)
 
     def forward(

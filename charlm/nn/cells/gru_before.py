@@ -68,9 +68,8 @@ class GRUBefore(Cell):
         u, v = work.array("u", 2, streams, hidden), work.array("v", streams, hidden)
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
-        matrix = weights.factor.matrix
-        multiply_rz = Factor(matrix[:, : 2 * hidden], work).into(u)
-        multiply_n = Factor(matrix[:, 2 * hidden :], work, "blocks_n").into(v)
+        multiply_rz = weights.factor.columns(slice(0, 2 * hidden), work).into(u)
+        multiply_n = weights.factor.columns(slice(2 * hidden, None), work, "blocks_n").into(v)
         for t, (rz, r, z, n, s, h_prev, h) in enumerate(
             zip(zs[:2].swapaxes(0, 1), *zs, ss, hs, hs[1:], strict=False)
         ):
