@@ -124,9 +124,32 @@ class Runner:
             yield run, self._logits(tops), state
 
     def _tops(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
-        """Return the outputs of the last layer as rows (T*B, H), and the new state."""
-        run = self.network.forward(self.params, inputs, state, self._work, prepared=self._layers)
-        return rows(run.handed_on(self.network.config.layers - 1, self._work)), run.state
+        """Return the outputs of the last layer as rows (T*B, H), and the new state.
+
+        Unlike `Network.forward` it keeps nothing to undo the window by: a layer is projected at once, and then walked.
+        """
+        keep = (inputs != self.network.start)[:, :, None]
+        restarts = (~keep.all(axis=(1, 2))).tolist()
+        last: NetworkState = []
+        hs = np.empty(0, self.dtype)
+        for layer, (weights, bias) in enumerate(zip(self._layers, self._biases, strict=True)):
+            zs = self._work.scratch("zs", *inputs.shape, bias.size)
+            if weights.projection is None:
+                self._rows.take(inputs, axis=0, out=zs, mode="clip")
+            else:
+                weights.projection.fill(zs[None], hs)
+                zs += bias
+            moved = tuple(array.copy() for array in state[layer])
+            advance = self.network.cell.stepper(weights.recurrence, moved)
+            hs = self._work.array(f"hs{layer % 2}", *inputs.shape, self.network.config.hidden)
+            for t, (z, h) in enumerate(zip(zs, hs, strict=True)):
+                if restarts[t]:
+                    for array in moved:
+                        array *= keep[t]
+                advance(z)
+                h[...] = moved[0]
+            last.append(moved)
+        return rows(hs), last
 
     def _logits(self, tops: Array) -> Array:
         logits = multiply_rows(tops, self._head_rows, np.empty((len(tops), self.vocabulary), self.dtype))
