@@ -28,11 +28,15 @@ def log_softmax(logits: Array) -> Array:
     return logits
 
 
-def log_p(logits: Array, targets: Ids) -> Array:
-    """Return log softmax(logits)[target] of each row, (N,), in nats.  logits: (N, V); overwritten.  targets: (N,)."""
+def log_p(logits: Array, targets: Ids, rows: Ids | None = None) -> Array:
+    """Return log softmax(logits)[target], in nats, for each row, or for the row that each target names: (N,) or (M,).
+
+    logits: (N, V); overwritten.  targets: (N,) or (M,).  rows: (M,), or None for each row once.
+    """
     lower(logits)
-    at_target = logits[np.arange(targets.size), targets]
-    return at_target - np.log(sum_of_each(np.exp(logits, out=logits)))
+    at_target = logits[np.arange(targets.size) if rows is None else rows, targets]
+    log_sums = np.log(sum_of_each(np.exp(logits, out=logits)))
+    return at_target - (log_sums if rows is None else log_sums[rows])
 
 
 def sum_of_each(rows: Array) -> Array:

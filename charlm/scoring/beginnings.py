@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Ids
-from charlm.nn.functional import log_softmax
+from charlm.nn.functional import log_p
 from charlm.nn.network import NetworkState
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ class Beginnings:
             start = min(start, size - at_once)  # the last step begins with what the one before has read
             part = slice(start, start + at_once)
             walk.move_to(self._state, self._parents[part])
-            log_probs = log_softmax(walk.read(self._last[part]))
+            logits = walk.read(self._last[part])
             for layer, moved in zip(state, walk.state, strict=True):
                 for array, values in zip(layer, moved, strict=True):
                     array[part] = values
             mine = slice(*np.searchsorted(rows, (part.start, part.stop)))
-            result[places[mine]] = log_probs[rows[mine] - part.start, wanted[mine]]
+            result[places[mine]] = log_p(logits, wanted[mine], rows[mine] - part.start)
         self.done += 1
         goes_on = self._counts[going] > self.done
         going, read = going[goes_on], rows[goes_on] * self._vocabulary + wanted[goes_on]
