@@ -1,4 +1,4 @@
-"""Products with the matrices of a network: a state of a few rows, again and again, and whole windows.
+"""Products with one matrix again and again: that of a recurrence, step after step, and of a window's projection.
 
 OpenBLAS packs the operands of a product unless it is small. Where one of them is a state of a few rows, packing the
 other takes as long as multiplying by it. So the matrix is laid out once, in blocks of 64 or 32 columns: each block
@@ -30,16 +30,6 @@ ROWS_FOR_ALL_CORES = 32
 """Rows from which on a plain product, which OpenBLAS spreads over cores, beats blocks on one of them."""
 CACHED_SUMS = 1 << 17
 """Values that are added up at a time, so that they stay in a core's cache."""
-FEWEST_ROWS = 12
-"""Rows of a small product below which a plain one is as fast."""
-MOST_TALL = 128
-"""Rows of a block of a gradient that is cut into none of 64 or 32."""
-CACHED_ROWS = 1 << 16
-"""Values of the rows that all blocks of a gradient are multiplied with, again so that they stay in the cache."""
-FEWEST_SUMMED = 240
-"""Rows that a block of a gradient sums at least: the sums are added up in turn."""
-MOST_IN_BLOCKS = 1 << 20
-"""Weights up to which their gradient is computed in blocks; adding up that of more takes too long."""
 
 
 class Factor:
@@ -113,21 +103,17 @@ class Factor:
         sums = np.empty((gates * parts, out.size), out.dtype) if gates * parts > 1 else out
         views = sums.reshape(gates, parts, count, across, width).swapaxes(2, 3)
         total = out.reshape(-1)
-        if parts == 1:
-            only, view = blocks[:, 0], views[:, 0]
 
-            def multiply(xs: Array) -> None:
-                np.matmul(xs[:, None], only, out=view)
-                if gates > 1:
-                    np.add.reduce(sums, axis=0, out=total)
+        def multiply(xs: Array) -> None:
+            if parts == 1:
+                each = xs[:, None, None]
+            else:
+                each = xs.reshape(gates, count, parts, 1, inner).transpose(0, 2, 3, 1, 4)
+            np.matmul(each, blocks, out=views)
+            if gates * parts > 1:
+                np.add.reduce(sums, axis=0, out=total)
 
-            return multiply
-
-        def multiply_parts(xs: Array) -> None:
-            np.matmul(xs.reshape(gates, count, parts, 1, inner).transpose(0, 2, 3, 1, 4), blocks, out=views)
-            np.add.reduce(sums, axis=0, out=total)
-
-        return multiply_parts
+        return multiply
 
     def fill(self, out: Array, xs: Array) -> Array:
         """Fill and return `out` (G, T, B, H), which is contiguous, with xs @ matrix, for a sequence xs (T, B, K)."""
@@ -188,7 +174,7 @@ class Factor:
             np.copyto(blocks, cut)
         else:
             np.multiply(cut, self._scale.reshape(columns // width, 1, width), out=blocks)
-        return blocks if self._work else self._kept.setdefault((parts, width), blocks)
+        return self._kept.setdefault((parts, width), blocks) if self._work is None else blocks
 
 
 def block_shape(inner: int, columns: int, rows: int) -> tuple[int, int]:
@@ -204,55 +190,3 @@ def block_shape(inner: int, columns: int, rows: int) -> tuple[int, int]:
                     return parts, width
             parts *= 2
     return 1, columns
-
-
-def rows_at_once(weights: int) -> int:
-    """Return how many rows a matrix of so many weights multiplies in a small product; 0 if it is too large for one."""
-    rows = min(MOST_ROWS, SMALL_PRODUCT // weights)
-    return rows if rows >= FEWEST_ROWS else 0
-
-
-def multiply_rows(xs: Array, matrix: Array, out: Array) -> Array:
-    """Fill and return `out` (N, C) with xs (N, K) @ matrix (K, C), in small products of many rows at a time.
-
-    The matrix is contiguous, or else it is multiplied by as a whole, as are large ones.
-    """
-    inner, columns = matrix.shape
-    run = rows_at_once(matrix.size) if matrix.flags.c_contiguous else 0
-    whole = len(xs) // run * run if run else 0
-    if whole:
-        np.matmul(xs[:whole].reshape(-1, run, inner), matrix, out=out[:whole].reshape(-1, run, columns))
-    np.matmul(xs[whole:], matrix, out=out[whole:])
-    return out
-
-
-def write_gradient(dzs: Array, xs: Array, grad: Array, work: Workspace) -> None:
-    """Write d loss / d W, the sum of dz x^T over all steps and streams, for the W of z = W x.
-
-    dzs: (G, T, B, H), contiguous but for its first axis.  xs: (T, B, K).  grad: (G*H, K).
-    Blocks of it are small products of a few hundred rows, which are added up.
-    """
-    gates, hidden, inputs = len(dzs), dzs.shape[3], xs.shape[2]
-    xs = rows(xs)
-    count = len(xs)
-    dzs = dzs.reshape(gates, count, hidden)
-    grad = grad.reshape(gates, hidden, inputs)
-    tall = next((size for size in (WIDE, NARROW) if hidden % size == 0), hidden)
-    if tall > MOST_TALL or inputs % NARROW or grad.size > MOST_IN_BLOCKS:
-        np.matmul(dzs.swapaxes(1, 2), xs, out=grad)
-        return
-    sums = -(-count // min(SMALL_PRODUCT // (tall * NARROW), max(FEWEST_SUMMED, CACHED_ROWS // inputs)))
-    at_once = max(1, 2 * CACHED_SUMS // (hidden * inputs))
-    for gate in range(0, gates, at_once):
-        total = grad[gate : gate + at_once]
-        more = work.scratch("more_of_gradient", *total.shape) if sums > 1 else total
-        for k in range(sums):
-            span = slice(count * k // sums, count * (k + 1) // sums)
-            some = dzs[gate : gate + at_once, span]
-            left = some.reshape(len(some), -1, hidden // tall, tall).transpose(0, 2, 3, 1)
-            right = xs[span].reshape(-1, inputs // NARROW, NARROW).swapaxes(0, 1)
-            part = more if k else total
-            blocks = part.reshape(len(some), hidden // tall, tall, inputs // NARROW, NARROW).swapaxes(2, 3)
-            np.matmul(left[:, :, None], right, out=blocks)
-            if k:
-                np.add(total, more, out=total)

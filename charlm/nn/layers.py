@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.arrays import Array, Ids
-from charlm.nn.factor import Factor, multiply_rows, rows_at_once, write_gradient
+from charlm.nn.factor import Factor
 from charlm.nn.functional import cross_entropy
 from charlm.nn.layout import Parameters
+from charlm.nn.products import multiply_rows, rows_at_once, write_gradient
 from charlm.nn.workspace import Workspace, sum_rows
 
 LOGITS_AT_ONCE = 1 << 17

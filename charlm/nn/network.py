@@ -20,9 +20,10 @@ from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
 from charlm.nn.cells import find_cell
 from charlm.nn.cells.cell import Recurrence, RecurrenceGrads, State, Undo
-from charlm.nn.factor import Factor, write_gradient
+from charlm.nn.factor import Factor
 from charlm.nn.layers import OneHotProjection, dense, dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters, parameter_layout, size_of
+from charlm.nn.products import write_gradient
 from charlm.nn.workspace import Workspace, aligned, rows, sum_rows
 
 FIRST = "rnn.weight_ih_l0"

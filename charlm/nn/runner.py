@@ -8,11 +8,12 @@ import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
 from charlm.nn.cells.cell import Cell, State
-from charlm.nn.factor import MOST_ROWS, multiply_rows
+from charlm.nn.factor import MOST_ROWS
 from charlm.nn.functional import log_p, log_softmax, loss_and_slopes
 from charlm.nn.layers import gathered
 from charlm.nn.layout import Parameters
 from charlm.nn.network import FIRST, ON_ONE_CORE, LayerWeights, Network, NetworkState
+from charlm.nn.products import multiply_rows
 from charlm.nn.workspace import Workspace, aligned, rows
 
 VALUES_AT_ONCE = 1 << 21

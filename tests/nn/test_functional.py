@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from charlm.nn.factor import Factor, block_shape, write_gradient
+from charlm.nn.factor import Factor, block_shape
 from charlm.nn.functional import cross_entropy, log_p, log_softmax, loss_and_slopes
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
+from charlm.nn.products import write_gradient
 from charlm.nn.workspace import Workspace
 
 

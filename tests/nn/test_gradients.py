@@ -7,6 +7,7 @@ import pytest
 
 from charlm.config import NetworkConfig
 from charlm.nn.cells import CELLS
+from charlm.nn.factor import block_shape
 from charlm.nn.functional import log_softmax
 from charlm.nn.layers import ROWS_AT_ONCE, OneHotProjection
 from charlm.nn.layout import Parameters
@@ -22,17 +23,24 @@ class Case:
     """A small network in float64, with random everything, a restart in mid-window, and a pull on its last state."""
 
     def __init__(
-        self, cell: str, layers: int, vocabulary: int = VOCABULARY, steps: int = STEPS, dropout: float = 0.0
+        self,
+        cell: str,
+        layers: int,
+        vocabulary: int = VOCABULARY,
+        steps: int = STEPS,
+        dropout: float = 0.0,
+        hidden: int = HIDDEN,
+        streams: int = STREAMS,
     ) -> None:
         rng = self.rng = np.random.default_rng(layers)
-        self.network = Network(NetworkConfig(cell, HIDDEN, layers, dropout, dropout), vocabulary)
+        self.network = Network(NetworkConfig(cell, hidden, layers, dropout, dropout), vocabulary)
         self.params = self.network.initial(rng, np.float64)
-        self.params.flat += 0.3 * rng.standard_normal(self.params.flat.size)
-        self.inputs = rng.integers(1, vocabulary, (steps, STREAMS))
+        self.params.flat += 0.3 * rng.standard_normal(self.params.flat.size) * np.sqrt(HIDDEN / hidden)
+        self.inputs = rng.integers(1, vocabulary, (steps, streams))
         self.inputs[steps // 2, 1] = self.network.start
-        self.targets = rng.integers(0, vocabulary, (steps, STREAMS))
-        self.weights = rng.random((steps, STREAMS))
-        self.state = random_state(rng, self.network.zero_state(STREAMS))
+        self.targets = rng.integers(0, vocabulary, (steps, streams))
+        self.weights = rng.random((steps, streams))
+        self.state = random_state(rng, self.network.zero_state(streams))
         self.pull = random_state(rng, self.state)
 
     def run(self, params: Parameters, state: NetworkState) -> tuple[float, Parameters, NetworkState]:
@@ -62,6 +70,18 @@ class Case:
 class TestEveryCell:
     def test_parameters(self, cell: str, layers: int) -> None:
         Case(cell, layers).check_parameters(f"{cell} x {layers}")
+
+    def test_training_reads_as_a_runner_does(self, cell: str, layers: int) -> None:
+        case = Case(cell, layers)
+        loss, last = case.network.loss_and_grads(
+            case.params, case.params.empty_like(), case.inputs, case.targets, case.state,
+            scale=1.0, work=Workspace(np.float64),
+        )  # fmt: skip
+        scored, state = Runner(case.network, case.params).score(case.inputs, case.targets, case.state)
+        assert loss == pytest.approx(-scored.sum(), rel=1e-12)
+        for one, other in zip(last, state, strict=True):
+            for array, same in zip(one, other, strict=True):
+                np.testing.assert_allclose(array, same, rtol=0, atol=1e-12)
 
     def test_initial_state(self, cell: str, layers: int) -> None:
         case = Case(cell, layers)
@@ -151,6 +171,15 @@ class TestEveryCell:
         walk.move_to(before, np.array([0, 0, 0]))
         logits, _ = runner.step(ids.repeat(3), runner.select(begun, np.array([0, 0, 0])))
         np.testing.assert_array_equal(walk.read(ids.repeat(3)), logits)
+
+
+@pytest.mark.parametrize(("hidden", "streams"), [(128, 25), (96, 32)])
+@pytest.mark.parametrize("cell", CELLS)
+def test_parameters_where_products_are_cut_into_blocks(cell: str, hidden: int, streams: int) -> None:
+    """As networks of useful sizes are trained: wide and narrow blocks, gradients that are sums of several."""
+    case = Case(cell, 2, vocabulary=30, steps=20, hidden=hidden, streams=streams)
+    assert block_shape(hidden, hidden, streams)[1] < hidden
+    case.check_parameters(f"{cell} {hidden}")
 
 
 @pytest.mark.parametrize("cell", CELLS)

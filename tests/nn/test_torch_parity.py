@@ -10,6 +10,7 @@ import pytest
 from charlm.config import NetworkConfig, TextConfig
 from charlm.model import LanguageModel
 from charlm.nn.cells import CELLS, find_cell
+from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
 from charlm.nn.workspace import Workspace
@@ -24,12 +25,12 @@ STEPS, STREAMS, HIDDEN, VOCABULARY = 9, 4, 6, 11
 class Peer(torch.nn.Module):  # type: ignore[misc]
     """The same network in PyTorch."""
 
-    def __init__(self, cell: str, layers: int) -> None:
+    def __init__(self, cell: str, layers: int, hidden: int = HIDDEN) -> None:
         super().__init__()
         kind = getattr(torch.nn, find_cell(cell).torch_name or "")
         options = {"nonlinearity": "relu"} if cell == "rnn-relu" else {}
-        self.rnn = kind(VOCABULARY, HIDDEN, layers, **options)
-        self.head = torch.nn.Linear(HIDDEN, VOCABULARY)
+        self.rnn = kind(VOCABULARY, hidden, layers, **options)
+        self.head = torch.nn.Linear(hidden, VOCABULARY)
 
     def forward(self, ids: np.ndarray) -> torch.Tensor:
         """Return the logits, (T, B, V)."""
@@ -41,27 +42,41 @@ class Peer(torch.nn.Module):  # type: ignore[misc]
         return torch.nn.functional.cross_entropy(self(inputs).flatten(0, 1), torch.from_numpy(targets).flatten())
 
 
-def pair(cell: str, layers: int) -> tuple[Network, object, Peer, np.ndarray, np.ndarray]:
+def pair(
+    cell: str, layers: int, hidden: int = HIDDEN, steps: int = STEPS, streams: int = STREAMS
+) -> tuple[Network, Parameters, Peer, np.ndarray, np.ndarray]:
     """Return the network with its parameters, the peer with the same, inputs and targets."""
     rng = np.random.default_rng(layers)
-    network = Network(NetworkConfig(cell, HIDDEN, layers), VOCABULARY, start=-1)
+    network = Network(NetworkConfig(cell, hidden, layers), VOCABULARY, start=-1)
     params = network.initial(rng, np.float64)
-    params.flat += 0.2 * rng.standard_normal(params.flat.size)
-    peer = Peer(cell, layers).double()
+    params.flat += 0.2 * rng.standard_normal(params.flat.size) * np.sqrt(HIDDEN / hidden)
+    peer = Peer(cell, layers, hidden).double()
     peer.load_state_dict({name: torch.from_numpy(view.copy()) for name, view in params.items()}, strict=True)
-    inputs, targets = rng.integers(0, VOCABULARY, (2, STEPS, STREAMS))
+    inputs, targets = rng.integers(0, VOCABULARY, (2, steps, streams))
     return network, params, peer, inputs, targets
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", TORCH_CELLS)
 def test_forward_and_gradients(cell: str, layers: int) -> None:
-    network, params, peer, inputs, targets = pair(cell, layers)
-    log_probs, _ = Runner(network, params).predict(inputs, network.zero_state(STREAMS, np.float64))
+    same_numbers(*pair(cell, layers))
+
+
+@pytest.mark.parametrize(("hidden", "streams"), [(128, 25), (96, 32)])
+@pytest.mark.parametrize("cell", TORCH_CELLS)
+def test_forward_and_gradients_where_products_are_cut_into_blocks(cell: str, hidden: int, streams: int) -> None:
+    """As networks of useful sizes are trained."""
+    same_numbers(*pair(cell, 2, hidden, 20, streams))
+
+
+def same_numbers(network: Network, params: Parameters, peer: Peer, inputs: np.ndarray, targets: np.ndarray) -> None:
+    """Compare log-probabilities, loss and gradients."""
+    streams = inputs.shape[1]
+    log_probs, _ = Runner(network, params).predict(inputs, network.zero_state(streams, np.float64))
     expected = torch.log_softmax(peer(inputs), -1).detach().numpy()
     np.testing.assert_allclose(log_probs.transpose(0, 2, 1), expected, rtol=0, atol=1e-12)
     grads = params.empty_like()
-    state = network.zero_state(STREAMS, np.float64)
+    state = network.zero_state(streams, np.float64)
     loss, _ = network.loss_and_grads(
         params, grads, inputs, targets, state, scale=1 / inputs.size, work=Workspace(np.float64)
     )

@@ -28,7 +28,8 @@ from charlm.nn.cells.cell import (
     sigmoid_of_halved,
     spans,
 )
-from charlm.nn.factor import Factor, write_gradient
+from charlm.nn.factor import Factor
+from charlm.nn.products import write_gradient
 from charlm.nn.workspace import Workspace
 
 

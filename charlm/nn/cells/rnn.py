@@ -18,7 +18,8 @@ from charlm.nn.cells.cell import (
     restart,
     restarting_steps,
 )
-from charlm.nn.factor import Factor, write_gradient
+from charlm.nn.factor import Factor
+from charlm.nn.products import write_gradient
 from charlm.nn.workspace import Workspace
 
 
