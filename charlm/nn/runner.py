@@ -143,12 +143,12 @@ class Runner:
             moved = tuple(array.copy() for array in state[layer])
             advance = self.network.cell.stepper(weights.recurrence, moved)
             hs = self._work.array(f"hs{layer % 2}", *inputs.shape, self.network.config.hidden)
-            for t, (z, h) in enumerate(zip(zs, hs, strict=True)):
+            for t, z in enumerate(zs):
                 if restarts[t]:
                     for array in moved:
                         array *= keep[t]
                 advance(z)
-                h[...] = moved[0]
+                hs[t] = moved[0]
             last.append(moved)
         return rows(hs), last
 

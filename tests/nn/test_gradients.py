@@ -174,9 +174,12 @@ class TestEveryCell:
 
 
 @pytest.mark.parametrize(("hidden", "streams"), [(128, 25), (96, 32)])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", [name for name in CELLS if name != "rnn-relu"])
 def test_parameters_where_products_are_cut_into_blocks(cell: str, hidden: int, streams: int) -> None:
-    """As networks of useful sizes are trained: wide and narrow blocks, gradients that are sums of several."""
+    """As networks of useful sizes are trained: wide and narrow blocks, gradients that are sums of several.
+
+    Not the cell with the kinks, which is RNN but for g: of so many units some always lie within a step of theirs.
+    """
     case = Case(cell, 2, vocabulary=30, steps=20, hidden=hidden, streams=streams)
     assert block_shape(hidden, hidden, streams)[1] < hidden
     case.check_parameters(f"{cell} {hidden}")
