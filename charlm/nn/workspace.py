@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,17 @@ ALIGNMENT = 64
 WORTH_ALIGNING = 1 << 14
 """Bytes from which on it pays."""
 
+WORTH_MAPPING = 1 << 20
+"""Bytes from which on an array is mapped by itself: the system has them back as soon as it is dropped."""
+
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     """Return an array like `np.empty`; unless it is small, it begins at a line of the cache."""
     size = prod(shape) * np.dtype(dtype).itemsize
     if size < WORTH_ALIGNING:
         return np.empty(shape, dtype)
+    if size >= WORTH_MAPPING:
+        return np.frombuffer(mmap(-1, size), dtype).reshape(shape)
     room = np.empty(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
     result: Array = room[start : start + size].view(dtype).reshape(shape)
