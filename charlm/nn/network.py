@@ -164,7 +164,7 @@ class Network:
                 return Factor(np.multiply(weight.T, scale, out=aligned(weight.T.shape, weight.dtype)))
             return Factor(np.multiply(weight, scale.T, out=aligned(weight.shape, weight.dtype)).T)
 
-        recurrence = Recurrence(matrix, factor(matrix), bias_hh * scale, scale, 1 - scale)
+        recurrence = Recurrence(matrix, factor(matrix), bias_hh * scale, scale, 1 - scale, {})
         projection = factor(params[f"rnn.weight_ih_l{layer}"]) if layer else None
         return LayerWeights(recurrence, projection, bias, scale)
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from charlm.arrays import Array
 from charlm.nn.factor import Factor
-from charlm.nn.workspace import Workspace
+from charlm.nn.workspace import Workspace, aligned
 
 State: TypeAlias = tuple[Array, ...]
 """What a cell carries from step to step: arrays (B, H), the hidden state h first."""
@@ -33,6 +33,7 @@ class Recurrence(NamedTuple):
     bias: what the cell adds inside its recurrence, (1, G*H), scaled; most cells have it in `zs` already.
     scale, shift: what tanh of each gate is multiplied by, and what is added, to make it a sigmoid where it is one,
     (1, G*H): the halves of `Cell.scale`, or 1 and 0.
+    kept: what `for_streams` has made.
     """
 
     matrix: Array
@@ -40,6 +41,19 @@ class Recurrence(NamedTuple):
     bias: Array
     scale: Array
     shift: Array
+    kept: dict[str, Array]
+
+    def for_streams(self, streams: int) -> tuple[Array, Array]:
+        """Return scale and shift for each stream, (B, G*H), to be read only: a part of what was made for more."""
+        return self._for_streams("scale", self.scale, streams), self._for_streams("shift", self.shift, streams)
+
+    def _for_streams(self, name: str, row: Array, streams: int) -> Array:
+        found = self.kept.get(name)
+        if found is None or len(found) < streams:
+            found = aligned((streams, row.shape[1]), row.dtype)
+            found[...] = row
+            self.kept[name] = found
+        return found[:streams]
 
 
 class RecurrenceGrads(NamedTuple):
@@ -152,10 +166,10 @@ def sigmoid_of_halved(tanh_half: Array) -> None:
     np.add(tanh_half, 0.5, out=tanh_half)
 
 
-def spread(row: Array, shape: tuple[int, ...], work: Workspace, name: str) -> Array:
-    """Return a row (1, G*H) for each stream, (B, G*H) or (G, B, H): NumPy is slower where it repeats one by itself."""
-    out = work.array(name, *shape)
-    out[...] = row if len(shape) == 2 else row.reshape(shape[0], 1, -1)
+def spread(row: Array, like: Array, work: Workspace, name: str) -> Array:
+    """Return a row (1, G*H) for each stream of a step (G, B, H): NumPy is slower where it repeats one by itself."""
+    out = work.array(name, *like.shape)
+    out[...] = row.reshape(len(like), 1, -1)
     return out
 
 

@@ -75,7 +75,8 @@ class GRU(Cell):
         u, a = (work.array(name, streams, 3 * hidden) for name in ("u", "a"))
         q, rq = (work.array(name, streams, hidden) for name in ("q", "rq"))
         rz, (r, z_gate, n) = a[:, : 2 * hidden], parts(a, 3)
-        room = Room.make(weights, u, u[:, : 2 * hidden], u[:, 2 * hidden :], work)
+        bias_n = spread(weights.bias[:, 2 * hidden :], h[None], work, "bias_n")[0]
+        room = Room(u[:, : 2 * hidden], u[:, 2 * hidden :], *weights.for_streams(streams), bias_n)
         multiply = weights.factor.into(u)
 
         def advance(z: Array) -> None:
@@ -96,15 +97,17 @@ class GRU(Cell):
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
         multiply = weights.factor.into(u)
-        room = Room.make(weights, u, u[:2], u[2], work)
-        steps_of_z = zs.swapaxes(0, 1)
-        for t, (a, rz, r, z, n, q, h_prev, h) in enumerate(
-            zip(steps_of_z, steps_of_z[:, :2], *zs, qs, hs, hs[1:], strict=False)
+        scale = spread(weights.scale[:, : 2 * hidden], u[:2], work, "scale")
+        shift = spread(weights.shift[:, : 2 * hidden], u[:2], work, "shift")
+        bias_n = spread(weights.bias[:, 2 * hidden :], u[2:], work, "bias_n")[0]
+        room = Room(u[:2], u[2], scale, shift, bias_n)
+        for t, (rz, r, z, n, q, h_prev, h) in enumerate(
+            zip(zs[:2].swapaxes(0, 1), *zs, qs, hs, hs[1:], strict=False)
         ):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
             multiply(h_prev)
-            move_on(a, rz, r, z, n, h_prev, q, h, h, room)
+            move_on(rz, rz, r, z, n, h_prev, q, h, h, room)
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
@@ -122,14 +125,6 @@ class Room(NamedTuple):
     shift: Array
     bias_n: Array
 
-    @classmethod
-    def make(cls, weights: Recurrence, u: Array, u_rz: Array, u_n: Array, work: Workspace) -> Room:
-        """Make it in `work`.  u: where W_hh h_prev will stand, (3, B, H) or (B, 3*H), and its views."""
-        scale = spread(weights.scale, u.shape, work, "scale")
-        shift = spread(weights.shift, u.shape, work, "shift")
-        bias_n = spread(weights.bias[:, -u_n.shape[1] :], u_n.shape, work, "bias_n")
-        return cls(u_rz, u_n, scale, shift, bias_n)
-
 
 def move_on(
     gates: Array,
@@ -145,8 +140,8 @@ def move_on(
 ) -> None:
     """Fill q and h, (B, H), from h_prev and the projected input, which is replaced by the gates.
 
-    gates: (3, B, H) or (B, 3*H), and its views rz (r and z), r, z and n.
-    rq: room for r * q; h, where that is not h_prev.
+    rz: r and z, (2, B, H) or (B, 2*H), and its views.  gates: what is multiplied to make them sigmoids, the same, or
+    all three where they lie in one row, (B, 3*H).  rq: room for r * q; h, where that is not h_prev.
     """
     u_rz, u_n, scale, shift, bias_n = room
     np.add(rz, u_rz, out=rz)

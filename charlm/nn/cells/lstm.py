@@ -71,7 +71,7 @@ class LSTM(Cell):
         work = Workspace(h.dtype)
         z_h = work.array("z_h", len(h), 4 * h.shape[1])
         i, f, g, o = parts(z_h, 4)
-        room = Room.make(weights, z_h, h, work)
+        room = Room(*weights.for_streams(len(h)), work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
         multiply = weights.factor.into(z_h)
 
         def advance(z: Array) -> None:
@@ -89,7 +89,8 @@ class LSTM(Cell):
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         cs = work.array("cs", steps + 1, streams, hidden)
         z = work.array("z", 4, streams, hidden)
-        room = Room.make(weights, z, hs[0], work)
+        scale, shift = spread(weights.scale, z, work, "scale"), spread(weights.shift, z, work, "shift")
+        room = Room(scale, shift, work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden))
         hs[0], cs[0] = state
         restarts = restarting_steps(keep, steps)
         multiply = weights.factor.into(z)
@@ -116,13 +117,6 @@ class Room(NamedTuple):
     shift: Array
     ig: Array
     tanh_c: Array
-
-    @classmethod
-    def make(cls, weights: Recurrence, gates: Array, h: Array, work: Workspace) -> Room:
-        """Make it in `work`, of the shapes of `gates` and h."""
-        scale = spread(weights.scale, gates.shape, work, "scale")
-        shift = spread(weights.shift, gates.shape, work, "shift")
-        return cls(scale, shift, work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
 
 
 def move_on(
