@@ -44,8 +44,8 @@ def memory_needed(
     logits = max(LOGITS_AT_ONCE, FEWEST_AT_ONCE * network.vocabulary)
     head = min(logits, network.vocabulary * steps * streams) * 2 * shards
     dropped = 2 * layers if network.config.recurrent_dropout else 0  # masks, and what they leave
-    scaled = (3 + dropped) * stacks * gates * hidden * hidden * shards
-    values = parameters * vectors_held + window + head + scaled
+    blocks = (1 + dropped) * stacks * gates * hidden * hidden * shards  # weights as they are multiplied by
+    values = parameters * vectors_held + window + head + blocks
     return shards * PROCESS + IN_MEMORY + min(recovery.IN_MEMORY, VALUE * parameters * vectors) + VALUE * values
 
 
