@@ -23,9 +23,10 @@ import numpy as np
 from charlm.arrays import Array, Ids, Mask
 from charlm.config import NetworkConfig
 from charlm.nn.functional import log_p, log_softmax, loss_and_slopes
+from charlm.nn.layer_weights import LayerWeights
 from charlm.nn.layers import head_loss_and_grads
 from charlm.nn.layout import REVERSE, STACK, Parameters
-from charlm.nn.network import LayerWeights, Network, NetworkState, Pass
+from charlm.nn.network import Network, NetworkState, Pass
 from charlm.nn.workspace import Workspace, rows
 
 VALUES_AT_ONCE = 1 << 23

@@ -19,16 +19,15 @@ import numpy as np
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
 from charlm.nn.cells import find_cell
-from charlm.nn.cells.cell import Recurrence, RecurrenceGrads, State, Undo
+from charlm.nn.cells.cell import RecurrenceGrads, State, Undo
 from charlm.nn.factor import Factor
+from charlm.nn.layer_weights import LayerWeights
 from charlm.nn.layers import OneHotProjection, dense, dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters, parameter_layout, size_of
 from charlm.nn.products import write_gradient
-from charlm.nn.workspace import Workspace, aligned, rows, sum_rows
+from charlm.nn.workspace import Workspace, rows, sum_rows
 
 FIRST = "rnn.weight_ih_l0"
-ON_ONE_CORE = 400_000
-"""Weights up to which OpenBLAS multiplies a vector on one core, fastest by columns; beyond, on all of them, by rows."""
 NetworkState: TypeAlias = list[State]
 """The state of every layer, first layer first. Nobody outside a cell knows what is in it."""
 
@@ -38,24 +37,6 @@ def join_states(states: Sequence[NetworkState]) -> NetworkState:
     return [
         tuple(np.concatenate(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*states, strict=True)
     ]
-
-
-class LayerWeights(NamedTuple):
-    """A layer's weights, prepared for a window; scaled as `Cell.halved` says.
-
-    recurrence: of the cell.  projection: W_ih^T, (H, G*H); None in the first layer, whose input is one-hot.
-    bias: of the projection, (G*H,), not scaled.  scale: (1, G*H).
-    """
-
-    recurrence: Recurrence
-    projection: Factor | None
-    bias: Array
-    scale: Array
-
-    def on_all_cores(self) -> LayerWeights:
-        """Return the same weights, for products that may take every core."""
-        recurrence = self.recurrence._replace(factor=self.recurrence.factor.on_all_cores())
-        return self._replace(recurrence=recurrence, projection=self.projection and self.projection.on_all_cores())
 
 
 class Pass(NamedTuple):
@@ -142,31 +123,8 @@ class Network:
     def prepare(
         self, params: Parameters, layer: int, work: Workspace | None = None, mask: Array | None = None
     ) -> LayerWeights:
-        """Prepare a layer's weights.
-
-        work: where they are laid out until the next layer asks; None for memory of their own.
-        mask: what the recurrent weights are multiplied by, (G*H, H).
-        """
-        hidden = self.config.hidden
-        matrix = params[f"rnn.weight_hh_l{layer}"]
-        if mask is not None:
-            matrix = matrix * mask
-        scale = self.cell.scale(hidden, matrix.dtype)
-        bias_hh = params[f"rnn.bias_hh_l{layer}"]
-        bias = params[f"rnn.bias_ih_l{layer}"].copy()
-        shared = self.cell.bias_in_input(hidden)
-        bias[:shared] += bias_hh[:shared]
-
-        def factor(weight: Array) -> Factor:
-            if work is not None:
-                return Factor(weight.T, work, scale=scale)
-            if weight.size <= ON_ONE_CORE:
-                return Factor(np.multiply(weight.T, scale, out=aligned(weight.T.shape, weight.dtype)))
-            return Factor(np.multiply(weight, scale.T, out=aligned(weight.shape, weight.dtype)).T)
-
-        recurrence = Recurrence(matrix, factor(matrix), bias_hh * scale, scale, 1 - scale, {})
-        projection = factor(params[f"rnn.weight_ih_l{layer}"]) if layer else None
-        return LayerWeights(recurrence, projection, bias, scale)
+        """Prepare a layer's weights: see `LayerWeights.prepare`."""
+        return LayerWeights.prepare(self.cell, params, layer, work, mask)
 
     def forward(
         self,

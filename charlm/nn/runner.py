@@ -10,9 +10,10 @@ from charlm.arrays import Array, Ids, Mask
 from charlm.nn.cells.cell import Cell, State
 from charlm.nn.factor import MOST_ROWS
 from charlm.nn.functional import log_p, log_softmax, loss_and_slopes
+from charlm.nn.layer_weights import ON_ONE_CORE, LayerWeights
 from charlm.nn.layers import gathered
 from charlm.nn.layout import Parameters
-from charlm.nn.network import FIRST, ON_ONE_CORE, LayerWeights, Network, NetworkState
+from charlm.nn.network import FIRST, Network, NetworkState
 from charlm.nn.products import multiply_rows
 from charlm.nn.workspace import Workspace, aligned, rows
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from mmap import mmap
+
 import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig
 from charlm.nn.cells import CELLS
-from charlm.nn.factor import block_shape
+from charlm.nn.cells.cell import Recurrence
+from charlm.nn.factor import Factor, block_shape
 from charlm.nn.functional import log_softmax
 from charlm.nn.layers import ROWS_AT_ONCE, OneHotProjection
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState
 from charlm.nn.runner import Runner
-from charlm.nn.workspace import ALIGNMENT, Workspace
+from charlm.nn.workspace import ALIGNMENT, WORTH_MAPPING, Workspace, aligned
 from tests.nn.gradients import assert_close, directional, inner, random_state, shifted
 
 STEPS, STREAMS, HIDDEN, VOCABULARY = 6, 3, 5, 7
@@ -191,7 +194,7 @@ def test_a_step_by_large_weights(cell: str, monkeypatch: pytest.MonkeyPatch) -> 
     case = Case(cell, 2)
     ids, state = case.inputs[0, :1], case.network.select(case.state, slice(0, 1))
     expected, expected_state = Runner(case.network, case.params).step(ids, state)
-    monkeypatch.setattr("charlm.nn.network.ON_ONE_CORE", 0)
+    monkeypatch.setattr("charlm.nn.layer_weights.ON_ONE_CORE", 0)
     runner = Runner(case.network, case.params)
     assert runner._layers[1].recurrence.factor.matrix.flags.f_contiguous
     logits, after = runner.step(ids, state)
@@ -265,6 +268,30 @@ def test_gradient_of_the_gather_is_the_one_hot_product(vocabulary: int) -> None:
     projection.backward(dzs, grad, Workspace(np.float64))
     expected = np.concatenate([dz.reshape(-1, 4).T @ np.eye(vocabulary)[ids.ravel()] for dz in dzs])
     np.testing.assert_allclose(grad, expected, rtol=0, atol=1e-12)
+
+
+def test_the_largest_buffers_are_mapped_by_themselves() -> None:
+    """Written and read as any array; the memory belongs to nothing else, and goes back with it."""
+    for size, is_mapped in (((WORTH_MAPPING - 4) // 4, False), (WORTH_MAPPING // 4, True)):
+        array = aligned((size,), np.float32)
+        array[...] = 1
+        assert array.sum() == size
+        base = array
+        while isinstance(base, np.ndarray) and base.base is not None:
+            base = base.base
+        assert isinstance(getattr(base, "obj", base), mmap) == is_mapped
+
+
+def test_scale_and_shift_for_fewer_streams_are_part_of_those_for_more() -> None:
+    scale = np.array([[0.5, 1.0]])
+    recurrence = Recurrence(scale, Factor(scale), scale, scale, 1 - scale, {})
+    many = recurrence.for_streams(5)
+    for streams in (2, 5, 7):
+        for array, row in zip(recurrence.for_streams(streams), (scale, 1 - scale), strict=True):
+            np.testing.assert_array_equal(array, row.repeat(streams, axis=0))
+    for fewer, more in zip(recurrence.for_streams(2), recurrence.for_streams(7), strict=True):
+        assert np.shares_memory(fewer, more)
+    assert len(many[0]) == 5
 
 
 def test_large_buffers_begin_at_a_line_of_the_cache() -> None:

@@ -1,0 +1,63 @@
+"""The weights of a layer as its products take them: scaled, biases added, laid out in blocks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.arrays import Array
+from charlm.nn.cells.cell import Cell, Recurrence
+from charlm.nn.factor import Factor
+from charlm.nn.layout import Parameters
+from charlm.nn.workspace import Workspace, aligned
+
+ON_ONE_CORE = 400_000
+"""Weights up to which OpenBLAS multiplies a vector on one core, fastest by columns; beyond, on all of them, by rows."""
+
+
+class LayerWeights(NamedTuple):
+    """A layer's weights, prepared for a window; scaled as `Cell.halved` says.
+
+    recurrence: of the cell.  projection: W_ih^T, (H, G*H); None in the first layer, whose input is one-hot.
+    bias: of the projection, (G*H,), not scaled.  scale: (1, G*H).
+    """
+
+    recurrence: Recurrence
+    projection: Factor | None
+    bias: Array
+    scale: Array
+
+    @classmethod
+    def prepare(
+        cls, cell: Cell, params: Parameters, layer: int, work: Workspace | None, mask: Array | None
+    ) -> LayerWeights:
+        """Prepare a layer's weights.
+
+        work: where they are laid out until the next layer asks; None for memory of their own.
+        mask: what the recurrent weights are multiplied by, (G*H, H); None for ones.
+        """
+        matrix = params[f"rnn.weight_hh_l{layer}"]
+        hidden = matrix.shape[1]
+        if mask is not None:
+            matrix = matrix * mask
+        scale = cell.scale(hidden, matrix.dtype)
+        bias_hh = params[f"rnn.bias_hh_l{layer}"]
+        bias = params[f"rnn.bias_ih_l{layer}"].copy()
+        shared = cell.bias_in_input(hidden)
+        bias[:shared] += bias_hh[:shared]
+
+        def factor(weight: Array) -> Factor:
+            if work is not None:
+                return Factor(weight.T, work, scale=scale)
+            if weight.size <= ON_ONE_CORE:
+                return Factor(np.multiply(weight.T, scale, out=aligned(weight.T.shape, weight.dtype)))
+            return Factor(np.multiply(weight, scale.T, out=aligned(weight.shape, weight.dtype)).T)
+
+        recurrence = Recurrence(matrix, factor(matrix), bias_hh * scale, scale, 1 - scale, {})
+        return cls(recurrence, factor(params[f"rnn.weight_ih_l{layer}"]) if layer else None, bias, scale)
+
+    def on_all_cores(self) -> LayerWeights:
+        """Return the same weights, for products that may take every core."""
+        recurrence = self.recurrence._replace(factor=self.recurrence.factor.on_all_cores())
+        return self._replace(recurrence=recurrence, projection=self.projection and self.projection.on_all_cores())
