@@ -1,8 +1,9 @@
 """Products with one matrix again and again: that of a recurrence, step after step, and of a window's projection.
 
-OpenBLAS packs the operands of a product unless it is small. Where one of them is a state of a few rows, packing the
-other takes as long as multiplying by it. So the matrix is laid out once, in blocks of 64 or 32 columns: each block
-is a small product, and of the form that runs fastest, whatever the number of rows (`python -m benchmarks.products`).
+A BLAS packs the operands of a product. Where one of them is a state of a few rows, packing the other takes as long as
+multiplying by it. OpenBLAS does without if the product is small and the processor has AVX-512 (`blas.py`). There the
+matrix is laid out once, in blocks of 64 or 32 columns: each block is a small product, and of the form that runs
+fastest, whatever the number of rows (`python -m benchmarks.products`). Elsewhere all products are plain ones.
 
 A matrix of G gates has G*H columns, and the products of each gate are wanted apart: (G, B, H) for a step,
 (G, T, B, H) for a window. On the way back it has G*H rows, and the products of all gates are added up.
@@ -16,10 +17,9 @@ from copy import copy
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.nn.blas import small_product
 from charlm.nn.workspace import Workspace, aligned, rows
 
-SMALL_PRODUCT = 1_000_000
-"""Multiplications of a matrix product up to which OpenBLAS multiplies in place rather than pack its operands."""
 WIDE, NARROW = 64, 32
 """Columns of a block."""
 ENOUGH_ROWS = 24
@@ -98,6 +98,10 @@ class Factor:
         """
         count, columns = out.shape
         parts, width = block_shape(len(self.matrix) // gates, columns, count)
+        if (parts, width) == (1, columns):
+            matrix = self._blocks(1, columns)[0, 0]
+            side = np.empty((count, gates, len(matrix) // gates), out.dtype)
+            return lambda xs: np.matmul(side_by_side(xs, side), matrix, out=out)
         inner, across = len(self.matrix) // gates // parts, columns // width
         blocks = self._blocks(gates * parts, width).reshape(gates, parts, across, inner, width)
         sums = np.empty((gates * parts, out.size), out.dtype) if gates * parts > 1 else out
@@ -135,19 +139,21 @@ class Factor:
         columns = out.shape[2]
         parts, width = block_shape(inner, columns, count)
         run = max(1, CACHED_SUMS // (gates * count * columns))
-        if parts > 1 or width == columns:
-            parts, width = 1, columns
+        if parts > 1 or width == columns:  # a product of many steps is as fast
             run = max(run, MOST_ROWS // count)
+            matrix = self._blocks(1, columns)[0, 0]
+            for start in range(0, steps, run):
+                some = xs[:, start : start + run].reshape(gates, -1, inner)
+                side = work.scratch("side_by_side", some.shape[1], gates, inner)
+                np.matmul(side_by_side(some, side), matrix, out=rows(out[start : start + run]))
+            return out
         across = columns // width
         blocks = self._blocks(gates, width).reshape(gates, 1, across, inner, width)
         for start in range(0, steps, run):
             span = slice(start, min(start + run, steps))
             sums = work.scratch("sums_of_gates", gates, span.stop - start, count, columns)
-            if across == 1:
-                np.matmul(xs[:, span].reshape(gates, -1, inner), blocks[:, 0, 0], out=sums.reshape(gates, -1, columns))
-            else:
-                views = sums.reshape(gates, -1, count, across, width).swapaxes(2, 3)
-                np.matmul(xs[:, span, None], blocks, out=views)
+            views = sums.reshape(gates, -1, count, across, width).swapaxes(2, 3)
+            np.matmul(xs[:, span, None], blocks, out=views)
             np.add.reduce(sums, axis=0, out=out[span])
         return out
 
@@ -177,16 +183,27 @@ class Factor:
         return self._kept.setdefault((parts, width), blocks) if self._work is None else blocks
 
 
+def side_by_side(xs: Array, out: Array) -> Array:
+    """Put the values of all gates, (G, B, K), into one row for each stream: fill `out` (B, G, K); returns (B, G*K)."""
+    if len(xs) == 1:
+        only: Array = xs[0]
+        return only
+    np.copyto(out, xs.swapaxes(0, 1))
+    return out.reshape(len(out), -1)
+
+
 def block_shape(inner: int, columns: int, rows: int) -> tuple[int, int]:
     """Return in how many parts to cut the K = `inner` rows of a matrix, and how wide its blocks are.
 
-    rows: of what it is multiplied with.  One part, and one block of all columns, is the plain product.
+    rows: of what it is multiplied with.  One part, and one block of all columns, is the plain product: the one where
+    the BLAS packs small products, too.
     """
-    if 1 < rows <= MOST_ROWS:
+    most = small_product()
+    if 1 < rows <= MOST_ROWS and most:
         parts = 1
         while inner % parts == 0 and inner // parts >= WIDE:
             for width, fewest in ((WIDE, 1), (NARROW, ENOUGH_ROWS)):
-                if columns % width == 0 and rows >= fewest and rows * width * (inner // parts) <= SMALL_PRODUCT:
+                if columns % width == 0 and rows >= fewest and rows * width * (inner // parts) <= most:
                     return parts, width
             parts *= 2
     return 1, columns

@@ -1,6 +1,6 @@
 """Products of a whole window: many rows with a small matrix, and sums over all rows, which gradients of weights are.
 
-Both are cut into products so small that OpenBLAS does not pack their operands, as in `factor.py`.
+Both are cut into products so small that OpenBLAS does not pack their operands, where it can do without: see `blas.py`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.nn.factor import CACHED_SUMS, MOST_ROWS, NARROW, SMALL_PRODUCT, WIDE
+from charlm.nn.blas import small_product
+from charlm.nn.factor import CACHED_SUMS, MOST_ROWS, NARROW, WIDE
 from charlm.nn.workspace import Workspace, rows
 
 FEWEST_ROWS = 12
@@ -25,7 +26,7 @@ MOST_IN_BLOCKS = 1 << 20
 
 def rows_at_once(weights: int) -> int:
     """Return how many rows a matrix of so many weights multiplies in a small product; 0 if it is too large for one."""
-    most = min(MOST_ROWS, SMALL_PRODUCT // weights)
+    most = min(MOST_ROWS, small_product() // weights)
     return most if most >= FEWEST_ROWS else 0
 
 
@@ -55,10 +56,11 @@ def write_gradient(dzs: Array, xs: Array, grad: Array, work: Workspace) -> None:
     dzs = dzs.reshape(gates, count, hidden)
     grad = grad.reshape(gates, hidden, inputs)
     tall = next((size for size in (WIDE, NARROW) if hidden % size == 0), hidden)
-    if tall > MOST_TALL or inputs % NARROW or grad.size > MOST_IN_BLOCKS:
+    most = small_product()
+    if not most or tall > MOST_TALL or inputs % NARROW or grad.size > MOST_IN_BLOCKS:
         np.matmul(dzs.swapaxes(1, 2), xs, out=grad)
         return
-    sums = -(-count // min(SMALL_PRODUCT // (tall * NARROW), max(FEWEST_SUMMED, CACHED_ROWS // inputs)))
+    sums = -(-count // min(most // (tall * NARROW), max(FEWEST_SUMMED, CACHED_ROWS // inputs)))
     at_once = max(1, 2 * CACHED_SUMS // (hidden * inputs))
     for gate in range(0, gates, at_once):
         total = grad[gate : gate + at_once]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from charlm.nn.blas import kernels
 from charlm.nn.factor import Factor, block_shape
 from charlm.nn.functional import cross_entropy, log_p, log_softmax, loss_and_slopes
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
-from charlm.nn.products import write_gradient
+from charlm.nn.products import rows_at_once, write_gradient
 from charlm.nn.workspace import Workspace
 
 
@@ -94,6 +95,7 @@ def test_dropout_keeps_the_mean() -> None:
 
 @pytest.mark.parametrize("shape", [(5, 12), (300, 128), (128, 512), (512, 128), (2048, 512), (96, 130)])
 @pytest.mark.parametrize("rows", [1, 2, 8, 16, 25, 32, 64, 250])
+@pytest.mark.usefixtures("kernels")
 def test_products_of_a_step_are_products(rows: int, shape: tuple[int, int]) -> None:
     """However the matrix is laid out: whole, in blocks, or in parts whose products are added."""
     rng = np.random.default_rng(rows)
@@ -115,6 +117,7 @@ SIZES = [(5, 12), (64, 64), (128, 128), (96, 32), (512, 128), (1024, 64)]
 @pytest.mark.parametrize("gates", GATES)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("rows", [1, 16, 25, 64, 250])
+@pytest.mark.usefixtures("kernels")
 def test_products_of_gates_are_products(rows: int, size: tuple[int, int], gates: int) -> None:
     """Of a step and of a window; the gates apart on the way forward, added up on the way back."""
     rng = np.random.default_rng(rows)
@@ -144,6 +147,7 @@ def test_products_of_gates_are_products(rows: int, size: tuple[int, int], gates:
 @pytest.mark.parametrize("gates", GATES)
 @pytest.mark.parametrize("size", [(12, 5), (64, 64), (96, 128), (128, 100), (1024, 1024)])
 @pytest.mark.parametrize("steps", [1, 50])
+@pytest.mark.usefixtures("kernels")
 def test_gradient_of_weights_is_one_product(steps: int, size: tuple[int, int], gates: int) -> None:
     """However it is summed: at once, in blocks, or in blocks of several runs."""
     rng = np.random.default_rng(steps)
@@ -155,6 +159,7 @@ def test_gradient_of_weights_is_one_product(steps: int, size: tuple[int, int], g
     np.testing.assert_allclose(grad, expected.reshape(grad.shape), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.usefixtures("in_place")
 @pytest.mark.parametrize(("rows", "is_plain"), [(1, True), (16, False), (31, False), (32, True), (64, True)])
 def test_on_all_cores_many_rows_are_one_product(rows: int, is_plain: bool) -> None:
     """One that OpenBLAS spreads over cores; few rows stay in blocks, which one core multiplies faster."""
@@ -166,6 +171,7 @@ def test_on_all_cores_many_rows_are_one_product(rows: int, is_plain: bool) -> No
     assert (not factor._kept) == is_plain  # blocks are laid out once, for whoever asks again
 
 
+@pytest.mark.usefixtures("in_place")
 def test_blocks_stay_below_the_size_from_which_products_are_packed() -> None:
     for inner, columns, rows in ((128, 512, 25), (512, 128, 25), (2048, 512, 16), (2048, 512, 32), (512, 2048, 64)):
         parts, width = block_shape(inner, columns, rows)
@@ -173,3 +179,20 @@ def test_blocks_stay_below_the_size_from_which_products_are_packed() -> None:
         assert rows * width * inner // parts <= 1_000_000
     assert block_shape(100, 50, 25) == (1, 50)  # no multiple of a block: the plain product
     assert block_shape(512, 2048, 256) == (1, 2048)
+
+
+@pytest.mark.parametrize("names", [{"Haswell"}, {"Zen"}, {"SkylakeX", "Haswell"}, {"None"}, set()])
+def test_products_are_plain_unless_all_kernels_are_known_to_multiply_in_place(
+    names: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset(names))
+    assert block_shape(128, 512, 25) == (1, 512)
+    assert rows_at_once(128 * 64) == 0
+    monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset({"SkylakeX"}))
+    assert block_shape(128, 512, 25) == (1, 64)
+    assert rows_at_once(128 * 64) == 122
+
+
+def test_the_kernels_at_work_have_names() -> None:
+    assert kernels()
+    assert all(isinstance(name, str) and name for name in kernels())

@@ -176,6 +176,7 @@ class TestEveryCell:
         np.testing.assert_array_equal(walk.read(ids.repeat(3)), logits)
 
 
+@pytest.mark.usefixtures("in_place")
 @pytest.mark.parametrize(("hidden", "streams"), [(128, 25), (96, 32)])
 @pytest.mark.parametrize("cell", [name for name in CELLS if name != "rnn-relu"])
 def test_parameters_where_products_are_cut_into_blocks(cell: str, hidden: int, streams: int) -> None:

@@ -62,10 +62,11 @@ def test_forward_and_gradients(cell: str, layers: int) -> None:
     same_numbers(*pair(cell, layers))
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize(("hidden", "streams"), [(128, 25), (96, 32)])
 @pytest.mark.parametrize("cell", TORCH_CELLS)
-def test_forward_and_gradients_where_products_are_cut_into_blocks(cell: str, hidden: int, streams: int) -> None:
-    """As networks of useful sizes are trained."""
+def test_forward_and_gradients_of_useful_sizes(cell: str, hidden: int, streams: int) -> None:
+    """Where products are cut into blocks, and where they are not."""
     same_numbers(*pair(cell, 2, hidden, 20, streams))
 
 

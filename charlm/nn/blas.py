@@ -1,0 +1,23 @@
+"""What the BLAS does, the library that NumPy multiplies matrices with, as far as the layout of products depends on it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from charlm.nn.threads import libraries
+
+IN_PLACE = frozenset({"SkylakeX", "Cooperlake", "SapphireRapids"})
+"""OpenBLAS's kernels that multiply small matrices where they lie; all others pack both operands first."""
+SMALL_PRODUCT = 1_000_000
+"""Multiplications of a matrix product up to which they do."""
+
+
+@lru_cache
+def kernels() -> frozenset[str]:
+    """Return the names of the kernels at work, by processor, as OpenBLAS and others call them."""
+    return frozenset(str(library.get("architecture")) for library in libraries().select(user_api="blas").info())
+
+
+def small_product() -> int:
+    """Return up to how many multiplications a matrix product is done in place; 0 if it never is."""
+    return SMALL_PRODUCT if kernels() and kernels() <= IN_PLACE else 0
