@@ -1,4 +1,4 @@
-"""What the BLAS does, the library that NumPy multiplies matrices with, as far as the layout of products depends on it."""
+"""What the BLAS does, which NumPy multiplies matrices with, as far as the layout of products depends on it."""
 
 from __future__ import annotations
 
