@@ -6,6 +6,10 @@ has ended, until they meet the states of the first reading. A recurrent network 
 the same characters come together. What is left of the first reading then stands.
 A text costs about two readings of a batch instead of one reading of single characters. Where a network does not
 forget, the columns are read again to their ends, one after the other, which is the plain reading.
+
+Some units of trained networks remember for ten thousands of characters what nothing depends on, such as a c of the LSTM
+that has grown until tanh(c) is 1 whatever is added. So a column stands, too, if another reading, from another start,
+had the same to say of every character in its second half: there, the difference is shown to be of no consequence.
 """
 
 from __future__ import annotations
@@ -24,17 +28,19 @@ if TYPE_CHECKING:
     from charlm.nn.network import NetworkState
     from charlm.nn.runner import Runner
 
-COLUMNS = 16
+COLUMNS = 32
 """Runs that are read side by side, at most."""
 SHORTEST, LONGEST = 2048, 8192
 """Characters of a run, at least and at most; a longer text is several relays, one behind the other."""
 LONG = 4 * SHORTEST
 """Characters from which on a text is worth a relay."""
-SEGMENT = 128
+SEGMENT = 256
 """Steps between the states that are kept, and compared."""
 ALIKE = 4e-6
 """Difference between states, as a share of 1 + their size, that is no more than the rounding of float32."""
-HOPEFUL = 3
+SETTLED = 2e-5
+"""Nats by which a character may change between two readings that say the same: about the rounding of a state."""
+HOPEFUL = 4
 """Readings in which all columns are read again that seem to need it; from then on, the first of them alone."""
 
 
@@ -72,6 +78,7 @@ class _Relay:
         _put(self.starts, np.array([0]), state)
         self.marks = [runners[0].zero_state(columns) for _ in self.segments]  # the states behind each segment
         self.result = np.empty((steps, columns))
+        self.are_settled = np.zeros(columns, bool)  # said the same when they were read again to their ends
 
     @property
     def ends(self) -> NetworkState:
@@ -105,22 +112,31 @@ class _Relay:
         Returns those that were read to their ends.
         """
         state = runner.select(self.starts, columns)
+        self.are_settled[columns] = False
+        moved = np.zeros(len(columns))  # by how much the second half has changed at most
         for segment, mark in zip(self.segments, self.marks, strict=True):
             log_probs, state = runner.score(self.inputs[segment][:, columns], self.ids[segment][:, columns], state)
+            if again and segment.start >= len(self.ids) // 2:
+                np.maximum(moved, np.abs(log_probs - self.result[segment, columns]).max(axis=0), out=moved)
             self.result[segment, columns] = log_probs
             if again:
                 apart = ~_are_alike(runner.select(mark, columns), state)
                 if not apart.all():
-                    columns = columns[apart]
+                    columns, moved = columns[apart], moved[apart]
                     state = runner.select(state, np.flatnonzero(apart))
                 if not columns.size:
                     break
             _put(mark, columns, state)
+        self.are_settled[columns] = again & (moved <= SETTLED)
         return columns
 
     def pass_on(self, columns: Ids) -> Ids:
-        """Hand the ends of columns on as starts; return the columns that began with something else."""
+        """Hand the ends of columns on as starts; return the columns that began with something else.
+
+        But for those that are settled: another start like theirs is of no consequence.
+        """
         followers = columns[columns < self.ids.shape[1] - 1] + 1
+        followers = followers[~self.are_settled[followers]]
         ends = self.runners[0].select(self.ends, followers - 1)
         wrong: Ids = followers[~_are_alike(self.runners[0].select(self.starts, followers), ends)]
         _put(self.starts, followers, ends)

@@ -70,6 +70,20 @@ def test_a_network_that_forgets_is_read_twice_at_most():
     assert spy.places <= 2 * 450
 
 
+def test_what_is_remembered_without_consequence_needs_no_further_reading():
+    """A c that grows forever: it tells how long ago the text began, and tanh(c) is 1 whatever it is."""
+    runner = runner_of("lstm", 1)
+    hidden = 12
+    bias = runner.params["rnn.bias_ih_l0"].reshape(4, hidden)
+    bias[:3, 0] = 50  # i, f and g of one unit are 1
+    spy = Spy(Runner(runner.network, runner.params))
+    inputs, ids = text_of(450)
+    plain, _ = spy.runner.score(inputs[:, None], ids[:, None], spy.zero_state(1))
+    log_probs, _ = relay.score_long([spy], inputs, ids, spy.zero_state(1))
+    np.testing.assert_allclose(log_probs, plain[:, 0], rtol=0, atol=1e-5)
+    assert spy.places <= 2 * 450
+
+
 class Spy:
     """A runner that counts the characters it reads."""
 
