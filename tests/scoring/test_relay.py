@@ -75,6 +75,7 @@ def test_what_is_remembered_without_consequence_needs_no_further_reading():
     runner = runner_of("lstm", 1)
     hidden = 12
     bias = runner.params["rnn.bias_ih_l0"].reshape(4, hidden)
+    bias[1] = -1  # the others forget soon
     bias[:3, 0] = 50  # i, f and g of one unit are 1
     spy = Spy(Runner(runner.network, runner.params))
     inputs, ids = text_of(450)
