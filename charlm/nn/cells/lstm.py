@@ -8,7 +8,7 @@ Source: Hochreiter & Schmidhuber 1997; with the forget gate of Gers et al. 2000.
     c       = f * c_prev + i * g
     h       = o * tanh(c)
 
-Memory of a window: 6 T B H values a layer, and 7 more for a run of steps (`spans`) on the way back.
+Memory of a window: 6 T B H values a layer, and 6 more for a run of steps (`spans`) on the way back.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ from charlm.nn.cells.cell import (
 from charlm.nn.factor import Factor
 from charlm.nn.products import write_gradient
 from charlm.nn.workspace import Workspace
+
+
+TINY = 1e-30
+"""What is added to an o before something is divided by it: it may be 0, and is 1e-8 or more if not."""
 
 
 class LSTM(Cell):
@@ -167,7 +171,7 @@ def backward(
     restarts = restarting_steps(keep, steps)
     c_ins = restart(cs[:-1], keep)
     for span in spans(steps, hidden, streams):
-        to_z, h_to_c = local_derivatives(gates[:, span], c_ins[span], cs[1:][span], work)
+        to_z, h_to_c = local_derivatives(gates[:, span], c_ins[span], hs[1:][span], work)
         dzs, local = gates[:, span].swapaxes(0, 1), to_z.swapaxes(0, 1)
         for t, dh_t, f, dz, dz_ifg, dz_o, to_ifg, to_o, to_c in zip(
             reversed(range(span.start, span.stop)),
@@ -196,15 +200,14 @@ def backward(
     return gates, (dh.copy(), dc.copy())
 
 
-def local_derivatives(gates: Array, c_ins: Array, cs: Array, work: Workspace) -> tuple[Array, Array]:
+def local_derivatives(gates: Array, c_ins: Array, hs: Array, work: Workspace) -> tuple[Array, Array]:
     """Compute the brackets of `backward` for a run of n steps.
 
-    gates: (4, n, B, H).  c_ins, cs: c before and behind each step, (n, B, H).
+    gates: (4, n, B, H).  c_ins: c before each step, hs: h behind it, (n, B, H).
     Returns d/dz of each gate (4, n, B, H), and o (1 - tanh(c)^2) (n, B, H).
     """
     to_z = work.scratch("to_z", *gates.shape)
-    h_to_c, tanh_cs, part = (work.scratch(name, *cs.shape) for name in ("h_to_c", "tanh_cs", "part"))
-    np.tanh(cs, out=tanh_cs)  # cheaper than to keep it
+    h_to_c, part = (work.scratch(name, *hs.shape) for name in ("h_to_c", "part"))
     i, f, g, o = gates
     to_i, to_f, to_g, to_o = to_z
     np.multiply(i, g, out=to_i)
@@ -215,9 +218,10 @@ def local_derivatives(gates: Array, c_ins: Array, cs: Array, work: Workspace) ->
     np.multiply(c_ins, f, out=to_f)
     np.multiply(to_f, f, out=part)
     to_f -= part  # c_prev f - c_prev f^2
-    np.multiply(tanh_cs, o, out=to_o)
-    np.multiply(to_o, tanh_cs, out=part)
+    np.multiply(hs, o, out=part)
+    np.subtract(hs, part, out=to_o)  # h - h o, where h = tanh(c) o
+    np.add(o, TINY, out=part)
+    np.divide(hs, part, out=part)  # tanh(c): cheaper than to compute it again, or to keep it
+    part *= hs
     np.subtract(o, part, out=h_to_c)  # o - o tanh(c)^2
-    np.multiply(to_o, o, out=part)
-    to_o -= part  # tanh(c) o - tanh(c) o^2
     return to_z, h_to_c
