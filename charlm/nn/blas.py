@@ -8,6 +8,8 @@ from charlm.nn.threads import libraries
 
 IN_PLACE = frozenset({"SkylakeX", "Cooperlake", "SapphireRapids"})
 """OpenBLAS's kernels that multiply small matrices where they lie; all others pack both operands first."""
+AVX2 = frozenset({"Haswell", "Zen"})
+"""Those for processors that have AVX2, and nothing wider."""
 SMALL_PRODUCT = 1_000_000
 """Multiplications of a matrix product up to which they do."""
 
@@ -21,3 +23,8 @@ def kernels() -> frozenset[str]:
 def small_product() -> int:
     """Return up to how many multiplications a matrix product is done in place; 0 if it never is."""
     return SMALL_PRODUCT if kernels() and kernels() <= IN_PLACE else 0
+
+
+def has_slow_tanh() -> bool:
+    """Return whether NumPy's tanh takes twice as long as its exp: where it looks values up in a table, with AVX2."""
+    return bool(kernels()) and kernels() <= AVX2

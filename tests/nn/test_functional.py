@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from charlm.nn.blas import kernels
+from charlm.nn.cells.lstm import squashing
 from charlm.nn.factor import Factor, block_shape
 from charlm.nn.functional import cross_entropy, log_p, log_softmax, loss_and_slopes
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
@@ -196,3 +197,17 @@ def test_products_are_plain_unless_all_kernels_are_known_to_multiply_in_place(
 def test_the_kernels_at_work_have_names() -> None:
     assert kernels()
     assert all(isinstance(name, str) and name for name in kernels())
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("streams", [1, 100])
+def test_gates_are_what_their_equations_say(streams: int) -> None:
+    """By tanh and by exp, wherever z lies; no overflow is reported."""
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((4, streams, 128)) * np.array([1.0, 10.0, 1.0, 1000.0])[:, None, None]
+    halved = np.array([True, True, False, True])[:, None, None]
+    scale = np.broadcast_to(np.where(halved, 0.5, 1.0), z.shape).copy()
+    expected = np.where(halved, 0.5 + 0.5 * np.tanh(z / 2), np.tanh(z))
+    given = z * scale
+    squashing(scale, 1 - scale)(given)
+    np.testing.assert_allclose(given, expected, rtol=0, atol=1e-15)

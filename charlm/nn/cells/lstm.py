@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.nn.blas import has_slow_tanh
 from charlm.nn.cells.cell import (
     Cell,
     Recurrence,
@@ -35,7 +36,8 @@ from charlm.nn.factor import Factor
 from charlm.nn.products import write_gradient
 from charlm.nn.workspace import Workspace
 
-
+WORTH_EXP = 1 << 13
+"""Values of all gates from which on it pays to compute tanh by exp, if it is slow."""
 TINY = 1e-30
 """What is added to an o before something is divided by it: it may be 0, and is 1e-8 or more if not."""
 
@@ -75,7 +77,7 @@ class LSTM(Cell):
         work = Workspace(h.dtype)
         z_h = work.array("z_h", len(h), 4 * h.shape[1])
         i, f, g, o = parts(z_h, 4)
-        room = Room(*weights.for_streams(len(h)), work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
+        room = Room(squashing(*weights.for_streams(len(h))), work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
         multiply = weights.factor.into(z_h)
 
         def advance(z: Array) -> None:
@@ -94,7 +96,7 @@ class LSTM(Cell):
         cs = work.array("cs", steps + 1, streams, hidden)
         z = work.array("z", 4, streams, hidden)
         scale, shift = spread(weights.scale, z, work, "scale"), spread(weights.shift, z, work, "shift")
-        room = Room(scale, shift, work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden))
+        room = Room(squashing(scale, shift), work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden))
         hs[0], cs[0] = state
         restarts = restarting_steps(keep, steps)
         multiply = weights.factor.into(z)
@@ -114,11 +116,37 @@ class LSTM(Cell):
         return hs[1:], last, undo
 
 
-class Room(NamedTuple):
-    """What a step needs beside the state: `Recurrence.scale` and `shift` for each stream, and room to work in."""
+def squashing(scale: Array, shift: Array) -> Callable[[Array], None]:
+    """Return a function that turns z of all gates into their values scale * tanh(z) + shift, in place.
 
-    scale: Array
-    shift: Array
+    scale, shift: as in `Recurrence`, for each value.
+    Where tanh is slow, it is computed as 1 - 2 scale / (1 + exp(2z)): the same, as scale + shift is 1.
+    """
+    if scale.size < WORTH_EXP or not has_slow_tanh():
+
+        def by_tanh(z: Array) -> None:
+            np.tanh(z, out=z)
+            np.multiply(z, scale, out=z)
+            np.add(z, shift, out=z)
+
+        return by_tanh
+    twice = 2 * scale
+
+    @np.errstate(over="ignore")  # 1 / inf is the right value, too
+    def by_exp(z: Array) -> None:
+        np.add(z, z, out=z)
+        np.exp(z, out=z)
+        np.add(z, 1, out=z)
+        np.divide(twice, z, out=z)
+        np.subtract(1, z, out=z)
+
+    return by_exp
+
+
+class Room(NamedTuple):
+    """What a step needs beside the state: what `squashing` returns, and room to work in."""
+
+    squash: Callable[[Array], None]
     ig: Array
     tanh_c: Array
 
@@ -130,10 +158,8 @@ def move_on(
 
     gates: (4, B, H) or (B, 4*H), and its views i, f, g and o.
     """
-    scale, shift, ig, tanh_c = room
-    np.tanh(gates, out=gates)
-    np.multiply(gates, scale, out=gates)  # and now i, f and o are sigmoids
-    np.add(gates, shift, out=gates)
+    squash, ig, tanh_c = room
+    squash(gates)  # and now they are what they are called
     np.multiply(f, c_prev, out=c)
     np.multiply(i, g, out=ig)
     np.add(c, ig, out=c)
