@@ -164,11 +164,20 @@ def test_values_out_of_range() -> None:
         sample_many(RUNNER, VOCABULARY, LENGTH, n=0)
 
 
-@pytest.mark.parametrize(("threads", "worth", "taken"), [(1, 10**9, False), (2, 10**9, True), (2, 1, False)])
+@pytest.mark.parametrize(
+    ("kernels", "threads", "worth", "taken"),
+    [
+        ("SkylakeX", 1, 10**9, False),
+        ("SkylakeX", 2, 10**9, True),
+        ("SkylakeX", 2, 1, False),
+        ("Haswell", 2, 1, True),  # 35 texts of a thread are too few where it has to pack the weights
+    ],
+)
 def test_a_batch_takes_all_cores_where_threads_do_not(
-    threads: int, worth: int, taken: bool, monkeypatch: pytest.MonkeyPatch
+    kernels: str, threads: int, worth: int, taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And draws the same texts, also when streams end and the others go on."""
+    monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset({kernels}))
     runner = real_runner(dtype=np.float64)
     expected = [drawn.text for drawn in sample_many(runner, VOCABULARY, LENGTH, n=70, seed=6)]
     monkeypatch.setattr("charlm.sampling.sampler.WORTH_A_THREAD", worth)
@@ -187,6 +196,7 @@ def test_a_batch_takes_all_cores_where_threads_do_not(
 
 
 def test_batches_on_several_threads_draw_the_same_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset({"SkylakeX"}))
     runner = ClockworkRunner.uniform(VOCABULARY)
     alone = sample_many(runner, VOCABULARY, LENGTH, n=30, seed=4)
     monkeypatch.setattr("charlm.sampling.sampler.WORTH_A_THREAD", 1)
