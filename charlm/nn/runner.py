@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
+from charlm.nn.blas import small_product
 from charlm.nn.cells.cell import Cell, State
 from charlm.nn.factor import MOST_ROWS
 from charlm.nn.functional import log_p, log_softmax, loss_and_slopes
@@ -22,7 +23,9 @@ VALUES_AT_ONCE = 1 << 21
 CACHED_GATES = 3 << 15
 """B * G*H of a step that reads many streams,"""
 FEWEST_ROWS = 32
-"""and the bounds of its B."""
+"""and the bounds of its B,"""
+PACKED_ROWS = 192, 384
+"""or, where the BLAS packs the weights for each step, these bounds of a B twice as large."""
 
 
 class Runner:
@@ -51,8 +54,12 @@ class Runner:
 
     @property
     def rows_at_once(self) -> int:
-        """B of a step that reads many streams fastest: its arrays stay in a core's cache."""
-        return min(MOST_ROWS, max(FEWEST_ROWS, CACHED_GATES // (self.network.cell.gates * self.network.config.hidden)))
+        """B of a step that reads many streams fastest: its arrays stay in a core's cache, or nearly so."""
+        cached = CACHED_GATES // (self.network.cell.gates * self.network.config.hidden)
+        if small_product():
+            return min(MOST_ROWS, max(FEWEST_ROWS, cached))
+        fewest, most = PACKED_ROWS
+        return min(most, max(fewest, 2 * cached))
 
     @property
     def vocabulary(self) -> int:
