@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from mmap import mmap
 
 import numpy as np
@@ -302,3 +303,21 @@ def test_large_buffers_begin_at_a_line_of_the_cache() -> None:
             assert array.ctypes.data % ALIGNMENT == 0
             assert array.flags.c_contiguous
             assert array.size == 3 * columns
+
+
+@pytest.mark.usefixtures("kernels")
+def test_gates_that_are_wide_open_are_nothing_to_warn_of() -> None:
+    """Neither in a window nor step by step, whichever way they are computed."""
+    case = Case("lstm", 2, hidden=128, streams=25)
+    for name, view in case.params.items():
+        if "bias" in name and "rnn" in name:
+            view += 1000 * np.where(np.arange(view.size) % 2, 1, -1)
+    state = case.network.zero_state(25, case.params.flat.dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        runner = Runner(case.network, case.params)
+        walk = runner.walk(state)
+        for ids in case.inputs:
+            walk.read(ids)
+        runner.score(case.inputs, case.targets, state)
+        case.network.forward(case.params, case.inputs, state, Workspace(case.params.flat.dtype))

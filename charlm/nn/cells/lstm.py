@@ -38,6 +38,8 @@ from charlm.nn.workspace import Workspace
 
 WORTH_EXP = 1 << 13
 """Values of all gates from which on it pays to compute tanh by exp, if it is slow."""
+QUIET = np.errstate(over="ignore")
+"""For what calls `squashing`."""
 TINY = 1e-30
 """What is added to an o before something is divided by it: it may be 0, and is 1e-8 or more if not."""
 
@@ -85,8 +87,9 @@ class LSTM(Cell):
             np.add(z_h, z, out=z_h)
             move_on(z_h, i, f, g, o, c, c, h, room)
 
-        return advance
+        return QUIET(advance) if len(h) > 1 else advance
 
+    @QUIET
     def forward(
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
     ) -> tuple[Array, State, Undo]:
@@ -132,10 +135,9 @@ def squashing(scale: Array, shift: Array) -> Callable[[Array], None]:
         return by_tanh
     twice = 2 * scale
 
-    @np.errstate(over="ignore")  # 1 / inf is the right value, too
     def by_exp(z: Array) -> None:
         np.add(z, z, out=z)
-        np.exp(z, out=z)
+        np.exp(z, out=z)  # inf has the right value in the end: no overflow to be told of
         np.add(z, 1, out=z)
         np.divide(twice, z, out=z)
         np.subtract(1, z, out=z)
