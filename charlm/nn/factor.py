@@ -71,7 +71,8 @@ class Factor:
         count, columns = out.shape[-2:]
         on_all_cores = self._on_all_cores and count >= ROWS_FOR_ALL_CORES and out.ndim == 2
         if self._scale is None and (count == 1 or on_all_cores):
-            matrix, row = self.matrix, out.reshape(count, -1)  # a vector needs no blocks
+            row = out.reshape(count, -1)
+            matrix = self.matrix if count == 1 else self._blocks(1, len(row[0]))[0, 0]  # a vector needs no blocks
             return lambda xs: xs.dot(matrix, row)
         parts, width = block_shape(len(self.matrix), columns, count)
         inner, across = len(self.matrix) // parts, columns // width
@@ -173,7 +174,8 @@ class Factor:
             return kept
         inner, columns = self.matrix.shape
         cut = self.matrix.reshape(parts, inner // parts, columns // width, width).swapaxes(1, 2)
-        if width not in (WIDE, NARROW) and self._scale is None:
+        is_cut = width in (WIDE, NARROW) or self._scale is not None
+        if not is_cut and (self.matrix.flags.c_contiguous or self._work is not None):
             return cut
         blocks = aligned(cut.shape, cut.dtype) if self._work is None else self._work.scratch(self._name, *cut.shape)
         if self._scale is None:
