@@ -200,8 +200,7 @@ def block_shape(inner: int, columns: int, rows: int) -> tuple[int, int]:
     rows: of what it is multiplied with.  One part, and one block of all columns, is the plain product: the one where
     the BLAS packs small products, too.
     """
-    most = small_product()
-    if 1 < rows <= MOST_ROWS and most:
+    if 1 < rows <= MOST_ROWS and (most := small_product()):
         parts = 1
         while inner % parts == 0 and inner // parts >= WIDE:
             for width, fewest in ((WIDE, 1), (NARROW, ENOUGH_ROWS)):

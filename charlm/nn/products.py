@@ -36,7 +36,7 @@ def multiply_rows(xs: Array, matrix: Array, out: Array) -> Array:
     The matrix is contiguous, or else it is multiplied by as a whole, as are large ones.
     """
     inner, columns = matrix.shape
-    run = rows_at_once(matrix.size) if matrix.flags.c_contiguous else 0
+    run = rows_at_once(matrix.size) if matrix.flags.c_contiguous and len(xs) >= FEWEST_ROWS else 0
     whole = len(xs) // run * run if run else 0
     if whole:
         np.matmul(xs[:whole].reshape(-1, run, inner), matrix, out=out[:whole].reshape(-1, run, columns))
