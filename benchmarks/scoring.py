@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -12,12 +13,15 @@ import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+import charlm
 from benchmarks.alternation import alternate, describe_machine
 from benchmarks.memory import peak
 from benchmarks.peers import TorchModel
 from charlm.config import NetworkConfig, TextConfig
 from charlm.model import LanguageModel
 from charlm.nn.network import Network
+from charlm.nn.runner import Runner
+from charlm.scoring.relay import score_long
 from charlm.text.vocabulary import Vocabulary
 
 
@@ -46,22 +50,26 @@ def torch_score(model: TorchModel, ids: np.ndarray, threads: int) -> float:
 @click.option("--tail", default=0.1, show_default=True, help="Share of the text, from its end, that is scored.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--lines", default=1_000_000, show_default=True, help="Short lines that stream from standard input.")
-def main(text: Path, tail: float, rounds: int, lines: int) -> None:
+@click.option("-m", "--model", type=click.Path(path_type=Path), help="Compare this one with a plain reading instead.")
+def main(text: Path, tail: float, rounds: int, lines: int, model: Path | None) -> None:
     """Print characters per second of a long text, and what batches gain over single calls."""
     print(describe_machine(), "\n")
     whole = text.read_text(encoding="utf-8")
     part = whole[int((1 - tail) * len(whole)) :]
+    if model:
+        plain_reading(charlm.load(model), part, rounds)
+        return
     print("| one text | charlm chars/s | PyTorch chars/s | ratio |\n|---|---|---|---|")
     for hidden, layers in ((128, 2), (256, 1), (512, 2)):
-        model = untrained(whole, hidden, layers)
-        ids = np.concatenate([[0], model.vocabulary.encode(part)])
+        candidate = untrained(whole, hidden, layers)
+        ids = np.concatenate([[0], candidate.vocabulary.encode(part)])
 
-        def ours(model: LanguageModel = model) -> float:
+        def ours(candidate: LanguageModel = candidate) -> float:
             begun = time.perf_counter()
-            model.score(part)
+            candidate.score(part)
             return len(part) / (time.perf_counter() - begun)
 
-        peers = {n: TorchModel("lstm", len(model.vocabulary), hidden, layers) for n in (1, 2)}
+        peers = {n: TorchModel("lstm", len(candidate.vocabulary), hidden, layers) for n in (1, 2)}
         candidates = {"charlm": ours} | {
             f"{n} threads": lambda n=n, p=p, ids=ids: torch_score(p, ids, n) for n, p in peers.items()
         }
@@ -72,6 +80,24 @@ def main(text: Path, tail: float, rounds: int, lines: int) -> None:
     many_lines(untrained(whole, 128, 2), whole, rounds)
     if lines:
         stream(untrained(whole, 128, 1), whole, lines)
+
+
+def plain_reading(model: LanguageModel, text: str, rounds: int) -> None:
+    """Compare a long text that is read in columns with one reading of it, character by character."""
+    ids = np.concatenate([[model.vocabulary.eos], model.vocabulary.encode(text)]).astype(np.intp)
+    runners = [Runner(model.network, model.params) for _ in range(os.cpu_count() or 1)]
+    state = runners[0].zero_state(1)
+    seconds = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        in_columns, _ = score_long(runners, ids[:-1], ids[1:], state)
+        between = time.perf_counter()
+        plain, _ = runners[0].score(ids[:-1, None], ids[1:, None], state)
+        seconds.append((between - begun, time.perf_counter() - between))
+    columns, alone = np.median(seconds, axis=0)
+    apart = np.abs(in_columns - plain[:, 0])
+    print(f"{len(text):,} characters: {columns:.2f} s in columns, {alone:.2f} s in one reading; a character differs by "
+          f"{apart.max():.1e} nats at most, {apart.mean():.1e} on average")  # fmt: skip
 
 
 def many_lines(model: LanguageModel, text: str, rounds: int) -> None:

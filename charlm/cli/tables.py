@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
-from wcwidth import wcswidth
 
 from charlm.cli.terminal import escape, for_output
 
@@ -84,6 +83,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def width(text: str) -> int:
     """Return how many columns a terminal gives to a text."""
+    from wcwidth import wcswidth  # here, as `--help` needs no table
+
     return max(wcswidth(text), 0)
 
 
