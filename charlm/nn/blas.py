@@ -8,10 +8,10 @@ from charlm.nn.threads import libraries
 
 IN_PLACE = frozenset({"SkylakeX", "Cooperlake", "SapphireRapids"})
 """OpenBLAS's kernels that multiply small matrices where they lie; all others pack both operands first."""
-AVX2 = frozenset({"Haswell", "Zen"})
-"""Those for processors that have AVX2, and nothing wider."""
 SMALL_PRODUCT = 1_000_000
 """Multiplications of a matrix product up to which they do."""
+AVX2 = frozenset({"Haswell", "Zen"})
+"""Kernels for processors that have AVX2, and nothing wider."""
 
 
 @lru_cache

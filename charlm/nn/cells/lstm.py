@@ -39,9 +39,9 @@ from charlm.nn.workspace import Workspace
 WORTH_EXP = 1 << 13
 """Values of all gates from which on it pays to compute tanh by exp, if it is slow."""
 QUIET = np.errstate(over="ignore")
-"""For what calls `squashing`."""
+"""For what uses `squashing`: its exp may overflow, to the right value in the end."""
 TINY = 1e-30
-"""What is added to an o before something is divided by it: it may be 0, and is 1e-8 or more if not."""
+"""Added to an o before something is divided by it: an o may be 0, and is far greater if not."""
 
 
 class LSTM(Cell):
@@ -137,7 +137,7 @@ def squashing(scale: Array, shift: Array) -> Callable[[Array], None]:
 
     def by_exp(z: Array) -> None:
         np.add(z, z, out=z)
-        np.exp(z, out=z)  # inf has the right value in the end: no overflow to be told of
+        np.exp(z, out=z)
         np.add(z, 1, out=z)
         np.divide(twice, z, out=z)
         np.subtract(1, z, out=z)
