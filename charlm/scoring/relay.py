@@ -7,9 +7,9 @@ the same characters come together. What is left of the first reading then stands
 A text costs about two readings of a batch instead of one reading of single characters. Where a network does not
 forget, the columns are read again to their ends, one after the other, which is the plain reading.
 
-Some units of trained networks remember for tens of thousands of characters what nothing depends on, such as a c of the LSTM
-that has grown until tanh(c) is 1 whatever is added. So a column stands, too, if another reading, from another start,
-had the same to say of every character in its second half: there, the difference is shown to be of no consequence.
+Some units of trained networks remember for tens of thousands of characters what nothing depends on, such as a c of the
+LSTM that has grown until tanh(c) is 1 whatever is added. So a column stands, too, if another reading, from another
+start, had the same to say of every character in its second half: there, the difference is seen to be of no consequence.
 """
 
 from __future__ import annotations
