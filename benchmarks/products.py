@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from statistics import median
@@ -10,7 +11,7 @@ import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.alternation import describe_machine
+from benchmarks.alternation import describe_machine, sgemm_peak
 from charlm.arrays import Array
 from charlm.nn.factor import Factor, block_shape
 
@@ -26,13 +27,29 @@ def gigaflops(multiply: Callable[[Array], object], xs: Array, columns: int, seco
     return 2 * xs.size * columns / median(times) / 1e9
 
 
+def nanoseconds(function: np.ufunc, seconds: float) -> float:
+    """Return what a function takes for each of 12,800 values, the gates of 25 streams of an LSTM with 128 units."""
+    values = np.random.default_rng(0).standard_normal(12_800).astype(np.float32)
+    out = np.empty_like(values)
+    times = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        begun = time.perf_counter()
+        function(values, out=out)
+        times.append(time.perf_counter() - begun)
+    return 1e9 * median(times) / values.size
+
+
 @click.command()
 @click.option("--hidden", default="128,256,512", show_default=True)
 @click.option("--rows", default="8,16,25,32,50,64", show_default=True, help="Streams of a shard.")
 @click.option("--seconds", default=0.1, show_default=True, help="Of each measurement.")
 def main(hidden: str, rows: str, seconds: float) -> None:
-    """Print GFLOP/s on one core, for the products of an LSTM on the way forward and back."""
+    """Print GFLOP/s on one core, for the products of an LSTM on the way forward and back, and what bounds them."""
     print(describe_machine())
+    cores = os.cpu_count() or 1
+    print(f"large products: {sgemm_peak(1) / 1e9:.0f} GFLOP/s on one core, {sgemm_peak(cores) / 1e9:.0f} on {cores}; "
+          f"tanh {nanoseconds(np.tanh, seconds):.2f}, exp {nanoseconds(np.exp, seconds):.2f} ns a value\n")  # fmt: skip
     print("| hidden | rows | way | parts, width | in blocks | plain, as PyTorch stores it | plain, transposed |")
     print("|---|---|---|---|---|---|---|")
     rng = np.random.default_rng(0)

@@ -20,7 +20,6 @@ from benchmarks.peers import TorchModel
 from charlm.config import NetworkConfig, TextConfig
 from charlm.model import LanguageModel
 from charlm.nn.network import Network
-from charlm.nn.runner import Runner
 from charlm.scoring.relay import score_long
 from charlm.text.vocabulary import Vocabulary
 
@@ -85,7 +84,7 @@ def main(text: Path, tail: float, rounds: int, lines: int, model: Path | None) -
 def plain_reading(model: LanguageModel, text: str, rounds: int) -> None:
     """Compare a long text that is read in columns with one reading of it, character by character."""
     ids = np.concatenate([[model.vocabulary.eos], model.vocabulary.encode(text)]).astype(np.intp)
-    runners = [Runner(model.network, model.params) for _ in range(os.cpu_count() or 1)]
+    runners = model.runners(os.cpu_count() or 1)
     state = runners[0].zero_state(1)
     seconds = []
     for _ in range(rounds):

@@ -1,4 +1,7 @@
-"""What the BLAS does, which NumPy multiplies matrices with, as far as the layout of products depends on it."""
+"""What the BLAS does, which NumPy multiplies matrices with, as far as the layout of products depends on it.
+
+Its kernels are named after processors, so that they also tell what NumPy's own loops are good at.
+"""
 
 from __future__ import annotations
 

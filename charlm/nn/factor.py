@@ -72,7 +72,7 @@ class Factor:
         on_all_cores = self._on_all_cores and count >= ROWS_FOR_ALL_CORES and out.ndim == 2
         if self._scale is None and (count == 1 or on_all_cores):
             row = out.reshape(count, -1)
-            matrix = self.matrix if count == 1 else self._blocks(1, len(row[0]))[0, 0]  # a vector needs no blocks
+            matrix = self.matrix if count == 1 else self._blocks(1, row.shape[1])[0, 0]  # a vector needs no blocks
             return lambda xs: xs.dot(matrix, row)
         parts, width = block_shape(len(self.matrix), columns, count)
         inner, across = len(self.matrix) // parts, columns // width

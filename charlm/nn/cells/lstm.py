@@ -87,7 +87,7 @@ class LSTM(Cell):
             np.add(z_h, z, out=z_h)
             move_on(z_h, i, f, g, o, c, c, h, room)
 
-        return QUIET(advance) if len(h) > 1 else advance
+        return QUIET(advance) if are_by_exp(z_h) else advance
 
     @QUIET
     def forward(
@@ -119,13 +119,18 @@ class LSTM(Cell):
         return hs[1:], last, undo
 
 
+def are_by_exp(values: Array) -> bool:
+    """Return whether so many gates are computed by exp."""
+    return values.size >= WORTH_EXP and has_slow_tanh()
+
+
 def squashing(scale: Array, shift: Array) -> Callable[[Array], None]:
     """Return a function that turns z of all gates into their values scale * tanh(z) + shift, in place.
 
     scale, shift: as in `Recurrence`, for each value.
     Where tanh is slow, it is computed as 1 - 2 scale / (1 + exp(2z)): the same, as scale + shift is 1.
     """
-    if scale.size < WORTH_EXP or not has_slow_tanh():
+    if not are_by_exp(scale):
 
         def by_tanh(z: Array) -> None:
             np.tanh(z, out=z)
