@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -50,14 +52,29 @@ class LayerWeights(NamedTuple):
         def factor(weight: Array) -> Factor:
             if work is not None:
                 return Factor(weight.T, work, scale=scale)
-            if weight.size <= ON_ONE_CORE:
-                return Factor(np.multiply(weight.T, scale, out=aligned(weight.T.shape, weight.dtype)))
-            return Factor(np.multiply(weight, scale.T, out=aligned(weight.shape, weight.dtype)).T)
+            return Factor(stack([weight.T], scale))
 
         recurrence = Recurrence(matrix, factor(matrix), bias_hh * scale, scale, 1 - scale, {})
         return cls(recurrence, factor(params[f"rnn.weight_ih_l{layer}"]) if layer else None, bias, scale)
+
+    def joined(self) -> Factor:
+        """Return the weights of an upper layer as one, [W_ih W_hh]^T, (2*H, G*H)."""
+        assert self.projection is not None
+        return Factor(stack([self.projection.matrix, self.recurrence.factor.matrix]))
 
     def on_all_cores(self) -> LayerWeights:
         """Return the same weights, for products that may take every core."""
         recurrence = self.recurrence._replace(factor=self.recurrence.factor.on_all_cores())
         return self._replace(recurrence=recurrence, projection=self.projection and self.projection.on_all_cores())
+
+
+def stack(matrices: Sequence[Array], scale: Array | None = None) -> Array:
+    """Return matrices (K, N) one below the other, in memory as a vector is multiplied by them fastest.
+
+    scale: (1, N), what the columns are multiplied by.
+    """
+    shape = sum(map(len, matrices)), matrices[0].shape[1]
+    dtype = matrices[0].dtype
+    out = aligned(shape, dtype) if prod(shape) <= ON_ONE_CORE else aligned(shape[::-1], dtype).T
+    np.concatenate(matrices, out=out)
+    return out if scale is None else np.multiply(out, scale, out=out)

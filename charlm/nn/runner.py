@@ -9,7 +9,7 @@ import numpy as np
 from charlm.arrays import Array, Ids, Mask
 from charlm.nn.blas import small_product
 from charlm.nn.cells.cell import Cell, State
-from charlm.nn.factor import MOST_ROWS
+from charlm.nn.factor import MOST_ROWS, Factor
 from charlm.nn.functional import log_p, log_softmax, loss_and_slopes
 from charlm.nn.layer_weights import ON_ONE_CORE, LayerWeights
 from charlm.nn.layers import gathered
@@ -40,6 +40,7 @@ class Runner:
         self.dtype = params.flat.dtype
         self._work = Workspace(self.dtype)
         self._layers = [network.prepare(params, layer) for layer in range(network.config.layers)]
+        self._joined: dict[int, Factor] = {}
         first = self._layers[0]
         self._rows = gathered(params[FIRST], first.bias, first.scale)  # one for each id, (V, G*H)
         self._biases = [layer.bias * layer.scale for layer in self._layers]
@@ -73,6 +74,11 @@ class Runner:
     def select(self, state: NetworkState, places: Ids | slice) -> NetworkState:
         """Return the state of the streams at `places`, in that order."""
         return self.network.select(state, places)
+
+    def joined(self, layer: int) -> Factor:
+        """Return the weights of an upper layer as `LayerWeights.joined` does; made when first asked for."""
+        found = self._joined.get(layer)
+        return self._joined.setdefault(layer, self._layers[layer].joined()) if found is None else found
 
     def step(self, ids: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Read one character in each stream.
@@ -174,14 +180,23 @@ class Walk:
     """
 
     def __init__(self, runner: Runner, state: NetworkState, on_all_cores: bool = False) -> None:
+        streams, cell = len(state[0][0]), runner.network.cell
+        layers = [layer.on_all_cores() for layer in runner._layers] if on_all_cores else runner._layers
         self.state: NetworkState = [tuple(array.copy() for array in layer) for layer in state]
-        weights = [layer.on_all_cores() for layer in runner._layers] if on_all_cores else runner._layers
-        layers = zip(weights, runner._biases, self.state, strict=True)
-        self._layers = [layer_mover(runner.network.cell, *layer) for layer in layers]
-        self._start, self._rows = runner.network.start, runner._rows
+        joint = side_by_side(self.state) if streams == 1 else []
+        self._first = cell.stepper(layers[0].recurrence, self.state[0])
+        self._others = []
+        for layer in range(1, len(layers)):
+            mover = cell.mover(layers[layer].recurrence, self.state[layer]) if streams == 1 else None
+            if mover is None:
+                below, bias = self.state[layer - 1][0], runner._biases[layer]
+                self._others.append(upper_mover(cell, layers[layer], bias, below, self.state[layer]))
+            else:
+                self._others.append(joint_mover(runner.joined(layer), runner._biases[layer], joint[layer - 1], *mover))
+        self._start, self._rows, self._top = runner.network.start, runner._rows, self.state[-1][0]
+        self._zs = aligned((streams, self._rows.shape[1]), runner.dtype)
         self._head_rows, self._head_bias = runner._head_rows, runner._head_bias[None]
-        self._zs = aligned((len(state[0][0]), self._rows.shape[1]), runner.dtype)
-        self._logits = aligned((len(state[0][0]), runner.vocabulary), runner.dtype)
+        self._logits = aligned((streams, runner.vocabulary), runner.dtype)
 
     def move_to(self, state: NetworkState, places: Ids) -> None:
         """Go on from where the streams at `places` of a state are, (B,)."""
@@ -195,40 +210,73 @@ class Walk:
         ids: (B,).  Returns the logits (B, V) of the next character; they are overwritten by those behind the next.
         """
         listed = ids.tolist()
-        if self._start in listed:
-            keep = (ids != self._start)[:, None]
-            for array in (array for layer in self.state for array in layer):
-                array *= keep
         if len(listed) == 1:
-            xs = self._rows[listed[0] : listed[0] + 1]
-        else:
-            xs = self._rows.take(ids, axis=0, out=self._zs, mode="clip")
-        for move_on in self._layers:
-            xs = move_on(xs)
-        xs.dot(self._head_rows, self._logits)
-        return np.add(self._logits, self._head_bias, out=self._logits)
+            return self.read_one(listed[0])
+        if self._start in listed:
+            self._forget((ids != self._start)[:, None])
+        return self._moved_on(self._rows.take(ids, axis=0, out=self._zs, mode="clip"))
+
+    def read_one(self, chosen: int) -> Array:
+        """Do as `read` does, for the id of a single stream."""
+        if chosen == self._start:
+            self._forget(0)
+        return self._moved_on(self._rows[chosen : chosen + 1])
+
+    def _forget(self, keep: Mask | int) -> None:
+        for array in (array for layer in self.state for array in layer):
+            array *= keep
+
+    def _moved_on(self, z: Array) -> Array:
+        self._first(z)
+        for move in self._others:
+            move()
+        self._top.dot(self._head_rows, self._logits)
+        return np.add(self._logits, self._head_bias, self._logits)
 
 
-def layer_mover(cell: Cell, weights: LayerWeights, bias: Array, state: State) -> Callable[[Array], Array]:
-    """Return a function that moves the state of a layer on, in place, and returns its h, (B, H).
+def upper_mover(cell: Cell, weights: LayerWeights, bias: Array, below: Array, state: State) -> Callable[[], None]:
+    """Return a function that moves the state of an upper layer on, in place.
 
-    It is given what the layer below hands on, (B, H); in the first layer z, (B, G*H).  bias: scaled, (1, G*H).
+    bias: scaled, (1, G*H).  below: h of the layer below, (B, H), which has been moved on.
     """
-    advance, h = cell.stepper(weights.recurrence, state), state[0]
-    if weights.projection is None:
-
-        def move_on(z: Array) -> Array:
-            advance(z)
-            return h
-
-        return move_on
-    z = aligned((len(h), bias.size), h.dtype)
+    assert weights.projection is not None
+    advance = cell.stepper(weights.recurrence, state)
+    z = aligned((len(below), bias.size), below.dtype)
     project = weights.projection.into(z)
 
-    def project_and_move_on(below: Array) -> Array:
+    def move() -> None:
         project(below)
-        np.add(z, bias, out=z)
+        np.add(z, bias, z)
         advance(z)
-        return h
 
-    return project_and_move_on
+    return move
+
+
+def joint_mover(
+    factor: Factor, bias: Array, inputs: Array, total: Array, move: Callable[[], None]
+) -> Callable[[], None]:
+    """Return a function that does the same with one product.
+
+    factor: see `LayerWeights.joined`.  inputs: [h_below h], (B, 2*H).  total, move: see `Cell.mover`.
+    """
+    multiply = factor.into(total)
+
+    def multiply_and_move() -> None:
+        multiply(inputs)
+        np.add(total, bias, total)
+        move()
+
+    return multiply_and_move
+
+
+def side_by_side(state: NetworkState) -> list[Array]:
+    """Put the h of all layers side by side, for a state of one stream.
+
+    state: its h become views of one row.  Returns [h_below h] for each of the upper layers, (1, 2*H).
+    """
+    row = np.concatenate([layer[0] for layer in state], axis=1)
+    hidden = state[0][0].shape[1]
+    starts = range(0, row.size, hidden)
+    for layer, start in enumerate(starts):
+        state[layer] = row[:, start : start + hidden], *state[layer][1:]
+    return [row[:, start : start + 2 * hidden] for start in starts[:-1]]

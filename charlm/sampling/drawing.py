@@ -17,6 +17,9 @@ Uniforms = npt.NDArray[np.float64]
 UNIFORMS_AT_ONCE = 64
 """Uniform numbers that a stream draws at a time. What is drawn does not depend on it."""
 
+MODERATE = 600.0
+"""Logits whose exp a float64 holds."""
+
 NOT_FINITE = "the model's outputs are not finite numbers, so nothing can be drawn from it; train it again"
 
 
@@ -44,6 +47,7 @@ class Chooser:
 
     def __init__(self, config: SampleConfig, never: int | slice) -> None:
         self._never = never if isinstance(never, slice) else slice(never, never + 1)
+        self._each_never = range(self._never.start, self._never.stop)
         self._is_greedy = config.temperature == 0
         names = [name for name, filter_ in FILTERS.items() if getattr(config, name) != filter_.neutral]
         self._filters = [] if self._is_greedy else [(FILTERS[name].apply, getattr(config, name)) for name in names]
@@ -55,12 +59,15 @@ class Chooser:
         """Return an id for one stream.  logits: (V,), left as they are.  uniform: in [0, 1)."""
         if self._sharpness:
             top = logits.argmax()
-            weights = logits - logits[top : top + 1]  # subtracting a number would take longer
-            if self._sharpness != 1:
-                weights *= self._sharpness
-            reached: Uniforms = np.exp(weights, dtype=np.float64)
-            reached[self._never] = 0
-            reached = np.add.accumulate(reached)
+            if self._sharpness == 1 and abs(logits.item(top)) < MODERATE:
+                weights: Uniforms = np.exp(logits, dtype=np.float64)
+            else:
+                shifted = logits - logits[top : top + 1]  # subtracting a number would take longer
+                shifted *= self._sharpness
+                weights = np.exp(shifted, dtype=np.float64)
+            for each in self._each_never:  # a slice would take longer
+                weights[each] = 0
+            reached: Uniforms = np.add.accumulate(weights)
             total = reached.item(-1)
             if total > 0:  # not where all that may be chosen underflows beside what may not
                 return int(reached.searchsorted(uniform * total, "right"))

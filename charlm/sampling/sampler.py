@@ -130,15 +130,13 @@ def _stream(runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt
     stop = StopString(config.stop) if config.stop else None
     tokens, eos = vocabulary.tokens, vocabulary.eos
     last, state = _read(runner, vocabulary, prompt)
-    ids = np.array([last], np.intp)
     walk = runner.walk(state)
     uniforms = chain.from_iterable(block.tolist() for block in uniform_numbers(seed, 0))
     for uniform in islice(uniforms, config.length):
-        chosen = chooser.choose_one(walk.read(ids)[0], uniform)
-        if chosen == eos:
+        last = chooser.choose_one(walk.read_one(last)[0], uniform)
+        if last == eos:
             return
-        ids[0] = chosen
-        piece = tokens[chosen]
+        piece = tokens[last]
         end = stop.completed_in(piece) if stop else None
         yield piece[:end]
         if end is not None:

@@ -74,6 +74,9 @@ class ClockworkWalk:
         logits, self.state = self.runner.step(ids, self.state)
         return logits
 
+    def read_one(self, chosen: int) -> np.ndarray:
+        return self.read(np.array([chosen]))
+
 
 def log_prob(runner: ClockworkRunner, ids: list[int], before: int = 0) -> float:
     """The same, the long way: ln p(ids[before:] | EOS, ids[:before])."""

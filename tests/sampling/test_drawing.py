@@ -78,10 +78,21 @@ def test_what_has_no_probability_is_never_chosen(uniform: float) -> None:
     assert log_probs[0] == pytest.approx(logits[ids[0]] - 500)
 
 
+@pytest.mark.parametrize("top", [-1e4, -700, 0, 700, 1e4])
+def test_one_stream_draws_the_same_wherever_its_logits_lie(top: float) -> None:
+    """A softmax knows them but for a constant; their exp may be too small or too large for any float."""
+    logits = np.array([-2, 3, -1, 0, -3])
+    chooser, numbers = Chooser(SampleConfig(), UNK), np.linspace(0, 1, 50, endpoint=False)
+    expected = np.cumsum([np.exp(-2), 0, np.exp(-1), 1, np.exp(-3)])
+    ids = [chooser.choose_one(logits + top, float(number)) for number in numbers]
+    assert ids == np.searchsorted(expected, numbers * expected[-1], "right").tolist()
+
+
 def test_outputs_that_are_not_finite_are_an_error() -> None:
     logits = np.array([1, 2, np.nan, 4], np.float32)
-    with pytest.raises(DivergedError, match="not finite"):
-        Chooser(SampleConfig(), UNK).choose_one(logits, 0.5)
+    for bad in (logits, np.where(np.isnan(logits), np.inf, logits)):
+        with pytest.raises(DivergedError, match="not finite"), np.errstate(invalid="ignore"):
+            Chooser(SampleConfig(), UNK).choose_one(bad, 0.5)
     with pytest.raises(DivergedError, match="not finite"):
         Chooser(SampleConfig(), UNK).choose(np.stack([logits * 0, np.ones(4)]), np.full(2, 0.5))
 

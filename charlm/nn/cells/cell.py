@@ -139,12 +139,31 @@ class Cell(ABC):
 
         A cell may do that in arrays and views which are made here, once for all steps.
         """
+        mover = self.mover(weights, state)
+        if mover is None:
 
-        def advance(z: Array) -> None:
-            for array, value in zip(state, self.step(weights, z, state), strict=True):
-                array[...] = value
+            def advance(z: Array) -> None:
+                for array, value in zip(state, self.step(weights, z, state), strict=True):
+                    array[...] = value
 
-        return advance
+            return advance
+        total, move = mover
+        multiply, h = weights.factor.into(total), state[0]
+
+        def multiply_and_move(z: Array) -> None:
+            multiply(h)
+            np.add(total, z, total)
+            move()
+
+        return multiply_and_move
+
+    def mover(self, weights: Recurrence, state: State) -> tuple[Array, Callable[[], None]] | None:
+        """Return room for the sums z + W_hh h, (B, G*H), and a function that moves `state` on by what stands there.
+
+        The product may then be one with all that the sums are of, [W_ih W_hh] [h_below h].
+        None if a cell needs z and W_hh h apart.
+        """
+        return None
 
 
 def orthogonal(rng: np.random.Generator, size: int) -> Array:

@@ -14,6 +14,7 @@ Memory of a window: 6 T B H values a layer, and 6 more for a run of steps (`span
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -73,21 +74,16 @@ class LSTM(Cell):
         h *= o
         return h, c
 
-    def stepper(self, weights: Recurrence, state: State) -> Callable[[Array], None]:
-        """As in `Cell.stepper`."""
+    def mover(self, weights: Recurrence, state: State) -> tuple[Array, Callable[[], None]]:
+        """As in `Cell.mover`."""
         h, c = state
         work = Workspace(h.dtype)
-        z_h = work.array("z_h", len(h), 4 * h.shape[1])
-        i, f, g, o = parts(z_h, 4)
-        room = Room(squashing(*weights.for_streams(len(h))), work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
-        multiply = weights.factor.into(z_h)
-
-        def advance(z: Array) -> None:
-            multiply(h)
-            np.add(z_h, z, out=z_h)
-            move_on(z_h, i, f, g, o, c, c, h, room)
-
-        return QUIET(advance) if are_by_exp(z_h) else advance
+        gates = work.array("gates", len(h), 4 * h.shape[1])
+        squash = squashing(*weights.for_streams(len(h)))
+        room = Room(squash, work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
+        i, f, g, o = parts(gates, 4)
+        move = partial(move_on, gates, i, f, g, o, c, c, h, room)
+        return gates, QUIET(move) if are_by_exp(gates) else move
 
     @QUIET
     def forward(
@@ -133,19 +129,19 @@ def squashing(scale: Array, shift: Array) -> Callable[[Array], None]:
     if not are_by_exp(scale):
 
         def by_tanh(z: Array) -> None:
-            np.tanh(z, out=z)
-            np.multiply(z, scale, out=z)
-            np.add(z, shift, out=z)
+            np.tanh(z, z)
+            np.multiply(z, scale, z)
+            np.add(z, shift, z)
 
         return by_tanh
     twice = 2 * scale
 
     def by_exp(z: Array) -> None:
-        np.add(z, z, out=z)
-        np.exp(z, out=z)
-        np.add(z, 1, out=z)
-        np.divide(twice, z, out=z)
-        np.subtract(1, z, out=z)
+        np.add(z, z, z)
+        np.exp(z, z)
+        np.add(z, 1, z)
+        np.divide(twice, z, z)
+        np.subtract(1, z, z)
 
     return by_exp
 
@@ -167,11 +163,11 @@ def move_on(
     """
     squash, ig, tanh_c = room
     squash(gates)  # and now they are what they are called
-    np.multiply(f, c_prev, out=c)
-    np.multiply(i, g, out=ig)
-    np.add(c, ig, out=c)
-    np.tanh(c, out=tanh_c)
-    np.multiply(o, tanh_c, out=h)
+    np.multiply(f, c_prev, c)
+    np.multiply(i, g, ig)
+    np.add(c, ig, c)
+    np.tanh(c, tanh_c)
+    np.multiply(o, tanh_c, h)
 
 
 def backward(

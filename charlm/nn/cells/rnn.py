@@ -6,6 +6,8 @@ Memory of a window: 2 T B H values.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from charlm.arrays import Array
@@ -45,6 +47,17 @@ class RNN(Cell):
         h += z
         self.activate(h)
         return (h,)
+
+    def mover(self, weights: Recurrence, state: State) -> tuple[Array, Callable[[], None]]:
+        """As in `Cell.mover`."""
+        (h,) = state
+        z = np.empty_like(h)
+
+        def move() -> None:
+            self.activate(z)
+            np.copyto(h, z)
+
+        return z, move
 
     def forward(
         self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
