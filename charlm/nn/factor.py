@@ -12,7 +12,6 @@ A matrix of G gates has G*H columns, and the products of each gate are wanted ap
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 
 import numpy as np
 
@@ -26,8 +25,6 @@ ENOUGH_ROWS = 24
 """Rows from which on narrow blocks are as fast as wide ones."""
 MOST_ROWS = 240
 """Rows beyond which a plain product is as fast."""
-ROWS_FOR_ALL_CORES = 32
-"""Rows from which on a plain product, which OpenBLAS spreads over cores, beats blocks on one of them."""
 CACHED_SUMS = 1 << 17
 """Values that are added up at a time, so that they stay in a core's cache."""
 
@@ -45,19 +42,9 @@ class Factor:
     ) -> None:
         self.matrix = matrix
         self._scale = scale
-        self._on_all_cores = False
         self._work = work
         self._name = name
         self._kept: dict[tuple[int, int], Array] = {}
-
-    def on_all_cores(self) -> Factor:
-        """Return the same, blocks and all, for steps of many rows that may take every core.
-
-        Not where threads or processes share them.
-        """
-        other = copy(self)
-        other._on_all_cores = True
-        return other
 
     def columns(self, some: slice, work: Workspace, name: str = "blocks") -> Factor:
         """Return what multiplies by some of the columns alone; `work` and `name` as for this."""
@@ -69,10 +56,8 @@ class Factor:
         out: (B, N), or (G, B, H) for the gates apart.
         """
         count, columns = out.shape[-2:]
-        on_all_cores = self._on_all_cores and count >= ROWS_FOR_ALL_CORES and out.ndim == 2
-        if self._scale is None and (count == 1 or on_all_cores):
-            row = out.reshape(count, -1)
-            matrix = self.matrix if count == 1 else self._blocks(1, row.shape[1])[0, 0]  # a vector needs no blocks
+        if count == 1 and self._scale is None:  # a vector needs no blocks
+            row, matrix = out.reshape(1, -1), self.matrix
             return lambda xs: xs.dot(matrix, row)
         parts, width = block_shape(len(self.matrix), columns, count)
         inner, across = len(self.matrix) // parts, columns // width

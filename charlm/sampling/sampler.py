@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 
 STREAMS_AT_ONCE = 256
 """Texts that are drawn at a time."""
-WORTH_A_THREAD = 15_000_000
+WORTH_A_THREAD = 25_000_000
 """Multiplications in a step of a batch from which on a thread of its own is worth it."""
-
 FEWEST_TEXTS = 64
 """Texts of a thread at least where the BLAS packs the weights in each: fewer are drawn faster by one, on all cores."""
 
@@ -156,8 +155,7 @@ def _texts(
     chooser = Chooser(config, _never(config, vocabulary))
 
     def draw(runner: Runner, batch: _Batch) -> None:
-        on_all_cores = threads > 1 and count == 1
-        _draw(runner, chooser, start, batch, uniform_rows(seed, batch.texts), config.length, on_all_cores)
+        _draw(runner, chooser, start, batch, uniform_rows(seed, batch.texts), config.length)
 
     fewest = 1 if small_product() else FEWEST_TEXTS
     drawn = 0
@@ -179,13 +177,9 @@ def _draw(
     batch: _Batch,
     uniforms: Iterator[Uniforms],
     length: int,
-    on_all_cores: bool,
 ) -> None:
-    """Fill `batch`. Streams that have ended leave it, so that they cost nothing.
-
-    on_all_cores: as for `Runner.walk`.
-    """
-    walk = runner.walk(runner.select(start.state, np.zeros(batch.size, np.intp)), on_all_cores=on_all_cores)
+    """Fill `batch`. Streams that have ended leave it, so that they cost nothing."""
+    walk = runner.walk(runner.select(start.state, np.zeros(batch.size, np.intp)))
     ids: Ids = np.full(batch.size, start.last, np.intp)
     for row in islice(uniforms, length):
         ids, log_probs = chooser.choose(walk.read(ids), row[batch.going])
@@ -194,7 +188,7 @@ def _draw(
             ids = ids[stays]
             if not ids.size:
                 break
-            walk = runner.walk(runner.select(walk.state, np.flatnonzero(stays)), on_all_cores=on_all_cores)
+            walk = runner.walk(runner.select(walk.state, np.flatnonzero(stays)))
 
 
 class _Batch:

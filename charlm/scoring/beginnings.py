@@ -65,11 +65,10 @@ class Beginnings:
     def _room_for_state(self, rows: int) -> NetworkState:
         """Return arrays for a state, and have those of the state before it used for the next."""
         if not self._rooms:  # for as many rows as there can be; what is not written takes no memory
-            texts = len(self._going)
-            self._rooms = [
-                [tuple(np.empty((texts, *array.shape[1:]), array.dtype) for array in layer) for layer in self._state]
-                for _ in range(2)
-            ]
+            layers, arrays, (_, hidden) = len(self._state), len(self._state[0]), self._state[0][0].shape
+            # as one: the system hands out a large piece of memory much faster than many small ones
+            both = np.empty((2, layers, arrays, len(self._going), hidden), self._state[0][0].dtype)
+            self._rooms = [[tuple(layer) for layer in room] for room in both]
         self._rooms.reverse()
         return [tuple(array[:rows] for array in layer) for layer in self._rooms[0]]
 

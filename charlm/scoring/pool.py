@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Ids
-from charlm.nn.functional import log_p
 from charlm.nn.threads import share_out
 from charlm.scoring.beginnings import Beginnings
 from charlm.scoring.relay import LONG, score_long
@@ -24,10 +24,12 @@ TEXTS_AT_ONCE = 1 << 14
 CHARACTERS_AT_ONCE = 1 << 21
 STATE_VALUES_AT_ONCE = 1 << 24
 """A pool is full at whichever comes first: so many texts, characters, or values in the states of its texts."""
-GROWTH = 32
+GROWTH = 128
 """Times as many texts in a pool as in the one before."""
 FEWEST_COLUMNS = 32
 """Texts from which on they are read step by step."""
+ALIKE = 8
+"""Characters from which on texts are not known to be alike, when the work is shared out."""
 SHARE_GOING = 0.9
 """Of a batch: when fewer have not ended, the others leave it."""
 WORTH_A_THREAD = 1_000_000_000
@@ -132,15 +134,23 @@ class Pool:
         return result
 
     def _shares(self, texts: Places, count: int) -> list[Places]:
-        """Cut texts into shares of about as many characters; texts that begin alike are in one.
+        """Cut texts into shares of about as many characters to be read; texts that begin alike are in one.
 
         A thread goes through its share by itself: there is nothing that one would have to wait for.
         """
         if count == 1:
             return [texts]
         texts = np.array(sorted(texts.tolist(), key=self.texts.__getitem__))
-        read = np.cumsum(self.counts[texts])
+        read = np.cumsum(self.counts[texts] - self._alike(texts))
         return np.split(texts, np.searchsorted(read, read[-1] * np.arange(1, count) / count))
+
+    def _alike(self, texts: Places) -> Places:
+        """Return how many first characters, at most ALIKE, each of the sorted texts shares with the one before."""
+        counts = self.counts[texts]
+        first = self.ids[self._starts[texts] + np.minimum(np.arange(ALIKE)[:, None], counts - 1)]  # (ALIKE, B)
+        shared = np.zeros(len(texts), np.intp)
+        np.sum(np.logical_and.accumulate(first[:, 1:] == first[:, :-1], axis=0), axis=0, out=shared[1:])
+        return np.minimum(shared, counts)
 
     def _score_share(self, runner: Runner, texts: Places, result: npt.NDArray[np.float64]) -> None:
         """Fill the places of the texts in `result`."""
@@ -169,15 +179,19 @@ class Pool:
         A step for all of them is faster than windows are, where they are many.
         """
         starts, counts = self._starts[columns], self.counts[columns]
-        steps = np.arange(done, counts[0])
-        going_at = np.searchsorted(-counts, -steps, side="left").tolist()  # texts with more characters than that
-        for done, going in zip(steps.tolist(), going_at, strict=True):
+        while done < counts[0]:
+            going = int(np.searchsorted(-counts, -done, side="left"))  # texts with more characters than that
             if going < SHARE_GOING * len(starts):
                 walk = runner.walk(runner.select(walk.state, slice(0, going)))
                 starts, counts = starts[:going], counts[:going]
-            places = starts + np.minimum(done, counts - 1)  # those that have ended read their last again
-            log_probs = log_p(walk.read(self.inputs[places]), self.ids[places])
-            result[places[:going]] = log_probs[:going]
+            until = int(counts[math.ceil(SHARE_GOING * len(counts)) - 1])  # then so few go on that the others leave
+            until = min(until, done + max(1, PLACES_AT_ONCE // len(counts)))
+            steps = np.arange(done, until)[:, None]
+            places = starts + np.minimum(steps, counts - 1)  # those that have ended read their last again
+            log_probs = walk.score(self.inputs[places], self.ids[places])
+            is_inside = steps < counts
+            result[places[is_inside]] = log_probs[is_inside]
+            done = until
 
     def _score_windows(
         self, runner: Runner, columns: Places, read: Beginnings, result: npt.NDArray[np.float64]

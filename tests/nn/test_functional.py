@@ -160,22 +160,7 @@ def test_gradient_of_weights_is_one_product(steps: int, size: tuple[int, int], g
     np.testing.assert_allclose(grad, expected.reshape(grad.shape), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.usefixtures("in_place")
-@pytest.mark.parametrize(("rows", "is_plain"), [(1, True), (16, False), (31, False), (32, True), (64, True)])
-def test_on_all_cores_many_rows_are_one_product(rows: int, is_plain: bool) -> None:
-    """One that OpenBLAS spreads over cores; few rows stay in blocks, which one core multiplies faster."""
-    rng = np.random.default_rng(rows)
-    matrix, xs, out = rng.standard_normal((128, 512)), rng.standard_normal((rows, 128)), np.empty((rows, 512))
-    factor = Factor(matrix)
-    factor.on_all_cores().into(out)(xs)
-    np.testing.assert_allclose(out, xs @ matrix, rtol=1e-12, atol=1e-12)
-    assert (not factor._kept) == is_plain  # blocks are laid out once, for whoever asks again
-
-
-@pytest.mark.parametrize("on_all_cores", [False, True])
-def test_weights_that_lie_by_rows_are_laid_out_by_columns_once(
-    on_all_cores: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_that_lie_by_rows_are_laid_out_by_columns_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """For many rows, wherever the BLAS packs; one row is multiplied by them as they lie."""
     monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset({"Haswell"}))
     rng = np.random.default_rng(0)
@@ -183,7 +168,7 @@ def test_weights_that_lie_by_rows_are_laid_out_by_columns_once(
     factor = Factor(matrix)
     np.testing.assert_allclose(factor.times(xs[:1]), xs[:1] @ matrix, rtol=1e-12, atol=1e-12)
     assert not factor._kept
-    (factor.on_all_cores() if on_all_cores else factor).into(out)(xs)
+    factor.into(out)(xs)
     np.testing.assert_allclose(out, xs @ matrix, rtol=1e-12, atol=1e-12)
     (laid_out,) = factor._kept.values()
     assert laid_out.flags.c_contiguous

@@ -111,19 +111,6 @@ def test_an_input_of_start_forgets_everything(cell: str) -> None:
     np.testing.assert_allclose(windowed[0].T, log_softmax(logits), rtol=1e-5)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_walk_on_all_cores_reads_the_same(cell: str) -> None:
-    network = Network(NetworkConfig(cell, 64, 2), 5)
-    rng = np.random.default_rng(0)
-    runner = Runner(network, network.initial(rng, np.float64))
-    state = runner.zero_state(40)
-    walks = [runner.walk(state), runner.walk(state, on_all_cores=True)]
-    for ids in rng.integers(0, 5, (6, 40)):
-        one, other = (walk.read(ids) for walk in walks)
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
-        assert np.ptp(one) > 1e-3
-
-
 def test_score_equals_predict_at_the_target() -> None:
     network = Network(NetworkConfig("gru", 4, 2), 5)
     rng = np.random.default_rng(0)

@@ -48,7 +48,7 @@ class ClockworkRunner:
         phase = np.where(ids == self.eos, 0, state[0][0][:, 0])
         return self.logits[phase, :, ids].copy(), [(((phase + 1) % CLOCK)[:, None],)]
 
-    def walk(self, state: Any, *, on_all_cores: bool = False) -> ClockworkWalk:
+    def walk(self, state: Any) -> ClockworkWalk:
         return ClockworkWalk(self, state)
 
     def predict(self, inputs: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
@@ -73,6 +73,10 @@ class ClockworkWalk:
     def read(self, ids: np.ndarray) -> np.ndarray:
         logits, self.state = self.runner.step(ids, self.state)
         return logits
+
+    def score(self, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        log_probs, self.state = self.runner.score(inputs, targets, self.state)
+        return log_probs
 
     def read_one(self, chosen: int) -> np.ndarray:
         return self.read(np.array([chosen]))

@@ -81,7 +81,7 @@ def test_what_has_no_probability_is_never_chosen(uniform: float) -> None:
 @pytest.mark.parametrize("top", [-1e4, -700, 0, 700, 1e4])
 def test_one_stream_draws_the_same_wherever_its_logits_lie(top: float) -> None:
     """A softmax knows them but for a constant; their exp may be too small or too large for any float."""
-    logits = np.array([-2, 3, -1, 0, -3])
+    logits = np.array([-2.0, 3, -1, 0, -3])
     chooser, numbers = Chooser(SampleConfig(), UNK), np.linspace(0, 1, 50, endpoint=False)
     expected = np.cumsum([np.exp(-2), 0, np.exp(-1), 1, np.exp(-3)])
     ids = [chooser.choose_one(logits + top, float(number)) for number in numbers]

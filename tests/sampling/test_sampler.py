@@ -165,34 +165,35 @@ def test_values_out_of_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernels", "threads", "worth", "taken"),
+    ("kernels", "threads", "worth", "together"),
     [
-        ("SkylakeX", 1, 10**9, False),
-        ("SkylakeX", 2, 10**9, True),
-        ("SkylakeX", 2, 1, False),
-        ("Haswell", 2, 1, True),  # 35 texts of a thread are too few where it has to pack the weights
+        ("SkylakeX", 1, 1, 70),
+        ("SkylakeX", 2, 10**9, 70),
+        ("SkylakeX", 2, 1, 35),
+        ("Haswell", 2, 1, 70),  # 35 texts of a thread are too few where it has to pack the weights
     ],
 )
-def test_a_batch_takes_all_cores_where_threads_do_not(
-    kernels: str, threads: int, worth: int, taken: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_batch_is_split_over_threads_where_they_are_worth_it(
+    kernels: str, threads: int, worth: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And draws the same texts, also when streams end and the others go on."""
     monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset({kernels}))
     runner = real_runner(dtype=np.float64)
     expected = [drawn.text for drawn in sample_many(runner, VOCABULARY, LENGTH, n=70, seed=6)]
     monkeypatch.setattr("charlm.sampling.sampler.WORTH_A_THREAD", worth)
-    asked: list[bool] = []
+    sizes: list[int] = []
     walk = Runner.walk
 
-    def watched(self: Runner, state: NetworkState, *, on_all_cores: bool = False) -> Walk:
-        asked.append(on_all_cores)
-        return walk(self, state, on_all_cores=on_all_cores)
+    def watched(self: Runner, state: NetworkState) -> Walk:
+        sizes.append(len(state[0][0]))
+        return walk(self, state)
 
     monkeypatch.setattr(Runner, "walk", watched)
     drawn = sample_many(runner, VOCABULARY, LENGTH, n=70, seed=6, threads=threads)
     assert [text.text for text in drawn] == expected
-    assert len(asked) > 3
-    assert set(asked) == {taken}
+    assert sizes.count(max(sizes)) == 70 // together
+    assert max(sizes) == together
+    assert min(sizes) < together
 
 
 def test_batches_on_several_threads_draw_the_same_texts(monkeypatch: pytest.MonkeyPatch) -> None:
