@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,8 +25,8 @@ TEXTS_AT_ONCE = 1 << 14
 CHARACTERS_AT_ONCE = 1 << 21
 STATE_VALUES_AT_ONCE = 1 << 24
 """A pool is full at whichever comes first: so many texts, characters, or values in the states of its texts."""
-GROWTH = 128
-"""Times as many texts in a pool as in the one before."""
+FIRST = 1, 32
+"""Texts in the first pools, which a slow source has its first answers from."""
 FEWEST_COLUMNS = 32
 """Texts from which on they are read step by step."""
 ALIKE = 8
@@ -55,13 +56,14 @@ def read_beginning(runner: Runner, vocabulary: Vocabulary, context: str) -> Begi
 
 
 def pools(texts: Iterable[str], vocabulary: Vocabulary, beginning: Beginning, end: bool) -> Iterator[Pool]:
-    """Gather texts into pools: the first holds one text, each may hold GROWTH times as many as the one before.
+    """Gather texts into pools: the first holds one text, the next a few, all others as many as they may.
 
-    So a slow source gets its first answers at once, and a long one is read in large pools.
+    So a slow source gets its first answers at once, and in large pools many texts begin alike.
     """
     state_values = sum(array.size for layer in beginning.state for array in layer)
     most = min(TEXTS_AT_ONCE, max(FEWEST_COLUMNS, STATE_VALUES_AT_ONCE // state_values))
-    room = 1
+    rooms = chain(FIRST, repeat(most))
+    room = next(rooms)
     gathered: list[str] = []
     characters = 0
     for text in texts:
@@ -69,7 +71,7 @@ def pools(texts: Iterable[str], vocabulary: Vocabulary, beginning: Beginning, en
         characters += len(text)
         if len(gathered) >= room or characters >= CHARACTERS_AT_ONCE:
             yield Pool(gathered, vocabulary, beginning, end)
-            room = min(GROWTH * room, most)
+            room = next(rooms)
             gathered, characters = [], 0
     if gathered:
         yield Pool(gathered, vocabulary, beginning, end)

@@ -38,7 +38,7 @@ def score_texts(
 
     end: whether EOS behind each text counts, as one character.  context: read before each text, not counted.
     others: more runners of the same network; each scores batches on a thread of its own.
-    Texts are read ahead into pools, which grow from one text on, and scored in batches of similar length:
+    Texts are read ahead into pools, the first of one text, and scored in batches of similar length:
     memory is bounded, and the first score is there before the second text is asked for. Log-probabilities are
     summed in float64; batches differ from one text at a time by no more than the rounding of float32.
     """

@@ -180,7 +180,7 @@ def test_the_first_score_comes_before_the_second_text_is_read() -> None:
 
 def test_long_texts_close_a_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "CHARACTERS_AT_ONCE", 10)
-    monkeypatch.setattr(pool, "GROWTH", 2)
+    monkeypatch.setattr(pool, "FIRST", (1, 2))
     beginning = pool.read_beginning(RUNNER, VOCABULARY, "")
     texts = ["a" * 9, "", "bb", "c" * 12, "d", "e"]
     gathered = [list(each.texts) for each in pool.pools(texts, VOCABULARY, beginning, False)]
