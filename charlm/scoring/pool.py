@@ -29,8 +29,10 @@ FIRST = 1, 32
 """Texts in the first pools, which a slow source has its first answers from."""
 FEWEST_COLUMNS = 32
 """Texts from which on they are read step by step."""
+SHARE = 1 << 13
+"""Texts of a share at most: there are states of all that can be shared in it."""
 ALIKE = 8
-"""Characters from which on texts are not known to be alike, when the work is shared out."""
+"""First characters by which texts are sorted, when they are shared out."""
 SHARE_GOING = 0.9
 """Of a batch: when fewer have not ended, the others leave it."""
 WORTH_A_THREAD = 1_000_000_000
@@ -132,27 +134,25 @@ class Pool:
 
         multiplications = runners[0].size * int(self.counts[texts].sum())
         threads = max(1, min(len(runners), texts.size // FEWEST_COLUMNS, multiplications // WORTH_A_THREAD))
-        share_out(work, self._shares(texts, threads), runners)
+        shares = threads * max(1, -(-texts.size // (threads * SHARE)))
+        share_out(work, self._shares(texts, shares), runners[:threads])
         return result
 
     def _shares(self, texts: Places, count: int) -> list[Places]:
         """Cut texts into shares of about as many characters to be read; texts that begin alike are in one.
 
-        A thread goes through its share by itself: there is nothing that one would have to wait for.
+        A thread goes through a share by itself: there is nothing that one would have to wait for.
         """
         if count == 1:
             return [texts]
-        texts = np.array(sorted(texts.tolist(), key=self.texts.__getitem__))
-        read = np.cumsum(self.counts[texts] - self._alike(texts))
-        return np.split(texts, np.searchsorted(read, read[-1] * np.arange(1, count) / count))
-
-    def _alike(self, texts: Places) -> Places:
-        """Return how many first characters, at most ALIKE, each of the sorted texts shares with the one before."""
         counts = self.counts[texts]
         first = self.ids[self._starts[texts] + np.minimum(np.arange(ALIKE)[:, None], counts - 1)]  # (ALIKE, B)
-        shared = np.zeros(len(texts), np.intp)
-        np.sum(np.logical_and.accumulate(first[:, 1:] == first[:, :-1], axis=0), axis=0, out=shared[1:])
-        return np.minimum(shared, counts)
+        first = first.astype(np.uint16)  # which is sorted in no time; ids that become the same do no harm
+        order = np.lexsort(first[::-1])
+        texts, counts, first = texts[order], counts[order], first[:, order]
+        counts[1:] -= np.logical_and.accumulate(first[:, 1:] == first[:, :-1]).sum(axis=0)  # what is read once
+        read = np.cumsum(counts)
+        return np.split(texts, np.searchsorted(read, read[-1] * np.arange(1, count) / count))
 
     def _score_share(self, runner: Runner, texts: Places, result: npt.NDArray[np.float64]) -> None:
         """Fill the places of the texts in `result`."""
