@@ -45,6 +45,7 @@ class Runner:
         self._joined: dict[int, Factor] = {}
         first = self._layers[0]
         self._rows = gathered(params[FIRST], first.bias, first.scale)  # one for each id, (V, G*H)
+        self._gates = np.arange(network.cell.gates)[:, None]
         self._biases = [layer.bias * layer.scale for layer in self._layers]
         weight, self._head_bias = params["head.weight"], params["head.bias"]
         # as a product of one row is fastest, like the weights of a layer
@@ -102,6 +103,11 @@ class Runner:
         logits += self._head_bias
         return logits, last
 
+    def gather(self, ids: Ids, out: Array) -> Array:
+        """Fill and return `out` (..., G, B, H) with z of the first layer for ids (..., B)."""
+        places = ids[..., None, :] * self.network.cell.gates + self._gates
+        return self._rows.reshape(-1, out.shape[-1]).take(places, axis=0, out=out, mode="clip")
+
     def walk(self, state: NetworkState) -> Walk:
         """Return what reads on from a state, a character in each stream at a time."""
         return Walk(self, state)
@@ -142,20 +148,26 @@ class Runner:
 
         Unlike `Network.forward` it keeps nothing to undo the window by: a layer is projected at once, and then walked.
         """
+        (steps, streams), hidden, gates = inputs.shape, self.network.config.hidden, self.network.cell.gates
         keep = (inputs != self.network.start)[:, :, None]
         restarts = (~keep.all(axis=(1, 2))).tolist()
         last: NetworkState = []
         hs = np.empty(0, self.dtype)
         for layer, (weights, bias) in enumerate(zip(self._layers, self._biases, strict=True)):
-            zs = self._work.scratch("zs", *inputs.shape, bias.size)
             if weights.projection is None:
-                self._rows.take(inputs, axis=0, out=zs, mode="clip")
+                zs = self.gather(inputs, self._work.scratch("zs", steps, gates, streams, hidden))
+            elif streams == 1:
+                zs = self._work.scratch("zs", steps, gates, streams, hidden)
+                weights.projection.fill(zs.reshape(1, steps, streams, -1), hs)
+                zs += bias.reshape(gates, 1, hidden)
             else:
-                weights.projection.fill(zs[None], hs)
-                zs += bias
+                apart = self._work.scratch("zs", gates, steps, streams, hidden)
+                weights.projection.fill(apart, hs)
+                apart += bias.reshape(gates, 1, 1, hidden)
+                zs = apart.swapaxes(0, 1)
             moved = tuple(array.copy() for array in state[layer])
             advance = self.network.cell.stepper(weights.recurrence, moved)
-            hs = self._work.array(f"hs{layer % 2}", *inputs.shape, self.network.config.hidden)
+            hs = self._work.array(f"hs{layer % 2}", steps, streams, hidden)
             for t, z in enumerate(zs):
                 if restarts[t]:
                     for array in moved:
@@ -190,8 +202,9 @@ class Walk:
                 self._others.append(upper_mover(cell, layers[layer], bias, below, self.state[layer]))
             else:
                 self._others.append(joint_mover(runner.joined(layer), runner._biases[layer], joint[layer - 1], *mover))
-        self._runner, self._start, self._rows, self._top = runner, runner.network.start, runner._rows, self.state[-1][0]
-        self._zs = aligned((streams, self._rows.shape[1]), runner.dtype)
+        self._runner, self._start, self._top = runner, runner.network.start, self.state[-1][0]
+        self._zs = aligned((cell.gates, *self._top.shape), runner.dtype)
+        self._rows = runner._rows.reshape(-1, *self._zs[:, :1].shape)  # z of one stream for each id, (V, G, 1, H)
         self._head_rows, self._head_bias = runner._head_rows, runner._head_bias[None]
         self._logits = aligned((streams, runner.vocabulary), runner.dtype)
 
@@ -231,13 +244,13 @@ class Walk:
         """Do as `read` does, for the id of a single stream."""
         if chosen == self._start:
             self._forget(0)
-        self._move(self._rows[chosen : chosen + 1])
+        self._move(self._rows[chosen])
         return self._read_off()
 
     def _move_on(self, ids: Ids) -> None:
         if self._start in ids.tolist():
             self._forget((ids != self._start)[:, None])
-        self._move(self._rows.take(ids, axis=0, out=self._zs, mode="clip"))
+        self._move(self._runner.gather(ids, self._zs))
 
     def _forget(self, keep: Mask | int) -> None:
         for array in (array for layer in self.state for array in layer):
@@ -260,8 +273,8 @@ def upper_mover(cell: Cell, weights: LayerWeights, bias: Array, below: Array, st
     """
     assert weights.projection is not None
     advance = cell.stepper(weights.recurrence, state)
-    z = aligned((len(below), bias.size), below.dtype)
-    project = weights.projection.into(z)
+    z = aligned((cell.gates, *below.shape), below.dtype)
+    project, bias = weights.projection.into(z), bias.reshape(cell.gates, 1, -1)
 
     def move() -> None:
         project(below)
@@ -278,7 +291,7 @@ def joint_mover(
 
     factor: see `LayerWeights.joined`.  inputs: [h_below h], (B, 2*H).  total, move: see `Cell.mover`.
     """
-    multiply = factor.into(total)
+    multiply, bias = factor.into(total), bias.reshape(len(total), 1, -1)
 
     def multiply_and_move() -> None:
         multiply(inputs)

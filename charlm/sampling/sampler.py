@@ -243,7 +243,7 @@ class _Batch:
                 grid[start : start + len(rows), places] = rows
             start += len(rows)
         ends = zip(self._log_probs.tolist(), self._have_ended.tolist(), strict=True)
-        for ids, (log_prob, has_ended) in zip(grid.T.tolist(), ends, strict=True):
+        for ids, (log_prob, has_ended) in zip(grid.T, ends, strict=True):
             text = self._vocabulary.decode(ids)  # EOS is no character
             if self._stop and self._stop in text:
                 text = text[: text.index(self._stop) + len(self._stop)]

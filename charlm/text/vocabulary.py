@@ -57,6 +57,7 @@ class Vocabulary:
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         self._characters = self.tokens[2:] if unit == "char" else ()
         points = code_points("".join(self._characters))
+        self._shown = np.concatenate((code_points("\0" + REPLACEMENT), points))  # by id; EOS is never shown
         self._table = np.full(int(points.max(initial=0)) + 2, self.unk, np.int32)  # the last entry is for all beyond
         self._table[points] = np.arange(2, 2 + len(points))
 
@@ -99,8 +100,12 @@ class Vocabulary:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids: EOS is nothing, UNK the replacement character U+FFFD."""
+        given = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, np.intp)
+        given = given[given != self.eos]
+        if self.unit == "char":
+            return str(self._shown[given].tobytes(), "utf-32-le", "surrogatepass")
         shown = ("", REPLACEMENT, *self.tokens[2:])
-        return "".join(shown[i] for i in ids)
+        return "".join(shown[i] for i in given.tolist())
 
     def one_hot(self, ids: Ids, dtype: Any = np.float32) -> Array:
         """Return one-hot columns (V, *ids.shape); training never makes them, see `OneHotProjection`."""

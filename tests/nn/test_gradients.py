@@ -291,14 +291,14 @@ def test_the_largest_buffers_are_mapped_by_themselves() -> None:
 
 def test_scale_and_shift_for_fewer_streams_are_part_of_those_for_more() -> None:
     scale = np.array([[0.5, 1.0]])
-    recurrence = Recurrence(scale, Factor(scale), scale, scale, 1 - scale, {})
+    recurrence = Recurrence(scale.T, Factor(scale), scale, scale, 1 - scale, {})
     many = recurrence.for_streams(5)
-    for streams in (2, 5, 7):
+    for streams in (1, 2, 5, 7):
         for array, row in zip(recurrence.for_streams(streams), (scale, 1 - scale), strict=True):
-            np.testing.assert_array_equal(array, row.repeat(streams, axis=0))
+            np.testing.assert_array_equal(array, row.reshape(2, 1, 1).repeat(streams, axis=1))
     for fewer, more in zip(recurrence.for_streams(2), recurrence.for_streams(7), strict=True):
         assert np.shares_memory(fewer, more)
-    assert len(many[0]) == 5
+    assert many[0].shape == (2, 5, 1)
 
 
 def test_large_buffers_begin_at_a_line_of_the_cache() -> None:

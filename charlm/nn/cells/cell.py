@@ -33,7 +33,7 @@ class Recurrence(NamedTuple):
     bias: what the cell adds inside its recurrence, (1, G*H), scaled; most cells have it in `zs` already.
     scale, shift: what tanh of each gate is multiplied by, and what is added, to make it a sigmoid where it is one,
     (1, G*H): the halves of `Cell.scale`, or 1 and 0.
-    kept: what `for_streams` has made.
+    kept: what `for_each` has made.
     """
 
     matrix: Array
@@ -44,16 +44,23 @@ class Recurrence(NamedTuple):
     kept: dict[str, Array]
 
     def for_streams(self, streams: int) -> tuple[Array, Array]:
-        """Return scale and shift for each stream, (B, G*H), to be read only: a part of what was made for more."""
-        return self._for_streams("scale", self.scale, streams), self._for_streams("shift", self.shift, streams)
+        """Return scale and shift for each stream, (G, B, H), to be read only."""
+        return self.for_each("scale", self.scale, streams), self.for_each("shift", self.shift, streams)
 
-    def _for_streams(self, name: str, row: Array, streams: int) -> Array:
+    def for_each(self, name: str, row: Array, streams: int) -> Array:
+        """Return what `name` is, (1, G*H), for each stream, (G, B, H), to be read only.
+
+        It is a part of what was made for more: NumPy is slower where it repeats a row by itself.
+        """
+        gates = row.reshape(-1, 1, self.matrix.shape[1])
+        if streams == 1:
+            return gates
         found = self.kept.get(name)
-        if found is None or len(found) < streams:
-            found = aligned((streams, row.shape[1]), row.dtype)
-            found[...] = row
+        if found is None or found.shape[1] < streams:
+            found = aligned((len(gates), streams, gates.shape[2]), row.dtype)
+            found[...] = gates
             self.kept[name] = found
-        return found[:streams]
+        return found[:, :streams]
 
 
 class RecurrenceGrads(NamedTuple):
@@ -135,15 +142,17 @@ class Cell(ABC):
         """Run one step, written as the equations are: z (B, G*H), scaled. Returns the state."""
 
     def stepper(self, weights: Recurrence, state: State) -> Callable[[Array], None]:
-        """Return a function that moves `state`, contiguous arrays (B, H), on by a step, in place: z as in `step`.
+        """Return a function that moves `state`, contiguous arrays (B, H), on by a step, in place.
 
-        A cell may do that in arrays and views which are made here, once for all steps.
+        It is given z of the gates apart, (G, B, H), scaled. A cell may do its work in arrays and views which are
+        made here, once for all steps.
         """
         mover = self.mover(weights, state)
         if mover is None:
 
             def advance(z: Array) -> None:
-                for array, value in zip(state, self.step(weights, z, state), strict=True):
+                row = z.swapaxes(0, 1).reshape(z.shape[1], -1)
+                for array, value in zip(state, self.step(weights, row, state), strict=True):
                     array[...] = value
 
             return advance
@@ -158,7 +167,7 @@ class Cell(ABC):
         return multiply_and_move
 
     def mover(self, weights: Recurrence, state: State) -> tuple[Array, Callable[[], None]] | None:
-        """Return room for the sums z + W_hh h, (B, G*H), and a function that moves `state` on by what stands there.
+        """Return room for the sums z + W_hh h, (G, B, H), and a function that moves `state` on by what stands there.
 
         The product may then be one with all that the sums are of, [W_ih W_hh] [h_below h].
         None if a cell needs z and W_hh h apart.

@@ -72,17 +72,18 @@ class GRU(Cell):
         (h,) = state
         streams, hidden = h.shape
         work = Workspace(h.dtype)
-        u, a = (work.array(name, streams, 3 * hidden) for name in ("u", "a"))
+        u, a = (work.array(name, 3, streams, hidden) for name in ("u", "a"))
         q, rq = (work.array(name, streams, hidden) for name in ("q", "rq"))
-        rz, (r, z_gate, n) = a[:, : 2 * hidden], parts(a, 3)
+        rz, (r, z_gate, n) = a[:2], a
+        scale, shift = weights.for_streams(streams)
         bias_n = spread(weights.bias[:, 2 * hidden :], h[None], work, "bias_n")[0]
-        room = Room(u[:, : 2 * hidden], u[:, 2 * hidden :], *weights.for_streams(streams), bias_n)
+        room = Room(u[:2], u[2], scale[:2], shift[:2], bias_n)
         multiply = weights.factor.into(u)
 
         def advance(z: Array) -> None:
             multiply(h)
             np.copyto(a, z)
-            move_on(a, rz, r, z_gate, n, h, q, rq, h, room)
+            move_on(rz, r, z_gate, n, h, q, rq, h, room)
 
         return advance
 
@@ -107,7 +108,7 @@ class GRU(Cell):
             if restarts[t] and keep is not None:
                 h_prev = h_prev * keep[t]
             multiply(h_prev)
-            move_on(rz, rz, r, z, n, h_prev, q, h, h, room)
+            move_on(rz, r, z, n, h_prev, q, h, h, room)
         last = (hs[steps].copy(),)
 
         def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
@@ -127,7 +128,6 @@ class Room(NamedTuple):
 
 
 def move_on(
-    gates: Array,
     rz: Array,
     r: Array,
     z: Array,
@@ -140,14 +140,13 @@ def move_on(
 ) -> None:
     """Fill q and h, (B, H), from h_prev and the projected input, which is replaced by the gates.
 
-    rz: r and z, (2, B, H) or (B, 2*H), and its views.  gates: what is multiplied to make them sigmoids, the same, or
-    all three where they lie in one row, (B, 3*H).  rq: room for r * q; h, where that is not h_prev.
+    rz: r and z, (2, B, H), and its views.  rq: room for r * q; h, where that is not h_prev.
     """
     u_rz, u_n, scale, shift, bias_n = room
     np.add(rz, u_rz, out=rz)
     np.tanh(rz, out=rz)
-    np.multiply(gates, scale, out=gates)  # and now r and z are sigmoids; z_n is as it was
-    np.add(gates, shift, out=gates)
+    np.multiply(rz, scale, out=rz)  # and now r and z are sigmoids
+    np.add(rz, shift, out=rz)
     np.add(u_n, bias_n, out=q)
     np.multiply(r, q, out=rq)
     np.add(n, rq, out=n)

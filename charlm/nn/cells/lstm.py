@@ -78,10 +78,10 @@ class LSTM(Cell):
         """As in `Cell.mover`."""
         h, c = state
         work = Workspace(h.dtype)
-        gates = work.array("gates", len(h), 4 * h.shape[1])
+        gates = work.array("gates", 4, *h.shape)
         squash = squashing(*weights.for_streams(len(h)))
         room = Room(squash, work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
-        i, f, g, o = parts(gates, 4)
+        i, f, g, o = gates
         move = partial(move_on, gates, i, f, g, o, c, c, h, room)
         return gates, QUIET(move) if are_by_exp(gates) else move
 
@@ -159,7 +159,7 @@ def move_on(
 ) -> None:
     """Fill c and h, (B, H), from c_prev and z + W_hh h_prev, which is replaced by the gates.
 
-    gates: (4, B, H) or (B, 4*H), and its views i, f, g and o.
+    gates: (4, B, H), and its views i, f, g and o.
     """
     squash, ig, tanh_c = room
     squash(gates)  # and now they are what they are called

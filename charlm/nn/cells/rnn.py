@@ -51,11 +51,11 @@ class RNN(Cell):
     def mover(self, weights: Recurrence, state: State) -> tuple[Array, Callable[[], None]]:
         """As in `Cell.mover`."""
         (h,) = state
-        z = np.empty_like(h)
+        z = np.empty((1, *h.shape), h.dtype)
 
         def move() -> None:
             self.activate(z)
-            np.copyto(h, z)
+            np.copyto(h, z[0])
 
         return z, move
 
