@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from charlm.nn.blas import kernels
-from charlm.nn.cells.lstm import squashing
+from charlm.nn.cells.cell import Recurrence
+from charlm.nn.cells.lstm import LSTM, squashing
 from charlm.nn.factor import Factor, block_shape
 from charlm.nn.functional import cross_entropy, log_p, log_softmax, loss_and_slopes
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
@@ -205,13 +206,15 @@ def test_the_kernels_at_work_have_names() -> None:
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("streams", [1, 100])
 def test_gates_are_what_their_equations_say(streams: int) -> None:
-    """By tanh and by exp, wherever z lies."""
+    """By tanh, in few calls or many, and by exp, wherever z lies."""
     rng = np.random.default_rng(0)
     z = rng.standard_normal((4, streams, 128)) * np.array([1.0, 10.0, 1.0, 1000.0])[:, None, None]
     halved = np.array([True, True, False, True])[:, None, None]
-    scale = np.broadcast_to(np.where(halved, 0.5, 1.0), z.shape).copy()
+    scale = LSTM().scale(128, np.float64)
+    matrix = np.zeros((512, 128))
+    weights = Recurrence(matrix, Factor(matrix.T), np.zeros((1, 512)), scale, 1 - scale, {})
     expected = np.where(halved, 0.5 + 0.5 * np.tanh(z / 2), np.tanh(z))
-    given = z * scale
+    given = np.where(halved, 0.5, 1.0) * z
     with np.errstate(over="ignore"):
-        squashing(scale, 1 - scale)(given)
+        squashing(weights, given)(given)
     np.testing.assert_allclose(given, expected, rtol=0, atol=1e-15)

@@ -75,9 +75,8 @@ class GRU(Cell):
         u, a = (work.array(name, 3, streams, hidden) for name in ("u", "a"))
         q, rq = (work.array(name, streams, hidden) for name in ("q", "rq"))
         rz, (r, z_gate, n) = a[:2], a
-        scale, shift = weights.for_streams(streams)
         bias_n = spread(weights.bias[:, 2 * hidden :], h[None], work, "bias_n")[0]
-        room = Room(u[:2], u[2], scale[:2], shift[:2], bias_n)
+        room = Room(u[:2], u[2], bias_n, np.array(0.5, u.dtype))
         multiply = weights.factor.into(u)
 
         def advance(z: Array) -> None:
@@ -98,10 +97,8 @@ class GRU(Cell):
         hs[0] = state[0]
         restarts = restarting_steps(keep, steps)
         multiply = weights.factor.into(u)
-        scale = spread(weights.scale[:, : 2 * hidden], u[:2], work, "scale")
-        shift = spread(weights.shift[:, : 2 * hidden], u[:2], work, "shift")
         bias_n = spread(weights.bias[:, 2 * hidden :], u[2:], work, "bias_n")[0]
-        room = Room(u[:2], u[2], scale, shift, bias_n)
+        room = Room(u[:2], u[2], bias_n, np.array(0.5, u.dtype))
         for t, (rz, r, z, n, q, h_prev, h) in enumerate(
             zip(zs[:2].swapaxes(0, 1), *zs, qs, hs, hs[1:], strict=False)
         ):
@@ -118,13 +115,12 @@ class GRU(Cell):
 
 
 class Room(NamedTuple):
-    """What a step needs beside the state: W_hh h_prev as r and z have it, and n; the rest as in `Recurrence`."""
+    """What a step needs beside the state: W_hh h_prev as r and z have it, and n; b_n; 0.5, ()."""
 
     u_rz: Array
     u_n: Array
-    scale: Array
-    shift: Array
     bias_n: Array
+    half: Array
 
 
 def move_on(
@@ -142,11 +138,10 @@ def move_on(
 
     rz: r and z, (2, B, H), and its views.  rq: room for r * q; h, where that is not h_prev.
     """
-    u_rz, u_n, scale, shift, bias_n = room
+    u_rz, u_n, bias_n, half = room
     np.add(rz, u_rz, out=rz)
     np.tanh(rz, out=rz)
-    np.multiply(rz, scale, out=rz)  # and now r and z are sigmoids
-    np.add(rz, shift, out=rz)
+    sigmoid_of_halved(rz, half)
     np.add(u_n, bias_n, out=q)
     np.multiply(r, q, out=rq)
     np.add(n, rq, out=n)

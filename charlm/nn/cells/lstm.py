@@ -30,15 +30,15 @@ from charlm.nn.cells.cell import (
     parts,
     restart,
     restarting_steps,
+    sigmoid_of_halved,
     spans,
-    spread,
 )
 from charlm.nn.factor import Factor
 from charlm.nn.products import write_gradient
 from charlm.nn.workspace import Workspace
 
-WORTH_EXP = 1 << 13
-"""Values of all gates from which on it pays to compute tanh by exp, if it is slow."""
+MANY = 1 << 13
+"""Values of all gates from which on they count, and below which it is the calls of NumPy."""
 QUIET = np.errstate(over="ignore")
 """For what uses `squashing`: its exp may overflow, to the right value in the end."""
 TINY = 1e-30
@@ -79,8 +79,7 @@ class LSTM(Cell):
         h, c = state
         work = Workspace(h.dtype)
         gates = work.array("gates", 4, *h.shape)
-        squash = squashing(*weights.for_streams(len(h)))
-        room = Room(squash, work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
+        room = Room(squashing(weights, gates), work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
         i, f, g, o = gates
         move = partial(move_on, gates, i, f, g, o, c, c, h, room)
         return gates, QUIET(move) if are_by_exp(gates) else move
@@ -94,8 +93,7 @@ class LSTM(Cell):
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         cs = work.array("cs", steps + 1, streams, hidden)
         z = work.array("z", 4, streams, hidden)
-        scale, shift = spread(weights.scale, z, work, "scale"), spread(weights.shift, z, work, "shift")
-        room = Room(squashing(scale, shift), work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden))
+        room = Room(squashing(weights, z), work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden))
         hs[0], cs[0] = state
         restarts = restarting_steps(keep, steps)
         multiply = weights.factor.into(z)
@@ -117,23 +115,32 @@ class LSTM(Cell):
 
 def are_by_exp(values: Array) -> bool:
     """Return whether so many gates are computed by exp."""
-    return values.size >= WORTH_EXP and has_slow_tanh()
+    return values.size >= MANY and has_slow_tanh()
 
 
-def squashing(scale: Array, shift: Array) -> Callable[[Array], None]:
-    """Return a function that turns z of all gates into their values scale * tanh(z) + shift, in place.
+def squashing(weights: Recurrence, z: Array) -> Callable[[Array], None]:
+    """Return a function that turns z of all gates, such as `z`, (4, B, H), scaled, into their values, in place.
 
-    scale, shift: as in `Recurrence`, for each value.
+    They are scale * tanh(z) + shift, see `Recurrence`: sigmoids, but for g.
     Where tanh is slow, it is computed as 1 - 2 scale / (1 + exp(2z)): the same, as scale + shift is 1.
     """
-    if not are_by_exp(scale):
 
-        def by_tanh(z: Array) -> None:
-            np.tanh(z, z)
-            np.multiply(z, scale, z)
-            np.add(z, shift, z)
+    def by_tanh(z: Array) -> None:
+        np.tanh(z, z)
+        sigmoid_of_halved(z[:2])
+        sigmoid_of_halved(z[3])
 
+    if z.size >= MANY and not has_slow_tanh():
         return by_tanh
+    scale, shift = weights.for_streams(z.shape[1])
+
+    def by_few_calls(z: Array) -> None:
+        np.tanh(z, z)
+        np.multiply(z, scale, z)
+        np.add(z, shift, z)
+
+    if z.size < MANY:
+        return by_few_calls
     twice = 2 * scale
 
     def by_exp(z: Array) -> None:
