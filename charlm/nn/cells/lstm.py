@@ -125,10 +125,12 @@ def squashing(weights: Recurrence, z: Array) -> Callable[[Array], None]:
     Where tanh is slow, it is computed as 1 - 2 scale / (1 + exp(2z)): the same, as scale + shift is 1.
     """
 
+    half = np.array(0.5, z.dtype)
+
     def by_tanh(z: Array) -> None:
         np.tanh(z, z)
-        sigmoid_of_halved(z[:2])
-        sigmoid_of_halved(z[3])
+        sigmoid_of_halved(z[:2], half)
+        sigmoid_of_halved(z[3], half)
 
     if z.size >= MANY and not has_slow_tanh():
         return by_tanh
