@@ -22,6 +22,8 @@ VALUES_AT_ONCE = 1 << 21
 """Values of the widest array that a window of `Runner.score` may hold."""
 LOGITS_AT_ONCE = 1 << 18
 """Values of the logits that a window of `Walk.score` may hold: they stay in a core's cache."""
+WORTH_REPEATING = 1 << 15
+"""Values of all gates up to which a bias is repeated for each stream: more would crowd a core's cache."""
 CACHED_GATES = 3 << 15
 """B * G*H of a step that reads many streams,"""
 FEWEST_ROWS = 32
@@ -274,7 +276,11 @@ def upper_mover(cell: Cell, weights: LayerWeights, bias: Array, below: Array, st
     assert weights.projection is not None
     advance = cell.stepper(weights.recurrence, state)
     z = aligned((cell.gates, *below.shape), below.dtype)
-    project, bias = weights.projection.into(z), bias.reshape(cell.gates, 1, -1)
+    project = weights.projection.into(z)
+    if z.size <= WORTH_REPEATING:
+        bias = weights.recurrence.for_each("projected", bias, len(below))
+    else:
+        bias = bias.reshape(cell.gates, 1, -1)
 
     def move() -> None:
         project(below)

@@ -19,6 +19,8 @@ UNIFORMS_AT_ONCE = 64
 
 MODERATE = 600.0
 """Logits whose exp a float64 holds."""
+LEAST = 1e-250
+"""A sum of them that is exact."""
 
 NOT_FINITE = "the model's outputs are not finite numbers, so nothing can be drawn from it; train it again"
 
@@ -86,34 +88,35 @@ class Chooser:
         The chosen id is the first whose cumulative weight is above uniform * total (inverse CDF), so that
         an entry at -inf is never chosen.
         """
-        shifted = logits - logits.max(axis=1, keepdims=True)
+        if not abs(logits.max()) < MODERATE:
+            logits = logits - logits.max(axis=1, keepdims=True)
+        weights: Uniforms = np.exp(logits, dtype=np.float64)
+        totals: Uniforms = weights @ np.ones(weights.shape[1])
+        if totals.min() < LEAST:  # rows that lie far apart
+            return self.choose(logits - logits.max(axis=1, keepdims=True), uniforms)
         if self._is_greedy:
             ids: Ids = self._filtered(logits).argmax(axis=1)
-            totals = np.exp(shifted).sum(axis=1, dtype=np.float64)
         else:
-            reached, totals = self._reached(logits, np.exp(shifted))
+            reached = self._reached(logits, weights)
             ids = (reached > uniforms[:, None] * reached[:, -1:]).argmax(axis=1)
-        return ids, shifted[np.arange(ids.size), ids] - np.log(totals)
+        log_probs = -np.log(totals)
+        log_probs += logits[np.arange(ids.size), ids]
+        return ids, log_probs
 
-    def _reached(self, logits: Array, weights: Array) -> tuple[Uniforms, Uniforms]:
-        """Return the cumulative weights of what may be chosen, (B, V), and the sums of all weights, (B,).
+    def _reached(self, logits: Array, weights: Uniforms) -> Uniforms:
+        """Return the cumulative weights of what may be chosen, (B, V).
 
-        weights: of the plain softmax, (B, V); overwritten.
+        weights: of the plain softmax, (B, V), not normalised; overwritten.
         """
-        totals: Uniforms
         if not self._filters:
-            totals = weights[:, self._never].sum(axis=1, dtype=np.float64)
             weights[:, self._never] = 0
-            reached: Uniforms = np.add.accumulate(weights, axis=1, dtype=np.float64)
-            totals += reached[:, -1]
+            reached = np.add.accumulate(weights, axis=1, out=weights)
             if reached[:, -1].min() > 0:  # not where all that may be chosen underflows beside what may not
-                return reached, totals
-        else:
-            totals = weights.sum(axis=1, dtype=np.float64)
+                return reached
         reached = cumulative(self._filtered(logits))
         if not reached[:, -1].min() > 0:  # nan
             raise DivergedError(NOT_FINITE)
-        return reached, totals
+        return reached
 
     def _filtered(self, logits: Array) -> Array:
         kept = logits.copy()

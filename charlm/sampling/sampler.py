@@ -182,9 +182,9 @@ def _draw(
     walk = runner.walk(runner.select(start.state, np.zeros(batch.size, np.intp)))
     ids: Ids = np.full(batch.size, start.last, np.intp)
     for row in islice(uniforms, length):
-        ids, log_probs = chooser.choose(walk.read(ids), row[batch.going])
+        ids, log_probs = chooser.choose(walk.read(ids), row if batch.is_whole else row[batch.going])
         stays = batch.add(ids, log_probs)
-        if not stays.all():
+        if stays is not None:
             ids = ids[stays]
             if not ids.size:
                 break
@@ -210,8 +210,13 @@ class _Batch:
         self._log_probs = np.zeros(size)
         self._have_ended = np.zeros(size, bool)
 
-    def add(self, ids: Ids, log_probs: Uniforms) -> npt.NDArray[np.bool_]:
-        """Add an id to each of the texts that go on; return which of them still do, (B,).
+    @property
+    def is_whole(self) -> bool:
+        """Whether no text has ended."""
+        return self.going.size == self.size
+
+    def add(self, ids: Ids, log_probs: Uniforms) -> npt.NDArray[np.bool_] | None:
+        """Add an id to each of the texts that go on; return which of them still do, (B,), or None for all.
 
         ids, log_probs: (B,), one for each of `going`.
         """
@@ -222,10 +227,11 @@ class _Batch:
             for place in np.flatnonzero(stays):
                 piece = self._vocabulary.tokens[ids[place]]
                 stays[place] = self._stops[self.going[place]].completed_in(piece) is None
-        if not stays.all():
-            self._have_ended[self.going[ids == self._vocabulary.eos]] = True
-            self._settle()
-            self.going, self._sums = self.going[stays], self._sums[stays]
+        if stays.all():
+            return None
+        self._have_ended[self.going[ids == self._vocabulary.eos]] = True
+        self._settle()
+        self.going, self._sums = self.going[stays], self._sums[stays]
         return stays
 
     def _settle(self) -> None:

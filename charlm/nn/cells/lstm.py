@@ -38,7 +38,7 @@ from charlm.nn.products import write_gradient
 from charlm.nn.workspace import Workspace
 
 MANY = 1 << 13
-"""Values of all gates from which on they count, and below which it is the calls of NumPy."""
+"""Values of all gates from which on it is their number that takes time, and not the calls of NumPy."""
 QUIET = np.errstate(over="ignore")
 """For what uses `squashing`: its exp may overflow, to the right value in the end."""
 TINY = 1e-30
@@ -124,35 +124,34 @@ def squashing(weights: Recurrence, z: Array) -> Callable[[Array], None]:
     They are scale * tanh(z) + shift, see `Recurrence`: sigmoids, but for g.
     Where tanh is slow, it is computed as 1 - 2 scale / (1 + exp(2z)): the same, as scale + shift is 1.
     """
+    if are_by_exp(z):
+        twice = 2 * weights.for_streams(z.shape[1])[0]
 
+        def by_exp(z: Array) -> None:
+            np.add(z, z, z)
+            np.exp(z, z)
+            np.add(z, 1, z)
+            np.divide(twice, z, z)
+            np.subtract(1, z, z)
+
+        return by_exp
+    if z.size < MANY:
+        scale, shift = weights.for_streams(z.shape[1])
+
+        def in_few_calls(z: Array) -> None:
+            np.tanh(z, z)
+            np.multiply(z, scale, z)
+            np.add(z, shift, z)
+
+        return in_few_calls
     half = np.array(0.5, z.dtype)
 
     def by_tanh(z: Array) -> None:
         np.tanh(z, z)
-        sigmoid_of_halved(z[:2], half)
-        sigmoid_of_halved(z[3], half)
+        sigmoid_of_halved(z[:2], half)  # i and f
+        sigmoid_of_halved(z[3], half)  # o
 
-    if z.size >= MANY and not has_slow_tanh():
-        return by_tanh
-    scale, shift = weights.for_streams(z.shape[1])
-
-    def by_few_calls(z: Array) -> None:
-        np.tanh(z, z)
-        np.multiply(z, scale, z)
-        np.add(z, shift, z)
-
-    if z.size < MANY:
-        return by_few_calls
-    twice = 2 * scale
-
-    def by_exp(z: Array) -> None:
-        np.add(z, z, z)
-        np.exp(z, z)
-        np.add(z, 1, z)
-        np.divide(twice, z, z)
-        np.subtract(1, z, z)
-
-    return by_exp
+    return by_tanh
 
 
 class Room(NamedTuple):
