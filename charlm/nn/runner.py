@@ -194,6 +194,7 @@ class Walk:
     def __init__(self, runner: Runner, state: NetworkState) -> None:
         streams, cell, layers = len(state[0][0]), runner.network.cell, runner._layers
         self.state: NetworkState = [tuple(array.copy() for array in layer) for layer in state]
+        self._zs = aligned((cell.gates, *state[0][0].shape), runner.dtype)
         joint = side_by_side(self.state) if streams == 1 else []
         self._first = cell.stepper(layers[0].recurrence, self.state[0])
         self._others = []
@@ -201,11 +202,10 @@ class Walk:
             mover = cell.mover(layers[layer].recurrence, self.state[layer]) if streams == 1 else None
             if mover is None:
                 below, bias = self.state[layer - 1][0], runner._biases[layer]
-                self._others.append(upper_mover(cell, layers[layer], bias, below, self.state[layer]))
+                self._others.append(upper_mover(cell, layers[layer], bias, below, self.state[layer], self._zs))
             else:
                 self._others.append(joint_mover(runner.joined(layer), runner._biases[layer], joint[layer - 1], *mover))
         self._runner, self._start, self._top = runner, runner.network.start, self.state[-1][0]
-        self._zs = aligned((cell.gates, *self._top.shape), runner.dtype)
         self._rows = runner._rows.reshape(-1, *self._zs[:, :1].shape)  # z of one stream for each id, (V, G, 1, H)
         self._head_rows, self._head_bias = runner._head_rows, runner._head_bias[None]
         self._logits = aligned((streams, runner.vocabulary), runner.dtype)
@@ -268,14 +268,15 @@ class Walk:
         return np.add(self._logits, self._head_bias, self._logits)
 
 
-def upper_mover(cell: Cell, weights: LayerWeights, bias: Array, below: Array, state: State) -> Callable[[], None]:
+def upper_mover(
+    cell: Cell, weights: LayerWeights, bias: Array, below: Array, state: State, z: Array
+) -> Callable[[], None]:
     """Return a function that moves the state of an upper layer on, in place.
 
-    bias: scaled, (1, G*H).  below: h of the layer below, (B, H), which has been moved on.
+    bias: scaled, (1, G*H).  below: h of the layer below, (B, H), which has been moved on.  z: room, (G, B, H).
     """
     assert weights.projection is not None
     advance = cell.stepper(weights.recurrence, state)
-    z = aligned((cell.gates, *below.shape), below.dtype)
     project = weights.projection.into(z)
     if z.size <= WORTH_REPEATING:
         bias = weights.recurrence.for_each("projected", bias, len(below))
