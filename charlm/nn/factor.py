@@ -60,6 +60,16 @@ class Factor:
             row, matrix = out.reshape(1, -1), self.matrix
             return lambda xs: xs.dot(matrix, row)
         parts, width = block_shape(len(self.matrix), columns, count)
+        if width == columns and out.ndim == 3:  # one product for all gates, which are moved apart
+            matrix = self._blocks(1, len(out) * columns)[0, 0]
+            row = np.empty((count, matrix.shape[1]), out.dtype)
+            apart = row.reshape(count, -1, columns).swapaxes(0, 1)
+
+            def multiply_at_once(xs: Array) -> None:
+                np.matmul(xs, matrix, out=row)
+                np.copyto(out, apart)
+
+            return multiply_at_once
         inner, across = len(self.matrix) // parts, columns // width
         blocks = self._blocks(parts, width).reshape(parts, -1, across, inner, width)
         if parts == 1:

@@ -53,6 +53,7 @@ def test_any_mixture_of_lengths_is_batched_right(lengths: list[int], end: bool) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool, "FEWEST_COLUMNS", 3)
         patch.setattr(pool, "PLACES_AT_ONCE", 64)
+        patch.setattr(pool, "SHARE", 4)
         scores = list(score_texts(RUNNER, VOCABULARY, texts, end=end))
     for text, score in zip(texts, scores, strict=True):
         assert score.log_prob == pytest.approx(expected(text, end), abs=1e-9)
