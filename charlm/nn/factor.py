@@ -12,6 +12,7 @@ A matrix of G gates has G*H columns, and the products of each gate are wanted ap
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
 import numpy as np
 
@@ -25,6 +26,10 @@ ENOUGH_ROWS = 24
 """Rows from which on narrow blocks are as fast as wide ones."""
 MOST_ROWS = 240
 """Rows beyond which a plain product is as fast."""
+FEWEST_ON_ALL_CORES = 32
+"""Rows from which on a product may be faster at once, spread over the cores, than in blocks on one of them,"""
+MOST_SUMMED = 384
+"""and the most values that it then sums up in one go, as blocks do: the numbers are the same."""
 CACHED_SUMS = 1 << 17
 """Values that are added up at a time, so that they stay in a core's cache."""
 
@@ -45,6 +50,16 @@ class Factor:
         self._work = work
         self._name = name
         self._kept: dict[tuple[int, int], Array] = {}
+        self._on_all_cores = False
+
+    def on_all_cores(self) -> Factor:
+        """Return the same, blocks and all, but for steps that OpenBLAS may spread over the cores.
+
+        Not where threads or processes share them.
+        """
+        other = copy(self)
+        other._on_all_cores = True
+        return other
 
     def columns(self, some: slice, work: Workspace, name: str = "blocks") -> Factor:
         """Return what multiplies by some of the columns alone; `work` and `name` as for this."""
@@ -60,6 +75,8 @@ class Factor:
             row, matrix = out.reshape(1, -1), self.matrix
             return lambda xs: xs.dot(matrix, row)
         parts, width = block_shape(len(self.matrix), columns, count)
+        if self._on_all_cores and parts == 1 and len(self.matrix) <= MOST_SUMMED:
+            width = columns
         if width == columns and out.ndim == 3:  # one product for all gates, which are moved apart
             matrix = self._blocks(1, len(out) * columns)[0, 0]
             row = np.empty((count, matrix.shape[1]), out.dtype)

@@ -62,6 +62,11 @@ class LayerWeights(NamedTuple):
         assert self.projection is not None
         return Factor(stack([self.projection.matrix, self.recurrence.factor.matrix]))
 
+    def on_all_cores(self) -> LayerWeights:
+        """Return the same weights, for products that may take every core."""
+        recurrence = self.recurrence._replace(factor=self.recurrence.factor.on_all_cores())
+        return self._replace(recurrence=recurrence, projection=self.projection and self.projection.on_all_cores())
+
 
 def stack(matrices: Sequence[Array], scale: Array | None = None) -> Array:
     """Return matrices (K, N) one below the other, in memory as a vector is multiplied by them fastest.

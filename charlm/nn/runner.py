@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
 from charlm.nn.blas import small_product
 from charlm.nn.cells.cell import Cell, State
-from charlm.nn.factor import MOST_ROWS, Factor
+from charlm.nn.factor import FEWEST_ON_ALL_CORES, MOST_ROWS, Factor
 from charlm.nn.functional import log_p, log_softmax, loss_and_slopes
 from charlm.nn.layer_weights import ON_ONE_CORE, LayerWeights
 from charlm.nn.layers import gathered
@@ -112,7 +112,7 @@ class Runner:
 
     def walk(self, state: NetworkState) -> Walk:
         """Return what reads on from a state, a character in each stream at a time."""
-        return Walk(self, state)
+        return Walk(self, [tuple(array.copy() for array in layer) for layer in state], self._layers)
 
     def predict(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return the log-probabilities of the character behind each input, (T, V, B), and the new state."""
@@ -188,12 +188,12 @@ class Runner:
 class Walk:
     """Streams that are read a character at a time: as by `Runner.step`, but in arrays and views that are made once.
 
-    runner: whose weights are used.  state: where to begin; `self.state` is a copy, which each character moves on.
+    state: where to begin; each character moves it on, in place.  layers: the weights.
     """
 
-    def __init__(self, runner: Runner, state: NetworkState) -> None:
-        streams, cell, layers = len(state[0][0]), runner.network.cell, runner._layers
-        self.state: NetworkState = [tuple(array.copy() for array in layer) for layer in state]
+    def __init__(self, runner: Runner, state: NetworkState, layers: Sequence[LayerWeights]) -> None:
+        streams, cell = len(state[0][0]), runner.network.cell
+        self.state = state
         self._zs = aligned((cell.gates, *state[0][0].shape), runner.dtype)
         joint = side_by_side(self.state) if streams == 1 else []
         self._first = cell.stepper(layers[0].recurrence, self.state[0])
@@ -241,6 +241,15 @@ class Walk:
                 h[...] = self._top
             result[run] = log_p(self._runner._logits(rows(hs)), targets[run].ravel()).reshape(-1, inputs.shape[1])
         return result
+
+    def on_all_cores(self) -> Walk:
+        """Return what reads on from the same state, in turn with this, but by products that may take every core.
+
+        The numbers are the same. Where streams are few it is this walk itself: one core is faster.
+        """
+        if len(self._top) < FEWEST_ON_ALL_CORES:
+            return self
+        return Walk(self._runner, self.state, [layer.on_all_cores() for layer in self._runner._layers])
 
     def read_one(self, chosen: int) -> Array:
         """Do as `read` does, for the id of a single stream."""

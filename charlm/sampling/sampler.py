@@ -22,6 +22,7 @@ from charlm.config import SampleConfig, check, is_count
 from charlm.nn.blas import small_product
 from charlm.nn.threads import share_out
 from charlm.sampling.drawing import Chooser, Uniforms, uniform_numbers, uniform_rows
+from charlm.sampling.reader import Reader
 from charlm.sampling.stopping import StopString
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ def _texts(
     chooser = Chooser(config, _never(config, vocabulary))
 
     def draw(runner: Runner, batch: _Batch) -> None:
-        _draw(runner, chooser, start, batch, uniform_rows(seed, batch.texts), config.length)
+        reader = Reader(may_take_all_cores=threads > 1 and count == 1 and small_product() > 0)
+        _draw(runner, chooser, start, batch, uniform_rows(seed, batch.texts), config.length, reader)
 
     fewest = 1 if small_product() else FEWEST_TEXTS
     drawn = 0
@@ -177,18 +179,21 @@ def _draw(
     batch: _Batch,
     uniforms: Iterator[Uniforms],
     length: int,
+    reader: Reader,
 ) -> None:
     """Fill `batch`. Streams that have ended leave it, so that they cost nothing."""
     walk = runner.walk(runner.select(start.state, np.zeros(batch.size, np.intp)))
+    reader.go_on_with(walk)
     ids: Ids = np.full(batch.size, start.last, np.intp)
     for row in islice(uniforms, length):
-        ids, log_probs = chooser.choose(walk.read(ids), row if batch.is_whole else row[batch.going])
+        ids, log_probs = chooser.choose(reader.read(ids), row if batch.is_whole else row[batch.going])
         stays = batch.add(ids, log_probs)
         if stays is not None:
             ids = ids[stays]
             if not ids.size:
                 break
             walk = runner.walk(runner.select(walk.state, np.flatnonzero(stays)))
+            reader.go_on_with(walk)
 
 
 class _Batch:

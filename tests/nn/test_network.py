@@ -111,6 +111,22 @@ def test_an_input_of_start_forgets_everything(cell: str) -> None:
     np.testing.assert_allclose(windowed[0].T, log_softmax(logits), rtol=1e-5)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_walk_on_all_cores_reads_on_where_the_other_stands(cell: str) -> None:
+    """In turn with it, to the bit."""
+    network = Network(NetworkConfig(cell, 64, 2), 5)
+    rng = np.random.default_rng(0)
+    runner = Runner(network, network.initial(rng))
+    state = [tuple(rng.standard_normal(a.shape).astype(np.float32) for a in layer) for layer in runner.zero_state(40)]
+    alone, walk = runner.walk(state), runner.walk(state)
+    both = walk, walk.on_all_cores()
+    assert both[0] is not both[1]
+    for k, ids in enumerate(rng.integers(0, 5, (6, 40))):
+        np.testing.assert_array_equal(both[k % 2].read(ids), alone.read(ids))
+    few = runner.walk(runner.zero_state(8))
+    assert few.on_all_cores() is few
+
+
 def test_score_equals_predict_at_the_target() -> None:
     network = Network(NetworkConfig("gru", 4, 2), 5)
     rng = np.random.default_rng(0)

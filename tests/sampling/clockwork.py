@@ -78,6 +78,9 @@ class ClockworkWalk:
         log_probs, self.state = self.runner.score(inputs, targets, self.state)
         return log_probs
 
+    def on_all_cores(self) -> ClockworkWalk:
+        return self
+
     def read_one(self, chosen: int) -> np.ndarray:
         return self.read(np.array([chosen]))
 
