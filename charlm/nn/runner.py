@@ -195,7 +195,7 @@ class Walk:
         streams, cell = len(state[0][0]), runner.network.cell
         self.state = state
         self._zs = aligned((cell.gates, *state[0][0].shape), runner.dtype)
-        joint = side_by_side(self.state) if streams == 1 else []
+        joint = in_one_row(self.state) if streams == 1 else []
         self._first = cell.stepper(layers[0].recurrence, self.state[0])
         self._others = []
         for layer in range(1, len(layers)):
@@ -317,7 +317,7 @@ def joint_mover(
     return multiply_and_move
 
 
-def side_by_side(state: NetworkState) -> list[Array]:
+def in_one_row(state: NetworkState) -> list[Array]:
     """Put the h of all layers side by side, for a state of one stream.
 
     state: its h become views of one row.  Returns [h_below h] for each of the upper layers, (1, 2*H).
