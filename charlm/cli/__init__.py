@@ -17,8 +17,18 @@ from charlm.cli.terminal import escape
 from charlm.errors import CharlmError, ConfigError
 from charlm.version import __version__
 
-COMMANDS = ("train", "sample", "score", "classify", "odd", "fill", "proof", "gradients", "info")
-"""Each is a module here, with a `command`."""
+COMMANDS = {
+    "train": "Learn a text and write a model file.",
+    "sample": "Write more of the text that was learned.",
+    "score": "Say how probable a text is.",
+    "classify": "Say which of several models a text is from.",
+    "odd": "Find the most surprising lines or spots of a text.",
+    "fill": "Restore missing characters.",
+    "proof": "Mark characters that do not fit, and propose others.",
+    "gradients": "See whether gradients vanish, last or explode.",
+    "info": "Say what a model is and what it was trained on.",
+}
+"""Each is a module here, with a `command`; what `charlm --help` says of it."""
 
 FAILED, USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
@@ -35,7 +45,13 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"charlm.cli.{cmd_name}").command
+        command.short_help = COMMANDS[cmd_name]
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. A reader that has left is no failure, which click would make of it."""

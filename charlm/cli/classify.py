@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.command(short_help="Say which of several models a text is from.")
+@click.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("-m", "--model", "paths", type=click.Path(path_type=Path), multiple=True, required=True, metavar="PATH",
               help="A model file; give two or more.")  # fmt: skip

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from charlm.model import LanguageModel
 
 
-@click.command(short_help="Restore missing characters.")
+@click.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @model_option
 @click.option("--file", "files", type=click.Path(path_type=Path, allow_dash=True), multiple=True, metavar="FILE",

@@ -34,7 +34,7 @@ class Measured(NamedTuple):
     limit: float | None
 
 
-@click.command(short_help="See whether gradients vanish, last or explode.")
+@click.command()
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL...")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE")
 @click.option("--back", default=64, show_default=True, metavar="K", help="How many steps back to look.")

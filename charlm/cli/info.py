@@ -19,7 +19,7 @@ SHOWN = 60
 """Tokens of the vocabulary that are shown."""
 
 
-@click.command(short_help="Say what a model is and what it was trained on.")
+@click.command()
 @click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL]")
 @model_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with the whole vocabulary.")

@@ -21,7 +21,7 @@ AROUND = 20
 """Characters shown on each side of a spot."""
 
 
-@click.command(short_help="Find the most surprising lines or spots of a text.")
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE")
 @model_option
 @click.option("-n", "n", default=10, show_default=True, type=click.IntRange(1), metavar="N", help="How many to print.")

@@ -22,7 +22,7 @@ AROUND = 20
 """Characters shown on each side of a suspect."""
 
 
-@click.command(short_help="Mark characters that do not fit, and propose others.")
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE")
 @model_option
 @click.option("-n", "n", type=click.IntRange(1), metavar="N", help="Print the N clearest alone.  [default: all]")

@@ -21,7 +21,7 @@ TRIES = 100
 """Draws that `--novel` spends on a line at most."""
 
 
-@click.command(short_help="Write more of the text that was learned.")
+@click.command()
 @model_option
 @click.option("--temp", "temperature", type=float, default=1.0, show_default=True, metavar="T",
               help="Divide the logits by this; 0 takes the most probable character.")  # fmt: skip

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.command(short_help="Say how probable a text is.")
+@click.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @model_option
 @click.option("--file", "files", type=FILE, multiple=True, metavar="FILE", help='Score a file; "-" is standard input.')

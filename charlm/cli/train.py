@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from charlm.training.session import Session
 
 
-@click.command(short_help="Learn a text and write a model file.")
+@click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @model_option
 @click.option("--cell", type=click.Choice(list(CELLS)), help="Recurrent cell.  [default: lstm]")
