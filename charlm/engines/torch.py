@@ -7,8 +7,9 @@ it is copied there before a window and the gradient back. Clipping, optimizer, a
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -138,7 +139,8 @@ class TorchEngine:
         self.params, self.grads = params, [np.zeros_like(params.flat)]
         self.characters = 0.0
         self.device = find_device(config.device, ranks)
-        self.cast = torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+        self._is_bfloat16 = config.precision == "bfloat16"
+        self.cast = torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_bfloat16)
         self._own = ranks.part(streams)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="charlm")
         torch.set_num_threads(threads)
@@ -187,7 +189,7 @@ class TorchEngine:
                 for name, tensor in self._tensors.items():
                     tensor.data.copy_(torch.from_numpy(self.params[name]))
             self.model.zero_grad(set_to_none=True)
-            with self.cast:
+            with self._casting():
                 loss, self._state = self._run(self._pack(inputs, targets, weights, window), self._state)
             (loss * (self.ranks.count / max(self.characters, 1.0))).backward()  # DDP takes the mean over ranks
             grads = Parameters(self.network.layout, self.grads[0])
@@ -195,6 +197,22 @@ class TorchEngine:
                 if tensor.grad is not None:
                     grads[name][...] = tensor.grad.cpu().numpy()
         return self.total(float(loss.detach()))[0] / max(self.characters, 1.0)
+
+    @contextmanager
+    def _casting(self) -> Iterator[None]:
+        """Compute in the precision that was asked for.
+
+        On a CPU without AVX-512 oneDNN fails at an LSTM in bfloat16; PyTorch's own LSTM then takes its place.
+        """
+        one_dnn = torch.backends.mkldnn
+        before = one_dnn.enabled
+        if self._is_bfloat16 and self.device.type == "cpu" and one_dnn.is_available():
+            one_dnn.enabled = before and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        try:
+            with self.cast:
+                yield
+        finally:
+            one_dnn.enabled = before
 
     def _pack(self, inputs: Ids, targets: Ids, weights: Array | None, window: int) -> Window:
         """Bring a window to the device. Masks are drawn for all streams: they do not depend on the ranks."""
