@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from charlm.arrays import Array, Ids
-    from charlm.nn.runner import Walk
+    from charlm.nn.walk import Walk
 
 STEPS = 8
 """Steps of one way before it is the other's turn,"""

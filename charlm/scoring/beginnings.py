@@ -16,7 +16,8 @@ from charlm.nn.functional import log_p
 from charlm.nn.network import NetworkState
 
 if TYPE_CHECKING:
-    from charlm.nn.runner import Runner, Walk
+    from charlm.nn.runner import Runner
+    from charlm.nn.walk import Walk
 
 Places = npt.NDArray[np.intp]
 

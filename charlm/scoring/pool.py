@@ -16,7 +16,8 @@ from charlm.scoring.beginnings import Beginnings
 from charlm.scoring.relay import LONG, score_long
 
 if TYPE_CHECKING:
-    from charlm.nn.runner import Runner, Walk
+    from charlm.nn.runner import Runner
+    from charlm.nn.walk import Walk
     from charlm.text.vocabulary import Vocabulary
 
 Places = npt.NDArray[np.intp]

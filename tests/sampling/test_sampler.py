@@ -13,7 +13,8 @@ from charlm.config import NetworkConfig, SampleConfig
 from charlm.errors import ConfigError
 from charlm.nn.cells import CELLS
 from charlm.nn.network import Network, NetworkState
-from charlm.nn.runner import Runner, Walk
+from charlm.nn.runner import Runner
+from charlm.nn.walk import Walk
 from charlm.sampling import sampler
 from charlm.sampling.sampler import sample, sample_each, sample_many
 from charlm.sampling.stopping import StopString
