@@ -13,7 +13,7 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10 python
 unexport PYTHONPATH
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench torture fuzz clean
+.PHONY: help demo test check format bench mutants torture fuzz clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ format: $(VENV)/dev.stamp ## put the code into its standard form
 
 bench: $(VENV)/dev.stamp ## measure speed and memory on this machine
 	$(BIN)/python -m benchmarks
+
+mutants: $(VENV)/dev.stamp ## make deliberate faults, one at a time, and see that a test notices each
+	$(BIN)/python -m tests.mutants
 
 torture: $(VENV)/dev.stamp ## kill training runs at 200 random moments, and see that nothing is lost
 	$(BIN)/python -m pytest -m torture --capture=no
