@@ -2,7 +2,8 @@
 
     python -m tests.mutants [WORD ...] [--jobs N] [--timeout SECONDS]
 
-A WORD keeps the faults whose file, list or description contains it. Exit code 1: a fault was not noticed, or no longer applies.
+A WORD keeps the faults whose file, list or description contains it.
+Exit code 1: a fault was not noticed, or its text no longer occurs in the file.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def try_one(fault: Fault, folder: Path, timeout: float) -> str:
     env = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *fault.tests]
     try:
-        code = subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=timeout, check=False).returncode
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=timeout, check=False)
+        code = done.returncode
     except subprocess.TimeoutExpired:
         code = 1  # A fault that makes the program hang is noticed by the suite's time limit.
     finally:
