@@ -116,6 +116,26 @@ def test_settings_complete_a_config(model: LanguageModel) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "sources", "can_end"),
+    [(False, ["a"], False), (False, ["a", "b"], True), (False, [], True), (True, ["a"], True)],
+)
+def test_a_text_may_end_only_where_the_model_has_seen_texts_end(
+    lines: bool, sources: list[str], can_end: bool
+) -> None:
+    """One running text has no end that could be learned: EOS was an input alone."""
+    model = make("rnn", TextConfig(lines=lines))
+    model.training = {"sources": sources}
+    model.params["head.bias"][model.vocabulary.eos] = 50
+    for length in (0, 7):
+        drawn = model.sample(n=3, seed=0, length=length)
+        assert [each.has_ended for each in drawn] == [can_end and length > 0] * 3
+        assert {len(each.text) for each in drawn} == {0 if can_end else length}
+        assert len("".join(model.stream(seed=0, length=length))) == (0 if can_end else length)
+    assert not next(model.sample_endlessly(seed=0, length=7, can_end=False)).has_ended
+    assert model.sample(seed=0, length=7, can_end=True)[0].has_ended
+
+
+@pytest.mark.parametrize(
     ("call", "says"),
     [
         (lambda m: m.sample(n=0), "n is 0"),

@@ -1,6 +1,6 @@
 """A language model small enough to work out by hand, behind the interface of Runner.
 
-The next character depends on the character before it and on the steps since EOS, modulo 3; so a state that is
+The next character depends on the character before it and on the steps since EOS, modulo CLOCK; so a state that is
 lost, mixed up between columns or not reset at EOS changes its answers.
 """
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from charlm.text.vocabulary import Vocabulary
 
-CLOCK = 3
+CLOCK = 7
+"""Steps until an answer may repeat: no size of a window or a batch in these tests, nor a multiple of one."""
 
 
 class ClockworkRunner:

@@ -49,6 +49,22 @@ def test_drawn_frequencies_follow_the_softmax(config: SampleConfig) -> None:
     assert statistic < {8: 26.1, 5: 20.5, 4: 18.5, 3: 16.3}[np.count_nonzero(possible)]
 
 
+@pytest.mark.parametrize(
+    ("config", "drawn"),
+    [
+        (SampleConfig(temperature=0.5, top_p=0.65), {0}),  # 0.68 of the sharpened weights; top-p first keeps two
+        (SampleConfig(temperature=2.0, top_p=0.75), {0, 2, 3}),  # 0.36, 0.64, 0.83; top-p first keeps two
+        (SampleConfig(top_k=3, top_p=0.82), {0, 2}),  # 0.84 of the three; top-p first keeps all three
+    ],
+)
+def test_temperature_comes_before_top_k_and_top_k_before_top_p(config: SampleConfig, drawn: set[int]) -> None:
+    logits = np.log(np.array([0.5, 1.0, 0.3, 0.15, 0.05]))
+    logits[UNK] = 9
+    chooser, numbers = Chooser(config, UNK), np.linspace(0, 1, 500, endpoint=False)
+    assert {chooser.choose_one(logits, float(number)) for number in numbers} == drawn
+    assert set(chooser.choose(np.repeat(logits[None], 500, axis=0), numbers)[0].tolist()) == drawn
+
+
 @given(st.integers(0, 2**32), st.sampled_from([np.float32, np.float64]))
 def test_one_stream_chooses_as_a_batch_does(seed: int, dtype: type) -> None:
     rng = np.random.default_rng(seed)

@@ -84,6 +84,20 @@ def test_worked_numbers() -> None:
     np.testing.assert_allclose(softmax(top_p(logits, 0.81)), np.array([50, 30, 15, 0]) / 95)
 
 
+def test_top_p_keeps_no_more_where_p_is_reached_exactly() -> None:
+    """Weights of which the first few make up p without any rounding."""
+    exact = 0
+    for seed in range(40):
+        logits = -np.sort(np.random.default_rng(seed).exponential(1, 6))
+        reached = np.exp(logits - logits[0]).cumsum()
+        for count in range(1, 6):
+            p = reached[count - 1] / reached[-1]
+            if p * reached[-1] == reached[count - 1]:
+                exact += 1
+                assert np.isfinite(top_p(logits, p)).sum() == count
+    assert exact > 20
+
+
 def test_no_temperature_overflows() -> None:
     logits = np.array([1e30, -1e30, 1.0], np.float32)
     np.testing.assert_array_equal(softmax(temperature(logits, 1e-300)), [1, 0, 0])

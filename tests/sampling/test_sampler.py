@@ -20,7 +20,7 @@ from charlm.sampling.sampler import sample, sample_each, sample_many
 from charlm.sampling.stopping import StopString
 from charlm.scoring.scorer import score_texts
 from charlm.text.vocabulary import Vocabulary
-from tests.sampling.clockwork import ClockworkRunner, log_prob
+from tests.sampling.clockwork import CLOCK, ClockworkRunner, log_prob
 
 VOCABULARY = Vocabulary.build(dict.fromkeys("abcde \n", 1))
 RUNNER = ClockworkRunner.random(VOCABULARY)
@@ -82,7 +82,7 @@ def test_temperature_nought_takes_the_most_probable_and_never_unk() -> None:
     text = "".join(sample(runner, VOCABULARY, SampleConfig(temperature=0, length=9), prompt="a"))
     ids = [0, *VOCABULARY.encode("a" + text).tolist()]
     for place, (last, chosen) in enumerate(pairwise(ids[1:]), start=1):
-        assert chosen == 2 + runner.logits[place % 3, 2:, last].argmax()
+        assert chosen == 2 + runner.logits[place % CLOCK, 2:, last].argmax()
     assert sample_many(runner, VOCABULARY, SampleConfig(temperature=0, length=9), prompt="a")[0].text == text
 
 

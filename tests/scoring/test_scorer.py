@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +16,7 @@ from charlm.config import NetworkConfig
 from charlm.nn.cells import CELLS
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
-from charlm.scoring import beginnings, pool
+from charlm.scoring import beginnings, pool, scorer
 from charlm.scoring.scorer import score_characters, score_texts
 from charlm.text.vocabulary import Vocabulary
 from tests.sampling.clockwork import ClockworkRunner, log_prob
@@ -104,18 +104,20 @@ def test_several_runners_give_the_same_scores(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_error_on_a_thread_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(pool, "FIRST", ())  # which are too small for two threads
+    is_broken = threading.Event()
 
     class Broken(ClockworkRunner):
         def step(self, *args: Any) -> Any:
+            is_broken.set()
             raise MemoryError
 
     class Slow(ClockworkRunner):
         def step(self, *args: Any) -> Any:
-            time.sleep(0.01)  # so that the other runner gets its turn
+            assert is_broken.wait(20)  # so that the other runner gets its turn
             return super().step(*args)
 
-    rng = np.random.default_rng(0)
-    texts = ["".join(rng.choice(list("abcde ?"), 20)) for _ in range(2000)]
+    texts = ["abcde"[k % 5] * 20 for k in range(200)]
     with pytest.raises(MemoryError):
         list(score_texts(Slow.random(VOCABULARY), VOCABULARY, texts, others=[Broken.random(VOCABULARY)]))
 
@@ -221,8 +223,17 @@ def test_rank_and_alternatives_are_those_of_the_distribution() -> None:
         assert dict(score.alternatives) == pytest.approx(costs)
 
 
-def test_long_texts_are_scored_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = list(score_characters(RUNNER, VOCABULARY, "ab?c" * 20, alternatives=0))
-    monkeypatch.setattr("charlm.scoring.scorer.VALUES_AT_ONCE", 30)
-    assert list(score_characters(RUNNER, VOCABULARY, "ab?c" * 20, alternatives=0)) == whole
+@pytest.mark.parametrize("steps", [1, 3, 4])
+@pytest.mark.parametrize("runner", [RUNNER, real_runner(dtype=np.float64)], ids=["clockwork", "lstm"])
+def test_state_is_carried_between_the_windows_of_a_long_text(
+    runner: Any, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "ab?cdc" * 5
+    whole = list(score_characters(runner, VOCABULARY, text, alternatives=0))
+    monkeypatch.setattr(scorer, "VALUES_AT_ONCE", steps * len(VOCABULARY))
+    cut = list(score_characters(runner, VOCABULARY, text, alternatives=0))
+    assert [each.log_prob for each in cut] == pytest.approx([each.log_prob for each in whole], abs=1e-12)
+    assert [(each.character, each.offset, each.rank) for each in cut] == [
+        (each.character, each.offset, each.rank) for each in whole
+    ]
     assert whole[0].alternatives == ()

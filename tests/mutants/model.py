@@ -1,0 +1,15 @@
+"""Faults of what a model chooses by its text and its training."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+FAULTS = (
+    Fault(
+        "a model of one running text may end a text by EOS",
+        "charlm/model.py",
+        'has_seen_ends = self.text.lines or len(self.training.get("sources", [])) != 1',
+        "has_seen_ends = True",
+        ("tests/test_model.py::test_a_text_may_end_only_where_the_model_has_seen_texts_end",),
+    ),
+)

@@ -1,0 +1,23 @@
+"""Faults of what texts are drawn from."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+FILTERS = "charlm/sampling/filters.py"
+TEMPERATURE = '    "temperature": Filter(temperature, 1.0),\n'
+TOP_K = '    "top_k": Filter(top_k, 0),\n'
+TOP_P = '    "top_p": Filter(top_p, 1.0),\n'
+ORDER = ("tests/sampling/test_drawing.py::test_temperature_comes_before_top_k_and_top_k_before_top_p",)
+
+FAULTS = (
+    Fault(
+        "top-p keeps one more where p is reached exactly",
+        FILTERS,
+        "is_short = reached[..., :-1] < value",
+        "is_short = reached[..., :-1] <= value",
+        ("tests/sampling/test_filters.py::test_top_p_keeps_no_more_where_p_is_reached_exactly",),
+    ),
+    Fault("temperature after top-p", FILTERS, TEMPERATURE + TOP_K + TOP_P, TOP_K + TOP_P + TEMPERATURE, ORDER),
+    Fault("top-k after top-p", FILTERS, TOP_K + TOP_P, TOP_P + TOP_K, ORDER),
+)
