@@ -13,10 +13,10 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10 python
 unexport PYTHONPATH
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench mutants torture fuzz clean
+.PHONY: help demo test test-torch check format bench mutants torture fuzz clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/runtime.stamp ## train on dinosaur names in under a minute, invent new ones, score two
 	@mkdir -p $(DEMO)
@@ -26,6 +26,10 @@ demo: $(VENV)/runtime.stamp ## train on dinosaur names in under a minute, invent
 
 test: check ## everything that must pass: the static checks, then all tests with their coverage
 	$(BIN)/python -m pytest --cov=charlm
+
+test-torch: $(VENV)/torch.stamp ## the tests that need PyTorch, with the coverage of charlm/engines
+	COVERED=charlm.engines $(BIN)/python -m pytest --cov --cov-fail-under=90 \
+		tests/engines $$(grep -rl --include='test_*.py' 'importorskip("torch' tests)
 
 check: $(VENV)/dev.stamp ## the static checks alone: ruff, mypy, import-linter
 	$(BIN)/ruff check .
@@ -78,3 +82,7 @@ $(VENV)/runtime.stamp: setup.cfg pyproject.toml | $(BIN)/python
 $(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/runtime.stamp
+
+$(VENV)/torch.stamp: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[torch-test]'
+	@touch $@
