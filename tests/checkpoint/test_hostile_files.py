@@ -16,12 +16,25 @@ from charlm.checkpoint import read_state, write_model, write_state
 from charlm.errors import CheckpointError
 
 
-def test_overlap_is_refused_even_if_it_would_fit(tmp_path):
-    entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-    header = {"a": entry, "b": entry, "__metadata__": {"charlm_state": '{"format_version": 1, "meta": {}}'}}
-    (tmp_path / "s").write_bytes(pack(header, bytes(8)))
-    with pytest.raises(CheckpointError, match="overlap"):
-        read_state(tmp_path / "s")
+@pytest.mark.parametrize(
+    ("offsets", "size", "place"),
+    [
+        ([[0, 8], [0, 8]], 8, 0),
+        ([[0, 8], [4, 12]], 12, 4),
+        ([[0, 8], [12, 20]], 20, 8),
+        ([[4, 12], [12, 20]], 20, 0),
+    ],
+)
+def test_tensors_that_overlap_or_leave_a_gap_are_refused(offsets, size, place, tmp_path):
+    entries = [{"dtype": "F32", "shape": [2], "data_offsets": pair} for pair in offsets]
+    header = dict(zip("ab", entries, strict=True))
+    header["__metadata__"] = {"charlm_state": '{"format_version": 1, "meta": {}}'}
+    path = tmp_path / "s"
+    path.write_bytes(pack(header, bytes(size)))
+    with pytest.raises(CheckpointError) as caught:
+        read_state(path)
+    expected = f"{path}: its tensors overlap or leave a gap at byte {place} of the data"
+    assert str(caught.value).startswith(expected)
 
 
 @pytest.mark.parametrize(

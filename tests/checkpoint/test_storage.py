@@ -96,6 +96,22 @@ def test_symbolic_links_stay(old, tmp_path):
 
 
 @posix
+def test_temporary_file_that_exists_is_not_written_to(old, tmp_path, monkeypatch):
+    """Another user of the folder may have put a link there."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    monkeypatch.setattr("secrets.token_hex", lambda size: "0" * 2 * size)
+    temporary = tmp_path / ".file.0000000000000000.tmp"
+    for prepare in (lambda: temporary.symlink_to("victim"), lambda: os.link(victim, temporary)):
+        prepare()
+        with pytest.raises(CheckpointError, match="File exists; the old file is unchanged"):
+            atomic_write(old, [b"new"])
+        assert victim.read_bytes() == b"precious"
+        assert old.read_bytes() == b"old"
+        temporary.unlink()
+
+
+@posix
 def test_only_regular_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")

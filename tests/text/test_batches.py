@@ -79,6 +79,20 @@ class TestRunningText:
         batches.next()
         assert 0 < (batches.next().inputs[0] == batches.eos).sum() <= 4
 
+    def test_streams_restart_where_an_epoch_begins(self, tmp_path: Path) -> None:
+        """There they jump to another part of the text, so the state that they carry is of no use."""
+        batches = without_unknown(running(tmp_path, restart_rate=0.0, bptt=30))
+        for _ in range(3):
+            for place in range(batches.windows_per_epoch):
+                inputs, targets, _ = batches.next()
+                for x, y in zip(inputs.T, targets.T, strict=True):
+                    restarts = 1 + np.flatnonzero(x[1:] != y[:-1])
+                    newlines = 1 + np.flatnonzero(y[:-1] == batches.newline)
+                    if place:
+                        assert restarts.size == 0
+                    else:
+                        assert x[0] == batches.eos or restarts.tolist() == newlines[:1].tolist() != []
+
     def test_epochs_are_shifted(self, tmp_path: Path) -> None:
         batches = without_unknown(running(tmp_path))
         first = batches.next()
@@ -150,6 +164,20 @@ class TestLines:
         batches = self.make(tmp_path, lines, batch=1)
         found = self.lines_in(batches, batches.windows_per_epoch)
         assert found == Counter(lines)
+
+    def test_every_line_is_read_from_its_start(self, tmp_path: Path) -> None:
+        """A long line that is split between two columns does not count in the second, whose state knows nothing of it."""
+        lines = [ALPHABET + ALPHABET[::-1]] * 20
+        batches = self.make(tmp_path, lines, batch=3)
+        split = 0
+        for _ in range(6):
+            for place in range(batches.windows_per_epoch):
+                inputs, _, weights = batches.next()
+                counts = np.ones(inputs.shape) if weights is None else weights
+                if place == 0:
+                    assert (inputs[0] == batches.eos).all()
+                    split += int((counts.sum(axis=0) == 0).sum())
+        assert split > 0, "no line is split between two columns, so the test tests nothing"
 
     def test_small_corpora_shrink_the_window(self, tmp_path: Path) -> None:
         batches = self.make(tmp_path, ["ab", "c"], batch=32, bptt=64)

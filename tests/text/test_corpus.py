@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from charlm.errors import EmptyCorpusError
 from charlm.text import store
 from charlm.text.corpus import Corpus
 from charlm.text.store import FixedIds, GrowingIds
-from charlm.text.stretches import share_held_out
+from charlm.text.stretches import share_held_out, split_text
 
 LINES = TextConfig(lines=True)
 
@@ -111,6 +112,19 @@ def test_about_a_tenth_of_the_lines_is_held_out_and_the_seed_says_which(tmp_path
     assert len(parts[0] & parts[1]) < 100
 
 
+def test_lines_longer_than_a_chunk_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["abcde" * 7, "x", "fghij" * 3, *("k" * n for n in range(1, 12))]
+    paths = write(tmp_path, "\n".join(texts))
+    whole = [Corpus.read(paths, LINES, valid=valid) for valid in (0.0, 0.5)]
+    for size in (1, 4, 7):
+        monkeypatch.setattr(store, "AT_ONCE", size)
+        for valid, expected in zip((0.0, 0.5), whole, strict=True):
+            corpus = Corpus.read(paths, LINES, valid=valid)
+            np.testing.assert_array_equal(corpus.train_ids, expected.train_ids)
+            np.testing.assert_array_equal(corpus.valid_ids, expected.valid_ids)
+    assert lines_of(whole[0], whole[0].train_ids) == texts
+
+
 def test_nothing_to_learn_is_said(tmp_path: Path) -> None:
     with pytest.raises(EmptyCorpusError, match="no text in it"):
         Corpus.read(write(tmp_path, ""))
@@ -182,6 +196,20 @@ def test_held_out_stretches_are_spread_over_the_text(tmp_path: Path, monkeypatch
     assert corpus.vocabulary.decode(corpus.train_ids) == "".join(c for k, c in enumerate(text) if k not in held)
     assert corpus.train_ids[-1] == corpus.vocabulary.eos
     assert max(np.diff([-1, *held, 1000])) < 40
+
+
+def test_held_out_stretches_are_in_the_middle_of_equal_periods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,499 characters make 49 stretches of 3 in periods of 30; the 29 that are left over hold none."""
+    monkeypatch.setattr("charlm.text.stretches.SHORTEST", 3)
+    with closing(GrowingIds()) as ids:
+        ids.append(np.concatenate([[0], np.arange(2, 1501), [0]]))
+        parts = split_text(ids, 0.1, "spread")
+    train, held_out = (np.concatenate(list(part.chunks())) for part in parts)
+    for part in parts:
+        part.close()
+    held = [2 + period * 30 + 13 + k for period in range(49) for k in range(3)]
+    assert held_out.tolist() == [0, *held]
+    assert train.tolist() == [0, *sorted(set(range(2, 1501)) - set(held)), 0]
 
 
 def test_a_short_text_holds_out_its_end(tmp_path: Path) -> None:
