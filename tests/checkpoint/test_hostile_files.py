@@ -144,7 +144,11 @@ def test_state_files_are_refused_or_harmless(tmp_path):
     path = tmp_path / "s"
     write_state(path, {"a": np.arange(3), "b": np.zeros((), np.float64)}, {"step": 1, "name": "x"})
     good = path.read_bytes()
-    changes = [good[:end] for end in range(len(good))]
+    for end in range(len(good)):
+        path.write_bytes(good[:end])
+        with pytest.raises(CheckpointError):
+            read_state(path)
+    changes = []
     for place in range(len(good)):
         changes += [good[:place] + bytes([good[place] ^ bit]) + good[place + 1 :] for bit in (1, 32)]
     for content in changes:

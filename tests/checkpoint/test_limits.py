@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import tracemalloc
 from math import prod
 
@@ -45,19 +44,18 @@ def test_huge_sizes_are_refused_before_they_are_read(hidden, layers, edited, tmp
     path.unlink()
 
 
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize("filling", [b'{"a":0},' * 690_000, b'"' + b"x" * 2**25 + b'",'])
 def test_enormous_json_is_refused_in_bounded_time_and_memory(filling, tmp_path):
     path = tmp_path / "m"
     path.write_bytes(pack(b"[" + filling + b"0]", b""))
     tracemalloc.start()
-    started = time.monotonic()
     try:
         with pytest.raises(CheckpointError):
             read_model(path)
         assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - started < 20
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
@@ -85,9 +83,10 @@ def test_a_machine_that_does_not_tell_its_memory_will_do(model, tmp_path, monkey
     assert read_model(tmp_path / "m").config == model.config
 
 
+@pytest.mark.timeout(20)  # opening a pipe that nobody writes into must not wait
 def test_only_files_are_read(tmp_path):
     if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "pipe")  # nobody writes into it: opening it must not wait
+        os.mkfifo(tmp_path / "pipe")
         with pytest.raises(CheckpointError, match="it is not a regular file"):
             read_model(tmp_path / "pipe")
     for path, reason in [

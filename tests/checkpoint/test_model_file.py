@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -108,13 +107,12 @@ def test_tensors_of_any_memory_layout_are_written(model, tmp_path):
     assert_same(read_model(tmp_path / "m"), model)
 
 
+@pytest.mark.timeout(20)
 def test_a_vocabulary_of_every_plane_fits(tmp_path):
     every_third = "".join(chr(code) for code in range(0x20, 0x110000, 3) if not 0xD800 <= code < 0xE000)
     model = make_model("rnn", hidden=1, layers=1, tokens=every_third)
-    started = time.monotonic()
     write_model(tmp_path / "m", model)
     assert len(read_model(tmp_path / "m").vocabulary) == 2 + len(every_third)
-    assert time.monotonic() - started < 10
 
 
 def test_existing_model_is_kept_unless_told_otherwise(model, tmp_path):

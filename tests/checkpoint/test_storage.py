@@ -112,6 +112,7 @@ def test_temporary_file_that_exists_is_not_written_to(old, tmp_path, monkeypatch
 
 
 @posix
+@pytest.mark.timeout(20)  # opening a pipe that nobody reads from must not wait
 def test_only_regular_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from charlm.cli.terminal import escape
+from charlm.config import TextConfig
+from charlm.text.corpus import Corpus
+from charlm.text.novelty import lines_in
 from tests.cli.command import charlm
 from tests.cli.conftest import TINY, VERSE
 
@@ -119,13 +122,19 @@ class TestLines:
         assert max(map(len, out.splitlines())) < 200
 
     def test_novel_lines_are_not_in_the_training_text(self, names_model: Path) -> None:
-        known = set((names_model.parent / "names.txt").read_text().split("\n"))
+        names = names_model.parent / "names.txt"
+        known = set(names.read_text().split("\n"))
+        with Corpus.read([names], TextConfig(lines=True)) as corpus:
+            learned = set(lines_in(corpus.train_ids, corpus.vocabulary))
+        assert learned < known
         done = charlm("sample", "-n", 15, "--novel", "--seed", 1, cwd=names_model.parent)
         lines = done.out.splitlines()
         drawn = charlm("sample", "-n", 200, "--seed", 1, cwd=names_model.parent).out.splitlines()
         assert len(lines) == 15
-        assert set(drawn) & known, "the model copies nothing, so the test tests nothing"
+        assert not set(lines) & learned
+        assert set(drawn) & learned, "the model copies nothing, so the test tests nothing"
         remembered = charlm("sample", "-n", 15, "--novel", "--corpus", "names.txt", "--seed", 1, cwd=names_model.parent)
+        assert len(remembered.out.splitlines()) == 15
         assert not set(remembered.out.splitlines()) & known
         assert "are in the training text" in done.err
 

@@ -166,7 +166,7 @@ class TestLines:
         assert found == Counter(lines)
 
     def test_every_line_is_read_from_its_start(self, tmp_path: Path) -> None:
-        """A long line that is split between two columns does not count in the second, whose state knows nothing of it."""
+        """A long line that is split between two columns does not count in the second, which never read its start."""
         lines = [ALPHABET + ALPHABET[::-1]] * 20
         batches = self.make(tmp_path, lines, batch=3)
         split = 0

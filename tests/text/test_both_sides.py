@@ -1,4 +1,4 @@
-"""Windows of bidirectional models: each character counts once, with context on both sides; blanks and EOS never count."""
+"""Windows of bidirectional models: each character counts once, in its context; blanks and EOS never count."""
 
 from __future__ import annotations
 
