@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @click.option("--bptt", type=int, metavar="N", help="Steps of back-propagation through time.  [default: chosen]")
 @click.option("--epochs", type=float, metavar="N", help="Budget: passes over the text.")
 @click.option("--steps", type=int, metavar="N", help="Budget: updates of the weights.")
-@click.option("--minutes", type=float, metavar="M", help="Budget: minutes.  [default: by the size of the text]")
+@click.option("--minutes", type=float, metavar="M", help="Budget: minutes of training.  [default: by the text's size]")
 @click.option("--lr", "learning_rate", type=float, metavar="R", help="Peak learning rate.  [default: chosen]")
 @click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Optimizer.  [default: adam]")
 @click.option("--clip", type=float, metavar="NORM", help="Largest norm of the gradient, 0 for none.  [default: 1]")

@@ -47,6 +47,14 @@ class Log:
             with suppress(OSError):
                 os.close(self._descriptor)
 
+    def remove(self) -> None:
+        """Delete the log of a run that never got beyond its start."""
+        self.__exit__()
+        self._descriptor = -1
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.unlink()
+
     def write(self, row: Mapping[str, Any]) -> None:
         """Append the values of LOG_KEYS; what is not finite becomes null."""
         if self._descriptor < 0:

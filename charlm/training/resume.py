@@ -189,6 +189,8 @@ def check_facts(facts: Mapping[str, Any]) -> None:
     if facts["cursor"]["window"] != facts["step"]:
         raise ValueError("its place in the text is not that of its step")
     best = 0 if facts["best_loss"] is None else facts["best_loss"]
+    if not (facts.get("held_out_size") is None or is_count(facts["held_out_size"])):
+        raise ValueError("held_out_size is no count")
     reals = [facts["seconds"], best, facts.get("sharpness", 1.0), *facts["recovery"].values()]
     if not all(is_real(value) and abs(value) < MOST for value in reals) or facts["seconds"] < 0:
         raise ValueError("a number is beyond all bounds")

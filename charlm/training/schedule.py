@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from charlm.config import TrainConfig
 
@@ -22,6 +23,14 @@ def used_share(config: TrainConfig, *, steps: int, epochs: float, seconds: float
         if allowed is not None
     ]
     return max(shares, default=0.0)
+
+
+def time_is_short(config: TrainConfig, *, steps: int, epochs: float, seconds: float) -> bool:
+    """Return whether minutes are the budget that is used most."""
+    if config.minutes is None:
+        return False
+    others = replace(config, minutes=None)
+    return seconds / 60 / config.minutes >= used_share(others, steps=steps, epochs=epochs, seconds=seconds)
 
 
 def learning_rate(config: TrainConfig, share: float) -> float:

@@ -68,7 +68,6 @@ class Session:
         init_from: str | os.PathLike[str] | None = None,
         engine: EngineConfig | None = None,
     ) -> None:
-        started = monotonic()
         self.files = Files(Path(model))
         self.engine = engine or EngineConfig()
         self.ranks = settle_ranks(self.engine, paths)
@@ -86,7 +85,7 @@ class Session:
                     self.files.forget_state()  # a restart shall not take it for its own
             saved = SavedRun.read(self.files.state) if resume else None
             parent = load(init_from) if init_from is not None and not resume else None
-            self._open(paths, dict(settings or {}), text or TextConfig(), saved, parent, started, stack)
+            self._open(paths, dict(settings or {}), text or TextConfig(), saved, parent, stack)
             self._saver = Saver(self, save_minutes)
             if saved:
                 self._saver.take_up(saved)
@@ -108,7 +107,6 @@ class Session:
         text: TextConfig,
         saved: SavedRun | None,
         parent: LanguageModel | None,
-        started: float,
         stack: ExitStack,
     ) -> None:
         """Read the texts, settle the settings, and make ready to train."""
@@ -139,7 +137,7 @@ class Session:
         self.vocabulary = self.corpus.vocabulary
         self.network = make_network(self.choice.network, len(self.vocabulary), start=self.vocabulary.eos)
         self.seen = self._lines_seen()
-        self.trainer = stack.enter_context(self._make_trainer(started, parent))
+        self.trainer = stack.enter_context(self._make_trainer(parent))
         if saved:
             self.notes.append(saved.restore(self.trainer))
 
@@ -150,7 +148,7 @@ class Session:
             return ""
         return pack_hashes(lines_in(ids, self.vocabulary))
 
-    def _make_trainer(self, started: float, parent: LanguageModel | None) -> Trainer:
+    def _make_trainer(self, parent: LanguageModel | None) -> Trainer:
         """Return a trainer at its start, with the weights of `parent` if there is one.
 
         Raises ResourceError if this machine has not the memory.
@@ -175,7 +173,6 @@ class Session:
             self.train,
             threads=self.train.threads,
             engine=open_engine(self.engine, self.ranks, self.network, params, self.train, batches),
-            started=started,
             notes=self.notes,
         )
 
@@ -202,13 +199,15 @@ class Session:
         """Train, a report each step; files are written on the way and at the end.
 
         Raises DivergedError if training explodes again and again; CheckpointError if nothing can be written at the end.
+        A run that never gets beyond its start writes nothing.
         """
-        if self.trainer.step == 0 and self.ranks.is_leader:
-            self.files.forget_state()  # of the run that is overwritten
         with Log(self.files.log if self.ranks.is_leader else None, self.trainer.step, self.notes) as log:
             try:
                 yield from self._write_on_the_way(log)
             except DivergedError as error:
+                if self.trainer.step == 0 and math.isinf(self.trainer.best_loss):
+                    log.remove()
+                    raise DivergedError(f"{error}; there is no trained model to write") from error
                 self._saver.finish()
                 raise DivergedError(f"{error}; the best model so far is kept in {self.files.model}") from error
 
@@ -216,6 +215,7 @@ class Session:
         """Pass on the reports of the trainer, and write what is due."""
         logged = monotonic()
         losses: list[float] = []
+        is_overwritten = self.trainer.step == 0 and self.ranks.is_leader
         for report in self.trainer.reports():
             must_stop, must_save = self.trainer.engine.greatest(
                 self.interrupted, self.ranks.is_leader and (report.is_best or self._saver.is_due)
@@ -223,6 +223,9 @@ class Session:
             self.interrupted = bool(must_stop)
             is_last = report.is_last or self.interrupted
             losses.append(report.train_loss)
+            if is_overwritten:
+                self.files.forget_state()  # of the run before
+                is_overwritten = False
             if report.is_best:
                 self._saver.take(report.train_loss)
             if report.valid_loss is not None or is_last or monotonic() - logged >= LOG_SECONDS:

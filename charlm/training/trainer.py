@@ -23,14 +23,12 @@ from charlm.optim import find_optimizer
 from charlm.optim.clipping import clip_by_global_norm
 from charlm.optim.optimizer import blocks
 from charlm.text.batches import Batches
+from charlm.training.clock import EVALUATIONS, Clock, EvaluationPace, affordable
 from charlm.training.evaluation import HeldOut, sharpened
 from charlm.training.parallel import Shards
 from charlm.training.recovery import Recovery
 from charlm.training.report import StepReport
-from charlm.training.schedule import learning_rate, used_share
-
-EVALUATIONS = 10
-"""How often the held-out loss is measured in a run."""
+from charlm.training.schedule import learning_rate, time_is_short, used_share
 
 
 class Trainer:
@@ -38,7 +36,6 @@ class Trainer:
 
     held_out: ids (N + 1,) to measure the held-out loss on, or None.
     engine: computes; by default NumPy on that many threads.
-    started: `time.monotonic()` at which the budget of minutes began.
 
     best_loss, model_step: the lowest held-out loss so far, and the step of the weights that count as the model.
     sharpness: what their logits are multiplied by.
@@ -55,7 +52,6 @@ class Trainer:
         *,
         threads: int,
         engine: Engine | None = None,
-        started: float | None = None,
         notes: list[str] | None = None,
     ) -> None:
         self.network = network
@@ -69,9 +65,12 @@ class Trainer:
         self.params = self.engine.params
         self.optimizer = find_optimizer(config.optimizer, params.flat.size, params.flat.dtype)
         self.average = self.params.flat.copy() if config.average else self.params.flat
-        self._held_out = None if held_out is None else HeldOut(held_out, network, self.engine, 16 * threads)
-        self._started = monotonic() if started is None else started
-        self._evaluation_seconds = 0.0
+        self._held_out_ids = held_out
+        self._held_out_size: int | None = None  # of those, how many are measured; None for all, or not known yet
+        self._held_out: HeldOut | None = None  # made for the first evaluation
+        self._threads = threads
+        self._clock = Clock()
+        self._pace = EvaluationPace()
         self.sharpness = 1.0
         self._stale = 0  # evaluations since the best one
         self.recovery = Recovery(self)
@@ -87,8 +86,8 @@ class Trainer:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training so far."""
-        return monotonic() - self._started
+        """Seconds of training so far: neither the set-up nor a stop counts."""
+        return self._clock.seconds
 
     @property
     def epoch(self) -> float:
@@ -98,7 +97,7 @@ class Trainer:
     @property
     def share(self) -> float:
         """How much of the budget is used, 1 or more when it is used up; minutes include the last evaluation."""
-        seconds = self.seconds + self._evaluation_seconds
+        seconds = self.seconds + self._pace.seconds
         share = used_share(self.config, steps=self.step, epochs=self.epoch, seconds=seconds)
         return self.engine.greatest(share)[0]
 
@@ -115,11 +114,14 @@ class Trainer:
     def reports(self) -> Iterator[StepReport]:
         """Train until the budget is used up or patience is lost, a report each step.
 
+        The clock starts here, and however short the budget is, a run makes a step.
         Raises DivergedError if training explodes again and again; then the last good state is in place.
         """
+        self._clock.start()
+        self._pace.begin(self.seconds)
         share = self.share
         evaluated = math.floor(share * EVALUATIONS)
-        while share < 1 and not self.has_lost_patience:
+        while (share < 1 or self.step == 0) and not self.has_lost_patience:
             begun = monotonic()
             rate = learning_rate(self.config, share) * self.recovery.rate_factor
             valid_loss = None
@@ -127,8 +129,9 @@ class Trainer:
                 self.recovery.remember()
                 loss, norm = self.train_window(rate)
                 speed = self.batches.steps * self.batches.streams / (monotonic() - begun)
+                self._pace.estimate(self._held_out_characters, speed)
                 share = self.share
-                if share >= 1 or math.floor(share * EVALUATIONS) > evaluated:
+                if share >= 1 or (math.floor(share * EVALUATIONS) > evaluated and self._has_time_to_evaluate()):
                     evaluated = math.floor(share * EVALUATIONS)
                     valid_loss = self.evaluate()
             except DivergedError as error:
@@ -179,9 +182,37 @@ class Trainer:
         return loss, norm
 
     @property
-    def evaluates_nothing(self) -> bool:
-        """Whether there is no held-out text to measure on."""
-        return self._held_out is None
+    def _held_out_characters(self) -> int:
+        """How many characters an evaluation reads."""
+        whole = 0 if self._held_out_ids is None else len(self._held_out_ids) - 1
+        return whole if self._held_out_size is None else min(self._held_out_size, whole)
+
+    @property
+    def _time_is_short(self) -> bool:
+        """Whether minutes are the budget that is used most: then evaluations are spaced by their cost.
+
+        A run that steps or epochs end does not depend on the clock.
+        """
+        return time_is_short(self.config, steps=self.step, epochs=self.epoch, seconds=self.seconds)
+
+    def _has_time_to_evaluate(self) -> bool:
+        """Whether an evaluation now would leave enough time for training; all ranks decide alike."""
+        missing = self._pace.missing(self.seconds) if self._time_is_short else 0.0
+        return self.engine.greatest(missing)[0] <= 0
+
+    def _open_held_out(self, ids: Ids) -> HeldOut:
+        """Return the held-out text: all of it, or as much as a short budget has time for; all ranks decide alike.
+
+        Once a loss was measured, the size stays: losses of different texts cannot be compared.
+        """
+        is_first = self._held_out_size is None and math.isinf(self.best_loss)
+        if is_first and self.config.minutes is not None and self._time_is_short:
+            speed = self.step * self.batches.steps * self.batches.streams / self.seconds
+            size = -int(self.engine.greatest(-affordable(self.config.minutes, speed))[0])
+            if size < len(ids) - 1:
+                self._held_out_size = size
+                self.notes.append(f"the budget has time to evaluate {size:,} of {len(ids) - 1:,} held-out tokens")
+        return HeldOut(ids[: self._held_out_characters + 1], self.network, self.engine, 16 * self._threads)
 
     def weights(self) -> Parameters:
         """Return the weights as a model has them, in memory of their own: averaged, and the head as sharp as it is."""
@@ -193,12 +224,13 @@ class Trainer:
         Raises DivergedError if it or a weight is not finite.
         """
         self.recovery.check_weights()
-        if self._held_out is None:
+        if self._held_out_ids is None:
             return None
         begun = monotonic()
+        self._held_out = self._held_out or self._open_held_out(self._held_out_ids)
         self.engine.release()
         loss, self.sharpness = self._held_out.loss(self.network.parameters(self.average), self.sharpness)
-        self._evaluation_seconds = monotonic() - begun
+        self._pace.record(monotonic() - begun, self.seconds)
         if not math.isfinite(loss):
             raise DivergedError(f"the held-out loss is {loss}")
         return loss
@@ -221,6 +253,7 @@ class Trainer:
             "recovery": self.recovery.to_json(),
             "optimizer_steps": self.optimizer.steps,
             "cursor": self.batches.cursor(),
+            "held_out_size": self._held_out_size,
         }
         return arrays, facts
 
@@ -243,4 +276,5 @@ class Trainer:
         self.best_loss = math.inf if facts["best_loss"] is None else facts["best_loss"]
         self.optimizer.steps = facts["optimizer_steps"]
         self.batches.seek(facts["cursor"])
-        self._started = monotonic() - facts["seconds"]
+        self._held_out_size = facts.get("held_out_size") or self._held_out_size
+        self._clock.set(facts["seconds"])

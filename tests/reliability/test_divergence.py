@@ -16,7 +16,7 @@ from charlm.errors import DivergedError
 from charlm.training import recovery
 from charlm.training.recovery import MOST_RETURNS, Recovery
 from charlm.training.session import Session
-from tests.reliability.running import SETTINGS, assert_same_arrays, check_files, start, write_text
+from tests.reliability.running import SETTINGS, assert_same_arrays, start, write_text
 
 WILD: dict[str, Any] = SETTINGS | {"clip": 0.0, "dropout": 0.0, "restart_rate": 0.0}
 
@@ -28,12 +28,26 @@ def text(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_an_absurd_learning_rate_ends_in_an_error_with_the_best_model_kept(
+def test_an_absurd_learning_rate_ends_in_an_error_and_writes_no_untrained_model(
     text: Path, tmp_path: Path, optimizer: str, threads: int
 ) -> None:
     settings = WILD | {"optimizer": optimizer, "threads": threads, "learning_rate": 1e6, "steps": 300}
-    with pytest.raises(DivergedError, match=r"5 returns to step \d+, each at half the learning rate") as caught:
+    with pytest.raises(DivergedError, match=r"5 returns to step 0, each at half the learning rate") as caught:
         charlm.train(text, tmp_path / "m.safetensors", **settings)
+    assert "there is no trained model to write" in str(caught.value)
+    assert not list(tmp_path.glob("m.*safetensors"))
+
+
+def test_explosions_without_end_are_an_error_with_the_best_model_kept(text: Path, tmp_path: Path) -> None:
+    with Session([text], tmp_path / "m.safetensors", WILD | {"steps": 300}) as session:
+
+        def train() -> None:
+            for report in session.reports():
+                if report.step > 150:
+                    session.trainer.params.flat[...] = np.nan
+
+        with pytest.raises(DivergedError, match=r"5 returns to step 100, each at half the learning rate") as caught:
+            train()
     assert f"the best model so far is kept in {tmp_path / 'm.safetensors'}" in str(caught.value)
     model = charlm.load(tmp_path / "m.safetensors")
     assert math.isfinite(model.score("quick brown").log_prob)
@@ -59,7 +73,7 @@ def test_the_command_says_so_in_lines_and_exits_with_1(text: Path, tmp_path: Pat
     assert err.splitlines()[-1].startswith("charlm: training diverged at step ")
     assert "Traceback" not in err
     assert "Warning" not in err
-    check_files(tmp_path)
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 @pytest.mark.parametrize("disk", ["free", "full"])

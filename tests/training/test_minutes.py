@@ -1,0 +1,211 @@
+"""A budget of minutes: it counts training alone, and evaluations take a small part of it."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import charlm
+import charlm.cli
+from charlm.checkpoint import read_state
+from charlm.errors import DivergedError
+from charlm.training.clock import MIN_HELD_OUT, EvaluationPace, affordable
+from charlm.training.evaluation import HeldOut
+from charlm.training.session import Session
+from charlm.training.trainer import Trainer
+
+VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
+TINY: dict[str, Any] = {"hidden": 4, "layers": 1, "batch": 4, "bptt": 10, "threads": 1, "patience": 0}
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(VERSE * 100)
+    return path
+
+
+class Time:
+    """A clock that only what it is told to slow down moves on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self._monkeypatch = monkeypatch
+        for module in ("clock", "trainer", "session", "saving"):
+            monkeypatch.setattr(f"charlm.training.{module}.monotonic", lambda: self.now)
+
+    def slow_down(self, owner: Any, name: str, seconds: float) -> None:
+        """Let every call of a function take so many seconds."""
+        function: Callable[..., Any] = getattr(owner, name)
+
+        def slow(*arguments: Any, **named: Any) -> Any:
+            self.now += seconds
+            return function(*arguments, **named)
+
+        self._monkeypatch.setattr(owner, name, slow)
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    """Time of which each step takes a second."""
+    time = Time(monkeypatch)
+    time.slow_down(Trainer, "train_window", 1.0)
+    return time
+
+
+@pytest.mark.parametrize("slow", ["Corpus.read", "load", "batches_over", "needed", "open_engine"])
+def test_setup_does_not_count(text: Path, tmp_path: Path, time: Time, slow: str) -> None:
+    charlm.train(text, tmp_path / "parent.safetensors", steps=1, **TINY)
+    session_module = sys.modules["charlm.training.session"]
+    owner = session_module.Corpus if slow == "Corpus.read" else session_module
+    time.slow_down(owner, slow.removeprefix("Corpus."), 100.0)
+    parent = tmp_path / "parent.safetensors" if slow == "load" else None
+    with Session(
+        [text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}, init_from=parent
+    ) as session:
+        time.now += 100.0
+        seconds = [report.seconds for report in session.reports()]
+    assert seconds == [float(n) for n in range(1, 31)]
+
+
+def test_a_stop_does_not_count(text: Path, tmp_path: Path, time: Time) -> None:
+    with Session([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}) as session:
+        for report in session.reports():
+            if report.step == 9:
+                session.stop()
+        time.now += 100.0
+    with Session([text], tmp_path / "m.safetensors", resume=True) as session:
+        time.now += 100.0
+        assert [report.seconds for report in session.reports()] == [float(n) for n in range(11, 31)]
+
+
+@pytest.mark.parametrize("settings", [{"minutes": 1e-9}, {"minutes": 0.01}, {"steps": 1, "minutes": 1e-9}])
+def test_the_shortest_budget_is_a_step(text: Path, tmp_path: Path, time: Time, settings: dict[str, Any]) -> None:
+    model = charlm.train(text, tmp_path / "m.safetensors", **TINY, **settings)
+    assert model.training["steps"] == 1
+    assert model.training["valid_loss"] < math.log(40)
+
+
+def test_standard_input_that_is_slow_uses_up_no_minutes(tmp_path: Path) -> None:
+    flags = [piece for name, value in TINY.items() for piece in (f"--{name}", str(value))]
+    with subprocess.Popen(
+        [sys.executable, "-m", "charlm", "train", "-", "--minutes", "0.01", *flags],
+        cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1.5)
+        _, err = process.communicate((VERSE * 100).encode(), timeout=60)
+    assert process.returncode == 0, err
+    assert charlm.load(tmp_path / "charlm.safetensors").training["steps"] > 1
+
+
+def diverge(trainer: Trainer, rate: float) -> tuple[float, float]:
+    raise DivergedError("the loss is nan nats")
+
+
+@pytest.mark.parametrize("budget", [{"steps": 100}, {"minutes": 1e-9}])
+def test_a_run_without_a_step_fails_and_writes_nothing(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(Trainer, "train_window", diverge)
+    with pytest.raises(DivergedError, match=r"the loss is nan nats; .* there is no trained model to write"):
+        charlm.train(text, tmp_path / "m.safetensors", save_minutes=0, **TINY, **budget)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["text.txt"]
+
+
+def test_a_run_without_a_step_leaves_what_it_was_to_overwrite(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    charlm.train(text, tmp_path / "m.safetensors", steps=3, **TINY)
+    files = [tmp_path / "m.safetensors", tmp_path / "m.resume.safetensors"]
+    before = [path.read_bytes() for path in files]
+    monkeypatch.setattr(Trainer, "train_window", diverge)
+    assert charlm.cli.run(["train", str(text), "-m", str(files[0]), "--overwrite", "--hidden", "4"]) == 1
+    assert "there is no trained model to write" in capsys.readouterr().err.splitlines()[-1]
+    assert [path.read_bytes() for path in files] == before
+
+
+@pytest.fixture
+def evaluation(time: Time, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the seconds that each evaluation takes, and which nobody can foresee."""
+    monkeypatch.setattr("charlm.training.clock.READING_FACTOR", 1e9)
+    return lambda seconds: time.slow_down(HeldOut, "loss", seconds)
+
+
+def evaluations(text: Path, model: Path, **settings: Any) -> list[int]:
+    """Train; return the steps after which the held-out loss was measured."""
+    with Session([text], model, TINY | settings) as session:
+        return [report.step for report in session.reports() if report.valid_loss is not None]
+
+
+def test_costly_evaluations_take_a_tenth_of_the_minutes_and_the_last(
+    text: Path, tmp_path: Path, evaluation: Callable[[float], None]
+) -> None:
+    """Evaluations of 3 seconds each are 30 seconds of training apart; the budget of 100 seconds includes the last."""
+    evaluation(3.0)
+    assert evaluations(text, tmp_path / "m.safetensors", minutes=100 / 60) == [10, 40, 70, 88]
+
+
+def test_evaluations_that_cost_more_than_the_budget_are_the_last_alone(
+    text: Path, tmp_path: Path, evaluation: Callable[[float], None]
+) -> None:
+    evaluation(500.0)
+    steps = evaluations(text, tmp_path / "m.safetensors", minutes=100 / 60)
+    assert len(steps) <= 2
+    assert steps[0] >= 10
+
+
+def test_cheap_evaluations_come_after_each_tenth(
+    text: Path, tmp_path: Path, evaluation: Callable[[float], None]
+) -> None:
+    evaluation(0.001)
+    steps = evaluations(text, tmp_path / "m.safetensors", minutes=200.1 / 60)
+    assert len(steps) == 10
+
+
+@pytest.mark.parametrize("budget", [{"steps": 50}, {"epochs": 50 / 128}, {"steps": 50, "minutes": 100.0}])
+def test_what_evaluations_cost_does_not_matter_where_steps_or_epochs_end_the_run(
+    text: Path, tmp_path: Path, evaluation: Callable[[float], None], budget: dict[str, Any]
+) -> None:
+    cheap = evaluations(text, tmp_path / "cheap.safetensors", **budget)
+    evaluation(30.0)
+    assert evaluations(text, tmp_path / "costly.safetensors", **budget) == cheap
+    assert len(cheap) == 10
+
+
+def test_a_short_budget_evaluates_as_much_as_it_has_time_for(tmp_path: Path, time: Time) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text(VERSE * 500)
+    with Session([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5}) as session:
+        for report in session.reports():
+            if report.step == 25:
+                session.stop()
+        assert any(f"evaluate {MIN_HELD_OUT:,} of 2,900" in note for note in session.notes)
+    assert read_state(tmp_path / "m.resume.safetensors")[1]["trainer"]["held_out_size"] == MIN_HELD_OUT
+    with Session([text], tmp_path / "m.safetensors", resume=True) as session:  # what is measured stays the same
+        list(session.reports())
+        assert session.trainer._held_out_characters == MIN_HELD_OUT
+    with Session([text], tmp_path / "whole.safetensors", TINY | {"steps": 30}) as session:
+        list(session.reports())
+        assert session.trainer._held_out_characters == 2900
+
+
+def test_what_is_affordable_grows_with_minutes_and_speed() -> None:
+    assert affordable(2.0, 100_000.0) == 2_400_000
+    assert affordable(0.001, 10.0) == MIN_HELD_OUT
+
+
+def test_an_estimate_holds_until_there_is_a_measurement() -> None:
+    pace = EvaluationPace()
+    pace.begin(5.0)
+    pace.estimate(1000, 100.0)
+    assert pace.missing(15.0) == pytest.approx(4.0)
+    pace.record(0.5, 20.0)
+    pace.estimate(1000, 100.0)
+    assert pace.missing(25.0) == pytest.approx(0.0)
