@@ -19,8 +19,9 @@ SIZES = ("tiny", "small", "medium", "large")
 
 
 def check(holds: bool, name: str, value: Any, wanted: str) -> None:
-    """Raise ConfigError unless `holds`: `name` is `value`, but must be `wanted`."""
+    """Raise ConfigError unless `holds`: `name` is `value`, but must be `wanted`, and finite."""
     if not holds:
+        wanted = f"finite and {wanted}" if isinstance(value, float) and not math.isfinite(value) else wanted
         raise ConfigError(f"{name} is {value!r}, but must be {wanted}")
 
 

@@ -146,13 +146,20 @@ class LanguageModel:
         config = self.sampling(config, settings)
         return sample(self.runner, self.vocabulary, config, prompt=self.clean(prompt), seed=seed)
 
-    def sample_endlessly(
-        self, prompt: str = "", *, seed: int | None = None, config: SampleConfig | None = None, **settings: Any
+    def sample_each(
+        self,
+        prompt: str = "",
+        *,
+        n: int | None = None,
+        seed: int | None = None,
+        threads: int | None = None,
+        config: SampleConfig | None = None,
+        **settings: Any,
     ) -> Iterator[Sample]:
-        """Draw texts that continue `prompt`, for as long as they are asked for."""
+        """Yield the texts of `sample` in batches as they are drawn; without end for n = None."""
         config = self.sampling(config, settings)
-        prompt, cores = self.clean(prompt), os.cpu_count() or 1
-        return sample_each(self.runner, self.vocabulary, config, prompt=prompt, seed=seed, threads=cores)
+        prompt, cores = self.clean(prompt), threads or os.cpu_count() or 1
+        return sample_each(self.runner, self.vocabulary, config, prompt=prompt, n=n, seed=seed, threads=cores)
 
     def sampling(self, config: SampleConfig | None, settings: Mapping[str, Any]) -> SampleConfig:
         """Complete the settings of sampling: a model of one running text has never seen a text end."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.options import model_option, open_model
+from charlm.cli.tables import PSEUDO
 from charlm.cli.terminal import escape
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ def readable(facts: dict[str, Any]) -> list[tuple[str, str]]:
                        + (" ..." if len(tokens) > SHOWN else "")),
     ]  # fmt: skip
     if training:
-        lines += trained(training, unit)
+        lines += trained(training, unit, both)
     return lines
 
 
-def trained(training: dict[str, Any], unit: str) -> list[tuple[str, str]]:
-    """Return lines on the training, as far as the file tells."""
+def trained(training: dict[str, Any], unit: str, both: bool) -> list[tuple[str, str]]:
+    """Return lines on the training, as far as the file tells.  both: whether the model is bidirectional."""
     lines = [("trained on", ", ".join(map(str, training.get("sources", []))))]
     lines.append(("", f"{training.get('characters') or 0:,} {unit}s, {training.get('epochs') or 0:.4g} epochs, "
                       f"{training.get('steps') or 0:,} steps, {training.get('seconds') or 0:,.0f} s"))  # fmt: skip
@@ -77,7 +78,8 @@ def trained(training: dict[str, Any], unit: str) -> list[tuple[str, str]]:
         nats = training.get(key)
         if isinstance(nats, (int, float)):
             share = f", on the held-out {training.get('valid') or 0:.0%}" if key == "valid_loss" else ", last window"
-            lines.append((name, f"{nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}{share}"))
+            pseudo = f"{PSEUDO} " if both else ""
+            lines.append((name, f"{pseudo}{nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}{share}"))
     if isinstance(training.get("sharpness"), (int, float)):
         lines.append(("sharpness", f"logits times {training['sharpness']:.3f}, as the held-out text wants them"))
     return lines

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from math import log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
 
+from charlm.cli.tables import PSEUDO
 from charlm.cli.terminal import escape, warn
 
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 WIDE = 120
 """Columns that two losses need."""
+UNKNOWN_COLUMNS = 80
+"""Width of a bar on a terminal that reports no width."""
+MAX_HOURS = 1000
+"""Hours from which the time left is not printed exactly."""
 
 
 def follow(session: Session) -> None:
@@ -29,19 +35,28 @@ def follow(session: Session) -> None:
 
 def follow_with_bar(session: Session) -> None:
     """Draw a tqdm bar that is redrawn at most ten times a second."""
-    smooth = Smoothed(session.vocabulary.unit)
-    with tqdm(total=1.0, bar_format=BAR, file=sys.stderr, dynamic_ncols=True, leave=True) as bar:
+    smooth = Smoothed(session.vocabulary.unit, is_pseudo=session.network.config.bidirectional)
+    fixed = None if has_width(sys.stderr) else UNKNOWN_COLUMNS
+    with tqdm(total=1.0, bar_format=BAR, file=sys.stderr, ncols=fixed, dynamic_ncols=fixed is None, leave=True) as bar:
         for report in session.reports():
             smooth.add(report)
-            bar.set_description_str(smooth.figures(report, bar.ncols or 80), refresh=False)
+            bar.set_description_str(smooth.figures(report, bar.ncols or UNKNOWN_COLUMNS), refresh=False)
             bar.update(min(report.share, 1.0) - bar.n)
             while session.notes:
                 bar.write(f"charlm: {escape(session.notes.pop(0))}", file=sys.stderr)
 
 
+def has_width(stream: TextIO) -> bool:
+    """Whether a terminal reports its number of columns."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns > 0
+    except OSError:
+        return False
+
+
 def follow_with_lines(session: Session) -> None:
     """Print a line at each evaluation, or each tenth of the budget where there is nothing to evaluate."""
-    smooth = Smoothed(session.vocabulary.unit)
+    smooth = Smoothed(session.vocabulary.unit, is_pseudo=session.network.config.bidirectional)
     tenths = 0
     for report in session.reports():
         smooth.add(report)
@@ -58,17 +73,23 @@ def say_notes(session: Session) -> None:
 
 
 class Smoothed:
-    """Running means of what jumps from step to step."""
+    """Running means of the loss and the speed, and the time left.
 
-    def __init__(self, unit: str) -> None:
+    unit: "char" or "word".  is_pseudo: whether the losses are negative pseudo-log-likelihoods.
+    """
+
+    def __init__(self, unit: str, *, is_pseudo: bool = False) -> None:
         self.unit = unit
+        self.is_pseudo = is_pseudo
         self.loss = 0.0
         self.speed = 0.0
         self.steps = 0
         self.valid_loss: float | None = None
+        self._first: StepReport | None = None
 
     def add(self, report: StepReport) -> None:
         """Take in a step."""
+        self._first = self._first or report
         self.steps += 1
         follow = max(0.02, 1 / self.steps)
         self.loss += follow * (report.train_loss - self.loss)
@@ -78,10 +99,11 @@ class Smoothed:
 
     def line(self, report: StepReport) -> str:
         """Say where the run is, each figure with its unit."""
+        name = f"{PSEUDO}: " if self.is_pseudo else ""
         held_out = "" if self.valid_loss is None else f"  held-out {losses(self.valid_loss, self.unit)}"
         return (
-            f"step {report.step:,}  train {losses(self.loss, self.unit)}{held_out}  "
-            f"{self.speed:,.0f} {self.unit}s/s  {clock(time_left(report))} left"
+            f"step {report.step:,}  {name}train {losses(self.loss, self.unit)}{held_out}  "
+            f"{self.speed:,.0f} {self.unit}s/s  {self.time_left(report)} left"
         )
 
     def figures(self, report: StepReport, columns: int) -> str:
@@ -89,13 +111,25 @@ class Smoothed:
         both = [f"train {losses(self.loss, self.unit)}"]
         if self.valid_loss is not None:
             both.append(f"held-out {losses(self.valid_loss, self.unit)}")
-        shown = both if columns >= WIDE else both[-1:]
-        return "  ".join([f"{clock(time_left(report))} left", f"{self.speed:,.0f} {self.unit}s/s", *shown])
+        is_wide = columns >= WIDE + len(PSEUDO) * self.is_pseudo
+        shown = both if is_wide else both[-1:]
+        speed = [f"{self.speed:,.0f} {self.unit}s/s"]
+        if self.is_pseudo:
+            shown[0] = f"{PSEUDO if is_wide else 'pseudo'}: {shown[0]}"
+            speed = speed if is_wide else []
+        return "  ".join([f"{self.time_left(report)} left", *speed, *shown])
 
+    def time_left(self, report: StepReport) -> str:
+        """Write how long the rest of the budget takes at the mean rate since the first step of this process.
 
-def time_left(report: StepReport) -> float:
-    """Return the seconds that the rest of the budget will take."""
-    return max(report.seconds * (1 - report.share) / report.share, 0.0) if report.share > 0 else 0.0
+        The first step gives no rate yet: what came before it (reading a text, an earlier run) has another one.
+        """
+        if report.share >= 1:
+            return clock(0)
+        if self._first is None or report.share <= self._first.share:
+            return "-:--"
+        seconds = report.seconds - self._first.seconds
+        return clock(seconds * (1 - report.share) / (report.share - self._first.share))
 
 
 def losses(nats: float, unit: str) -> str:
@@ -104,7 +138,9 @@ def losses(nats: float, unit: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Write a span of time as 1:02:03 or 2:03."""
+    """Write a span of time as 1:02:03 or 2:03, or as more than MAX_HOURS."""
+    if not seconds < MAX_HOURS * 3600:
+        return f"over {MAX_HOURS:,} hours"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -16,6 +16,10 @@ from charlm.config import SampleConfig
 
 if TYPE_CHECKING:
     from charlm.model import LanguageModel
+    from charlm.sampling.sampler import Sample
+
+IsCopy = Callable[[str, bool], bool | None]
+"""Whether a text is a copy, given the text and whether it is a whole line; None for not known."""
 
 TRIES = 100
 """Draws that `--novel` spends on a line at most."""
@@ -35,7 +39,8 @@ TRIES = 100
               help='Begin with the text in FILE ("-" is standard input).')  # fmt: skip
 @click.option("-n", "n", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Texts to write.")
 @click.option("--seed", type=int, metavar="N", help="The same seed writes the same texts.  [default: random]")
-@click.option("--novel", is_flag=True, help="Write only lines that were not in the training text.")
+@click.option("--novel", is_flag=True, help="Write only whole lines that are not in the training text; of running "
+              "text, only texts that do not occur in --corpus.")  # fmt: skip
 @click.option("--corpus", type=click.Path(path_type=Path), metavar="FILE",
               help="The training text for --novel.  [default: what the model remembers of it]")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Refuse a prompt with unknown characters.")
@@ -68,49 +73,59 @@ def command(
     warn_of_unknown(model, prompt)
     out = sys.stdout
     if novel:
-        texts = model.sample_endlessly(prompt, seed=seed, config=config)
-        write_novel(out, (prompt + text.text for text in texts), lines_seen(model, corpus), n)
+        is_copy = copies_of(model, corpus)
+        write_novel(out, prompt, model.sample_each(prompt, seed=seed, config=config), is_copy, n)
         return
     if n == 1:
         write(out, [prompt])
         write(out, model.stream(prompt, seed=seed, config=config))
         write(out, ["\n"])
         return
-    for text in model.sample(prompt, n=n, seed=seed, config=config):
-        write(out, [prompt, text.text, "\n"])
-        if not model.text.lines:
-            write(out, ["\n"])
+    for text in model.sample_each(prompt, n=n, seed=seed, config=config):
+        write(out, [prompt, text.text, "\n" if model.text.lines else "\n\n"])
+        out.flush()  # a batch of texts may take long
 
 
-def lines_seen(model: LanguageModel, corpus: Path | None) -> frozenset[int]:
-    """Return the hashes of the training lines.
+def copies_of(model: LanguageModel, corpus: Path | None) -> IsCopy:
+    """Return a test of whether a text is in the training text: with `corpus` in that, else by the lines' hashes.
 
-    Raises UsageError if the model remembers none and no corpus is named.
+    It takes the text, and whether it is a whole line. Of running text any part of the corpus is a copy; of lines, a
+    whole line or, for a text that was cut, the beginning of one. Without a corpus that is not known (None).
+    Raises UsageError if the model remembers no lines and no corpus is named.
     """
-    from charlm.cli.inputs import lines_of
+    from charlm.cli.inputs import whole
     from charlm.text.novelty import hash_of, unpack_hashes
 
-    if corpus is not None:
-        return frozenset(hash_of(model.clean(line)) for line in lines_of(corpus, model.text))
-    seen = unpack_hashes(model.training.get("line_hashes"))
-    if not seen:
-        raise click.UsageError("this model remembers no lines; name its text with --corpus FILE")
-    return seen
+    if corpus is None:
+        seen = unpack_hashes(model.training.get("line_hashes"))
+        if not seen:
+            raise click.UsageError("this model remembers no lines; name its text with --corpus FILE")
+        return lambda text, is_whole: hash_of(model.clean(text)) in seen if is_whole else None
+    learned = model.clean(whole(corpus, model.text))
+    if not model.text.lines:
+        return lambda text, is_whole: model.clean(text) in learned
+    lines, framed = frozenset(learned.split("\n")), f"\n{learned}"
+    return lambda text, is_whole: model.clean(text) in lines if is_whole else f"\n{model.clean(text)}" in framed
 
 
-def write_novel(out: TextIO, texts: Iterable[str], seen: frozenset[int], n: int) -> None:
-    """Write n lines that are new, if there are any in a hundred draws for each, and say how many were copies."""
-    from charlm.text.novelty import hash_of
-
-    drawn = written = 0
-    for text in islice(texts, TRIES * n):
+def write_novel(out: TextIO, prompt: str, samples: Iterable[Sample], is_copy: IsCopy, n: int) -> None:
+    """Write n texts that are new, if there are any in a hundred draws for each, and say how many were copies."""
+    drawn = written = copies = cut = 0
+    for sample in islice(samples, TRIES * n):
+        text = prompt + sample.text
         drawn += 1
-        if hash_of(text) not in seen:
+        known = is_copy(text, sample.has_ended)
+        copies += known is True
+        cut += known is None
+        if known is False:
             written += 1
             write(out, [text, "\n"])
+            out.flush()
         if written == n:
             break
-    warn(f"{drawn - written:,} of {drawn:,} lines drawn ({(drawn - written) / drawn:.1%}) are in the training text")
+    warn(f"{copies:,} of {drawn:,} texts drawn ({copies / drawn:.1%}) are in the training text")
+    if cut:
+        warn(f"{cut:,} were cut by --length or --stop, and are not written: --corpus FILE tells whether they are new")
 
 
 def read_prompt(path: Path) -> str:

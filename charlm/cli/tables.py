@@ -13,6 +13,8 @@ from charlm.cli.terminal import escape, for_output
 if TYPE_CHECKING:
     from charlm.scoring.score import Score, Summary
 
+PSEUDO = "negative pseudo-log-likelihood"
+"""What the loss of a bidirectional model is: no probability of a text, so not comparable with other losses."""
 UNITS = {"e": "nats", "2": "bits", "10": "bans"}
 TSV = (
     "text", "characters", "unknown", "log_prob", "nats_per_char", "bits_per_char", "perplexity",

@@ -11,6 +11,7 @@ import click
 
 from charlm.cli.options import model_option
 from charlm.cli.signals import Signals
+from charlm.cli.tables import PSEUDO
 from charlm.cli.terminal import warn
 from charlm.config import (
     DECODING_ERRORS,
@@ -158,5 +159,6 @@ def say_what_begins(session: Session) -> None:
 def say_what_was_written(session: Session) -> None:
     """Print where the model is, and the held-out loss that it reached."""
     nats, unit = session.model.training.get("valid_loss"), session.vocabulary.unit
-    reached = "" if nats is None else f": held-out {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
+    loss = f"held-out {PSEUDO}" if session.network.config.bidirectional else "held-out"
+    reached = "" if nats is None else f": {loss} {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
     warn(f"wrote {session.files.model}{reached}")

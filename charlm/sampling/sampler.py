@@ -3,7 +3,8 @@
     logits = walk.read(id)
     id = inverse CDF of softmax(filters(logits)) at a uniform number
 
-Every text begins with EOS, then the prompt. UNK is never drawn; EOS ends a text.
+Every text begins with EOS, then the prompt. UNK is never drawn; EOS ends a text. No document of a corpus is empty, so
+EOS never follows EOS in training, and is never drawn as the first token of a text.
 """
 
 from __future__ import annotations
@@ -111,9 +112,14 @@ def _root(seed: int | None) -> int:
     return int.from_bytes(os.urandom(16), "little") if seed is None else seed
 
 
-def _never(config: SampleConfig, vocabulary: Vocabulary) -> int | slice:
-    """Return what is never drawn: UNK, and EOS where a text may not end by itself."""
-    return vocabulary.unk if config.can_end else slice(vocabulary.eos, vocabulary.unk + 1)
+def _choosers(config: SampleConfig, vocabulary: Vocabulary, last: int) -> tuple[Chooser, Chooser]:
+    """Return what chooses the first token that follows id `last`, and what chooses the others.
+
+    UNK is never chosen; nor is EOS following EOS, nor any EOS where a text may not end by itself.
+    """
+    going_on = Chooser(config, slice(vocabulary.eos, vocabulary.unk + 1))
+    may_end = Chooser(config, vocabulary.unk) if config.can_end else going_on
+    return going_on if last == vocabulary.eos else may_end, may_end
 
 
 def _read(runner: Runner, vocabulary: Vocabulary, prompt: str) -> _Start:
@@ -126,14 +132,15 @@ def _read(runner: Runner, vocabulary: Vocabulary, prompt: str) -> _Start:
 
 
 def _stream(runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt: str, seed: int) -> Iterator[str]:
-    chooser = Chooser(config, _never(config, vocabulary))
     stop = StopString(config.stop) if config.stop else None
     tokens, eos = vocabulary.tokens, vocabulary.eos
     last, state = _read(runner, vocabulary, prompt)
+    chooser, then = _choosers(config, vocabulary, last)
     walk = runner.walk(state)
     uniforms = chain.from_iterable(block.tolist() for block in uniform_numbers(seed, 0))
     for uniform in islice(uniforms, config.length):
         last = chooser.choose_one(walk.read_one(last)[0], uniform)
+        chooser = then
         if last == eos:
             return
         piece = tokens[last]
@@ -153,11 +160,11 @@ def _texts(
     threads: int,
 ) -> Iterator[Sample]:
     start = _read(runner, vocabulary, prompt)
-    chooser = Chooser(config, _never(config, vocabulary))
+    choosers = _choosers(config, vocabulary, start.last)
 
     def draw(runner: Runner, batch: _Batch) -> None:
         reader = Reader(may_take_all_cores=threads > 1 and count == 1 and small_product() > 0)
-        _draw(runner, chooser, start, batch, uniform_rows(seed, batch.texts), config.length, reader)
+        _draw(runner, choosers, start, batch, uniform_rows(seed, batch.texts), config.length, reader)
 
     fewest = 1 if small_product() else FEWEST_TEXTS
     drawn = 0
@@ -174,7 +181,7 @@ def _texts(
 
 def _draw(
     runner: Runner,
-    chooser: Chooser,
+    choosers: tuple[Chooser, Chooser],
     start: _Start,
     batch: _Batch,
     uniforms: Iterator[Uniforms],
@@ -185,8 +192,10 @@ def _draw(
     walk = runner.walk(runner.select(start.state, np.zeros(batch.size, np.intp)))
     reader.go_on_with(walk)
     ids: Ids = np.full(batch.size, start.last, np.intp)
+    chooser, then = choosers
     for row in islice(uniforms, length):
         ids, log_probs = chooser.choose(reader.read(ids), row if batch.is_whole else row[batch.going])
+        chooser = then
         stays = batch.add(ids, log_probs)
         if stays is not None:
             ids = ids[stays]

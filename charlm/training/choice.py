@@ -12,7 +12,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from charlm.config import SIZES, NetworkConfig, TrainConfig, check
+from charlm.config import SIZES, NetworkConfig, TrainConfig, check, is_real
 from charlm.errors import ConfigError
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
@@ -96,7 +96,7 @@ def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_S
     has_budget = any(name in wanted for name in BUDGETS)
     chosen: dict[str, Any] = {} if has_budget else {"minutes": default_minutes(characters)}
     minutes = wanted.get("minutes", chosen.get("minutes", 2.0))
-    check(isinstance(minutes, (int, float)) and minutes > 0, "minutes", minutes, "more than 0")
+    check(is_real(minutes) and minutes > 0, "minutes", minutes, "more than 0")
     both = bool(wanted.get("bidirectional"))
     chosen |= {"patience": 4} | recipe_for(minutes * speed / REFERENCE_SPEED / (TWO_STACKS if both else 1), characters)
     if both:

@@ -41,6 +41,14 @@ def test_a_bar_fits_a_narrow_terminal(folder: Path) -> None:
     assert "bits/char)" in bars[-1]
 
 
+def test_a_terminal_without_a_width_shows_a_bar(folder: Path) -> None:
+    with Screen("train", "verse.txt", "--steps", 60, *TINY, cwd=folder, columns=0) as screen:
+        assert screen.end() == 0
+    bars = [line for line in re.split(r"[\r\n]+", screen.shown) if "100%|" in line]
+    assert "0:00 left" in bars[-1]
+    assert "held-out" in bars[-1]
+
+
 def test_ctrl_c_once_saves_and_says_how_to_go_on(folder: Path) -> None:
     name = folder / "two words.txt"
     (folder / "verse.txt").rename(name)

@@ -47,17 +47,43 @@ def test_no_seed_is_a_new_text_each_time() -> None:
     assert len({sample_many(ClockworkRunner.uniform(VOCABULARY), VOCABULARY, config)[0] for _ in range(4)}) > 1
 
 
+@pytest.mark.parametrize("prompt", ["", "ab"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_text_k_is_the_same_whatever_n(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_k_is_the_same_whatever_n(cell: str, prompt: str, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = real_runner(cell, np.float64)
-    many = sample_many(runner, VOCABULARY, LENGTH, prompt="ab", n=9, seed=1)
-    assert [drawn.text for drawn in sample_many(runner, VOCABULARY, LENGTH, prompt="ab", n=4, seed=1)] == [
+    many = sample_many(runner, VOCABULARY, LENGTH, prompt=prompt, n=9, seed=1)
+    assert [drawn.text for drawn in sample_many(runner, VOCABULARY, LENGTH, prompt=prompt, n=4, seed=1)] == [
         drawn.text for drawn in many[:4]
     ]
-    assert "".join(sample(runner, VOCABULARY, LENGTH, prompt="ab", seed=1)) == many[0].text
+    assert "".join(sample(runner, VOCABULARY, LENGTH, prompt=prompt, seed=1)) == many[0].text
     monkeypatch.setattr(sampler, "STREAMS_AT_ONCE", 2)
-    endless = sample_each(runner, VOCABULARY, LENGTH, prompt="ab", seed=1)
+    endless = sample_each(runner, VOCABULARY, LENGTH, prompt=prompt, seed=1)
     assert [drawn.text for drawn in islice(endless, 9)] == [drawn.text for drawn in many]
+
+
+@pytest.mark.parametrize("config", [LENGTH, SampleConfig(length=30, temperature=0), SampleConfig(length=30, top_k=3)])
+def test_no_text_is_empty_even_if_the_model_expects_its_end(config: SampleConfig) -> None:
+    """EOS never follows EOS in training; its probability is that of the model all the same."""
+    runner = ClockworkRunner.random(VOCABULARY, seed=2)
+    runner.logits[:, VOCABULARY.eos] += 5
+    drawn = sample_many(runner, VOCABULARY, config, n=50, seed=0)
+    assert all(each.text for each in drawn)
+    assert any(len(each.text) == 1 and each.has_ended for each in drawn)
+    for each in drawn:
+        ids = VOCABULARY.encode(each.text).tolist() + [VOCABULARY.eos] * each.has_ended
+        assert each.log_prob == pytest.approx(log_prob(runner, ids, 0), abs=1e-9)
+    assert "".join(sample(runner, VOCABULARY, config, seed=0)) == drawn[0].text
+    prompted = sample_many(runner, VOCABULARY, config, prompt="a", n=50, seed=0)
+    assert any(not each.text for each in prompted)
+
+
+def test_texts_come_batch_by_batch() -> None:
+    """The first are yielded before the others are drawn."""
+    runner = ClockworkRunner.random(VOCABULARY)
+    runner.logits[:, VOCABULARY.eos] = -99
+    texts = sample_each(runner, VOCABULARY, SampleConfig(length=2), n=2 * sampler.STREAMS_AT_ONCE, seed=0)
+    next(texts)
+    assert runner.rows_read == 2 * sampler.STREAMS_AT_ONCE
 
 
 def test_texts_end_at_eos_or_at_the_length() -> None:
