@@ -5,7 +5,6 @@ Nothing here imports NumPy before a command runs, so that `--help` answers at on
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,6 +12,7 @@ from typing import Any
 
 import click
 
+from charlm.cli.streams import flush_output, prepare_streams
 from charlm.cli.terminal import escape
 from charlm.errors import CharlmError, ConfigError
 from charlm.version import __version__
@@ -78,10 +78,9 @@ def charlm() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit: 0 done, 1 failed, 2 usage, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="surrogatepass" if stream is sys.stdout else "backslashreplace")
-    sys.exit(run(arguments))
+    prepare_streams()
+    code = run(arguments)
+    sys.exit(code if flush_output() else code or FAILED)
 
 
 def run(arguments: Sequence[str] | None) -> int:
@@ -101,16 +100,17 @@ def run(arguments: Sequence[str] | None) -> int:
         return complain(error, USAGE)
     except CharlmError as error:
         return complain(error, FAILED)
-    except BrokenPipeError:  # from the flush
-        # whoever read our output has seen enough; keep the interpreter from flushing into it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # from the flush: the reader of our output has seen enough
+        flush_output()
         return CLOSED_PIPE
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except MemoryError:
         return complain(CharlmError("out of memory; a smaller --hidden, --batch or --bptt needs less"), FAILED)
     except OSError as error:
-        return complain(CharlmError(f"{error.filename or 'file'}: {error.strerror or error}"), FAILED)
+        # what we write by a descriptor is standard output; other files have names
+        name = error.filename or ("standard output" if error.errno else "file")
+        return complain(CharlmError(f"{name}: {error.strerror or error}"), FAILED)
 
 
 def complain(error: CharlmError, code: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from contextlib import suppress
 
 UNSAFE = frozenset(("Cc", "Cs", "Zl", "Zp"))
 """Categories: controls (with the escape), lone surrogates, separators of lines and paragraphs."""
@@ -36,4 +37,5 @@ def visible(character: str) -> str:
 
 def warn(message: str) -> None:
     """Print a line about the work to stderr; never a reason to fail."""
-    print(f"charlm: {escape(message)}", file=sys.stderr)
+    with suppress(OSError):
+        print(f"charlm: {escape(message)}", file=sys.stderr)

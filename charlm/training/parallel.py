@@ -163,7 +163,7 @@ class Shards:
 def shared_block(size: int, stack: ExitStack) -> tuple[mmap.mmap, int | str]:
     """Return zeroed memory that workers can open, and by what: a descriptor, or where there is none a path."""
     if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("charlm")
+        descriptor = above_standard_streams(os.memfd_create("charlm"))
         stack.callback(os.close, descriptor)
         os.truncate(descriptor, size)
         return mmap.mmap(descriptor, size), descriptor
@@ -172,6 +172,17 @@ def shared_block(size: int, stack: ExitStack) -> tuple[mmap.mmap, int | str]:
     path.write_bytes(bytes(size))
     with path.open("r+b") as file:
         return mmap.mmap(file.fileno(), size), str(path)
+
+
+def above_standard_streams(descriptor: int) -> int:
+    """Return the descriptor, or a duplicate above 2 in its stead: 0 to 2 are the worker's own streams."""
+    if descriptor > 2:
+        return descriptor
+    import fcntl  # there is none on Windows, which has no memfd_create either
+
+    duplicate = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return duplicate
 
 
 def start_worker(split: Split, shard: int, file: int | str | None, stack: ExitStack) -> subprocess.Popen[bytes]:

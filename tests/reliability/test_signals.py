@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first saves and says how to go on, the second leaves at once; files are whole either way."""
+"""SIGINT, SIGTERM and SIGHUP: the first saves and says how to go on, the second leaves at once; files stay whole."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ from tests.reliability.running import (
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code", "threads"),
+    [(signal.SIGINT, 130, 1), (signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 2), (signal.SIGHUP, 129, 1)],
+)
 def test_the_first_saves_and_the_run_goes_on_to_the_bit(
     tmp_path: Path, number: signal.Signals, code: int, threads: int
 ) -> None:
@@ -79,7 +81,43 @@ def test_the_second_leaves_at_once_with_whole_files(tmp_path: Path, number: sign
     assert not list(tmp_path.glob(".slow*"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def begin_in_mid_run(folder: Path, steps: int, *ignored: signal.Signals) -> subprocess.Popen[bytes]:
+    """Start a run that ignores some signals, and wait for its first step."""
+
+    def ignore() -> None:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
+    write_text(folder)
+    flags = ["--hidden", 8, "--threads", 1, "--save-every", 60, "--patience", 0]
+    process = start(folder, "text.txt", *flags, "--steps", steps, preexec=ignore)
+    wait_for(lambda: (folder / "charlm.log.jsonl").exists(), "the first step")
+    return process
+
+
+def test_sighup_is_never_the_second_signal(tmp_path: Path) -> None:
+    """A shell and the kernel both send it when a terminal goes away."""
+    process = begin_in_mid_run(tmp_path, 10**6)
+    for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGHUP):
+        process.send_signal(number)
+        time.sleep(0.01)
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 129, err
+    assert check_files(tmp_path) > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(tmp_path: Path, number: signal.Signals) -> None:
+    process = begin_in_mid_run(tmp_path, 500, number)
+    process.send_signal(number)
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 0, err
+    assert check_files(tmp_path) == 500
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_one_is_enough_before_training(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """The text never ends: it comes from a pipe that nobody closes."""
     process = subprocess.Popen(

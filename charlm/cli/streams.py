@@ -1,0 +1,60 @@
+"""Standard streams that are closed, full or gone: they are replaced or tolerated, so that none ends a run."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+"""Names in `sys` and modes of descriptors 0, 1 and 2."""
+
+
+class TolerantFile(io.FileIO):
+    """A descriptor whose failing writes are dropped; a line reports them once writing works again."""
+
+    _problem = ""
+
+    def write(self, data: object, /) -> int:
+        """Write bytes; return how many, or their number if they cannot be written."""
+        view = memoryview(data)  # type: ignore[arg-type]
+        try:
+            if self._problem:
+                super().write(f"\ncharlm: lines are missing here: {self._problem}\n".encode())
+                self._problem = ""
+            written = super().write(view)
+        except OSError as error:
+            self._problem = error.strerror or str(error)
+            return view.nbytes
+        return view.nbytes if written is None else written  # None: a descriptor that must not wait
+
+
+def prepare_streams() -> None:
+    """Open the null device for closed descriptors, write UTF-8, and let stderr drop what cannot be written.
+
+    A closed descriptor would be the number of the next file that is opened, which then gets what is printed.
+    """
+    for descriptor, (name, mode) in enumerate(STREAMS):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    if os.name == "posix" and sys.stderr is sys.__stderr__:
+        raw = TolerantFile(2, "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            errors = "surrogatepass" if stream is sys.stdout else "backslashreplace"
+            stream.reconfigure(encoding="utf-8", errors=errors)
+
+
+def flush_output() -> bool:
+    """Flush standard output; return whether that worked. If not, drop its buffer, which would fail again at exit."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
