@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
+
+from charlm.machine import usable_cores
 
 TORCH = "PyTorch"
 
@@ -72,7 +73,7 @@ def describe_machine() -> str:
     except ImportError:
         versions = f"NumPy {np.__version__}, no PyTorch"
     python = f"Python {platform.python_version()}"
-    return f"{date.today()}, {processor()}, {os.cpu_count()} cores, {python}, {versions}, {blas}"
+    return f"{date.today()}, {processor()}, {usable_cores()} cores, {python}, {versions}, {blas}"
 
 
 def processor() -> str:

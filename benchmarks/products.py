@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from statistics import median
@@ -13,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.alternation import describe_machine, sgemm_peak
 from charlm.arrays import Array
+from charlm.machine import usable_cores
 from charlm.nn.factor import Factor, block_shape
 
 
@@ -47,7 +47,7 @@ def nanoseconds(function: np.ufunc, seconds: float) -> float:
 def main(hidden: str, rows: str, seconds: float) -> None:
     """Print GFLOP/s on one core, for the products of an LSTM on the way forward and back, and what bounds them."""
     print(describe_machine())
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     print(f"large products: {sgemm_peak(1) / 1e9:.0f} GFLOP/s on one core, {sgemm_peak(cores) / 1e9:.0f} on {cores}; "
           f"tanh {nanoseconds(np.tanh, seconds):.2f}, exp {nanoseconds(np.exp, seconds):.2f} ns a value\n")  # fmt: skip
     print("| hidden | rows | way | parts, width | in blocks | plain, as PyTorch stores it | plain, transposed |")

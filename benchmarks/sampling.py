@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 import numpy as np
 
 from benchmarks.alternation import alternate, describe_machine, rate_of
 from benchmarks.peers import TorchModel
 from charlm.config import NetworkConfig, SampleConfig
+from charlm.machine import usable_cores
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
 from charlm.sampling.sampler import sample, sample_many
@@ -34,7 +33,7 @@ def charlm_rate(runner: Runner, streams: int, seconds: float) -> float:
     def step() -> int:
         if streams == 1:
             return sum(1 for _ in sample(runner, VOCABULARY, SampleConfig(length=length), seed=0))
-        config, cores = SampleConfig(length=200), os.cpu_count() or 1
+        config, cores = SampleConfig(length=200), usable_cores()
         return sum(len(s.text) for s in sample_many(runner, VOCABULARY, config, n=streams, seed=0, threads=cores))
 
     return rate_of(step, seconds, warm_up=1)

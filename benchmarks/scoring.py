@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from benchmarks.alternation import alternate, describe_machine
 from benchmarks.memory import peak
 from benchmarks.peers import TorchModel
 from charlm.config import NetworkConfig, TextConfig
+from charlm.machine import usable_cores
 from charlm.model import LanguageModel
 from charlm.nn.network import Network
 from charlm.scoring.relay import score_long
@@ -84,7 +84,7 @@ def main(text: Path, tail: float, rounds: int, lines: int, model: Path | None) -
 def plain_reading(model: LanguageModel, text: str, rounds: int) -> None:
     """Compare a long text that is read in columns with one reading of it, character by character."""
     ids = np.concatenate([[model.vocabulary.eos], model.vocabulary.encode(text)]).astype(np.intp)
-    runners = model.runners(os.cpu_count() or 1)
+    runners = model.runners(usable_cores())
     state = runners[0].zero_state(1)
     seconds = []
     for _ in range(rounds):

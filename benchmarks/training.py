@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from math import prod
 from pathlib import Path
 from statistics import geometric_mean
@@ -13,6 +12,7 @@ import numpy as np
 from benchmarks.alternation import alternate, describe_machine, rate_of, sgemm_peak
 from benchmarks.peers import TorchModel
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
+from charlm.machine import usable_cores
 from charlm.nn.network import Network
 from charlm.text.batches import StreamBatches
 from charlm.text.corpus import Corpus
@@ -57,7 +57,7 @@ def torch_rate(
 @click.option("--rows", default="", help="Such as 256x1,64,50; the five rows of docs/performance.md if not given.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--seconds", default=2.0, show_default=True, help="Of each measurement.")
-@click.option("--threads", default=os.cpu_count() or 1, show_default=True)
+@click.option("--threads", default=usable_cores(), show_default=True)
 def main(text: Path, cells: str, rows: str, rounds: int, seconds: float, threads: int) -> None:
     """Train charlm and PyTorch (1 thread and all; one-hot and embedding) in turn and print the medians."""
     corpus = Corpus.read([text], TextConfig(min_count=1), valid=0)

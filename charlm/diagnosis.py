@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from charlm.arrays import Array, Ids
 from charlm.config import check, is_count
@@ -17,6 +16,7 @@ from charlm.errors import EmptyCorpusError
 from charlm.nn.gradient_flow import gradient_norms, reached
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
+from charlm.nn.threads import blas_on_one_thread
 from charlm.nn.workspace import Workspace
 from charlm.text.vocabulary import Vocabulary
 
@@ -87,7 +87,7 @@ def measure_gradients(
     exact = network.parameters(params.flat.astype(np.float64))
     total = np.zeros((network.config.layers, back + 1))
     counts = np.zeros(back + 1, np.intp)
-    with threadpool_limits(1, user_api="blas"):  # threads of BLAS would wait for each other at every small product
+    with blas_on_one_thread:  # threads of BLAS would wait for each other at every small product
         for part in _batches(network, chosen, back):
             norms, counted = _follow(network, exact, ids, part, back)
             total += np.where(counted, norms, 0).sum(axis=2)

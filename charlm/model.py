@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -16,6 +15,7 @@ from charlm.checkpoint import ModelFile, read_model, write_model
 from charlm.config import NetworkConfig, SampleConfig, TextConfig, check, is_count
 from charlm.diagnosis import GradientFlow, measure_gradients
 from charlm.errors import ConfigError, ModelExistsError, UnknownCharacterError
+from charlm.machine import usable_cores
 from charlm.nn.bidirectional import BidirectionalNetwork, BidirectionalRunner
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
@@ -37,6 +37,10 @@ class LanguageModel:
     network, params: what computes it.  vocabulary: V tokens.  text: how text becomes tokens.
     training: what it was trained on, how long, the losses reached; JSON-able.
 
+    Several threads may use one model at a time: every call works in buffers of its own, and gives the numbers that it
+    gives alone. They are the same to the bit while the BLAS has one thread (OPENBLAS_NUM_THREADS=1); otherwise a call
+    that takes several cores sets the threads of the BLAS for the whole process, which may change the last bits.
+
     >>> model = load("shakespeare.safetensors")         # doctest: +SKIP
     >>> model.score("To be, or not to be").bits_per_char  # doctest: +SKIP
     """
@@ -54,7 +58,6 @@ class LanguageModel:
         self.vocabulary = vocabulary
         self.text = text
         self.training = dict(training or {})
-        self._others: list[Runner] = []
 
     @cached_property
     def runner(self) -> Runner:
@@ -70,10 +73,8 @@ class LanguageModel:
         return Runner(self.network, self.params)
 
     def runners(self, count: int) -> list[Runner]:
-        """Return `count` runners, one for each thread; the first is `runner`, and the others are kept, too."""
-        first = self.runner
-        self._others += [Runner(self.network, self.params) for _ in range(count - 1 - len(self._others))]
-        return [first, *self._others[: count - 1]]
+        """Return `runner` once for each of `count` threads."""
+        return [self.runner] * count
 
     @cached_property
     def both_sides(self) -> BothSides:
@@ -130,13 +131,12 @@ class LanguageModel:
     ) -> list[Sample]:
         """Draw n texts that continue `prompt`.
 
-        threads: cores for batches of texts; None for all.
+        threads: cores for batches of texts; 0 or None for all that this process may use.
         settings: fields of SampleConfig, such as temperature=0.8, length=200.
         The same seed gives the same texts.
         """
         config = self.sampling(config, settings)
-        cores = threads or os.cpu_count() or 1
-        prompt = self.clean(prompt)
+        cores, prompt = cores_for(threads), self.clean(prompt)
         return sample_many(self.runner, self.vocabulary, config, prompt=prompt, n=n, seed=seed, threads=cores)
 
     def stream(
@@ -156,9 +156,12 @@ class LanguageModel:
         config: SampleConfig | None = None,
         **settings: Any,
     ) -> Iterator[Sample]:
-        """Yield the texts of `sample` in batches as they are drawn; without end for n = None."""
+        """Yield the texts of `sample` in batches as they are drawn; without end for n = None.
+
+        threads: cores for batches of texts; 0 or None for all that this process may use.
+        """
         config = self.sampling(config, settings)
-        prompt, cores = self.clean(prompt), threads or os.cpu_count() or 1
+        cores, prompt = cores_for(threads), self.clean(prompt)
         return sample_each(self.runner, self.vocabulary, config, prompt=prompt, n=n, seed=seed, threads=cores)
 
     def sampling(self, config: SampleConfig | None, settings: Mapping[str, Any]) -> SampleConfig:
@@ -180,9 +183,9 @@ class LanguageModel:
     ) -> Iterator[Score]:
         """Yield the score of each text, in order; in bounded memory, and the first before the second is read.
 
-        threads: cores for batches of texts; None for all.
+        threads: cores for batches of texts; 0 or None for all that this process may use.
         """
-        runner, *others = self.runners(threads or os.cpu_count() or 1)
+        runner, *others = self.runners(cores_for(threads))
         cleaned = map(self.clean, texts)
         end = self.counts_end(end)
         return score_texts(runner, self.vocabulary, cleaned, end=end, context=self.clean(context), others=others)
@@ -290,6 +293,15 @@ class LanguageModel:
         """Bring a text into the normal form that the model was trained on."""
         form = self.text.normalize
         return text if form == "none" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
+
+
+def cores_for(threads: int | None) -> int:
+    """Return how many cores to use: `threads`, or all that this process may use for 0 or None.
+
+    Raises ConfigError if it is negative.
+    """
+    check(threads is None or is_count(threads, least=0), "threads", threads, "0 (all cores) or more")
+    return threads or usable_cores()
 
 
 def load(path: str | PathLike[str]) -> LanguageModel:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli.inputs import lines_of, whole
-from charlm.cli.options import model_option, open_model
+from charlm.cli.options import model_option, open_model, threads_option
 from charlm.cli.tables import aligned, show
 from charlm.cli.terminal import escape
 
@@ -28,17 +28,18 @@ AROUND = 20
 @click.option("--spots", is_flag=True, help="Print single characters, with line and column, rather than lines.")
 @click.option("--context/--no-context", "in_context", default=False,
               help="Read each line behind the one before it.  [default: each by itself]")  # fmt: skip
-def command(file: Path, model_path: Path, n: int, spots: bool, in_context: bool) -> None:
+@threads_option
+def command(file: Path, model_path: Path, n: int, spots: bool, in_context: bool, threads: int | None) -> None:
     """Print the lines of FILE with the highest surprisal per character, or the most surprising --spots.
 
     Surprisal is -log2 p, in bits. Empty lines are passed over.
     """
-    model = open_model(model_path)
-    rows = odd_spots(model, file, n) if spots else odd_lines(model, file, n, in_context)
+    model = open_model(model_path, threads)
+    rows = odd_spots(model, file, n) if spots else odd_lines(model, file, n, in_context, threads)
     show(aligned(rows))
 
 
-def odd_lines(model: LanguageModel, file: Path, n: int, in_context: bool) -> list[list[str]]:
+def odd_lines(model: LanguageModel, file: Path, n: int, in_context: bool, threads: int | None) -> list[list[str]]:
     """Return a table of the n lines that cost most bits per character."""
 
     def scored() -> Iterator[tuple[float, int, str]]:
@@ -57,7 +58,7 @@ def odd_lines(model: LanguageModel, file: Path, n: int, in_context: bool) -> lis
                     numbers.append(number)
                     yield line
 
-        for place, score in enumerate(model.score_many(lines())):
+        for place, score in enumerate(model.score_many(lines(), threads=threads)):
             yield score.bits_per_char, -numbers[place], score.text
 
     worst = heapq.nlargest(n, scored())

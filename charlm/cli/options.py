@@ -34,13 +34,23 @@ def model_option(function: Function) -> Function:
     )(function)
 
 
-def open_model(path: Path) -> LanguageModel:
-    """Read the model at `path`.
+def threads_option(function: Function) -> Function:
+    """--threads N."""
+    return click.option(
+        "--threads", type=int, metavar="N", help="Cores to use.  [default: all that this process may use]"
+    )(function)
 
-    Raises CheckpointError, with how to train one if there is no such file.
+
+def open_model(path: Path, threads: int | None = None) -> LanguageModel:
+    """Read the model at `path`, and let NumPy's products use `threads` cores, None for all that this process may use.
+
+    Raises CheckpointError, with how to train one if there is no such file; ConfigError if `threads` is negative.
     """
-    from charlm.model import load
 
     if not path.exists():
         raise CheckpointError(f"{path}: no such model; train one with: charlm train YOUR_TEXT.txt -m {path}")
+    from charlm.model import cores_for, load
+    from charlm.nn.threads import limit_blas
+
+    limit_blas(cores_for(threads))
     return load(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from charlm.cli.options import model_option, open_model
+from charlm.cli.options import model_option, open_model, threads_option
 from charlm.cli.terminal import escape, warn
 from charlm.config import SampleConfig
 
@@ -45,6 +45,7 @@ TRIES = 100
               help="The training text for --novel.  [default: what the model remembers of it]")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Refuse a prompt with unknown characters.")
 @click.option("--stop", metavar="TEXT", help="End a text behind this.")
+@threads_option
 def command(
     model_path: Path,
     temperature: float,
@@ -59,13 +60,14 @@ def command(
     corpus: Path | None,
     strict: bool,
     stop: str | None,
+    threads: int | None,
 ) -> None:
     """Write text, one character at a time, as the model would go on.
 
     Starts as a document starts, or behind --prompt. A model of lines writes whole lines.
     """
     config = SampleConfig(temperature, top_k, top_p, 1000 if length is None else length, stop)
-    model = open_model(model_path)
+    model = open_model(model_path, threads)
     if prompt_file is not None:
         prompt += read_prompt(prompt_file)
     if strict:
@@ -74,14 +76,14 @@ def command(
     out = sys.stdout
     if novel:
         is_copy = copies_of(model, corpus)
-        write_novel(out, prompt, model.sample_each(prompt, seed=seed, config=config), is_copy, n)
+        write_novel(out, prompt, model.sample_each(prompt, seed=seed, threads=threads, config=config), is_copy, n)
         return
     if n == 1:
         write(out, [prompt])
         write(out, model.stream(prompt, seed=seed, config=config))
         write(out, ["\n"])
         return
-    for text in model.sample_each(prompt, n=n, seed=seed, config=config):
+    for text in model.sample_each(prompt, n=n, seed=seed, threads=threads, config=config):
         write(out, [prompt, text.text, "\n" if model.text.lines else "\n\n"])
         out.flush()  # a batch of texts may take long
 

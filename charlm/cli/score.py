@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.inputs import groups_from_tsv, lines_of, texts_from
-from charlm.cli.options import model_option, open_model
+from charlm.cli.options import model_option, open_model, threads_option
 from charlm.cli.tables import as_json, as_summary, as_table, as_tsv, show
 from charlm.cli.terminal import for_output, warn
 
@@ -45,6 +45,7 @@ FILE = click.Path(path_type=Path, allow_dash=True)
 @click.option("--strict", is_flag=True, help="Refuse texts with unknown characters.")
 @click.option("--pseudo", is_flag=True, help="Score each character given all others, by a model of both directions.")
 @click.option("--adapt", is_flag=True, help="Let the weights follow the texts as they are read; the file stays.")
+@threads_option
 def command(
     texts: tuple[str, ...],
     model_path: Path,
@@ -59,6 +60,7 @@ def command(
     strict: bool,
     pseudo: bool,
     adapt: bool,
+    threads: int | None,
 ) -> None:
     """Print the probability of each TEXT: log-probability in nats, bits per character, perplexity.
 
@@ -73,9 +75,9 @@ def command(
         raise click.UsageError("--adapt goes with neither --context nor --per-char nor --rank")
     if pseudo and (adapt or context or end or form in ("chars", "groups")):
         raise click.UsageError("--pseudo goes with neither --context, --eos, --per-char, --rank nor --adapt")
-    model = open_model(model_path)
+    model = open_model(model_path, threads)
     if form == "groups":
-        return rank_groups(model, files, context, end, base)
+        return rank_groups(model, files, context, end, base, threads)
     given = texts_from(texts, files, lines, model.text)
     if strict:
         given = known_texts(model, given)
@@ -83,8 +85,10 @@ def command(
         return print_characters(model, given, context, end, best, color)
     if pseudo:
         scores: Iterator[Score] = map(model.pseudo_score, given)
+    elif adapt:
+        scores = model.score_adaptively(given, end=end)
     else:
-        scores = model.score_adaptively(given, end=end) if adapt else model.score_many(given, end=end, context=context)
+        scores = model.score_many(given, end=end, context=context, threads=threads)
     return print_scores(scores, form, base, model.text.unit)
 
 
@@ -120,7 +124,9 @@ def warn_of_unknown(scores: Iterable[Score], unit: str) -> None:
         warn(f"{unknown:,} of {total:,} {what} are unknown to the model, and scored as UNK")
 
 
-def rank_groups(model: LanguageModel, files: Iterable[Path], context: str, end: bool | None, base: str) -> None:
+def rank_groups(
+    model: LanguageModel, files: Iterable[Path], context: str, end: bool | None, base: str, threads: int | None
+) -> None:
     """Print each group's candidates, the most probable first: group, place, relative probability, log p, text."""
     from charlm.cli.tables import UNITS, in_tsv
     from charlm.scoring.ranking import rank
@@ -129,7 +135,7 @@ def rank_groups(model: LanguageModel, files: Iterable[Path], context: str, end: 
     click.echo(f"group\tplace\trelative\tlog_prob_{UNITS[base]}\ttext")
     for path in files:
         for group, candidates in groups_from_tsv(lines_of(path, model.text), str(path)):
-            ranked = rank(model.score_many(candidates, end=end, context=context))
+            ranked = rank(model.score_many(candidates, end=end, context=context, threads=threads))
             for place, (share, score) in enumerate(ranked, 1):
                 log_prob = in_base(score.log_prob, base)
                 row = f"{in_tsv(group)}\t{place}\t{share:.6g}\t{log_prob!r}\t{in_tsv(score.text)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.options import model_option
+from charlm.cli.options import model_option, threads_option
 from charlm.cli.signals import Signals
 from charlm.cli.tables import PSEUDO
 from charlm.cli.terminal import warn
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 @click.option("--held-out", type=click.Choice(HELD_OUT),
               help="Which part of running text: stretches all over it, or its end.  [default: spread]")  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]")
-@click.option("--threads", type=int, metavar="N", help="Cores to use.  [default: all]")
+@threads_option
 @click.option("--engine", type=click.Choice(ENGINES), default="numpy", show_default=True,
               help="What computes: NumPy, or PyTorch, alone or under torchrun.")  # fmt: skip
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Device of PyTorch.")

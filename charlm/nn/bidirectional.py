@@ -27,7 +27,7 @@ from charlm.nn.layer_weights import LayerWeights
 from charlm.nn.layers import head_loss_and_grads
 from charlm.nn.layout import REVERSE, STACK, Parameters
 from charlm.nn.network import Network, NetworkState, Pass
-from charlm.nn.workspace import Workspace, rows
+from charlm.nn.workspace import Workspace, Workspaces, rows
 
 VALUES_AT_ONCE = 1 << 23
 """Values of the widest array that a window of `BidirectionalRunner` may hold."""
@@ -101,13 +101,16 @@ class BidirectionalNetwork(Network):
 
 
 class BidirectionalRunner:
-    """Reads with a network of both directions, its weights prepared once. Owns its buffers: one thread at a time."""
+    """Reads with a network of both directions, its weights prepared once.
+
+    Several threads may use it at a time: each call works in buffers of its own.
+    """
 
     def __init__(self, network: BidirectionalNetwork, params: Parameters) -> None:
         self.network = network
         self.params = params
         self.dtype = params.flat.dtype
-        self._work = Workspace(self.dtype)
+        self._workspaces = Workspaces(self.dtype)
         layers = range(network.config.layers)
         stacks = [params.stack(name) for name in (STACK, REVERSE)]
         self._prepared = [[network.one_way.prepare(stack, layer) for layer in layers] for stack in stacks]
@@ -158,7 +161,8 @@ class BidirectionalRunner:
         return [slice(start, start + run) for start in range(0, streams, run)]
 
     def _logits(self, inputs: Ids, targets: Ids) -> Array:
-        both, _ = self.network.read(self.params, inputs, targets, self._work, prepared=self._prepared)
-        logits: Array = both @ self.params["head.weight"].T
+        with self._workspaces.borrow() as work:
+            both, _ = self.network.read(self.params, inputs, targets, work, prepared=self._prepared)
+            logits: Array = both @ self.params["head.weight"].T
         logits += self.params["head.bias"]
         return logits

@@ -16,7 +16,7 @@ from charlm.nn.layout import Parameters
 from charlm.nn.network import FIRST, Network, NetworkState
 from charlm.nn.products import multiply_rows
 from charlm.nn.walk import Walk
-from charlm.nn.workspace import Workspace, rows
+from charlm.nn.workspace import Workspace, Workspaces, rows
 
 VALUES_AT_ONCE = 1 << 21
 """Values of the widest array that a window of `Runner.score` may hold."""
@@ -31,14 +31,14 @@ PACKED_ROWS = 192, 384
 class Runner:
     """Runs a network forward, with its weights prepared once.
 
-    `score` and `predict` work in buffers of its own: one thread at a time. `step` may be called from several.
+    Several threads may use it at a time: each call works in buffers of its own.
     """
 
     def __init__(self, network: Network, params: Parameters) -> None:
         self.network = network
         self.params = params
         self.dtype = params.flat.dtype
-        self._work = Workspace(self.dtype)
+        self._workspaces = Workspaces(self.dtype)
         self._layers = [network.prepare(params, layer) for layer in range(network.config.layers)]
         self._joined: dict[int, Factor] = {}
         first = self._layers[0]
@@ -113,8 +113,10 @@ class Runner:
     def predict(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return the log-probabilities of the character behind each input, (T, V, B), and the new state."""
         steps, streams = inputs.shape
-        tops, state = self._tops(inputs, state)
-        return log_softmax(self._logits(tops)).reshape(steps, streams, -1).swapaxes(1, 2), state
+        with self._workspaces.borrow() as work:
+            tops, state = self._tops(inputs, state, work)
+            logits = self._logits(tops)
+        return log_softmax(logits).reshape(steps, streams, -1).swapaxes(1, 2), state
 
     def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return log p(target | all inputs up to it), (T, B) in nats, and the new state."""
@@ -138,11 +140,13 @@ class Runner:
         length = max(1, VALUES_AT_ONCE // (rows * streams))
         for start in range(0, steps, length):
             run = slice(start, start + length)
-            tops, state = self._tops(inputs[run], state)
-            yield run, self._logits(tops), state
+            with self._workspaces.borrow() as work:
+                tops, state = self._tops(inputs[run], state, work)
+                logits = self._logits(tops)
+            yield run, logits, state
 
-    def _tops(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
-        """Return the outputs of the last layer as rows (T*B, H), and the new state.
+    def _tops(self, inputs: Ids, state: NetworkState, work: Workspace) -> tuple[Array, NetworkState]:
+        """Return the outputs of the last layer as rows (T*B, H), in `work`, and the new state.
 
         Unlike `Network.forward` it keeps nothing to undo the window by: a layer is projected at once, and then walked.
         """
@@ -153,19 +157,19 @@ class Runner:
         hs = np.empty(0, self.dtype)
         for layer, (weights, bias) in enumerate(zip(self._layers, self._biases, strict=True)):
             if weights.projection is None:
-                zs = self.gather(inputs, self._work.scratch("zs", steps, gates, streams, hidden))
+                zs = self.gather(inputs, work.scratch("zs", steps, gates, streams, hidden))
             elif streams == 1:
-                zs = self._work.scratch("zs", steps, gates, streams, hidden)
+                zs = work.scratch("zs", steps, gates, streams, hidden)
                 weights.projection.fill(zs.reshape(1, steps, streams, -1), hs)
                 zs += bias.reshape(gates, 1, hidden)
             else:
-                apart = self._work.scratch("zs", gates, steps, streams, hidden)
+                apart = work.scratch("zs", gates, steps, streams, hidden)
                 weights.projection.fill(apart, hs)
                 apart += bias.reshape(gates, 1, 1, hidden)
                 zs = apart.swapaxes(0, 1)
             moved = tuple(array.copy() for array in state[layer])
             advance = self.network.cell.stepper(weights.recurrence, moved)
-            hs = self._work.array(f"hs{layer % 2}", steps, streams, hidden)
+            hs = work.array(f"hs{layer % 2}", steps, streams, hidden)
             for t, z in enumerate(zs):
                 if restarts[t]:
                     for array in moved:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from mmap import mmap
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.machine import usable_cores
 
 ALIGNMENT = 64
 """Bytes of a line of the cache: a processor's vector that lies across two takes as long as two."""
@@ -38,7 +42,7 @@ class Workspace:
 
     Whoever asks for a name overwrites what was there: an array lives until the next window asks for it.
     A room has arrays of its own, and shares its scratch with all rooms: scratch lives until somebody else asks.
-    One workspace belongs to one thread.
+    One call works in a workspace at a time: see `Workspaces`.
     """
 
     def __init__(self, dtype: Any = np.float32, scratch: dict[str, Array] | None = None) -> None:
@@ -67,6 +71,29 @@ class Workspace:
         if found is None or found.size < size:
             found = self._scratch[name] = aligned((size,), self.dtype)
         return found[:size].reshape(shape)
+
+
+class Workspaces:
+    """Workspaces that calls borrow, so that each call has buffers of its own, from whatever thread it comes.
+
+    At most one per usable core is kept for the next calls.
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        self._dtype = dtype
+        self._free: deque[Workspace] = deque(maxlen=usable_cores())  # its append and pop are atomic
+
+    @contextmanager
+    def borrow(self) -> Iterator[Workspace]:
+        """Yield a workspace that no other call works in."""
+        try:
+            work = self._free.pop()
+        except IndexError:
+            work = Workspace(self._dtype)
+        try:
+            yield work
+        finally:
+            self._free.append(work)
 
 
 def rows(sequence: Array) -> Array:

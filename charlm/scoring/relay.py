@@ -15,6 +15,7 @@ start, had the same to say of every character in its second half: there, the dif
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Array, Ids
-from charlm.nn.threads import share_out
+from charlm.nn.threads import blas_on_one_thread, share_out
 
 if TYPE_CHECKING:
     from charlm.nn.network import NetworkState
@@ -50,7 +51,15 @@ def score_long(
     """Return log p of each of `ids` (N,), in nats, and the state behind them.
 
     runners: of one network; each works on a thread of its own.  inputs: what is read right before each of them, (N,).
+    With several runners the BLAS has one thread for all of the text, so that rounding is the same throughout.
     """
+    with blas_on_one_thread if len(runners) > 1 else nullcontext():
+        return _score_long(runners, inputs, ids, state)
+
+
+def _score_long(
+    runners: Sequence[Runner], inputs: Ids, ids: Ids, state: NetworkState
+) -> tuple[npt.NDArray[np.float64], NetworkState]:
     result = np.empty(len(ids))
     done = 0
     while len(ids) - done >= LONG:

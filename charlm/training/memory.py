@@ -8,6 +8,7 @@ from pathlib import Path
 
 from charlm.config import TrainConfig
 from charlm.errors import ResourceError
+from charlm.machine import free_group_memory
 from charlm.nn.layers import FEWEST_AT_ONCE, LOGITS_AT_ONCE
 from charlm.nn.network import Network
 from charlm.optim import find_optimizer
@@ -18,8 +19,6 @@ PROCESS = 45e6
 """Bytes of an interpreter with NumPy, about."""
 PYTORCH = 300e6
 """Bytes of PyTorch beside that, about."""
-GROUP = Path("/sys/fs/cgroup")
-"""Where a container finds its limits."""
 VALUE = 4
 """Bytes of a float32."""
 
@@ -51,7 +50,7 @@ def memory_needed(
 
 def memory_there() -> float | None:
     """Return how many bytes of memory this process may still take, None where the system does not say."""
-    limits = [value for value in (_of_machine(), _of_group(), _of_process()) if value is not None]
+    limits = [value for value in (_of_machine(), free_group_memory(), _of_process()) if value is not None]
     return min(limits, default=None)
 
 
@@ -83,17 +82,6 @@ def _of_machine() -> float | None:
         return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     with suppress(AttributeError, OSError, ValueError):
         return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
-    return None
-
-
-def _of_group() -> float | None:
-    """What a container leaves, by the second version of Linux's control groups; cached files do not count."""
-    with suppress(OSError, ValueError, IndexError):
-        most = int((GROUP / "memory.max").read_text(encoding="ascii"))
-        taken = int((GROUP / "memory.current").read_text(encoding="ascii"))
-        rows = (line.split() for line in (GROUP / "memory.stat").read_text(encoding="ascii").splitlines())
-        cached = sum(int(row[1]) for row in rows if row[0] in ("active_file", "inactive_file"))
-        return float(most - taken + cached)
     return None
 
 

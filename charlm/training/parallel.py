@@ -20,13 +20,12 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-from threadpoolctl import threadpool_limits
-
 from charlm.arrays import Array, Ids
 from charlm.engines.engine import Item, Result, parts_of
 from charlm.errors import ResourceError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState, join_states
+from charlm.nn.threads import blas_on_one_thread
 from charlm.training.shared import Shard, SharedMemory, Split
 from charlm.training.worker import DONE, GO, RELEASE, next_byte
 
@@ -52,7 +51,7 @@ class Shards:
         self.characters = 0.0
         self._stack = ExitStack()
         try:
-            self._stack.enter_context(threadpool_limits(1, user_api="blas"))
+            self._stack.enter_context(blas_on_one_thread)
             self._pool = self._stack.enter_context(ThreadPoolExecutor(shards, thread_name_prefix="charlm"))
             self._open(network, params)
         except BaseException:

@@ -17,6 +17,7 @@ import numpy as np
 from charlm.config import EngineConfig, TextConfig, check, is_real
 from charlm.engines import refuse_what_torch_lacks
 from charlm.errors import ConfigError, DivergedError
+from charlm.machine import usable_cores
 from charlm.model import LanguageModel, load
 from charlm.nn.networks import make_network
 from charlm.text.corpus import Corpus
@@ -128,7 +129,7 @@ class Session:
         self.corpus = stack.enter_context(corpus)
         if saved:
             saved.check_text(identity(self.corpus))
-        settings["threads"] = settings.get("threads") or max(1, (os.cpu_count() or 1) // self.ranks.local_count)
+        settings["threads"] = settings.get("threads") or max(1, usable_cores() // self.ranks.local_count)
         is_open = settings.get("hidden") is None and settings.get("size") is None  # the speed decides the size
         is_open = is_open and self.engine.name == "numpy"  # ranks must choose alike
         speed = characters_per_second(settings["threads"]) if is_open else REFERENCE_SPEED

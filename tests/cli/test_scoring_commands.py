@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from charlm.cli.options import open_model
+from charlm.nn.threads import blas_libraries, set_threads
 from tests.cli.command import charlm
 
 LINES = "the lazy dog\n\njumps over\nzzz\n"
@@ -227,3 +229,47 @@ class TestOdd:
         rows = charlm("odd", "t", "-m", verse_model, "-n", 1, "--spots", cwd=tmp_path).out.splitlines()
         assert rows[1].split()[1:4] == ["2", "14", "'Q'"]
         assert "th[Q] lazy" in rows[1]
+
+
+class TestThreads:
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("score", "--file", "lines.txt", "--lines", "--json"),
+            ("score", "--file", "groups.tsv", "--rank"),
+            ("odd", "lines.txt"),
+            ("sample", "-n", "5", "--seed", "1", "--length", "20"),
+        ],
+    )
+    def test_any_number_of_cores_gives_the_same_numbers(
+        self, verse_model: Path, tmp_path: Path, command: tuple[str, ...]
+    ) -> None:
+        (tmp_path / "lines.txt").write_text(LINES)
+        (tmp_path / "groups.tsv").write_text("a\tthe fox\na\tthe dog\n")
+        runs = [charlm(*command, "-m", verse_model, *flags, cwd=tmp_path) for flags in ((), ("--threads", 1))]
+        assert [run.code for run in runs] == [0, 0], runs
+        assert runs[0].out == runs[1].out
+
+    @pytest.mark.parametrize("command", [("score", "the fox"), ("sample",), ("odd", "lines.txt")])
+    def test_a_negative_number_of_cores_is_refused(
+        self, verse_model: Path, tmp_path: Path, command: tuple[str, ...]
+    ) -> None:
+        (tmp_path / "lines.txt").write_text(LINES)
+        done = charlm(*command, "-m", verse_model, "--threads", -1, cwd=tmp_path)
+        assert done.code == 2
+        assert done.err == "charlm: threads is -1, but must be 0 (all cores) or more\n"
+
+    @pytest.mark.parametrize(("threads", "usable", "left"), [(1, 8, 1), (2, 8, 2), (0, 2, 2), (None, 2, 2), (9, 1, 3)])
+    def test_products_use_no_more_cores_than_that(
+        self, verse_model: Path, monkeypatch: pytest.MonkeyPatch, threads: int | None, usable: int, left: int
+    ) -> None:
+        monkeypatch.setattr("charlm.model.usable_cores", lambda: usable)
+        before = [(library, library.num_threads) for library in blas_libraries()]
+        try:
+            for library, _ in before:
+                set_threads(library, 3)
+            open_model(verse_model, threads)
+            assert {library.num_threads for library, _ in before} == {left}
+        finally:
+            for library, count in before:
+                set_threads(library, count)

@@ -88,7 +88,7 @@ def test_a_limit_on_the_process_is_heeded(tmp_path: Path) -> None:
 
 
 def test_the_least_of_all_limits_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("_of_machine", 8e9), ("_of_group", 2e9), ("_of_process", None)):
+    for name, value in (("_of_machine", 8e9), ("free_group_memory", 2e9), ("_of_process", None)):
         monkeypatch.setattr(memory, name, lambda value=value: value)
     assert memory_there() == 2e9
     refuse_what_does_not_fit(1.9e9, 5)
@@ -96,17 +96,6 @@ def test_the_least_of_all_limits_counts(monkeypatch: pytest.MonkeyPatch) -> None
         refuse_what_does_not_fit(2.1e9, 5)
     monkeypatch.setattr(memory, "memory_there", lambda: None)
     refuse_what_does_not_fit(1e30, 5)
-
-
-def test_the_limit_of_a_container_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "GROUP", tmp_path)
-    assert memory._of_group() is None
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory._of_group() is None
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("700000\n")
-    (tmp_path / "memory.stat").write_text("anon 300000\nactive_file 250000\ninactive_file 150000\n")
-    assert memory._of_group() == 700_000
 
 
 def test_more_of_everything_needs_more() -> None:
