@@ -131,7 +131,7 @@ def test_a_text_may_end_only_where_the_model_has_seen_texts_end(
         assert [each.has_ended for each in drawn] == [can_end and length > 0] * 3
         assert {len(each.text) for each in drawn} == {0 if can_end else length}
         assert len("".join(model.stream(seed=0, length=length))) == (0 if can_end else length)
-    assert not next(model.sample_endlessly(seed=0, length=7, can_end=False)).has_ended
+    assert not next(model.sample_each(seed=0, length=7, can_end=False)).has_ended
     assert model.sample(seed=0, length=7, can_end=True)[0].has_ended
 
 
