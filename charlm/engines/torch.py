@@ -7,9 +7,11 @@ it is copied there before a window and the gradient back. Clipping, optimizer, a
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -24,7 +26,7 @@ from charlm.config import EngineConfig
 from charlm.engines import refuse_what_torch_lacks
 from charlm.engines.engine import Item, Result, parts_of
 from charlm.engines.failures import as_resource_errors
-from charlm.engines.ranks import Ranks
+from charlm.engines.ranks import MAX_SECONDS, Ranks
 from charlm.engines.segments import cut_into_segments, cut_into_spans, draw_masks
 from charlm.errors import ConfigError, ResourceError
 from charlm.nn.layout import Parameters
@@ -154,17 +156,16 @@ class TorchEngine:
     def _tie(self) -> Any:
         """Make the modules' parameters views of the flat vector, where they share its memory."""
         tensors = self.model.tensors()
-        if self.device.type == "cpu":
+        if shares_memory(self.device):
             for name, tensor in tensors.items():
                 tensor.data = torch.from_numpy(self.params[name])
         return tensors
 
     def _join(self) -> Any:
-        """Meet the other ranks, under a name that no rank of before a restart has left its address under."""
-        store, rank, count = next(distributed.rendezvous("env://"))
-        store = distributed.PrefixStore(f"charlm.{self.ranks.restarts}", store)
+        """Meet the other ranks."""
+        store = open_store(self.ranks)
         backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+        distributed.init_process_group(backend, store=store, rank=self.ranks.rank, world_size=self.ranks.count)
         return DistributedDataParallel(self.model)
 
     def __enter__(self) -> TorchEngine:
@@ -185,7 +186,7 @@ class TorchEngine:
         """Back-propagate through this rank's streams (T, b), as in `Engine`."""
         (self.characters,) = self.total(inputs.size if weights is None else float(weights.sum()))
         with as_resource_errors():
-            if self.device.type != "cpu":
+            if not shares_memory(self.device):
                 for name, tensor in self._tensors.items():
                     tensor.data.copy_(torch.from_numpy(self.params[name]))
             self.model.zero_grad(set_to_none=True)
@@ -289,6 +290,11 @@ class TorchEngine:
         return list(self._pool.map(do, items))
 
 
+def shares_memory(device: torch.device) -> bool:
+    """Return whether tensors of `device` may be views of the flat vector of parameters."""
+    return bool(device.type == "cpu")
+
+
 def find_device(name: str, ranks: Ranks) -> torch.device:
     """Return the device called `name`; the best there is for "auto", which never takes Apple's by itself for ranks.
 
@@ -303,3 +309,20 @@ def find_device(name: str, ranks: Ranks) -> torch.device:
     if name == "cuda":
         torch.cuda.set_device(device)
     return device
+
+
+def open_store(ranks: Ranks) -> Any:
+    """Return the store in which all ranks are: torchrun's, or else that of rank 0, which serves it.
+
+    Each wait can be ended by a signal: the store of `distributed.rendezvous` waits for all ranks within one call.
+    """
+    host, port = ranks.address
+    is_server = ranks.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    if not is_server:
+        ranks.wait_for_server()
+    store = distributed.TCPStore(
+        host, port, ranks.count, is_server, timedelta(seconds=MAX_SECONDS), wait_for_workers=False, multi_tenant=True
+    )
+    store = distributed.PrefixStore(f"charlm.{ranks.restarts}", store)  # no key of before a restart counts
+    ranks.wait_for_all(store)
+    return store

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +25,9 @@ from charlm.errors import ConfigError, ResourceError
 from tests.engines.driver import losses
 
 torch = pytest.importorskip("torch")
+
+import charlm.engines.torch as engine  # noqa: E402
+from charlm.engines.ranks import Ranks  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "corpora/lighthouse.txt").read_text() * 3
@@ -104,6 +109,8 @@ def test_on_pytorch_alone_it_goes_on_to_the_bit(text: Path) -> None:
 @pytest.mark.parametrize("lines", [False, True])
 def test_two_ranks_train_as_one(text: Path, lines: bool) -> None:
     settings = TINY | {"dropout": 0.2, "cell": "gru" if lines else "lstm"}
+    if lines:
+        settings |= {"optimizer": "sgd", "learning_rate": 0.1}  # Adam's steps do not depend on the gradient's scale
     alone = losses(text, text.with_name("alone"), "torch", settings, lines=lines)
     assert_close(losses_on_ranks(text, text.with_name("m"), settings, lines=lines), alone, first=1e-5, all_=1e-4)
 
@@ -191,3 +198,48 @@ def test_two_ranks_need_two_streams_and_a_file_each_can_read(text: Path) -> None
     assert process.returncode != 0
     assert "cannot be split over 2 ranks" in err
     assert "charlm/engines" not in err  # no traceback of ours
+
+
+WAITING = "import sys, charlm.engines.ranks as ranks; ranks.SILENT_SECONDS = 0; from charlm.cli import main; main()"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_rank_that_waits_for_another_responds_to_a_signal(text: Path, rank: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    told = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-c", WAITING, "train", str(text), "--engine=torch", "--device=cpu", "--threads=1"]
+    with subprocess.Popen(command, cwd=text.parent, stderr=subprocess.PIPE, env=os.environ | told) as process:
+        try:
+            assert process.stderr is not None
+            assert select.select([process.stderr], [], [], 60)[0], "nothing was said"
+            assert b"charlm: waiting for" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 130
+        finally:
+            process.kill()
+
+
+def test_device_with_its_own_memory_trains_to_the_same_losses(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = losses(text, text.with_name("m"), "torch", TINY | {"steps": 20})
+    monkeypatch.setattr(engine, "shares_memory", lambda device: False)
+    found = losses(text, text.with_name("m"), "torch", TINY | {"steps": 20})
+    assert found == expected
+
+
+def test_each_rank_takes_the_gpu_of_its_local_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    device = engine.find_device("auto", Ranks(3, 4, 1, 2))
+    assert device == torch.device("cuda", 1)
+    assert taken == [device]
+
+
+@pytest.mark.parametrize(("count", "device"), [(1, "mps"), (2, "cpu")])
+def test_ranks_do_not_take_the_gpu_of_apple_by_themselves(
+    count: int, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert engine.find_device("auto", Ranks(0, count)).type == device
