@@ -28,13 +28,14 @@ from charlm.sampling.sampler import Sample, sample, sample_each, sample_many
 from charlm.scoring.adapting import ADAPTATION_RATE, score_adaptively
 from charlm.scoring.score import CharScore, Score
 from charlm.scoring.scorer import score_characters, score_texts
-from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import LineVocabulary, Vocabulary
 
 
 class LanguageModel:
     """P(next character | characters before), learned from a text.
 
-    network, params: what computes it.  vocabulary: V tokens.  text: how text becomes tokens.
+    network, params: what computes it.  vocabulary: V tokens.  text: how text becomes tokens. In a model of lines, a
+    newline in a text is EOS: the end of one line and the start of another.
     training: what it was trained on, how long, the losses reached; JSON-able.
 
     Several threads may use one model at a time: every call works in buffers of its own, and gives the numbers that it
@@ -55,7 +56,7 @@ class LanguageModel:
     ) -> None:
         self.network = network
         self.params = params
-        self.vocabulary = vocabulary
+        self.vocabulary = LineVocabulary(vocabulary.tokens, vocabulary.unit) if text.lines else vocabulary
         self.text = text
         self.training = dict(training or {})
 
@@ -226,9 +227,9 @@ class LanguageModel:
         """
         ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
         log_probs = self.both_sides.long_log_probs(ids) if ids.size else np.zeros(0)
-        is_unknown = ids == self.vocabulary.unk
+        is_unknown = ids[ids != self.vocabulary.eos] == self.vocabulary.unk
         unknown = float(log_probs[is_unknown].sum())
-        return Score(ids.size, int(is_unknown.sum()), float(log_probs.sum()), unknown, text)
+        return Score(log_probs.size, int(is_unknown.sum()), float(log_probs.sum()), unknown, text)
 
     def fill(self, text: str, *, blank: str = "_", beam: int = 8, best: int = 3) -> list[Filled]:
         """Return the best readings of a text in which each `blank` stands for a missing character, the best first.
@@ -253,10 +254,7 @@ class LanguageModel:
         least: nats that the best proposal has to gain.
         Raises ConfigError if the model reads from left to right alone.
         """
-        pieces = self.vocabulary.split(self.clean(text))
         ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
-        if self.text.lines:  # lines are texts of their own
-            ids[[piece == "\n" for piece in pieces]] = self.vocabulary.eos
         return suspects(self.both_sides, ids, least=least)
 
     def gradients(self, text: str, *, back: int = 64, places: int = 100) -> GradientFlow:

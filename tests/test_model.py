@@ -87,6 +87,24 @@ def test_characters_add_up_to_the_text(model: LanguageModel) -> None:
     assert [c.is_unknown for c in each] == [False] * 4 + [True, False]
 
 
+def test_a_newline_ends_a_line_in_a_model_of_lines(model: LanguageModel) -> None:
+    """So a text of several lines costs what its lines cost together, whichever way it is scored."""
+    apart = [model.score(line) for line in ("bad", "ca?fe", "ha")]
+    log_prob, text = sum(score.log_prob for score in apart), "bad\nca?fe\nha"
+    whole = model.score(text)
+    assert (whole.characters, whole.unknown) == (sum(score.characters for score in apart), 1)
+    assert whole.log_prob == pytest.approx(log_prob, abs=1e-5)
+    characters = list(model.score_characters(text))
+    assert sum(each.log_prob for each in characters) == pytest.approx(log_prob, abs=1e-5)
+    assert [each.character for each in characters if each.is_unknown] == ["?"]
+    assert model.score("ha", context="bad\n").log_prob == pytest.approx(apart[2].log_prob, abs=1e-5)
+    assert model.sample("bad\n", n=3, seed=5) == model.sample("", n=3, seed=5)
+
+
+def test_a_newline_of_running_text_is_a_character_like_any_other() -> None:
+    assert make("gru", TextConfig()).score("bad\nha").unknown == 1  # it does not occur in what was learned
+
+
 def test_many_scores_are_those_of_each(model: LanguageModel) -> None:
     texts = ["abc", "", "hhhhhhhh", "a?b"]
     for threads in (1, 2):
@@ -122,15 +140,13 @@ def test_settings_complete_a_config(model: LanguageModel) -> None:
 def test_a_text_may_end_only_where_the_model_has_seen_texts_end(
     lines: bool, sources: list[str], can_end: bool
 ) -> None:
-    """One running text has no end that could be learned: EOS was an input alone."""
+    """One running text has no end that could be learned: EOS was an input alone. No text ends before it starts."""
     model = make("rnn", TextConfig(lines=lines))
     model.training = {"sources": sources}
     model.params["head.bias"][model.vocabulary.eos] = 50
-    for length in (0, 7):
-        drawn = model.sample(n=3, seed=0, length=length)
-        assert [each.has_ended for each in drawn] == [can_end and length > 0] * 3
-        assert {len(each.text) for each in drawn} == {0 if can_end else length}
-        assert len("".join(model.stream(seed=0, length=length))) == (0 if can_end else length)
+    drawn = model.sample(n=3, seed=0, length=7)
+    assert [(len(each.text), each.has_ended) for each in drawn] == [(1, True) if can_end else (7, False)] * 3
+    assert len("".join(model.stream(seed=0, length=7))) == (1 if can_end else 7)
     assert not next(model.sample_each(seed=0, length=7, can_end=False)).has_ended
     assert model.sample(seed=0, length=7, can_end=True)[0].has_ended
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from charlm.cli.terminal import escape
 
 if TYPE_CHECKING:
     from charlm.model import LanguageModel
+    from charlm.restoring.filling import Filled
 
 
 @click.command()
@@ -43,29 +44,45 @@ def command(
     """Print the K best readings of each TEXT in which _ stands for a missing character.
 
     Each has its share of the probability of all readings that were found, and its weight in nats. A model trained with
-    --bidirectional weighs what stands on both sides of a gap; any other fills from left to right.
+    --bidirectional weighs what stands on both sides of a gap; any other fills from left to right. With --lines, a line
+    without a gap is printed as it is.
     """
     if not texts and not files:
         raise click.UsageError("nothing to fill in: give a TEXT, or --file FILE")
     model = open_model(model_path)
     given = texts_from(texts, files, lines, model.text)
-    show(objects(model, given, blank, beam, best) if as_json else tables(model, given, blank, beam, best))
+
+    def fill(text: str) -> list[Filled]:
+        if lines and len(blank) == 1 and blank not in model.vocabulary.split(model.clean(text)):
+            return [as_it_is(model, text)]
+        return model.fill(text, blank=blank, beam=beam, best=best)
+
+    filled = ((text, fill(text)) for text in given)
+    show(objects(filled) if as_json else tables(filled))
 
 
-def objects(model: LanguageModel, texts: Iterator[str], blank: str, beam: int, best: int) -> Iterator[str]:
+def as_it_is(model: LanguageModel, text: str) -> Filled:
+    """Return a text without a gap as its only reading."""
+    from charlm.restoring.filling import Filled
+
+    score = model.pseudo_score(text) if model.config.bidirectional else model.score(text, end=False)
+    return Filled(text, (), score.log_prob, 1.0)
+
+
+def objects(filled: Iterable[tuple[str, list[Filled]]]) -> Iterator[str]:
     """Yield a JSON object for each text."""
-    for text in texts:
-        readings = [
+    for text, readings in filled:
+        facts = [
             {"text": found.text, "filled": list(found.filled), "share": found.share, "weight": found.weight}
-            for found in model.fill(text, blank=blank, beam=beam, best=best)
+            for found in readings
         ]
-        yield json.dumps({"text": text, "readings": readings}, ensure_ascii=False)
+        yield json.dumps({"text": text, "readings": facts}, ensure_ascii=False)
 
 
-def tables(model: LanguageModel, texts: Iterator[str], blank: str, beam: int, best: int) -> Iterator[str]:
+def tables(filled: Iterable[tuple[str, list[Filled]]]) -> Iterator[str]:
     """Yield the lines of a table for each text."""
-    for text in texts:
+    for _, readings in filled:
         rows = [["share", "nats", "text"]]
-        for found in model.fill(text, blank=blank, beam=beam, best=best):
+        for found in readings:
             rows.append([f"{found.share:.1%}", f"{found.weight:.3f}", escape(found.text)])
         yield from aligned(rows)

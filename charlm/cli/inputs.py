@@ -18,10 +18,15 @@ def texts_from(
     """Yield the texts in order: arguments first, then the files, each a text or, `by_line`, each of its lines.
 
     Lines come as they are read, so that a slow source gets its answers early. An empty line is a text, too.
+    In a model of lines, the newline at the end of a file is no part of its text: the last line needs none.
     """
     yield from arguments
     for path in files:
-        yield from lines_of(path, config) if by_line else [whole(path, config)]
+        if by_line:
+            yield from lines_of(path, config)
+        else:
+            text = whole(path, config)
+            yield text.removesuffix("\n") if config.lines else text
 
 
 def whole(path: Path, config: TextConfig) -> str:

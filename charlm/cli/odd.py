@@ -66,9 +66,14 @@ def odd_lines(model: LanguageModel, file: Path, n: int, in_context: bool, thread
 
 
 def odd_spots(model: LanguageModel, file: Path, n: int) -> list[list[str]]:
-    """Return a table of the n most surprising characters, each with what was expected instead."""
+    """Return a table of the n most surprising characters, each with what was expected instead.
+
+    In a model of lines, a newline is the end of its line.
+    """
     text = model.clean(whole(file, model.text))
     scores = model.score_characters(text, end=False, alternatives=1)
+    if model.text.lines:
+        scores = (score for score in scores if not is_empty_line(text, score.offset))
     worst = heapq.nlargest(n, scores, key=lambda score: score.surprisal)
     rows = [["bits", "line", "column", "character", "expected", "where"]]
     for score in worst:
@@ -80,3 +85,8 @@ def odd_spots(model: LanguageModel, file: Path, n: int) -> list[list[str]]:
         row = [f"{score.surprisal_bits:.2f}", str(line), str(column), repr(score.character), repr(expected), where]
         rows.append([escape(cell) for cell in row])
     return rows
+
+
+def is_empty_line(text: str, offset: int) -> bool:
+    """Return whether the character at an offset is the newline of an empty line."""
+    return text[offset] == "\n" and text[offset - 1 : offset] in ("", "\n")

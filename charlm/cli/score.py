@@ -71,13 +71,15 @@ def command(
     """
     if not texts and not files:
         raise click.UsageError("nothing to score: give a TEXT, or --file FILE")
+    if form == "groups" and texts:
+        raise click.UsageError('--rank reads groups from files of lines "group TAB candidate": name them with --file')
     if adapt and (context or form in ("chars", "groups")):
         raise click.UsageError("--adapt goes with neither --context nor --per-char nor --rank")
     if pseudo and (adapt or context or end or form in ("chars", "groups")):
         raise click.UsageError("--pseudo goes with neither --context, --eos, --per-char, --rank nor --adapt")
     model = open_model(model_path, threads)
     if form == "groups":
-        return rank_groups(model, files, context, end, base, threads)
+        return rank_groups(model, files, context, end, base, strict, threads)
     given = texts_from(texts, files, lines, model.text)
     if strict:
         given = known_texts(model, given)
@@ -118,14 +120,21 @@ def print_scores(scores: Iterator[Score], form: str | None, base: str, unit: str
 
 def warn_of_unknown(scores: Iterable[Score], unit: str) -> None:
     """Say how many characters the model has never seen."""
-    unknown, total = (sum(counts) for counts in zip(*((s.unknown, s.characters) for s in scores), strict=True))
+    scores = list(scores)
+    unknown, total = sum(score.unknown for score in scores), sum(score.characters for score in scores)
     if unknown:
         what = "characters" if unit == "char" else "tokens"
         warn(f"{unknown:,} of {total:,} {what} are unknown to the model, and scored as UNK")
 
 
 def rank_groups(
-    model: LanguageModel, files: Iterable[Path], context: str, end: bool | None, base: str, threads: int | None
+    model: LanguageModel,
+    files: Iterable[Path],
+    context: str,
+    end: bool | None,
+    base: str,
+    strict: bool,
+    threads: int | None,
 ) -> None:
     """Print each group's candidates, the most probable first: group, place, relative probability, log p, text."""
     from charlm.cli.tables import UNITS, in_tsv
@@ -135,7 +144,8 @@ def rank_groups(
     click.echo(f"group\tplace\trelative\tlog_prob_{UNITS[base]}\ttext")
     for path in files:
         for group, candidates in groups_from_tsv(lines_of(path, model.text), str(path)):
-            ranked = rank(model.score_many(candidates, end=end, context=context, threads=threads))
+            given = known_texts(model, candidates) if strict else candidates
+            ranked = rank(model.score_many(given, end=end, context=context, threads=threads))
             for place, (share, score) in enumerate(ranked, 1):
                 log_prob = in_base(score.log_prob, base)
                 row = f"{in_tsv(group)}\t{place}\t{share:.6g}\t{log_prob!r}\t{in_tsv(score.text)}"

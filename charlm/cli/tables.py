@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -64,15 +65,20 @@ def as_table(ranked: Sequence[tuple[float, Score]], base: str, unit: str) -> Ite
     for share, score in ranked:
         row: tuple[str, ...] = (
             f"{in_base(score.log_prob, base):.3f}",
-            f"{in_base(score.nats_per_char, base):.4f}",
-            f"{score.bits_per_char:.4f}",
-            f"{score.perplexity:.3f}",
+            figure(in_base(score.nats_per_char, base), ".4f"),
+            figure(score.bits_per_char, ".4f"),
+            figure(score.perplexity, ".3f"),
             str(score.unknown),
             f"{share:.2%}",
             escape(score.text),
         )
         rows.append(row[:1] + row[2:] if base == "2" else row)
     return aligned([head, *rows])
+
+
+def figure(value: float, digits: str) -> str:
+    """Write a figure; "-" where there is none, as of an empty text."""
+    return "-" if math.isnan(value) else format(value, digits)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -95,15 +101,15 @@ def as_summary(summary: Summary, base: str, unit: str) -> Iterator[str]:
     from charlm.scoring.score import in_base
 
     name = UNITS[base]
-    yield f"Perplexity including unknown:\t{summary.perplexity:.6g}"
-    yield f"Perplexity excluding unknown:\t{summary.known.perplexity:.6g}"
+    yield f"Perplexity including unknown:\t{figure(summary.perplexity, '.6g')}"
+    yield f"Perplexity excluding unknown:\t{figure(summary.known.perplexity, '.6g')}"
     yield f"Unknown:\t{summary.unknown}"
     yield f"Characters:\t{summary.characters}" if unit == "char" else f"Tokens:\t{summary.characters}"
     yield f"Texts:\t{summary.texts}"
     yield f"Log probability ({name}):\t{in_base(summary.log_prob, base):.6f}"
-    yield f"{name.capitalize()} per {unit}:\t{in_base(summary.nats_per_char, base):.6f}"
+    yield f"{name.capitalize()} per {unit}:\t{figure(in_base(summary.nats_per_char, base), '.6f')}"
     if base != "2":
-        yield f"Bits per {unit}:\t{summary.bits_per_char:.6f}"
+        yield f"Bits per {unit}:\t{figure(summary.bits_per_char, '.6f')}"
 
 
 def show(lines: Iterable[str]) -> None:

@@ -111,6 +111,7 @@ def reconsidered(reader: BothSides, texts: list[Ids], missing: list[int], never:
         columns = np.stack(new, axis=1)
         log_probs = reader.log_probs(columns)
         at_places = np.take_along_axis(log_probs, columns[:, None], axis=1)[:, 0]
+        at_places[columns == reader.vocabulary.eos] = 0  # ends of lines are given, not predicted
         log_probs[:, never] = -np.inf
         texts = []
         for b, ids in enumerate(new):

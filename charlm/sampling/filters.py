@@ -25,7 +25,7 @@ def temperature(logits: Array, value: float) -> Array:
     Source: Ackley, Hinton & Sejnowski 1985, A learning algorithm for Boltzmann machines.
     """
     shifted: Array = logits - logits.max(axis=-1, keepdims=True)
-    shifted /= max(value, LOWEST_TEMPERATURE)
+    shifted /= min(max(value, LOWEST_TEMPERATURE), float(np.finfo(logits.dtype).max))
     return shifted
 
 

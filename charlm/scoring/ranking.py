@@ -121,9 +121,11 @@ def unseen_characters(vocabularies: Sequence[Vocabulary]) -> list[int]:
     return [len(alphabet - tokens) + 1 for tokens in known]
 
 
-def _known(vocabulary: Vocabulary) -> frozenset[str]:
+def _known(vocabulary: Vocabulary) -> set[str]:
+    """Return the tokens that stand for characters, and the newline if it is read as the end of a line."""
     special = vocabulary.eos, vocabulary.unk
-    return frozenset(token for id_, token in enumerate(vocabulary.tokens) if id_ not in special)
+    newline = {"\n"} if vocabulary.eos in vocabulary.encode("\n") else set[str]()
+    return newline.union(token for id_, token in enumerate(vocabulary.tokens) if id_ not in special)
 
 
 def _log_priors(models: int, priors: Sequence[float] | None) -> list[float]:

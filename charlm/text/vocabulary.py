@@ -141,6 +141,22 @@ class Vocabulary:
         return cls(tokens, unit)
 
 
+class LineVocabulary(Vocabulary):
+    """A vocabulary of a model of lines: a newline is encoded as EOS, as it ends one text and starts another.
+
+    >>> LineVocabulary(("<EOS>", "<UNK>", "a")).encode("a\\nb").tolist()
+    [2, 0, 1]
+    """
+
+    def encode(self, text: str) -> Ids:
+        """Return the ids of a text, (n,) int32; a newline is EOS, and what is not in the vocabulary is UNK."""
+        ids = super().encode(text)
+        if "\n" in text:
+            newlines = [piece == "\n" for piece in self.split(text)] if self.unit == "word" else code_points(text) == 10
+            ids[newlines] = self.eos
+        return ids
+
+
 def refuse_bad_tokens(tokens: tuple[Any, ...], unit: str) -> None:
     """Raise ValueError unless the tokens make a vocabulary."""
     if not all(isinstance(token, str) for token in tokens):

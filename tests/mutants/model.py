@@ -12,4 +12,11 @@ FAULTS = (
         "has_seen_ends = True",
         ("tests/test_model.py::test_a_text_may_end_only_where_the_model_has_seen_texts_end",),
     ),
+    Fault(
+        "a newline is UNK in a model of lines",
+        "charlm/model.py",
+        "LineVocabulary(vocabulary.tokens, vocabulary.unit) if text.lines else vocabulary",
+        "vocabulary",
+        ("tests/test_model.py::test_a_newline_ends_a_line_in_a_model_of_lines",),
+    ),
 )

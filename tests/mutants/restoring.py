@@ -67,4 +67,11 @@ FAULTS = (
         ("tests/restoring/test_restoring.py::TestPseudoLogLikelihood::"
          "test_windows_of_a_long_text_come_back_in_its_order",),
     ),
+    Fault(
+        "ends of lines count in the weight of a reading",
+        FILLING,
+        "        at_places[columns == reader.vocabulary.eos] = 0",
+        "        at_places[columns == reader.vocabulary.eos] += 0",
+        (FILL + "test_lines_are_filled_as_texts_of_their_own",),
+    ),
 )  # fmt: skip

@@ -20,4 +20,11 @@ FAULTS = (
     ),
     Fault("temperature after top-p", FILTERS, TEMPERATURE + TOP_K + TOP_P, TOP_K + TOP_P + TEMPERATURE, ORDER),
     Fault("top-k after top-p", FILTERS, TOP_K + TOP_P, TOP_P + TOP_K, ORDER),
+    Fault(
+        "a temperature beyond float32 overflows",
+        FILTERS,
+        "min(max(value, LOWEST_TEMPERATURE), float(np.finfo(logits.dtype).max))",
+        "max(value, LOWEST_TEMPERATURE)",
+        ("tests/sampling/test_drawing.py::test_the_highest_temperature_draws_evenly",),
+    ),
 )

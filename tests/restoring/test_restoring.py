@@ -19,13 +19,15 @@ from charlm.text.vocabulary import Vocabulary
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
 
 
-def random_model(*, bidirectional: bool, characters: str = "abc", seed: int = 0, scale: float = 4) -> LanguageModel:
+def random_model(
+    *, bidirectional: bool, characters: str = "abc", seed: int = 0, scale: float = 4, lines: bool = False
+) -> LanguageModel:
     """Return an untrained model with large weights, so that it has opinions; at a scale of 2 it soon forgets."""
     vocabulary = Vocabulary.build(dict.fromkeys(characters, 1))
     network = make_network(NetworkConfig("gru", 6, 1, bidirectional=bidirectional), len(vocabulary), vocabulary.eos)
     params = network.initial(np.random.default_rng(seed))
     params.flat[...] *= scale
-    return LanguageModel(network, params, vocabulary, TextConfig())
+    return LanguageModel(network, params, vocabulary, TextConfig(lines=lines))
 
 
 def random_text(length: int, seed: int = 0, characters: str = "abc") -> str:
@@ -171,6 +173,19 @@ class TestFill:
         assert len(found) > 1
         assert weights[0] > model.pseudo_score("abcabca").log_prob
 
+    @pytest.mark.parametrize("bidirectional", [False, True])
+    def test_lines_are_filled_as_texts_of_their_own(self, bidirectional: bool) -> None:
+        """From both sides, a reading's weight is its pseudo-log-likelihood, in which ends of lines do not count."""
+        model = random_model(bidirectional=bidirectional, lines=True)
+        apart = [{r.filled[0]: r.share for r in model.fill(text, beam=9, best=9)} for text in ("b_ca", "ac_")]
+        found = model.fill("b_ca\nac_", beam=9, best=9)
+        if bidirectional:
+            shares = {(x, y): p * q for x, p in apart[0].items() for y, q in apart[1].items()}
+            assert {r.filled: r.share for r in found} == pytest.approx(shares, abs=1e-5)
+        for reading in found:
+            assert reading.weight == pytest.approx(whole_weight(model, reading.text), abs=1e-4)
+            assert reading.text[4] == "\n"
+
     def test_nothing_missing_is_an_error(self, model: LanguageModel) -> None:
         with pytest.raises(ConfigError, match="nothing to fill in"):
             model.fill("the quick")
@@ -226,8 +241,7 @@ class TestProof:
         assert [s.gain for s in in_windows] == pytest.approx([s.gain for s in at_once], abs=1e-5)
 
     def test_lines_are_texts_of_their_own(self) -> None:
-        model = random_model(bidirectional=True)
-        model.text = TextConfig(lines=True)
+        model = random_model(bidirectional=True, lines=True)
         apart = [(s.place, round(s.gain, 3)) for s in model.proof("abcab")]
         both = [(s.place, round(s.gain, 3)) for s in model.proof("abcab\nabcab")]
         assert both == apart + [(place + 6, gain) for place, gain in apart]
@@ -258,6 +272,14 @@ class TestPseudoLogLikelihood:
         score = model.pseudo_score(text)
         assert (score.characters, score.unknown) == (length, text.count("?"))
         assert score.known.log_prob == pytest.approx(at_once[ids != model.vocabulary.unk].sum(), rel=1e-4)
+
+    def test_ends_of_lines_do_not_count(self) -> None:
+        model = random_model(bidirectional=True, lines=True)
+        both, *apart = (model.pseudo_score(text) for text in ("ab?c\nba", "ab?c", "ba"))
+        assert (both.characters, both.unknown) == (6, 1)
+        assert both.log_prob == pytest.approx(sum(score.log_prob for score in apart), abs=1e-5)
+        assert both.unknown_log_prob == pytest.approx(apart[0].unknown_log_prob, abs=1e-5)
+        assert model.pseudo_score("\n").characters == 0
 
     def test_unknown_characters_are_counted(self, model: LanguageModel) -> None:
         assert model.pseudo_score("the \u00e9").unknown == 1

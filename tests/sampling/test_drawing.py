@@ -104,6 +104,18 @@ def test_one_stream_draws_the_same_wherever_its_logits_lie(top: float) -> None:
     assert ids == np.searchsorted(expected, numbers * expected[-1], "right").tolist()
 
 
+@pytest.mark.parametrize(("settings", "drawn"), [({}, 4), ({"top_k": 3}, 3), ({"top_p": 0.99}, 4)])
+def test_the_highest_temperature_draws_evenly(settings: dict[str, float], drawn: int) -> None:
+    """Among all that may be drawn, by one stream and by many, through filters or not."""
+    logits = np.array([3, 50, -2, 1, 0], np.float32)
+    numbers = np.arange(0.5, 12) / 12
+    for value in (1e39, 1.7e308):
+        chooser = Chooser(SampleConfig(temperature=value, **settings), UNK)
+        alone = [chooser.choose_one(logits, float(number)) for number in numbers]
+        assert np.unique(alone, return_counts=True)[1].tolist() == [12 // drawn] * drawn
+        assert chooser.choose(np.repeat(logits[None], 12, axis=0), numbers)[0].tolist() == alone
+
+
 def test_outputs_that_are_not_finite_are_an_error() -> None:
     logits = np.array([1, 2, np.nan, 4], np.float32)
     for bad in (logits, np.where(np.isnan(logits), np.inf, logits)):

@@ -12,7 +12,7 @@ from charlm.config import SampleConfig
 from charlm.sampling.filters import FILTERS, temperature, top_k, top_p
 
 SETTINGS = {
-    "temperature": st.floats(1e-12, 1e6),
+    "temperature": st.floats(1e-300, 1e308),
     "top_k": st.integers(0, 12),
     "top_p": st.floats(0.001, 1.0),
 }
@@ -101,4 +101,6 @@ def test_top_p_keeps_no_more_where_p_is_reached_exactly() -> None:
 def test_no_temperature_overflows() -> None:
     logits = np.array([1e30, -1e30, 1.0], np.float32)
     np.testing.assert_array_equal(softmax(temperature(logits, 1e-300)), [1, 0, 0])
-    np.testing.assert_allclose(softmax(temperature(np.float32([5, 1, 0]), 1e9)), 1 / 3)
+    for value in (1e9, 1e39, 1e308):
+        np.testing.assert_allclose(softmax(temperature(np.float32([5, 1, 0]), value)), 1 / 3)
+        np.testing.assert_allclose(softmax(temperature(np.float32([5, -np.inf, 0]), value)), [0.5, 0, 0.5])

@@ -15,7 +15,7 @@ from charlm.config import TextConfig
 from charlm.errors import ConfigError
 from charlm.scoring.ranking import classify, rank, shares, unseen_characters
 from charlm.scoring.score import Score
-from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import LineVocabulary, Vocabulary
 from tests.sampling.clockwork import ClockworkRunner, log_prob
 
 
@@ -80,6 +80,13 @@ def test_unk_is_shared_out_over_one_alphabet() -> None:
     assert unseen_characters([english, german]) == [5, 1]
     assert unseen_characters([english, same]) == [1, 1]
     assert unseen_characters([english, german, model("xa").vocabulary]) == [6, 2, 7]
+
+
+def test_a_newline_is_known_where_it_ends_a_line() -> None:
+    """So UNK is not shared out to it."""
+    lines, running = (model(characters).vocabulary for characters in ("ab", "ab\n"))
+    assert unseen_characters([lines, running]) == [2, 1]
+    assert unseen_characters([LineVocabulary(lines.tokens), running]) == [1, 1]
 
 
 def test_every_model_is_a_distribution_over_the_same_texts() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.text.vocabulary import EOS, UNK, Vocabulary, split_words
+from charlm.text.vocabulary import EOS, UNK, LineVocabulary, Vocabulary, split_words
 
 ANY_TEXT = st.text(st.characters())  # every code point: NUL, astral planes, lone surrogates
 SURROGATES = "\ud800x\udfff"
@@ -18,6 +18,19 @@ def test_known_characters_make_the_round_trip(text: str) -> None:
     vocabulary = Vocabulary.build(dict.fromkeys(text, 1))
     assert vocabulary.decode(vocabulary.encode(text)) == text
     assert vocabulary.unknown(text) == []
+
+
+@pytest.mark.parametrize("unit", ["char", "word"])
+@pytest.mark.parametrize("newline", [{}, {"\n": 1}], ids=["lines", "lines after running text"])
+def test_a_newline_is_the_end_of_a_line(unit: str, newline: dict[str, int]) -> None:
+    vocabulary = Vocabulary.build({"a": 1, "b": 1} | newline, unit=unit)
+    lines = LineVocabulary(vocabulary.tokens, unit)
+    a, b = vocabulary.encode("a")[0], vocabulary.encode("b")[0]
+    for text, ids in (("a\nb?", [a, 0, b, 1]), ("\n\n", [0, 0]), ("", []), ("b", [b])):
+        assert lines.encode(text).tolist() == ids
+    assert lines.unknown("\n?") == [1]
+    assert lines == vocabulary  # as a model file has them
+    assert type(lines.extended("c")) is Vocabulary
 
 
 @given(ANY_TEXT, ANY_TEXT)
