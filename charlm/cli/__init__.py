@@ -5,6 +5,10 @@ Nothing here imports NumPy before a command runs, so that `--help` answers at on
 
 from __future__ import annotations
 
+from charlm.cli import import_path  # noqa: F401
+
+# isort: split
+
 import sys
 from collections.abc import Sequence
 from importlib import import_module

@@ -29,6 +29,9 @@ from charlm.nn.threads import blas_on_one_thread
 from charlm.training.shared import Shard, SharedMemory, Split
 from charlm.training.worker import DONE, GO, RELEASE, next_byte
 
+WORKER_SCRIPT = Path(__file__).with_name("worker_script.py").resolve()
+"""What a worker process runs."""
+
 
 class Shards:
     """The streams of a run, split over cores; use as a context.
@@ -187,7 +190,7 @@ def above_standard_streams(descriptor: int) -> int:
 def start_worker(split: Split, shard: int, file: int | str | None, stack: ExitStack) -> subprocess.Popen[bytes]:
     """Start the worker of a shard. It ends when the pipe to it closes, and heeds no Ctrl-C of its own."""
     worker = subprocess.Popen(
-        [sys.executable, "-m", "charlm.training.worker"],
+        [sys.executable, str(WORKER_SCRIPT)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,

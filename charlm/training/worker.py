@@ -1,4 +1,4 @@
-"""A worker process: one shard of a run. Started by `Shards`, not by hand.
+"""A worker process: one shard of a run. `Shards` starts it by `worker_script.py`.
 
 It is told its split in a line of JSON on standard input. Then every GO there is a window to work on, which it answers
 with DONE; RELEASE has it give its buffers back. When standard input ends, so does the worker: it never outlives its
@@ -55,6 +55,3 @@ def main() -> None:
             shard.run()
             os.write(answers, DONE)
 
-
-if __name__ == "__main__":
-    main()

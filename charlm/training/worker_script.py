@@ -1,0 +1,26 @@
+"""Start of a worker process, run by its path: `python -m` would import the Python files of the current folder.
+
+It loads the charlm that it is part of, whatever other charlm there is, and imports nothing before `sys.path` is clean.
+"""
+
+import sys
+
+if __name__ == "__main__":
+    import os
+
+    script_folder = os.path.dirname(os.path.abspath(__file__))
+    if sys.path and os.path.abspath(sys.path[0]) == script_folder:  # with PYTHONSAFEPATH it is not there
+        del sys.path[0]
+
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    package = os.path.dirname(script_folder)
+    spec = spec_from_file_location("charlm", os.path.join(package, "__init__.py"), submodule_search_locations=[package])
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{package}: no package there")
+    sys.modules["charlm"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["charlm"])
+
+    from charlm.training.worker import main
+
+    main()
