@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -28,6 +27,7 @@ from charlm.sampling.sampler import Sample, sample, sample_each, sample_many
 from charlm.scoring.adapting import ADAPTATION_RATE, score_adaptively
 from charlm.scoring.score import CharScore, Score
 from charlm.scoring.scorer import score_characters, score_texts
+from charlm.text.reading import cleaned
 from charlm.text.vocabulary import LineVocabulary, Vocabulary
 
 
@@ -166,10 +166,14 @@ class LanguageModel:
         return sample_each(self.runner, self.vocabulary, config, prompt=prompt, n=n, seed=seed, threads=cores)
 
     def sampling(self, config: SampleConfig | None, settings: Mapping[str, Any]) -> SampleConfig:
-        """Complete the settings of sampling: a model of one running text has never seen a text end."""
+        """Complete the settings of sampling: a model of one running text has never seen a text end.
+
+        The stop string is cleaned as prompts are.
+        """
         has_seen_ends = self.text.lines or len(self.training.get("sources", [])) != 1
         base = config or SampleConfig()
-        return replace(base, **({"can_end": base.can_end and has_seen_ends} | dict(settings)))
+        completed = replace(base, **({"can_end": base.can_end and has_seen_ends} | dict(settings)))
+        return completed if completed.stop is None else replace(completed, stop=self.clean(completed.stop))
 
     def score(self, text: str, *, end: bool | None = None, context: str = "") -> Score:
         """Return how probable `text` is, EOS before it.
@@ -187,9 +191,9 @@ class LanguageModel:
         threads: cores for batches of texts; 0 or None for all that this process may use.
         """
         runner, *others = self.runners(cores_for(threads))
-        cleaned = map(self.clean, texts)
+        given, context = map(self.clean, texts), self.clean(context)
         end = self.counts_end(end)
-        return score_texts(runner, self.vocabulary, cleaned, end=end, context=self.clean(context), others=others)
+        return score_texts(runner, self.vocabulary, given, end=end, context=context, others=others)
 
     def score_characters(
         self, text: str, *, end: bool | None = None, context: str = "", alternatives: int = 5
@@ -239,6 +243,7 @@ class LanguageModel:
         """
         check(is_count(beam), "beam", beam, "1 or more")
         check(is_count(best), "best", best, "1 or more")
+        blank = self.clean(blank)
         check(len(blank) == 1, "blank", blank, "one character")
         pieces = self.vocabulary.split(self.clean(text))
         missing = [place for place, piece in enumerate(pieces) if piece == blank]
@@ -288,9 +293,8 @@ class LanguageModel:
         return self.text.lines if end is None else end
 
     def clean(self, text: str) -> str:
-        """Bring a text into the normal form that the model was trained on."""
-        form = self.text.normalize
-        return text if form == "none" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
+        """Return a text as training reads it: CR LF and CR made LF, in the Unicode normal form of the model."""
+        return cleaned(text, self.text)
 
 
 def cores_for(threads: int | None) -> int:

@@ -14,6 +14,7 @@ from charlm.errors import CheckpointError, ConfigError, ModelExistsError
 from charlm.model import LanguageModel, load
 from charlm.nn.cells import CELLS
 from charlm.nn.network import Network
+from charlm.scoring.ranking import classify
 from charlm.text.vocabulary import Vocabulary
 
 LETTERS = "abcdefgh"
@@ -25,8 +26,8 @@ def model(request: pytest.FixtureRequest) -> LanguageModel:
     return make(request.param, TextConfig(lines=True))
 
 
-def make(cell: str, text: TextConfig, scale: float = 1.0) -> LanguageModel:
-    vocabulary = Vocabulary.build(dict.fromkeys(LETTERS, 1))
+def make(cell: str, text: TextConfig, scale: float = 1.0, letters: str = LETTERS) -> LanguageModel:
+    vocabulary = Vocabulary.build(dict.fromkeys(letters, 1))
     network = Network(NetworkConfig(cell, 6, 2), len(vocabulary))
     params = network.initial(np.random.default_rng(0))
     params.flat += np.random.default_rng(1).standard_normal(params.flat.size).astype(np.float32)
@@ -112,6 +113,52 @@ def test_many_scores_are_those_of_each(model: LanguageModel) -> None:
         assert [score.text for score in many] == texts
         for score, text in zip(many, texts, strict=True):
             assert score.log_prob == pytest.approx(model.score(text).log_prob, abs=1e-5, rel=1e-6)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_texts_prompts_contexts_and_stop_strings_are_cleaned_as_training_cleans(lines: bool) -> None:
+    """CR LF and CR become LF, and the Unicode normal form is that of the model."""
+    model = make("gru", TextConfig(normalize="NFC", lines=lines), letters="ab\u00e9\n")
+    raw, clean = "be\u0301\r\nae\u0301", "b\u00e9\na\u00e9"
+    assert model.score(raw) == model.score(clean)
+    assert model.score(raw).unknown == 0
+    assert list(model.score_characters(raw)) == list(model.score_characters(clean))
+    assert list(model.score_adaptively([raw])) == list(model.score_adaptively([clean]))
+    for context in ("e\u0301", "b\r\ne\u0301", "b\r", raw):
+        cleaned = context.replace("\r\n", "\n").replace("\r", "\n").replace("e\u0301", "\u00e9")
+        assert model.score("ab", context=context) == model.score("ab", context=cleaned)
+        assert list(model.score_characters("ab", context=context)) == list(
+            model.score_characters("ab", context=cleaned)
+        )
+        assert model.sample(context, n=2, seed=1, length=9) == model.sample(cleaned, n=2, seed=1, length=9)
+        drawn = "".join(model.stream(context, seed=1, length=9))
+        assert drawn == "".join(model.stream(cleaned, seed=1, length=9))
+        assert drawn == next(model.sample_each(context, seed=1, length=9)).text
+    assert model.sample(seed=1, length=99, stop="e\u0301") == model.sample(seed=1, length=99, stop="\u00e9")
+    assert model.sample(seed=1, length=99, stop="e\u0301")[0].text.endswith("\u00e9")
+    assert model.score("ab", context="a") != model.score("ab", context="e\u0301") != model.score("ab")
+    model.refuse_unknown(raw)
+
+
+def test_context_of_a_model_of_lines_begins_where_its_last_line_does(model: LanguageModel) -> None:
+    """A newline is the end of a line, which resets the state."""
+    for context, last_line in (("cafe\nbad\n", ""), ("cafe\nba", "ba")):
+        expected = model.score("ab", context=last_line).log_prob
+        assert model.score("ab", context=context).log_prob == pytest.approx(expected, rel=1e-6)
+        assert model.sample(context, n=3, seed=2, length=9) == model.sample(last_line, n=3, seed=2, length=9)
+    assert model.score("ab") != model.score("ab", context="ba")
+
+
+def test_classified_texts_are_cleaned_for_each_model() -> None:
+    texts, form = ["be\u0301\r\na"], {"letters": "ab\u00e9e\u0301\n"}
+    composed, plain = make("gru", TextConfig(normalize="NFC"), **form), make("gru", TextConfig(), **form)
+    found = next(classify([composed, plain], texts, context="ae\u0301\r\n"))
+    expected = [
+        composed.score("b\u00e9\na", context="a\u00e9\n", end=False).log_prob,
+        plain.score("be\u0301\na", context="ae\u0301\n", end=False).log_prob,
+    ]
+    assert found.log_probs == pytest.approx(expected, rel=1e-6)
+    assert expected[0] != pytest.approx(expected[1])
 
 
 def test_a_stream_is_the_first_sample(model: LanguageModel) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from charlm.cli.inputs import texts_from
-from charlm.cli.options import open_model
+from charlm.cli.options import decoding_options, open_model
 from charlm.cli.tables import aligned, in_tsv, show
 from charlm.cli.terminal import escape
 
@@ -32,6 +33,7 @@ FILE = click.Path(path_type=Path, allow_dash=True)
               help="Whether the end of a text counts.  [default: where all models learned lines]")  # fmt: skip
 @click.option("--json", "form", flag_value="json", help="Print a JSON object a text.")
 @click.option("--tsv", "form", flag_value="tsv", help="Print tab-separated values.")
+@decoding_options
 def command(
     texts: tuple[str, ...],
     paths: tuple[Path, ...],
@@ -40,6 +42,8 @@ def command(
     lines: bool,
     end: bool | None,
     form: str | None,
+    encoding: str | None,
+    errors: str | None,
 ) -> None:
     """Print the probability that each TEXT is from each model, by Bayes' rule.
 
@@ -50,9 +54,10 @@ def command(
 
     if not texts and not files:
         raise click.UsageError("nothing to classify: give a TEXT, or --file FILE")
-    models = [open_model(path) for path in paths]
+    models = [open_model(path, encoding=encoding, errors=errors) for path in paths]
     names = names_of(paths)
-    given = texts_from(texts, files, lines, models[0].text)
+    reading = replace(models[0].text, normalize="none")  # each model normalises for itself
+    given = texts_from(texts, files, lines, reading)
     found = classify(models, given, priors=priors or None, end=end)
     if form == "json":
         show(as_json(found, names))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli.inputs import texts_from
-from charlm.cli.options import model_option, open_model
+from charlm.cli.options import decoding_options, model_option, open_model
 from charlm.cli.tables import aligned, show
 from charlm.cli.terminal import escape
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("-k", "--best", default=3, show_default=True, type=click.IntRange(1), metavar="K",
               help="Readings to print.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a text.")
+@decoding_options
 def command(
     texts: tuple[str, ...],
     model_path: Path,
@@ -40,6 +41,8 @@ def command(
     beam: int,
     best: int,
     as_json: bool,
+    encoding: str | None,
+    errors: str | None,
 ) -> None:
     """Print the K best readings of each TEXT in which _ stands for a missing character.
 
@@ -49,8 +52,9 @@ def command(
     """
     if not texts and not files:
         raise click.UsageError("nothing to fill in: give a TEXT, or --file FILE")
-    model = open_model(model_path)
+    model = open_model(model_path, encoding=encoding, errors=errors)
     given = texts_from(texts, files, lines, model.text)
+    blank = model.clean(blank)
 
     def fill(text: str) -> list[Filled]:
         if lines and len(blank) == 1 and blank not in model.vocabulary.split(model.clean(text)):

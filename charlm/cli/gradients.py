@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from charlm.cli.curves import draw_curves, find_matplotlib
-from charlm.cli.options import open_model
+from charlm.cli.options import decoding_options, open_model
 from charlm.cli.tables import aligned, show
 from charlm.cli.terminal import escape
 from charlm.config import TextConfig, is_real
@@ -43,7 +43,17 @@ class Measured(NamedTuple):
 @click.option("--plot", type=click.Path(path_type=Path), metavar="PATH",
               help="Draw the norms into this file, such as gradients.svg or .png (needs matplotlib).")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a model, with every step.")
-def command(models: tuple[Path, ...], file: Path, back: int, places: int, plot: Path | None, as_json: bool) -> None:
+@decoding_options
+def command(
+    models: tuple[Path, ...],
+    file: Path,
+    back: int,
+    places: int,
+    plot: Path | None,
+    as_json: bool,
+    encoding: str | None,
+    errors: str | None,
+) -> None:
     """Measure how the loss at step t depends on the state k steps back, on the text in FILE ("-" is standard input).
 
     Prints the norm of d loss_t / d h_(t-k), loss in nats, averaged over places t; and how often clipping acted while
@@ -51,13 +61,11 @@ def command(models: tuple[Path, ...], file: Path, back: int, places: int, plot: 
     """
     if plot is not None:
         find_matplotlib(plot)
-    opened = [open_model(path) for path in models]
-    texts: dict[TextConfig, str] = {}  # standard input is read once
+    opened = [open_model(path, encoding=encoding, errors=errors) for path in models]
+    text = beginning_of(file, replace(opened[0].text, normalize="none"))  # each model normalises for itself
     found: list[Measured] = []
     for path, model in zip(models, opened, strict=True):
-        if model.text not in texts:
-            texts[model.text] = beginning_of(file, model.text)
-        flow = model.gradients(texts[model.text], back=back, places=places)
+        flow = model.gradients(text, back=back, places=places)
         limit = limit_of(model)
         found.append(Measured(path, flow, clipping_of(path, limit), limit))
     if plot is not None:

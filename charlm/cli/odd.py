@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli.inputs import lines_of, whole
-from charlm.cli.options import model_option, open_model, threads_option
+from charlm.cli.options import decoding_options, model_option, open_model, threads_option
 from charlm.cli.tables import aligned, show
 from charlm.cli.terminal import escape
 
@@ -29,12 +29,22 @@ AROUND = 20
 @click.option("--context/--no-context", "in_context", default=False,
               help="Read each line behind the one before it.  [default: each by itself]")  # fmt: skip
 @threads_option
-def command(file: Path, model_path: Path, n: int, spots: bool, in_context: bool, threads: int | None) -> None:
+@decoding_options
+def command(
+    file: Path,
+    model_path: Path,
+    n: int,
+    spots: bool,
+    in_context: bool,
+    threads: int | None,
+    encoding: str | None,
+    errors: str | None,
+) -> None:
     """Print the lines of FILE with the highest surprisal per character, or the most surprising --spots.
 
     Surprisal is -log2 p, in bits. Empty lines are passed over.
     """
-    model = open_model(model_path, threads)
+    model = open_model(model_path, threads, encoding=encoding, errors=errors)
     rows = odd_spots(model, file, n) if spots else odd_lines(model, file, n, in_context, threads)
     show(aligned(rows))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from charlm.config import DECODING_ERRORS
 from charlm.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -41,16 +43,31 @@ def threads_option(function: Function) -> Function:
     )(function)
 
 
-def open_model(path: Path, threads: int | None = None) -> LanguageModel:
+def decoding_options(function: Function) -> Function:
+    """--encoding NAME and --errors HOW, of the files that a command reads."""
+    for option in (
+        click.option("--errors", type=click.Choice(DECODING_ERRORS),
+                     help="What becomes of invalid bytes in FILE.  [default: as in training]"),
+        click.option("--encoding", metavar="NAME", help="Encoding of FILE.  [default: as in training]"),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def open_model(
+    path: Path, threads: int | None = None, *, encoding: str | None = None, errors: str | None = None
+) -> LanguageModel:
     """Read the model at `path`, and let NumPy's products use `threads` cores, None for all that this process may use.
 
+    encoding, errors: how to decode files that are read for this model; None for the way of its training.
     Raises CheckpointError, with how to train one if there is no such file; ConfigError if `threads` is negative.
     """
-
     if not path.exists():
         raise CheckpointError(f"{path}: no such model; train one with: charlm train YOUR_TEXT.txt -m {path}")
     from charlm.model import cores_for, load
     from charlm.nn.threads import limit_blas
 
     limit_blas(cores_for(threads))
-    return load(path)
+    model = load(path)
+    model.text = replace(model.text, encoding=encoding or model.text.encoding, errors=errors or model.text.errors)
+    return model

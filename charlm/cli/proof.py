@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.inputs import whole
-from charlm.cli.options import model_option, open_model
+from charlm.cli.options import decoding_options, model_option, open_model
 from charlm.cli.tables import aligned, show
 from charlm.cli.terminal import escape
 
@@ -29,13 +29,22 @@ AROUND = 20
 @click.option("--least", default=3.0, show_default=True, type=float, metavar="NATS",
               help="What a proposal has to gain to be printed.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a suspect.")
-def command(file: Path, model_path: Path, n: int | None, least: float, as_json: bool) -> None:
+@decoding_options
+def command(
+    file: Path,
+    model_path: Path,
+    n: int | None,
+    least: float,
+    as_json: bool,
+    encoding: str | None,
+    errors: str | None,
+) -> None:
     """Print the characters of FILE that do not fit what stands on both sides of them: typos, slips of OCR.
 
     For each: line and column, how many nats the best proposal gains over the characters near by, and the proposals with
     their probabilities. Needs a model trained with --bidirectional.
     """
-    model = open_model(model_path)
+    model = open_model(model_path, encoding=encoding, errors=errors)
     text = model.clean(whole(file, model.text))
     found = model.proof(text, least=least)
     if n is not None:

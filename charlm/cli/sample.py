@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from charlm.cli.options import model_option, open_model, threads_option
+from charlm.cli.options import decoding_options, model_option, open_model, threads_option
 from charlm.cli.terminal import escape, warn
 from charlm.config import SampleConfig
 
 if TYPE_CHECKING:
+    from charlm.config import TextConfig
     from charlm.model import LanguageModel
     from charlm.sampling.sampler import Sample
 
@@ -46,6 +47,7 @@ TRIES = 100
 @click.option("--strict", is_flag=True, help="Refuse a prompt with unknown characters.")
 @click.option("--stop", metavar="TEXT", help="End a text behind this.")
 @threads_option
+@decoding_options
 def command(
     model_path: Path,
     temperature: float,
@@ -61,22 +63,27 @@ def command(
     strict: bool,
     stop: str | None,
     threads: int | None,
+    encoding: str | None,
+    errors: str | None,
 ) -> None:
     """Write text, one character at a time, as the model would go on.
 
     Starts as a document starts, or behind --prompt. A model of lines writes whole lines.
     """
     config = SampleConfig(temperature, top_k, top_p, 1000 if length is None else length, stop)
-    model = open_model(model_path, threads)
+    model = open_model(model_path, threads, encoding=encoding, errors=errors)
     if prompt_file is not None:
-        prompt += read_prompt(prompt_file)
+        prompt += read_prompt(prompt_file, model.text)
+    prompt = model.clean(prompt)
     if strict:
         model.refuse_unknown(prompt)
     warn_of_unknown(model, prompt)
     out = sys.stdout
     if novel:
         is_copy = copies_of(model, corpus)
-        write_novel(out, prompt, model.sample_each(prompt, seed=seed, threads=threads, config=config), is_copy, n)
+        last_line = prompt.rpartition("\n")[2]
+        samples = model.sample_each(prompt, seed=seed, threads=threads, config=config)
+        write_novel(out, prompt, last_line if model.text.lines else prompt, samples, is_copy, n)
         return
     if n == 1:
         write(out, [prompt])
@@ -110,18 +117,20 @@ def copies_of(model: LanguageModel, corpus: Path | None) -> IsCopy:
     return lambda text, is_whole: model.clean(text) in lines if is_whole else f"\n{model.clean(text)}" in framed
 
 
-def write_novel(out: TextIO, prompt: str, samples: Iterable[Sample], is_copy: IsCopy, n: int) -> None:
-    """Write n texts that are new, if there are any in a hundred draws for each, and say how many were copies."""
+def write_novel(out: TextIO, prompt: str, context: str, samples: Iterable[Sample], is_copy: IsCopy, n: int) -> None:
+    """Write n texts that are new, if there are any in a hundred draws for each, and say how many were copies.
+
+    prompt: what is written before each.  context: the part of it that belongs to the text that is looked up.
+    """
     drawn = written = copies = cut = 0
     for sample in islice(samples, TRIES * n):
-        text = prompt + sample.text
         drawn += 1
-        known = is_copy(text, sample.has_ended)
+        known = is_copy(context + sample.text, sample.has_ended)
         copies += known is True
         cut += known is None
         if known is False:
             written += 1
-            write(out, [text, "\n"])
+            write(out, [prompt, sample.text, "\n"])
             out.flush()
         if written == n:
             break
@@ -130,16 +139,19 @@ def write_novel(out: TextIO, prompt: str, samples: Iterable[Sample], is_copy: Is
         warn(f"{cut:,} were cut by --length or --stop, and are not written: --corpus FILE tells whether they are new")
 
 
-def read_prompt(path: Path) -> str:
-    """Read a prompt from a file or, for "-", from standard input."""
+def read_prompt(path: Path, config: TextConfig) -> str:
+    """Read a prompt from a file or, for "-", from standard input.
+
+    Editors end a file with a newline. For a model of lines it would end the line that is to be continued: dropped.
+    """
     from charlm.text.reading import read_text
 
-    return read_text(path)
+    text = read_text(path, config)
+    return text.removesuffix("\n") if config.lines else text
 
 
 def warn_of_unknown(model: LanguageModel, prompt: str) -> None:
     """Say which characters, or words, of the prompt the model has never seen."""
-    prompt = model.clean(prompt)
     pieces = model.vocabulary.split(prompt)
     unknown = sorted({pieces[place] for place in model.vocabulary.unknown(prompt)})
     if unknown:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.inputs import groups_from_tsv, lines_of, texts_from
-from charlm.cli.options import model_option, open_model, threads_option
+from charlm.cli.options import decoding_options, model_option, open_model, threads_option
 from charlm.cli.tables import as_json, as_summary, as_table, as_tsv, show
 from charlm.cli.terminal import for_output, warn
 
@@ -46,6 +46,7 @@ FILE = click.Path(path_type=Path, allow_dash=True)
 @click.option("--pseudo", is_flag=True, help="Score each character given all others, by a model of both directions.")
 @click.option("--adapt", is_flag=True, help="Let the weights follow the texts as they are read; the file stays.")
 @threads_option
+@decoding_options
 def command(
     texts: tuple[str, ...],
     model_path: Path,
@@ -61,6 +62,8 @@ def command(
     pseudo: bool,
     adapt: bool,
     threads: int | None,
+    encoding: str | None,
+    errors: str | None,
 ) -> None:
     """Print the probability of each TEXT: log-probability in nats, bits per character, perplexity.
 
@@ -77,7 +80,7 @@ def command(
         raise click.UsageError("--adapt goes with neither --context nor --per-char nor --rank")
     if pseudo and (adapt or context or end or form in ("chars", "groups")):
         raise click.UsageError("--pseudo goes with neither --context, --eos, --per-char, --rank nor --adapt")
-    model = open_model(model_path, threads)
+    model = open_model(model_path, threads, encoding=encoding, errors=errors)
     if form == "groups":
         return rank_groups(model, files, context, end, base, strict, threads)
     given = texts_from(texts, files, lines, model.text)

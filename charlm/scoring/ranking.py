@@ -13,6 +13,7 @@ from charlm.config import TextConfig, check, is_real
 from charlm.errors import ConfigError
 from charlm.scoring.score import Score
 from charlm.scoring.scorer import score_texts
+from charlm.text.reading import cleaned
 
 if TYPE_CHECKING:
     from charlm.nn.runner import Runner
@@ -97,7 +98,7 @@ def classify(
     if end is None:
         end = all(model.text.lines for model in models)
     streams = [
-        score_texts(model.runner, model.vocabulary, copy, end=end, context=context)
+        _scores(model, copy, end=end, context=context)
         for model, copy in zip(models, tee(texts, len(models)), strict=True)
     ]
     return _classifications(streams, [math.log(count) for count in unseen], log_priors)
@@ -126,6 +127,11 @@ def _known(vocabulary: Vocabulary) -> set[str]:
     special = vocabulary.eos, vocabulary.unk
     newline = {"\n"} if vocabulary.eos in vocabulary.encode("\n") else set[str]()
     return newline.union(token for id_, token in enumerate(vocabulary.tokens) if id_ not in special)
+
+
+def _scores(model: Model, texts: Iterable[str], *, end: bool, context: str) -> Iterator[Score]:
+    given = (cleaned(text, model.text) for text in texts)
+    return score_texts(model.runner, model.vocabulary, given, end=end, context=cleaned(context, model.text))
 
 
 def _log_priors(models: int, priors: Sequence[float] | None) -> list[float]:

@@ -51,7 +51,7 @@ class Batches(ABC):
                 f"{streams} x {steps} (asked for: batch {config.batch}, bptt {config.bptt})"
             )
         self.seed = config.seed
-        self.unk_rate = 0.0 if corpus.has_unknown else min(corpus.novelty, MOST_SUBSTITUTED)
+        self.unk_rate = 0.0 if corpus.unknown else min(corpus.novelty, MOST_SUBSTITUTED)
         self.window = 0
         self.windows_per_epoch = 1
         self.rng = np.random.default_rng([config.seed, 2])

@@ -35,7 +35,7 @@ class Corpus:
     n_characters: tokens of text, without EOS.  sources: where they came from.  digest: SHA-256 of the text.
     novelty: how often a new character is to be expected (Good & Turing): the share of the training part
     that characters seen once make up, and never less than one in its length.
-    has_unknown: whether UNK occurs in the training part.
+    unknown: share of the training part that is UNK, from 0 to 1; EOS is not counted.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Corpus:
         sources: Sequence[str],
         digest: str,
         novelty: float,
-        has_unknown: bool,
+        unknown: float,
     ) -> None:
         self.store = store
         self.vocabulary = vocabulary
@@ -60,7 +60,7 @@ class Corpus:
         self.sources = tuple(sources)
         self.digest = digest
         self.novelty = novelty
-        self.has_unknown = has_unknown
+        self.unknown = unknown
         self.train_ids: Ids = store.ids[:train_size]
         self.valid_ids: Ids = store.ids[train_size:]
 
@@ -82,7 +82,7 @@ class Corpus:
         base: a vocabulary to keep the ids of, and to add what is new to.
         valid: share that is held out, None for `share_held_out`: random lines; of running text stretches "spread"
         over it, or the "end", as held_out says.  seed: which lines.
-        Raises CorpusError if a text cannot be read, or there is nothing in it.
+        Raises CorpusError if a text cannot be read, there is nothing in it, or nothing of it is in the vocabulary.
         """
         config = config or TextConfig()
         reader = Reader(config)
@@ -121,9 +121,16 @@ class Corpus:
             vocabulary = base.extended(vocabulary.tokens[2:]) if base else vocabulary
         finals = np.array([0, 1, *(ids_of(vocabulary, reader.tokens[2:]))], np.int64)
         pieces = (finals[piece] for part in (train, held_out) for piece in part.chunks())
+        characters = int(counts[1:].sum())
+        unknown = int(counts[1:][finals[1:] == vocabulary.unk].sum()) / max(characters, 1)
+        if unknown == 1:
+            raise EmptyCorpusError(
+                f"{', '.join(reader.sources)}: 100% of the training text would become UNK: "
+                f"no {'character' if config.unit == 'char' else 'word'} in it is frequent enough; "
+                "pass a lower --min-count (1 keeps all) or a longer text"
+            )
         store = FixedIds(pieces, len(train) + len(held_out), len(vocabulary) - 1)
         train_size = len(train)
-        characters = int(counts[1:].sum())
         return cls(
             store,
             train_size,
@@ -134,7 +141,7 @@ class Corpus:
             sources=reader.sources,
             digest=reader.hash.hexdigest(),
             novelty=max(once / max(characters, 1), 1 / (characters + 1)),
-            has_unknown=bool(counts[1:][finals[1:] == vocabulary.unk].sum()),
+            unknown=unknown,
         )
 
     def __enter__(self) -> Corpus:

@@ -21,8 +21,19 @@ from charlm.errors import CorpusError, EncodingError
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
+HEAD = 512
+"""Bytes at the start of a file that tell what it is: a block of a tar archive."""
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 DAMAGE = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
+SIGNATURES = {
+    b"\x1f\x8b\x08": "is compressed by gzip; unpack it, or give it a name that ends in .gz",
+    b"BZh": "is compressed by bzip2; unpack it, or give it a name that ends in .bz2",
+    b"\xfd7zXZ\0": "is compressed by xz; unpack it, or give it a name that ends in .xz",
+    b"\x28\xb5\x2f\xfd": "is compressed by Zstandard; unpack it",
+    b"PK\x03\x04": "is a ZIP archive; unpack it, and name the texts in it",
+    b"7z\xbc\xaf\x27\x1c": "is a 7z archive; unpack it, and name the texts in it",
+}
+"""How files begin that are not text, and what to do with them."""
 
 
 def name_of(path: str | PathLike[str]) -> str:
@@ -92,10 +103,14 @@ def decoded(chunks: Iterable[bytes], name: str, config: TextConfig) -> Iterator[
     Raises EncodingError that says which byte is not valid.
     """
     decoder = decoder_for(config)
+    head = b""
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     taken = 0  # bytes that the decoder has been given
     at_start = True
     for chunk in chunks:
+        if len(head) < HEAD:
+            head += chunk[: HEAD - len(head)]
+            refuse_foreign(head, name, config)
         text = decode(decoder, chunk, False, taken, name, config)
         taken += len(chunk)
         if at_start and text:
@@ -109,6 +124,24 @@ def decoded(chunks: Iterable[bytes], name: str, config: TextConfig) -> Iterator[
     text = newlines.decode(text, final=True)
     if text:
         yield text
+
+
+def refuse_foreign(head: bytes, name: str, config: TextConfig) -> None:
+    """Raise EncodingError if the first bytes of a file, up to HEAD, are those of an archive or of UTF-16."""
+    encoding = codecs.lookup(config.encoding).name
+    if encoding.startswith(("utf-16", "utf-32")):
+        return  # any bytes may begin such a text
+    for signature, advice in SIGNATURES.items():
+        if head.startswith(signature) and (signature != b"BZh" or head[4:10] == b"1AY&SY"):
+            raise EncodingError(f"{name}: {advice}")
+    if head[257:262] == b"ustar" and b"\0" in head[:257]:
+        raise EncodingError(f"{name}: is a tar archive; unpack it, and name the texts in it")
+    if encoding.startswith("utf-8") and head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        kind = "UTF-32" if head.startswith(codecs.BOM_UTF32_LE) else "UTF-16"
+        raise EncodingError(
+            f"{name}: byte 0 (0x{head[0]:02x}) is not valid {config.encoding}: the byte order mark is that of {kind}; "
+            f"pass --encoding {kind.lower()}"
+        )
 
 
 def decoder_for(config: TextConfig) -> codecs.IncrementalDecoder:
@@ -145,15 +178,23 @@ def decode(
 
 def normalized(chunks: Iterable[str], form: str) -> Iterator[str]:
     """Bring a text into a Unicode normal form, whatever the pieces it comes in."""
-    held = ""
+    held: list[str] = []  # pieces since the last border
     for chunk in chunks:
-        held += chunk
-        cut = next((k for k in range(len(held) - 1, 0, -1) if is_border(held[k])), 0)
-        if cut:
-            yield unicodedata.normalize(form, held[:cut])  # type: ignore[arg-type]
-            held = held[cut:]
+        cut = next((k for k in range(len(chunk) - 1, -1, -1) if is_border(chunk[k])), 0)
+        if cut or (held and is_border(chunk[0])):
+            yield unicodedata.normalize(form, "".join(held) + chunk[:cut])  # type: ignore[arg-type]
+            held = []
+        held.append(chunk[cut:])
     if held:
-        yield unicodedata.normalize(form, held)  # type: ignore[arg-type]
+        yield unicodedata.normalize(form, "".join(held))  # type: ignore[arg-type]
+
+
+def cleaned(text: str, config: TextConfig) -> str:
+    """Return a text as `read_chunks` returns that of a file: CR LF and CR made LF, normalised."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    form = config.normalize
+    return text if form == "none" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
 
 
 def is_border(character: str) -> bool:

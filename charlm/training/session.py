@@ -25,7 +25,7 @@ from charlm.text.novelty import MOST_LINES, lines_in, pack_hashes
 from charlm.text.windows import batches_over
 from charlm.training.choice import REFERENCE_SPEED, choose
 from charlm.training.computing import needed, open_engine, settle_ranks
-from charlm.training.files import Files, lock, release
+from charlm.training.files import Files, lock
 from charlm.training.inheritance import inherit, inherited
 from charlm.training.log import Log
 from charlm.training.probe import characters_per_second
@@ -36,6 +36,8 @@ from charlm.training.trainer import Trainer
 
 MOST_HELD_OUT = 200_000
 """Characters of the held-out text that are read at each evaluation."""
+MUCH_UNKNOWN = 0.05
+"""Share of the training text that becomes UNK from which on this is noted."""
 LOG_SECONDS = 1.0
 """Seconds between rows of the log."""
 
@@ -80,7 +82,7 @@ class Session:
         self.files.refuse_to_destroy(paths, overwrite=overwrite, resume=resume)
         with ExitStack() as stack:
             if self.ranks.is_leader:
-                stack.callback(release, lock(self.files.lock))
+                stack.callback(lock(self.files.lock).release)
                 self.files.discard_leftovers()
                 if self.ranks.elastic and overwrite and not (resume or is_restart):
                     self.files.forget_state()  # a restart shall not take it for its own
@@ -129,6 +131,9 @@ class Session:
         self.corpus = stack.enter_context(corpus)
         if saved:
             saved.check_text(identity(self.corpus))
+        elif self.corpus.unknown > MUCH_UNKNOWN:
+            part = f"{self.corpus.unknown:.1%} of the training text"
+            self.notes.append(f"{part} is rare and becomes UNK; a lower --min-count keeps more")
         settings["threads"] = settings.get("threads") or max(1, usable_cores() // self.ranks.local_count)
         is_open = settings.get("hidden") is None and settings.get("size") is None  # the speed decides the size
         is_open = is_open and self.engine.name == "numpy"  # ranks must choose alike

@@ -15,7 +15,6 @@ import pytest
 from charlm.cli.options import open_model
 from charlm.nn.threads import blas_libraries, set_threads
 from tests.cli.command import charlm
-from tests.cli.tiny import Terminal, make_model
 
 LINES = "the lazy dog\n\njumps over\nzzz\n"
 
@@ -38,33 +37,6 @@ class TestInputs:
             (tmp_path / name).write_text(f"{name} dog\n")
         done = charlm("score", "-m", verse_model, "fox", "--file", "a", "--file", "b", "--json", cwd=tmp_path)
         assert [json.loads(line)["text"] for line in done.out.splitlines()] == ["fox", "a dog\n", "b dog\n"]
-
-    @pytest.mark.parametrize("command", ["score", "fill"])
-    def test_an_argument_that_names_a_file_is_scored_with_a_warning(
-        self, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        make_model(tmp_path / "m.safetensors")
-        here = Terminal(capsys)
-        for name in ("a_", "b c_", "d_", "e_"):
-            (tmp_path / name).write_text("the fox")
-        (tmp_path / "folder").mkdir()
-
-        def outcome(*arguments: str) -> tuple[list[str], str]:
-            done = here(command, "-m", "m.safetensors", "--json", *arguments)
-            return [json.loads(line)["text"] for line in done.out.splitlines()], done.err
-
-        says = "is taken as text; to read"
-        assert outcome("a_") == (["a_"], f"charlm: 'a_' {says} the file: --file a_\n")
-        texts, err = outcome("a_", "the_", "b c_", "d_", "e_")
-        assert texts == ["a_", "the_", "b c_", "d_", "e_"]
-        assert err == (
-            "charlm: 'a_' and 3 more names of files are taken as text; to read the files: "
-            "--file a_ --file 'b c_' --file d_ ...\n"
-        )
-        if command == "score":
-            assert outcome("-") == (["-"], f"charlm: '-' {says} standard input: --file -\n")
-            assert outcome("x", "folder", "--file", "a_") == (["x", "folder", "the fox"], "")
 
     def test_a_last_line_and_windows_newlines(self, verse_model: Path, tmp_path: Path) -> None:
         (tmp_path / "t").write_bytes(b"\xef\xbb\xbfone\r\ntwo")

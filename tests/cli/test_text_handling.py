@@ -203,3 +203,77 @@ class TestInfo:
     def test_without_a_name_it_takes_the_usual_model(self, verse_model: Path, tmp_path: Path) -> None:
         assert charlm("info", cwd=verse_model.parent).code == 0
         assert charlm("info", cwd=tmp_path).code == 1
+
+
+class TestEncodings:
+    """Files, prompts and stop strings are decoded and cleaned as the model's text was."""
+
+    @pytest.fixture
+    def latin_model(self, tmp_path: Path) -> Path:
+        (tmp_path / "t.txt").write_bytes("un été, un cœur\n".replace("œ", "oe").encode("latin-1") * 40)
+        train(tmp_path, "t.txt", "--encoding", "latin-1")
+        return tmp_path
+
+    def test_prompt_file_is_decoded_as_the_text_was(self, latin_model: Path) -> None:
+        (latin_model / "prompt").write_bytes("un été\r\n".encode("latin-1"))
+        run = ("sample", "--length", 20, "--seed", 1)
+        expected = charlm(*run, "--prompt", "un été\n", "--strict", cwd=latin_model)
+        assert (expected.code, expected.err) == (0, "")
+        assert charlm(*run, "--prompt-file", "prompt", "--strict", cwd=latin_model) == expected
+        assert charlm(*run, "--prompt", "un été\r\n", "--strict", cwd=latin_model) == expected
+        (latin_model / "utf").write_text("un été\n", encoding="utf-8")
+        assert charlm(*run, "--prompt-file", "utf", "--encoding", "utf-8", cwd=latin_model) == expected
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("sample", "--length", 3, "--prompt-file", "FILE"),
+            ("score", "--file", "FILE"),
+            ("classify", "-m", "charlm.safetensors", "--file", "FILE"),
+            ("odd", "FILE"),
+            ("odd", "--spots", "FILE"),
+            ("fill", "--file", "FILE"),
+            ("gradients", "charlm.safetensors", "FILE"),
+        ],
+    )
+    def test_commands_have_the_options_that_their_errors_name(
+        self, verse_model: Path, tmp_path: Path, command: tuple[object, ...]
+    ) -> None:
+        (tmp_path / "charlm.safetensors").write_bytes(verse_model.read_bytes())
+        (tmp_path / "FILE").write_bytes(b"the caf\xe9 _s\nand away\n")
+        done = charlm(*command, cwd=tmp_path)
+        assert (done.code, done.out) == (1, "" if command[0] != "sample" else done.out)
+        assert "FILE: byte 7 (0xe9) is not valid utf-8" in done.err
+        assert done.err.endswith("; --encoding names another encoding, --errors replace reads on\n")
+        for more in (("--encoding", "latin-1"), ("--errors", "ignore")):
+            done = charlm(*command, *more, cwd=tmp_path)
+            assert done.code == 0, done.err
+            assert done.out
+
+
+class TestPromptsOfLines:
+    def test_last_newline_of_a_prompt_file_is_dropped(self, names_model: Path, tmp_path: Path) -> None:
+        run = ("sample", "-m", names_model, "-n", 3, "--seed", 1)
+        expected = charlm(*run, "--prompt", "be", "--strict", cwd=tmp_path)
+        assert expected.err == ""
+        for content in (b"be\n", b"be\r\n", b"be"):
+            (tmp_path / "prompt").write_bytes(content)
+            assert charlm(*run, "--prompt-file", "prompt", "--strict", cwd=tmp_path) == expected
+
+    def test_newline_in_a_prompt_ends_a_line(self, names_model: Path, tmp_path: Path) -> None:
+        run = ("sample", "-m", names_model, "--seed", 1)
+        plain = charlm(*run, "--prompt", "be", "--strict", cwd=tmp_path)
+        after = charlm(*run, "--prompt", "anna\nbe", "--strict", cwd=tmp_path)
+        assert (after.code, after.out, after.err) == (0, "anna\n" + plain.out, "")
+
+
+def test_text_of_nothing_but_unknown_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("abc" * 50)
+    done = charlm("train", "t.txt", "--min-count", 60, "--steps", 3, cwd=tmp_path)
+    assert (done.code, done.out) == (1, "")
+    assert "t.txt: 100% of the training text would become UNK" in done.err
+    assert "pass a lower --min-count (1 keeps all)" in done.err
+    assert not list(tmp_path.glob("*.safetensors"))
+    (tmp_path / "t.txt").write_text("ab" * 80 + "c" * 40)
+    said = train(tmp_path, "t.txt", "--min-count", 50, "--valid", 0)
+    assert "20.0% of the training text is rare and becomes UNK; a lower --min-count keeps more" in said

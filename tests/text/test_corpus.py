@@ -55,14 +55,14 @@ def test_vocabulary_is_of_the_training_part(tmp_path: Path) -> None:
     corpus = Corpus.read(write(tmp_path, "a" * 90 + "b" * 10), valid=0.1)
     assert corpus.vocabulary.tokens[2:] == ("a",)
     assert (corpus.valid_ids[1:] == corpus.vocabulary.unk).all()
-    assert not corpus.has_unknown
+    assert corpus.unknown == 0
 
 
 def test_characters_seen_once_are_spared_in_a_large_text(tmp_path: Path) -> None:
     paths = write(tmp_path, "ab" * 10_000 + "?" + "ab" * 5_000)
     corpus = Corpus.read(paths, valid=0.1)
     assert "?" not in corpus.vocabulary
-    assert corpus.has_unknown
+    assert corpus.unknown == 1 / 27_000
     assert "?" in Corpus.read(paths, TextConfig(min_count=1), valid=0.1).vocabulary
     small = Corpus.read(write(tmp_path, "ab" * 100 + "?" + "ab" * 100), valid=0)
     assert "?" in small.vocabulary
@@ -110,6 +110,24 @@ def test_about_a_tenth_of_the_lines_is_held_out_and_the_seed_says_which(tmp_path
     parts = [set(lines_of(c, c.valid_ids)) for c in (Corpus.read(paths, LINES, seed=seed) for seed in (0, 1))]
     assert all(420 <= len(part) <= 580 for part in parts)
     assert len(parts[0] & parts[1]) < 100
+
+
+@pytest.mark.parametrize("unit", ["char", "word"])
+def test_text_of_nothing_but_unknown_is_refused(tmp_path: Path, unit: str) -> None:
+    """12,000 characters that occur once each: a model of them would know EOS and UNK alone."""
+    text = "".join(chr(0x20000 + k) for k in range(12_000))
+    if unit == "word":
+        text = "b".join(text)  # one long word
+    for content, min_count in ((text, None), (text[:9], 2), ("ab" * 99, 500)):
+        if unit == "char" or min_count:
+            config = TextConfig(unit=unit, min_count=min_count)
+            with pytest.raises(EmptyCorpusError) as caught:
+                Corpus.read(write(tmp_path, content), config)
+            assert "0.txt: 100% of the training text would become UNK" in str(caught.value)
+            assert "a lower --min-count (1 keeps all)" in str(caught.value)
+    corpus = Corpus.read(write(tmp_path, text), TextConfig(unit=unit, min_count=1), valid=0)
+    assert corpus.unknown == 0
+    assert corpus.vocabulary.decode(corpus.train_ids) == text
 
 
 def test_lines_longer_than_a_chunk_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,17 +6,20 @@ import bz2
 import gzip
 import io
 import lzma
+import tarfile
 import unicodedata
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from charlm.config import TextConfig
 from charlm.errors import CorpusError, EncodingError
 from charlm.text import reading
-from charlm.text.reading import decoded, normalized, read_text
+from charlm.text.reading import cleaned, decoded, normalized, read_text
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -42,8 +45,35 @@ def test_combining_marks_meet_their_letter_across_pieces() -> None:
     assert "".join(normalized(["e", "\u0301", "a"], "NFC")) == "\u00e9a"
 
 
+def test_normalizing_inspects_each_character_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long line without ASCII that comes in small pieces, as from a pipe."""
+    inspected = 0
+
+    def is_border(character: str) -> bool:
+        nonlocal inspected
+        inspected += 1
+        return real(character)
+
+    real = reading.is_border
+    monkeypatch.setattr(reading, "is_border", is_border)
+    text = "наука\u0301" * 1000
+    chunks = [text[k : k + 10] for k in range(0, len(text), 10)]
+    assert "".join(normalized(chunks, "NFD")) == unicodedata.normalize("NFD", text)
+    assert inspected <= 2 * len(text)
+
+
+@given(UNICODE, st.sampled_from(["none", "NFC", "NFKC"]))
+def test_strings_are_cleaned_as_files_are(text: str, form: str) -> None:
+    config = TextConfig(normalize=form)
+    chunks = decoded([text.encode()], "x", config)
+    read = "".join(chunks if form == "none" else normalized(chunks, form))
+    assert cleaned(text.removeprefix("\ufeff"), config) == read
+    assert cleaned(read, config) == read
+
+
 @given(st.binary(max_size=60), st.integers(1, 7))
 def test_the_first_bad_byte_is_named(data: bytes, size: int) -> None:
+    assume(not data.startswith(tuple(reading.SIGNATURES)))
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -85,6 +115,73 @@ def test_a_byte_order_mark_that_is_missing_is_no_traceback(tmp_path: Path, error
     path.write_bytes("quick".encode("utf-16-be"))
     with pytest.raises(EncodingError, match=r"t\.txt: is not valid utf-16: .* BOM; --encoding names another"):
         read_text(path, TextConfig(encoding="utf-16", errors=errors))
+
+
+def tar_of(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("poem.txt")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def zip_of(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("poem.txt", content)
+    return buffer.getvalue()
+
+
+FOREIGN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "gzip": (gzip.compress, "is compressed by gzip; unpack it, or give it a name that ends in .gz"),
+    "bzip2": (bz2.compress, "is compressed by bzip2; unpack it, or give it a name that ends in .bz2"),
+    "xz": (lzma.compress, "is compressed by xz; unpack it, or give it a name that ends in .xz"),
+    "zip": (zip_of, "is a ZIP archive; unpack it, and name the texts in it"),
+    "tar": (tar_of, "is a tar archive; unpack it, and name the texts in it"),
+}
+
+
+@pytest.mark.parametrize("config", [TextConfig(), TextConfig(encoding="latin-1"), TextConfig(errors="replace")])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_archives_are_refused_by_name(tmp_path: Path, kind: str, config: TextConfig) -> None:
+    pack, says = FOREIGN[kind]
+    path = tmp_path / "text"
+    path.write_bytes(pack(b"a line of text\n" * 99))
+    with pytest.raises(EncodingError) as caught:
+        read_text(path, config)
+    assert str(caught.value) == f"{path}: {says}"
+
+
+def test_tar_archive_is_recognised_once_unpacked_and_in_small_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "text.tar.gz"
+    path.write_bytes(gzip.compress(tar_of(b"text")))
+    with pytest.raises(EncodingError, match="is a tar archive"):
+        read_text(path)
+    with pytest.raises(EncodingError, match="is a tar archive"):
+        list(decoded(in_pieces(tar_of(b"text"), 100), "x", TextConfig()))
+
+
+@pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_utf_16_is_refused_as_utf_8_by_name(tmp_path: Path, encoding: str, errors: str) -> None:
+    path = tmp_path / "t"
+    path.write_bytes("наука\n".encode(encoding))
+    says = rf"byte 0 \(0xff\) is not valid utf-8: .* is that of {encoding.upper()}; pass --encoding {encoding}$"
+    with pytest.raises(EncodingError, match=says):
+        read_text(path, TextConfig(errors=errors))
+    assert read_text(path, TextConfig(encoding=encoding)) == "наука\n"
+    path.write_bytes("юя".encode("cp1251"))
+    assert read_text(path, TextConfig(encoding="cp1251")) == "юя"
+
+
+def test_text_that_only_looks_like_an_archive_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    for text in ("BZh9 is how bzip2 begins", "x" * 257 + "ustar", "PK"):
+        path.write_text(text)
+        assert read_text(path) == text
+    path.write_bytes("謟ࠀ".encode("utf-16-le"))  # 1f 8b 00 08
+    assert read_text(path, TextConfig(encoding="utf-16-le")) == "謟ࠀ"
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
