@@ -2,11 +2,12 @@
 
 from charlm.checkpoint.model_file import ModelFile, read_model, write_model
 from charlm.checkpoint.state_file import read_state, write_state
-from charlm.checkpoint.storage import atomic_write, discard_leftovers, printable
+from charlm.checkpoint.storage import atomic_write, check_writable, discard_leftovers, printable
 
 __all__ = [
     "ModelFile",
     "atomic_write",
+    "check_writable",
     "discard_leftovers",
     "printable",
     "read_model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -66,6 +67,23 @@ def atomic_write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
         raise CheckpointError(f"cannot write {printable(path)}: {reason_of(error)}; {left}") from error
 
 
+def check_writable(path: Path) -> None:
+    """Raise CheckpointError if `atomic_write` could not write to `path`, for whatever can be known before.
+
+    A temporary file is created and removed, as its name is the longest and its folder may be read-only. What is at
+    `path` stays as it is.
+    """
+    try:
+        target = os.path.realpath(path)
+        _mode_of(target)
+        _refuse_sticky(target)
+        temporary = _temporary_name(target)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600))
+        os.unlink(temporary)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot write {printable(path)}: {reason_of(error)}") from error
+
+
 def discard_leftovers(path: Path) -> None:
     """Remove the temporary files that `atomic_write(path, ...)` left behind when its process was killed.
 
@@ -82,8 +100,7 @@ def discard_leftovers(path: Path) -> None:
 def _replace(target: str, chunks: Iterable[bytes | memoryview]) -> None:
     """Do the work of `atomic_write`. target: absolute, no symbolic link."""
     mode = _mode_of(target)
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
+    temporary = _temporary_name(target)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
     descriptor = os.open(temporary, flags, 0o666 if mode is None else mode)  # less the umask
     try:
@@ -99,7 +116,21 @@ def _replace(target: str, chunks: Iterable[bytes | memoryview]) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(folder)
+    _sync_folder(os.path.dirname(target))
+
+
+def _temporary_name(target: str) -> str:
+    """Return a new name in the folder of `target`, as `discard_leftovers` knows it."""
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
+
+
+def _refuse_sticky(target: str) -> None:
+    """Raise PermissionError if a file of another user must not be replaced, as in /tmp."""
+    with suppress(FileNotFoundError, AttributeError):  # no such file yet; no users
+        folder, owner, user = os.stat(os.path.dirname(target)), os.stat(target).st_uid, os.geteuid()
+        if folder.st_mode & stat.S_ISVTX and user not in (0, owner, folder.st_uid):
+            raise PermissionError(errno.EPERM, "it belongs to another user, and its folder is sticky")
 
 
 def _mode_of(target: str) -> int | None:

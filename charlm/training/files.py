@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from charlm.checkpoint import discard_leftovers
+from charlm.checkpoint import check_writable, discard_leftovers
 from charlm.errors import BusyError, CheckpointError, ConfigError, ModelExistsError
 
 
@@ -26,7 +26,7 @@ class Files:
     """
 
     def __init__(self, model: Path) -> None:
-        if model.is_dir():
+        if os.path.isdir(model):  # unlike Path.is_dir, False for names that are too long
             raise CheckpointError(f"{model}: is a folder; name a file in it, such as {model / 'charlm.safetensors'}")
         stem = model.name.removesuffix(".safetensors")
         self.model = model
@@ -38,24 +38,32 @@ class Files:
         self, paths: Sequence[str | os.PathLike[str]], *, overwrite: bool, resume: bool
     ) -> None:
         """Raise CheckpointError, ConfigError or ModelExistsError rather than lose a text or a model."""
-        if not self.model.parent.is_dir():
+        if not os.path.isdir(self.model.parent):
             raise CheckpointError(f"{self.model.parent}: no such folder; make it, or name another model with -m")
         if not os.access(self.model.parent, os.W_OK):
             raise CheckpointError(f"{self.model.parent}: the folder is read-only; name a model elsewhere with -m")
+        for file in (self.model, self.state):
+            if os.path.exists(file) and not os.path.isfile(file):  # --overwrite would not help
+                raise CheckpointError(f"{file}: is not a regular file; name another model with -m")
         written = {os.path.realpath(file) for file in (self.model, self.state, self.log, self.lock)}
         for path in paths:
             if os.path.realpath(path) in written:
                 raise ConfigError(f"{path}: a text that this run would write over; name another model with -m")
-        if not (overwrite or resume) and self.model.exists():
-            further = ", --resume trains it further" if self.state.exists() else ""
+        if not (overwrite or resume) and os.path.exists(self.model):
+            further = ", --resume trains it further" if os.path.exists(self.state) else ""
             raise ModelExistsError(
                 f"{self.model}: exists already; --overwrite replaces it{further}, -m NAME writes another"
             )
-        if not (overwrite or resume) and self.state.exists():
+        if not (overwrite or resume) and os.path.exists(self.state):
             raise ModelExistsError(
                 f"{self.state}: a run stopped here; --resume goes on with it, --overwrite starts over, "
                 "-m NAME writes another"
             )
+        for file in (self.model, self.state):
+            try:
+                check_writable(file)
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}; name another model with -m") from error
 
     def discard_leftovers(self) -> None:
         """Remove what a killed run left half-written. Only for who holds the lock."""

@@ -78,7 +78,7 @@ class Session:
         self.notes: list[str] = []
         check(is_real(save_minutes) and save_minutes >= 0, "save-every", save_minutes, "0 (each step) or more")
         is_restart = self.ranks.restarts > 0  # of the same run, by torchrun
-        resume, overwrite = resume or (is_restart and self.files.state.exists()), overwrite or is_restart
+        resume, overwrite = resume or (is_restart and os.path.exists(self.files.state)), overwrite or is_restart
         self.files.refuse_to_destroy(paths, overwrite=overwrite, resume=resume)
         with ExitStack() as stack:
             if self.ranks.is_leader:
