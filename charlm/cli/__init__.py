@@ -111,6 +111,10 @@ def run(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except MemoryError:
         return complain(CharlmError("out of memory; a smaller --hidden, --batch or --bptt needs less"), FAILED)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        return complain(CharlmError("the system starts no more threads; raise its limit (ulimit -u)"), FAILED)
     except OSError as error:
         # what we write by a descriptor is standard output; other files have names
         name = error.filename or ("standard output" if error.errno else "file")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from charlm.training.report import StepReport
     from charlm.training.session import Session
 
+tqdm.monitor_interval = 0  # no thread that only watches
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 WIDE = 120
 """Columns that two losses need."""

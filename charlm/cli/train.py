@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,10 +118,16 @@ def command(
         except KeyboardInterrupt:
             return signals.exit_code
         if session.interrupted and session.ranks.is_leader:
-            again = shlex.join(["charlm", "train", *files, "-m", str(model_path), "--resume"])
-            warn(f"stopped; go on with: {again}")
+            warn(f"stopped; go on with: {resume_command(files, model_path)}")
             return signals.exit_code
         return signals.exit_code if session.interrupted else 0
+
+
+def resume_command(files: Sequence[str], model: Path) -> str:
+    """Return the shell command that resumes a run; `--` precedes a text whose name looks like an option."""
+    options = ["-m", str(model), "--resume"]
+    looks_like_option = any(file.startswith("-") and file != "-" for file in files)
+    return shlex.join(["charlm", "train", *([*options, "--", *files] if looks_like_option else [*files, *options])])
 
 
 def run(session: Session) -> None:

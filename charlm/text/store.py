@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import numpy as np
 
 from charlm.arrays import Ids
+from charlm.errors import ResourceError
 
 IN_MEMORY = 32 << 20
 """Bytes of ids that are kept in memory; more go to a temporary file."""
 AT_ONCE = 1 << 20
 """Ids that are handled at a time."""
+
+
+@contextmanager
+def temporary_space() -> Iterator[None]:
+    """Raise ResourceError, with the folder, for an OSError of a temporary file."""
+    try:
+        yield
+    except OSError as error:
+        folder = tempfile.tempdir or os.environ.get("TMPDIR", "the temporary folder")
+        raise ResourceError(
+            f"{folder}: {error.strerror or error}; temporary files go there, set TMPDIR to a folder with more space"
+        ) from error
 
 
 def smallest_type(largest: int) -> np.dtype[Any]:
@@ -41,7 +56,8 @@ class GrowingIds:
             return
         last = self._runs[-1] if self._runs else (np.dtype(np.uint8), 0)
         dtype = max(smallest_type(int(ids.max())), last[0], key=lambda kind: kind.itemsize)
-        self._file.write(ids.astype(dtype).tobytes())
+        with temporary_space():
+            self._file.write(ids.astype(dtype).tobytes())
         if self._runs and dtype == last[0]:
             self._runs[-1] = (dtype, last[1] + ids.size)
         else:
@@ -49,7 +65,8 @@ class GrowingIds:
 
     def chunks(self) -> Iterator[Ids]:
         """Yield the ids from the start, a piece at a time."""
-        self._file.seek(0)
+        with temporary_space():  # what is still in the buffer is written
+            self._file.seek(0)
         for dtype, count in self._runs:
             for first in range(0, count, AT_ONCE):
                 size = min(AT_ONCE, count - first)
@@ -57,7 +74,7 @@ class GrowingIds:
 
     def close(self) -> None:
         """Remove what is kept on disk."""
-        self._file.close()
+        close_unflushed(self._file)
 
 
 class FixedIds:
@@ -75,11 +92,12 @@ class FixedIds:
             self._file: IO[bytes] | None = None
             self.ids = np.concatenate(list(narrow))
         else:  # written rather than mapped, or all of it would be in memory until it is on the disk
-            self._file = tempfile.NamedTemporaryFile(prefix="charlm-", suffix=".ids")  # noqa: SIM115
-            weakref.finalize(self, self._file.close)
-            for piece in narrow:
-                self._file.write(piece.tobytes())
-            self._file.flush()
+            with temporary_space():
+                self._file = tempfile.NamedTemporaryFile(prefix="charlm-", suffix=".ids")  # noqa: SIM115
+                weakref.finalize(self, close_unflushed, self._file)
+                for piece in narrow:
+                    self._file.write(piece.tobytes())
+                self._file.flush()
             self.ids = np.memmap(self._file, dtype, "r", shape=(size,))
 
     def release(self) -> None:
@@ -93,4 +111,10 @@ class FixedIds:
     def close(self) -> None:
         """Remove the file, if there is one."""
         if self._file is not None:
-            self._file.close()
+            close_unflushed(self._file)
+
+
+def close_unflushed(file: IO[bytes]) -> None:
+    """Close a temporary file; what a full disk did not take is lost, as the rest is."""
+    with suppress(OSError):
+        file.close()

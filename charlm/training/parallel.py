@@ -26,6 +26,7 @@ from charlm.errors import ResourceError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState, join_states
 from charlm.nn.threads import blas_on_one_thread
+from charlm.text.store import temporary_space
 from charlm.training.shared import Shard, SharedMemory, Split
 from charlm.training.worker import DONE, GO, RELEASE, next_byte
 
@@ -169,9 +170,10 @@ def shared_block(size: int, stack: ExitStack) -> tuple[mmap.mmap, int | str]:
         stack.callback(os.close, descriptor)
         os.truncate(descriptor, size)
         return mmap.mmap(descriptor, size), descriptor
-    path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="charlm-", ignore_cleanup_errors=True)))
-    path /= "shared"
-    path.write_bytes(bytes(size))
+    with temporary_space():
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="charlm-", ignore_cleanup_errors=True)))
+        path /= "shared"
+        path.write_bytes(bytes(size))
     with path.open("r+b") as file:
         return mmap.mmap(file.fileno(), size), str(path)
 
@@ -189,19 +191,24 @@ def above_standard_streams(descriptor: int) -> int:
 
 def start_worker(split: Split, shard: int, file: int | str | None, stack: ExitStack) -> subprocess.Popen[bytes]:
     """Start the worker of a shard. It ends when the pipe to it closes, and heeds no Ctrl-C of its own."""
-    worker = subprocess.Popen(
-        [sys.executable, str(WORKER_SCRIPT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        bufsize=0,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
-        pass_fds=(file,) if isinstance(file, int) else (),
-        start_new_session=True,
-    )
+    try:
+        worker = subprocess.Popen(
+            [sys.executable, str(WORKER_SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
+            pass_fds=(file,) if isinstance(file, int) else (),
+            start_new_session=True,
+        )
+    except (OSError, TypeError) as error:  # TypeError: an embedded Python may have no executable at all
+        is_missing = not (sys.executable and os.path.exists(sys.executable))
+        missing = f"there is no Python interpreter at {sys.executable!r} (sys.executable)"
+        why = missing if is_missing else getattr(error, "strerror", None) or error
+        raise ResourceError(f"cannot start a worker process: {why}; --threads 1 works without any") from error
     stack.callback(stop_worker, worker)
-    if worker.stdin is not None:
-        told = {"split": split.to_json(), "shard": shard, "file": file}
-        worker.stdin.write(json.dumps(told).encode() + b"\n")
+    told = {"split": split.to_json(), "shard": shard, "file": file}
+    send(worker, json.dumps(told).encode() + b"\n")
     return worker
 
 
