@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import astuple
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from charlm.errors import UnknownCharacterError
 from charlm.model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.networks import make_network
+from charlm.nn.workspace import Workspace, Workspaces
 from charlm.scoring.ranking import classify
 from charlm.text.vocabulary import Vocabulary
 
@@ -180,3 +182,32 @@ def test_a_model_keeps_one_workspace_per_core_at_most(monkeypatch: pytest.Monkey
     with works.borrow() as one, works.borrow() as other, works.borrow() as new:
         assert {id(one), id(other)} == kept
         assert new is not third
+
+
+class Poisoned(Workspaces):
+    """Workspaces whose arrays are overwritten with NaN as soon as they are handed back."""
+
+    @contextmanager
+    def borrow(self) -> Iterator[Workspace]:
+        with super().borrow() as work:
+            yield work
+            poison(work)
+
+
+def poison(work: Workspace) -> None:
+    for array in (*work._arrays.values(), *work._scratch.values()):
+        array[...] = np.nan
+    for room in work._rooms.values():
+        poison(room)
+
+
+@pytest.mark.parametrize(("bidirectional", "name"), [*((False, n) for n in ONE_WAY), *((True, n) for n in BOTH_SIDES)])
+def test_nothing_is_read_from_a_workspace_that_was_handed_back(
+    monkeypatch: pytest.MonkeyPatch, bidirectional: bool, name: str
+) -> None:
+    call = (BOTH_SIDES if bidirectional else ONE_WAY)[name]
+    (text,) = texts_of(1, 100)
+    expected = call(make(bidirectional=bidirectional), text)
+    for module in ("runner", "bidirectional"):
+        monkeypatch.setattr(f"charlm.nn.{module}.Workspaces", Poisoned)
+    assert call(make(bidirectional=bidirectional), text) == expected

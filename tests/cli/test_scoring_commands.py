@@ -9,10 +9,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from charlm.cli import charlm as group
 from charlm.cli.options import open_model
+from charlm.model import LanguageModel
 from charlm.nn.threads import blas_libraries, set_threads
 from tests.cli.command import charlm
 
@@ -258,6 +262,38 @@ class TestThreads:
         done = charlm(*command, "-m", verse_model, "--threads", -1, cwd=tmp_path)
         assert done.code == 2
         assert done.err == "charlm: threads is -1, but must be 0 (all cores) or more\n"
+
+    @pytest.mark.parametrize(
+        ("method", "arguments"),
+        [
+            ("score_many", ("score", "fox")),
+            ("score_many", ("score", "--rank", "--file", "groups.tsv")),
+            ("score_many", ("odd", "lines.txt")),
+            ("sample_each", ("sample", "-n", "2")),
+            ("sample_each", ("sample", "--novel", "--corpus", "lines.txt")),
+        ],
+    )
+    def test_the_number_of_cores_reaches_the_model(
+        self,
+        verse_model: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        method: str,
+        arguments: tuple[str, ...],
+    ) -> None:
+        (tmp_path / "lines.txt").write_text(LINES)
+        (tmp_path / "groups.tsv").write_text("a\tthe fox\na\tthe dog\n")
+        monkeypatch.chdir(tmp_path)
+        given = []
+        original = getattr(LanguageModel, method)
+
+        def spy(*args: Any, threads: int | None = None, **settings: Any) -> Any:
+            given.append(threads)
+            return original(*args, threads=threads, **settings)
+
+        monkeypatch.setattr(LanguageModel, method, spy)
+        CliRunner().invoke(group, [*arguments, "-m", str(verse_model), "--threads", "3"])
+        assert given == [3]
 
     @pytest.mark.parametrize(("threads", "usable", "left"), [(1, 8, 1), (2, 8, 2), (0, 2, 2), (None, 2, 2), (9, 1, 3)])
     def test_products_use_no_more_cores_than_that(

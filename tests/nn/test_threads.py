@@ -65,6 +65,15 @@ def blas_threads() -> Iterator[Threads]:
         set_threads(library, count)
 
 
+class OfEachThread(threading.local):
+    """A BLAS with a number of threads for each thread that calls it."""
+
+    num_threads = 3
+
+    def set_num_threads(self, count: int) -> None:
+        self.num_threads = count
+
+
 def test_a_limit_ends_with_the_last_thread_that_is_inside(blas_threads: Threads) -> None:
     first, second = ExitStack(), ExitStack()
     first.enter_context(blas_on_one_thread)
@@ -104,13 +113,33 @@ def test_a_limit_holds_whoever_has_limited_the_blas_before(blas_threads: Threads
         assert pool.submit(seen).result() == [{1}, {2}]
 
 
+def test_a_limit_for_good_leaves_other_threads_to_set_theirs(blas_threads: Threads) -> None:
+    def seen() -> set[int]:
+        with threadpoolctl.threadpool_limits(1, user_api="blas"):
+            return blas_threads()
+
+    limit_blas(2)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(seen).result() == {1}
+    assert blas_threads() == {2}
+
+
+def test_work_shared_out_limits_a_library_with_a_number_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = OfEachThread()
+    monkeypatch.setattr("charlm.nn.threads.blas_libraries", lambda: [library])
+    seen = []
+    all_at_work = threading.Barrier(3)
+
+    def work(_: Any, __: int) -> None:
+        all_at_work.wait(5)
+        seen.append(library.num_threads)
+
+    share_out(work, range(3), [0, 1, 2])  # type: ignore[list-item]
+    assert seen == [1, 1, 1]
+    assert library.num_threads == 3
+
+
 def test_a_library_with_a_number_for_each_thread_gets_each_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    class OfEachThread(threading.local):
-        num_threads = 3
-
-        def set_num_threads(self, count: int) -> None:
-            self.num_threads = count
-
     library = OfEachThread()
     monkeypatch.setattr("charlm.nn.threads.blas_libraries", lambda: [library])
     limit = OneThread()

@@ -1,0 +1,149 @@
+"""Faults of models on several threads, of the BLAS's threads, and of the cores and memory that may be used."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+MODEL = "tests/test_threads.py::test_a_model_of_one_direction_on_threads"
+MACHINE = "tests/test_machine.py"
+BLAS = "tests/nn/test_threads.py"
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "all threads work in one workspace",
+        "charlm/nn/workspace.py", "work = self._free.pop()", "work = self._free[0]",
+        (MODEL,),
+    ),
+    Fault(
+        "a model keeps a workspace for every thread that ever used it",
+        "charlm/nn/workspace.py", "deque(maxlen=usable_cores())", "deque()",
+        ("tests/test_threads.py::test_a_model_keeps_one_workspace_per_core_at_most",),
+    ),
+    Fault(
+        "logits of a network of both directions are computed from a workspace that was handed back",
+        "charlm/nn/bidirectional.py",
+        "prepared=self._prepared)\n            logits: Array = both @ self.params[\"head.weight\"].T",
+        "prepared=self._prepared)\n        logits: Array = both @ self.params[\"head.weight\"].T",
+        ("tests/test_threads.py::test_nothing_is_read_from_a_workspace_that_was_handed_back",),
+    ),
+    Fault(
+        "log-probabilities of a window are computed from a workspace that was handed back",
+        "charlm/nn/runner.py",
+        "tops, state = self._tops(inputs, state, work)\n            logits",
+        "tops, state = self._tops(inputs, state, work)\n        logits",
+        ("tests/test_threads.py::test_nothing_is_read_from_a_workspace_that_was_handed_back",),
+    ),
+    Fault(
+        "the first thread that leaves lifts the limit of the BLAS",
+        "charlm/nn/threads.py", "elif not self._inside:", "else:",
+        (f"{BLAS}::test_a_limit_ends_with_the_last_thread_that_is_inside",),
+    ),
+    Fault(
+        "each thread restores the threads of the BLAS that it found",
+        "charlm/nn/threads.py", "set_threads(library, self._at_first[k])", "set_threads(library, own[k])",
+        (f"{BLAS}::test_the_thread_that_sets_a_limit_need_not_be_the_one_that_ends_it",),
+    ),
+    Fault(
+        "a limit of the BLAS is not set where another thread has set one before",
+        "charlm/nn/threads.py",
+        "    release(force=True)\n    library.set_num_threads(count)\n    release(force=True)\n",
+        "    library.set_num_threads(count)\n",
+        (f"{BLAS}::test_a_limit_holds_whoever_has_limited_the_blas_before",),
+    ),
+    Fault(
+        "a limit of the BLAS is the setting thread's own",
+        "charlm/nn/threads.py",
+        "    library.set_num_threads(count)\n    release(force=True)\n",
+        "    library.set_num_threads(count)\n",
+        (f"{BLAS}::test_a_limit_for_good_leaves_other_threads_to_set_theirs",),
+    ),
+    Fault(
+        "numbers of threads that a library has for each thread are not restored",
+        "charlm/nn/threads.py", "for k, count in enumerate(counts) if count != 1", "for k, count in ()",
+        (f"{BLAS}::test_a_library_with_a_number_for_each_thread_gets_each_back",),
+    ),
+    Fault(
+        "work that is shared out is not limited to one thread of the BLAS each",
+        "charlm/nn/threads.py",
+        "with blas_on_one_thread, ThreadPoolExecutor(len(busy) - 1)",
+        "with ThreadPoolExecutor(len(busy) - 1)",
+        (f"{BLAS}::test_work_shared_out_limits_a_library_with_a_number_for_each_thread",),
+    ),
+    Fault(
+        "the other threads of work that is shared out do not limit the BLAS",
+        "charlm/nn/threads.py", "threads.submit(work_on_one_thread, runner)", "threads.submit(work_on, runner)",
+        (f"{BLAS}::test_work_shared_out_limits_a_library_with_a_number_for_each_thread",),
+    ),
+    Fault(
+        "a run limits the BLAS for good",
+        "charlm/training/parallel.py",
+        "self._stack.enter_context(blas_on_one_thread)",
+        "blas_on_one_thread.__enter__()",
+        (f"{BLAS}::test_runs_that_overlap_give_the_blas_its_threads_back",),
+    ),
+    Fault(
+        "--threads does not limit NumPy's products",
+        "charlm/cli/options.py", "limit_blas(cores_for(threads))", "cores_for(threads)",
+        ("tests/cli/test_scoring_commands.py::TestThreads",),
+    ),
+    Fault(
+        "a limit for good raises the number of threads",
+        "charlm/nn/threads.py", "if library.num_threads > threads:", "if threads:",
+        (f"{BLAS}::test_a_limit_for_good_only_lowers",),
+    ),
+    Fault(
+        "CPU affinity does not count",
+        "charlm/machine.py", "return len(os.sched_getaffinity(0))", "return os.cpu_count() or 1",
+        (f"{MACHINE}::test_affinity_counts_and_not_the_cores_of_the_machine",),
+    ),
+    Fault(
+        "a quota is rounded down",
+        "charlm/machine.py", "math.ceil(quota)", "math.floor(quota)",
+        (f"{MACHINE}::test_usable_cores_are_the_least_of_affinity_and_quota",),
+    ),
+    Fault(
+        "the quota of the innermost group alone counts",
+        "charlm/machine.py", "for folder in (inner, *inner.parents):", "for folder in (inner,):",
+        (f"{MACHINE}::test_quota",),
+    ),
+    Fault(
+        "the largest quota counts",
+        "charlm/machine.py", "return min(quotas, default=None)", "return max(quotas, default=None)",
+        (f"{MACHINE}::test_quota",),
+    ),
+    Fault(
+        "no quota (-1) counts as one",
+        "charlm/machine.py", "if int(quota) > 0:", "if int(quota):",
+        (f"{MACHINE}::test_quota",),
+    ),
+    Fault(
+        "a group that lies outside the container's view is sought above the mount",
+        "charlm/machine.py", 'if part not in ("", "..")', 'if part != ""',
+        (f"{MACHINE}::test_quota",),
+    ),
+    Fault(
+        "cached files count as used memory",
+        "charlm/machine.py", "return float(most - taken + cached)", "return float(most - taken)",
+        (f"{MACHINE}::test_free_memory",),
+    ),
+    Fault(
+        "caches of a group of the first version are counted without its children",
+        "charlm/machine.py", '"memory.usage_in_bytes", "total_")', '"memory.usage_in_bytes", "")',
+        (f"{MACHINE}::test_free_memory",),
+    ),
+    Fault(
+        "no memory limit, of the first version, is a limit",
+        "charlm/machine.py", "if most >= UNLIMITED_BYTES:", "if most < 0:",
+        (f"{MACHINE}::test_free_memory",),
+    ),
+    Fault(
+        "memory limits of control groups do not count",
+        "charlm/training/memory.py", "_of_machine(), free_group_memory(), ", "_of_machine(), ",
+        ("tests/reliability/test_memory.py::test_the_least_of_all_limits_counts",),
+    ),
+    Fault(
+        "score ignores --threads",
+        "charlm/cli/score.py", "context=context, threads=threads)\n    return", "context=context)\n    return",
+        ("tests/cli/test_scoring_commands.py::TestThreads",),
+    ),
+)  # fmt: skip
