@@ -28,14 +28,6 @@ def random_state(rng: np.random.Generator, like: NetworkState) -> NetworkState:
     return [tuple(rng.standard_normal(array.shape) for array in layer) for layer in like]
 
 
-def shifted(state: NetworkState, direction: NetworkState, step: float) -> NetworkState:
-    """Return state + step * direction."""
-    return [
-        tuple(a + step * d for a, d in zip(layer, along, strict=True))
-        for layer, along in zip(state, direction, strict=True)
-    ]
-
-
 def inner(a: NetworkState, b: NetworkState) -> float:
     """Return the inner product of two states."""
     return sum(float((x * y).sum()) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True))

@@ -1,4 +1,4 @@
-"""Hand-derived gradients against numeric ones, for every registered cell. All sizes differ."""
+"""Gradients of windows in pieces and of useful sizes, for every cell; single ones are in `test_reference.py`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from charlm.config import NetworkConfig
 from charlm.nn.cells import CELLS
 from charlm.nn.cells.cell import Recurrence
 from charlm.nn.factor import Factor, block_shape
-from charlm.nn.functional import log_softmax
 from charlm.nn.layers import ROWS_AT_ONCE, OneHotProjection
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState
 from charlm.nn.runner import Runner
 from charlm.nn.workspace import ALIGNMENT, WORTH_MAPPING, Workspace, aligned
-from tests.nn.gradients import assert_close, directional, inner, random_state, shifted
+from tests.nn.gradients import assert_close, directional, inner, random_state
 
 STEPS, STREAMS, HIDDEN, VOCABULARY = 6, 3, 5, 7
 
@@ -73,47 +72,6 @@ class Case:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", CELLS)
 class TestEveryCell:
-    def test_parameters(self, cell: str, layers: int) -> None:
-        Case(cell, layers).check_parameters(f"{cell} x {layers}")
-
-    def test_training_reads_as_a_runner_does(self, cell: str, layers: int) -> None:
-        case = Case(cell, layers)
-        loss, last = case.network.loss_and_grads(
-            case.params, case.params.empty_like(), case.inputs, case.targets, case.state,
-            scale=1.0, work=Workspace(np.float64),
-        )  # fmt: skip
-        scored, state = Runner(case.network, case.params).score(case.inputs, case.targets, case.state)
-        assert loss == pytest.approx(-scored.sum(), rel=1e-12)
-        for one, other in zip(last, state, strict=True):
-            for array, same in zip(one, other, strict=True):
-                np.testing.assert_allclose(array, same, rtol=0, atol=1e-12)
-
-    def test_initial_state(self, cell: str, layers: int) -> None:
-        case = Case(cell, layers)
-        _, _, dstate = case.run(case.params, case.state)
-        direction = random_state(case.rng, case.state)
-        numeric = directional(lambda step: case.run(case.params, shifted(case.state, direction, step))[0])
-        assert_close(numeric, inner(dstate, direction), f"{cell} x {layers}, state")
-
-    def test_no_gradient_flows_back_over_a_restart(self, cell: str, layers: int) -> None:
-        case = Case(cell, layers)
-        case.weights[: STEPS // 2, 1] = 0  # stream 1 counts behind its restart alone
-        case.weights[:, [0, 2]] = 0
-        for layer in case.pull:
-            for array in layer:
-                array[[0, 2]] = 0
-        _, _, dstate = case.run(case.params, case.state)
-        assert all(not array.any() for layer in dstate for array in layer)
-
-    def test_two_windows_equal_a_long_one(self, cell: str, layers: int) -> None:
-        case = Case(cell, layers)
-        long = case.network.forward(case.params, case.inputs, case.state, Workspace(np.float64))
-        expected = long.outputs[-1].copy()
-        first = case.network.forward(case.params, case.inputs[:2], case.state, Workspace(np.float64))
-        second = case.network.forward(case.params, case.inputs[2:], first.state, Workspace(np.float64))
-        both = np.concatenate([first.outputs[-1], second.outputs[-1]])
-        np.testing.assert_allclose(both, expected, rtol=0, atol=1e-13)
-
     def test_backward_through_two_windows_equals_a_long_one(self, cell: str, layers: int) -> None:
         case = Case(cell, layers)
         _, expected, expected_dstate = case.run(case.params, case.state)
@@ -143,17 +101,6 @@ class TestEveryCell:
             summed += grads.flat
         assert total == pytest.approx(loss, rel=1e-12)
         np.testing.assert_allclose(summed, expected.flat, rtol=0, atol=1e-12)
-
-    def test_window_equals_single_steps(self, cell: str, layers: int) -> None:
-        case = Case(cell, layers)
-        runner = Runner(case.network, case.params)
-        expected, expected_state = runner.predict(case.inputs, case.state)
-        for streams in (slice(0, STREAMS), slice(1, 2)):  # a single column takes another way
-            state = runner.select(case.state, streams)
-            for t, ids in enumerate(case.inputs[:, streams]):
-                logits, state = runner.step(ids, state)
-                np.testing.assert_allclose(log_softmax(logits), expected[t][:, streams].T, rtol=0, atol=1e-12)
-            np.testing.assert_allclose(state[-1][0], expected_state[-1][0][streams], rtol=0, atol=1e-12)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_a_walk_is_the_steps(self, cell: str, layers: int, dtype: type) -> None:
@@ -235,19 +182,6 @@ def test_a_large_vocabulary_takes_the_sorted_path_to_the_same_gradient(cell: str
     assert_close(numeric, float(grads.flat @ direction.flat), f"{cell}, {name}")
     unused = np.setdiff1d(np.arange(400), case.inputs)
     assert not grads[name][:, unused].any()
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_long_windows_are_cut_into_spans_without_a_seam(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More steps than fit into one span of the backward pass."""
-    from charlm.nn.cells.cell import spans
-
-    case = Case(cell, 2)
-    _, at_once, _ = case.run(case.params, case.state)
-    monkeypatch.setattr("charlm.nn.cells.cell.CACHED_VALUES", 2 * HIDDEN * STREAMS)
-    assert len(spans(STEPS, HIDDEN, STREAMS)) == 3
-    _, in_spans, _ = case.run(case.params, case.state)
-    np.testing.assert_allclose(in_spans.flat, at_once.flat, rtol=0, atol=1e-12)
 
 
 def test_one_hot_product_is_the_gather() -> None:

@@ -8,7 +8,6 @@ import pytest
 from charlm.config import NetworkConfig
 from charlm.errors import ConfigError
 from charlm.nn.cells import CELLS, find_cell
-from charlm.nn.functional import log_softmax
 from charlm.nn.layout import Parameters, parameter_layout, size_of
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
@@ -74,43 +73,6 @@ def test_unknown_cell_is_refused() -> None:
         find_cell("transformer")
 
 
-def test_dropout_changes_the_loss_and_its_gradient_is_right() -> None:
-    """With the same generator the masks are the same, so numeric and analytic gradients see one function."""
-    from tests.nn.gradients import assert_close, directional
-
-    network = Network(NetworkConfig("lstm", 8, 2, 0.5, 0.3), 6)
-    rng = np.random.default_rng(0)
-    params = network.initial(rng, np.float64)
-    inputs, targets = rng.integers(1, 6, (2, 5, 4))
-    direction = rng.standard_normal(params.flat.size)
-    grads = params.empty_like()
-
-    def loss(flat: np.ndarray, seed: int | None = 3) -> float:
-        drop = None if seed is None else np.random.default_rng(seed)
-        args = (inputs, targets, network.zero_state(4, np.float64))
-        return network.loss_and_grads(
-            network.parameters(flat), grads, *args, scale=1.0, work=Workspace(np.float64), rng=drop
-        )[0]
-
-    numeric = directional(lambda step: loss(params.flat + step * direction))
-    dropped = loss(params.flat)
-    assert_close(numeric, float(grads.flat @ direction), "dropout")
-    assert dropped != pytest.approx(loss(params.flat, None))
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_an_input_of_start_forgets_everything(cell: str) -> None:
-    network = Network(NetworkConfig(cell, 4, 2), 5, start=2)
-    rng = np.random.default_rng(0)
-    runner = Runner(network, network.initial(rng))
-    state = [tuple(rng.standard_normal(a.shape).astype(np.float32) for a in layer) for layer in runner.zero_state(2)]
-    fresh, _ = runner.step(np.array([2]), runner.zero_state(1))
-    logits, _ = runner.step(np.array([2, 3]), state)
-    np.testing.assert_allclose(logits[0], fresh[0], rtol=1e-6, atol=1e-7)
-    windowed, _ = runner.predict(np.array([[2, 3]]), state)
-    np.testing.assert_allclose(windowed[0].T, log_softmax(logits), rtol=1e-5)
-
-
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_walk_on_all_cores_reads_on_where_the_other_stands(cell: str) -> None:
     """In turn with it, to the bit."""
@@ -125,28 +87,6 @@ def test_a_walk_on_all_cores_reads_on_where_the_other_stands(cell: str) -> None:
         np.testing.assert_array_equal(both[k % 2].read(ids), alone.read(ids))
     few = runner.walk(runner.zero_state(8))
     assert few.on_all_cores() is few
-
-
-def test_score_equals_predict_at_the_target() -> None:
-    network = Network(NetworkConfig("gru", 4, 2), 5)
-    rng = np.random.default_rng(0)
-    runner = Runner(network, network.initial(rng))
-    inputs, targets = rng.integers(0, 5, (2, 7, 3))
-    every, last = runner.predict(inputs, runner.zero_state(3))
-    scored, state = runner.score(inputs, targets, runner.zero_state(3))
-    np.testing.assert_allclose(scored, np.take_along_axis(every, targets[:, None], axis=1)[:, 0], rtol=1e-5)
-    np.testing.assert_array_equal(state[1][0], last[1][0])
-
-
-def test_score_in_runs_equals_score_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = Network(NetworkConfig("lstm", 4, 1), 5)
-    rng = np.random.default_rng(0)
-    params = network.initial(rng)
-    inputs, targets = rng.integers(0, 5, (2, 9, 3))
-    once, _ = Runner(network, params).score(inputs, targets, network.zero_state(3))
-    monkeypatch.setattr("charlm.nn.runner.VALUES_AT_ONCE", 100)
-    runs, _ = Runner(network, params).score(inputs, targets, network.zero_state(3))
-    np.testing.assert_allclose(runs, once, rtol=1e-6)
 
 
 def test_select_reorders_streams() -> None:
