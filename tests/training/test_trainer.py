@@ -1,0 +1,117 @@
+"""The training loop, against a naive one; the held-out loss, against one stream; returns to a good state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from charlm.config import NetworkConfig, TrainConfig
+from charlm.errors import DivergedError
+from charlm.nn.network import Network
+from charlm.training import recovery
+from charlm.training.evaluation import HeldOut
+from charlm.training.parallel import Shards
+from charlm.training.recovery import MOST_RETURNS
+from charlm.training.trainer import Trainer
+from tests.nn import reference
+from tests.training import naive
+
+STEPS, STREAMS, VOCABULARY, WINDOWS = 4, 3, 5, 5
+CONFIG = TrainConfig(
+    batch=STREAMS, bptt=STEPS, steps=WINDOWS, learning_rate=0.02, warmup=0.3, clip=0.2, average=0.3, seed=7
+)
+NETWORK = Network(NetworkConfig("rnn", 3, 2, 0.4), VOCABULARY)
+
+
+def trainer(config: TrainConfig = CONFIG, threads: int = 1) -> Trainer:
+    """Return a trainer of a tiny network on random windows, in float64."""
+    windows = naive.random_windows(np.random.default_rng(1), WINDOWS, STEPS, STREAMS, VOCABULARY)
+    params = NETWORK.initial(np.random.default_rng(2), np.float64)
+    return Trainer(NETWORK, params, naive.Windows(windows), None, config, threads=threads)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "clip", "threads"), [("adam", 0.2, 1), ("adam", 0.2, 2), ("rmsprop", 0.0, 1), ("sgd", 0.2, 1)]
+)
+def test_training_equals_a_naive_loop(optimizer: str, clip: float, threads: int) -> None:
+    """Losses, norms, weights and their average: with carried state, dropout, targets that do not count, resets."""
+    config = replace(CONFIG, optimizer=optimizer, clip=clip)
+    with trainer(config, threads) as own:
+        start = own.params.flat.copy()
+        reports = list(own.reports())
+        weights, average = own.params.flat.copy(), own.weights().flat
+        windows = own.batches.windows  # type: ignore[attr-defined]
+    expected, expected_average, losses, norms = naive.train(NETWORK, start, windows, config, threads)
+    assert min(norms) > 0.2  # the limit of the gradient's norm is always exceeded
+    np.testing.assert_allclose([report.train_loss for report in reports], losses, rtol=1e-6)
+    np.testing.assert_allclose([report.grad_norm for report in reports], norms, rtol=1e-5)
+    np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(average, expected_average, rtol=0, atol=1e-6)
+    assert np.abs(weights - average).max() > 1e-4
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_held_out_loss_is_that_of_one_stream(threads: int) -> None:
+    """All of the text counts, at the scale of the logits that is returned."""
+    rng = np.random.default_rng(0)
+    network = Network(NetworkConfig("rnn", 4, 1), VOCABULARY)
+    params = network.initial(rng, np.float64)
+    params["rnn.weight_hh_l0"][...] *= 0.3  # what is before the warm-up leaves no trace
+    params["head.weight"][...] *= 3.0  # too sure
+    before = params.flat.copy()
+    ids = rng.integers(1, VOCABULARY, 1700)
+    ids[0] = network.start
+    with Shards(network, params, 1, 1, 1) as engine:
+        engine.threads = threads
+        loss, sharpness = HeldOut(ids, network, engine, 16).loss(params, 1.0)
+    np.testing.assert_array_equal(params.flat, before)
+    assert sharpness < 0.9
+
+    tensors = dict(params.items())
+    tops, _ = reference.read("rnn", tensors, ids[:-1, None], [(np.zeros((1, 4)),)], start=network.start)
+    tensors |= {name: tensors[name] * sharpness for name in ("head.weight", "head.bias")}
+    log_probs = reference.at(reference.log_softmax(tensors, tops), ids[1:, None])
+    assert loss == pytest.approx(-log_probs.mean(), rel=1e-9)
+
+
+def test_a_return_keeps_the_best_loss_and_its_step() -> None:
+    with trainer() as own:
+        own.recovery.remember()
+        for _ in range(3):
+            own.train_window(0.01)
+        own.best_loss, own.model_step = 1.25, 2
+        own.recovery.go_back("the loss is nan")
+        assert own.step == 0
+        assert (own.best_loss, own.model_step) == (1.25, 2)
+
+
+def test_returns_count_only_where_training_does_not_get_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run diverges more often than is allowed at one step, each time further on."""
+    monkeypatch.setattr(recovery, "REMEMBER_STEPS", 4)
+    with trainer() as own:
+        for _ in range(MOST_RETURNS + 2):
+            while own.step <= own.recovery.furthest + 5:
+                own.recovery.remember()
+                own.train_window(0.01)
+            own.recovery.go_back("the loss is nan")
+            assert own.recovery.returns == 1
+        for _ in range(MOST_RETURNS - 1):
+            own.recovery.go_back("the loss is nan")
+        with pytest.raises(DivergedError, match=f"{MOST_RETURNS} returns"):
+            own.recovery.go_back("the loss is nan")
+
+
+def test_a_state_that_is_not_finite_is_never_returned_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "REMEMBER_STEPS", 2)
+    with trainer() as own:
+        own.recovery.remember()
+        good = own.params.flat.copy()
+        for _ in range(2):
+            own.train_window(0.01)
+        own.params.flat[3] = np.nan
+        with pytest.raises(DivergedError, match="the weights are not finite"):
+            own.recovery.remember()
+        own.recovery.go_back("the weights are not finite")
+        np.testing.assert_array_equal(own.params.flat, good)
