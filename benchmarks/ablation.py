@@ -92,7 +92,7 @@ CHANGES = (
 
 
 @click.command()
-@click.option("--text", type=click.Path(path_type=Path), required=True)
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--minutes", default=0.5, show_default=True)
 @click.option("--seeds", default="0", show_default=True)
 @click.option("--only", multiple=True, help="A change, by its name; all if none is given.")

@@ -13,7 +13,7 @@ from benchmarks.held_out import held_out_text
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
-@click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="The text it was trained on.")
 @click.option("--rates", default="1e-4 3e-4 1e-3", show_default=True, help="Learning rates to try.")
 def main(model: Path, text: Path, rates: str) -> None:
     """Print bits per character of the held-out text, with weights that stay and weights that follow."""

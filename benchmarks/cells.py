@@ -72,7 +72,7 @@ def clipped_in(model: Path) -> str:
 
 
 @click.command()
-@click.option("--text", type=click.Path(path_type=Path), required=True)
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--minutes", default=0.5, show_default=True, help="For each cell.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--cells", default=",".join(CELLS), show_default=True)

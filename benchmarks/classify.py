@@ -16,7 +16,7 @@ HELD_OUT = 0.1
 
 
 @click.command()
-@click.argument("texts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("texts", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--minutes", default=0.5, show_default=True, help="Of training for each model.")
 @click.option("--most", default=500, show_default=True, help="Held-out lines of each text.")
 @click.option("--seed", default=0, show_default=True)

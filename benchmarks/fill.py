@@ -47,7 +47,7 @@ def restored(model: LanguageModel, lines: list[str], blanked: list[tuple[str, li
 
 @click.command()
 @click.option("-m", "--model", "paths", type=click.Path(path_type=Path), multiple=True, required=True)
-@click.option("--text", type=click.Path(path_type=Path), required=True)
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--held-out", default=0.1, show_default=True, help="Share of the text, from its end, to take lines from.")
 @click.option("--blank", default=0.1, show_default=True, help="Share of the characters that are blanked.")
 @click.option("--n", default=500, show_default=True, help="Lines.")

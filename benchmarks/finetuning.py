@@ -28,7 +28,7 @@ def curve(
 
 @click.command()
 @click.option("--from", "parent", type=click.Path(path_type=Path), required=True, help="The model to begin with.")
-@click.option("--text", type=click.Path(path_type=Path), required=True)
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--lines", is_flag=True, help="Each line is a document of its own.")
 @click.option("--minutes", default=1.0, show_default=True)
 @click.option("--seeds", default="0", show_default=True)

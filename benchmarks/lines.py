@@ -14,7 +14,7 @@ from charlm.text.novelty import hash_of, lines_in
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
-@click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="The text it was trained on.")
 @click.option("--n", default=1000, show_default=True, help="Lines to sample.")
 def main(model: Path, text: Path, n: int) -> None:
     """Sample lines and compare them with those of the text; compare p(UNK) with the rate of unknown characters."""

@@ -110,7 +110,7 @@ def best_order(train: Ids, held_out: Ids, vocabulary: int, orders: Iterable[int]
 
 
 @click.command()
-@click.option("--text", type=click.Path(path_type=Path), required=True)
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--lines", is_flag=True, help="Each line is a document of its own, and its end counts.")
 @click.option("--orders", default="3,4,5,6,7,8", show_default=True, help="Characters, the predicted one among them.")
 @click.option("--valid", type=float, help="Share that is held out.  [default: as for charlm train]")

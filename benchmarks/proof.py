@@ -24,7 +24,7 @@ def with_slip(line: str, rng: np.random.Generator) -> tuple[str, int]:
 
 @click.command()
 @click.option("-m", "--model", "path", type=click.Path(path_type=Path), required=True)
-@click.option("--text", type=click.Path(path_type=Path), required=True)
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--held-out", default=0.1, show_default=True, help="Share of the text, from its end, to take lines from.")
 @click.option("--n", default=500, show_default=True, help="Lines.")
 def main(path: Path, text: Path, held_out: float, n: int) -> None:

@@ -124,7 +124,7 @@ def run(text: str, lines: bool, minutes: float, seed: int, flags: list[str]) -> 
 
 
 @click.command()
-@click.option("--text", type=click.Path(path_type=Path), required=True)
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--lines", is_flag=True, help="Each line is a document of its own.")
 @click.option("--minutes", default="2", show_default=True, help="Budgets, such as 0.5,2,5.")
 @click.option("--seeds", default="0,1,2", show_default=True)

@@ -13,7 +13,7 @@ from benchmarks.held_out import held_out_lines
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
-@click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="The text it was trained on.")
 @click.option("--lines", "count", default=100, show_default=True)
 @click.option("--forms", default=9, show_default=True, help="Corrupted forms of each line.")
 @click.option("--seed", default=0, show_default=True)

@@ -178,7 +178,7 @@ def rank_of(pid: int) -> str:
 @click.command()
 @click.option("--rank", help="For the benchmark itself: be one of its ranks.")
 @click.option("--model", type=click.Path(path_type=Path), help="A model of --text, for the noise of its gradient.")
-@click.option("--text", type=click.Path(path_type=Path))
+@click.option("--text", type=click.Path(exists=True, path_type=Path))
 @click.option("--megabytes", default=0, help="Of a text for two ranks, whose memory is measured instead.")
 def main(rank: str | None, model: Path | None, text: Path | None, megabytes: int) -> None:
     """Print step times, what a model of them says of more ranks, and the noise scale of a model's gradient."""

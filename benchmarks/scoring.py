@@ -45,7 +45,8 @@ def torch_score(model: TorchModel, ids: np.ndarray, threads: int) -> float:
 
 
 @click.command()
-@click.option("--text", type=click.Path(path_type=Path), default="corpora/lighthouse.txt", show_default=True)
+@click.option("--text", type=click.Path(exists=True, path_type=Path), default="corpora/lighthouse.txt",
+              show_default=True)  # fmt: skip
 @click.option("--tail", default=0.1, show_default=True, help="Share of the text, from its end, that is scored.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--lines", default=1_000_000, show_default=True, help="Short lines that stream from standard input.")

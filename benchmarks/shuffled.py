@@ -15,7 +15,7 @@ PAIRS = 100
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
-@click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="The text it was trained on.")
 @click.option("--seed", default=0, show_default=True)
 def main(model: Path, text: Path, seed: int) -> None:
     """Print how often the real line is the more probable one."""

@@ -17,7 +17,7 @@ from benchmarks.held_out import held_out_corpus
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
-@click.option("--text", type=click.Path(path_type=Path), required=True, help="The text it was trained on.")
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="The text it was trained on.")
 @click.option("--streams", default="1 32 128 512", show_default=True)
 def main(model: Path, text: Path, streams: str) -> None:
     """Print nats per character, held out, for each number of streams; and how starts compare with starts of lines."""

@@ -52,7 +52,8 @@ def torch_rate(
 
 
 @click.command()
-@click.option("--text", type=click.Path(path_type=Path), default="corpora/lighthouse.txt", show_default=True)
+@click.option("--text", type=click.Path(exists=True, path_type=Path), default="corpora/lighthouse.txt",
+              show_default=True)  # fmt: skip
 @click.option("--cells", default="lstm,gru", show_default=True)
 @click.option("--rows", default="", help="Such as 256x1,64,50; the five rows of docs/performance.md if not given.")
 @click.option("--rounds", default=5, show_default=True)

@@ -68,6 +68,12 @@ def test_every_module_that_is_run_is_there() -> None:
         assert (TOP / (module.replace(".", "/") + ".py")).is_file(), module
 
 
+def test_texts_that_are_not_in_the_repository_are_downloaded_by_a_command() -> None:
+    named = {word for line in LINES for word in shlex.split(line) if word.endswith(".txt")}
+    absent = {name for name in named if not (TOP / name).is_file()}
+    assert absent <= set(re.findall(r"^ {4}curl -o (\S+) http", DOC, re.MULTILINE))
+
+
 def test_every_link_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]+)", DOC)
     assert "gradients.svg" in links

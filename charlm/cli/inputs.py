@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ def texts_from(
     Lines come as they are read, so that a slow source gets its answers early. An empty line is a text, too.
     In a model of lines, the newline at the end of a file is no part of its text: the last line needs none.
     """
+    arguments = list(arguments)
+    warn_of_file_names(arguments)
     yield from arguments
     for path in files:
         if by_line:
@@ -27,6 +31,19 @@ def texts_from(
         else:
             text = whole(path, config)
             yield text.removesuffix("\n") if config.lines else text
+
+
+def warn_of_file_names(arguments: Iterable[str]) -> None:
+    """Say how to read a file, or standard input, where an argument that is taken as text names one."""
+    named = [text for text in arguments if text == "-" or os.path.isfile(text)]
+    if not named:
+        return
+    flags = " ".join(f"--file {shlex.quote(name)}" for name in named[:3]) + " ..." * (len(named) > 3)
+    if len(named) > 1:
+        warn(f"{named[0]!r} and {len(named) - 1:,} more names of files are taken as text; to read the files: {flags}")
+    else:
+        what = "standard input" if named == ["-"] else "the file"
+        warn(f"{named[0]!r} is taken as text; to read {what}: {flags}")
 
 
 def whole(path: Path, config: TextConfig) -> str:

@@ -46,8 +46,8 @@ def prepare_streams() -> None:
         sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            errors = "surrogatepass" if stream is sys.stdout else "backslashreplace"
-            stream.reconfigure(encoding="utf-8", errors=errors)
+            # a byte of an argument that is not UTF-8 becomes \udcXX, which is also how JSON escapes it
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def flush_output() -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from charlm.checkpoint import check_writable, discard_leftovers
+from charlm.checkpoint import check_writable, discard_leftovers, read_model
 from charlm.errors import BusyError, CheckpointError, ConfigError, ModelExistsError
 
 
@@ -45,6 +45,11 @@ class Files:
         for file in (self.model, self.state):
             if os.path.exists(file) and not os.path.isfile(file):  # --overwrite would not help
                 raise CheckpointError(f"{file}: is not a regular file; name another model with -m")
+        if self.shared_with is not None:
+            raise ConfigError(
+                f"{self.model}: {self.shared_with} is a model with the same state and log files "
+                f"({self.state.name}, {self.log.name}); name another model with -m"
+            )
         written = {os.path.realpath(file) for file in (self.model, self.state, self.log, self.lock)}
         for path in paths:
             if os.path.realpath(path) in written:
@@ -65,6 +70,20 @@ class Files:
             except CheckpointError as error:
                 raise CheckpointError(f"{error}; name another model with -m") from error
 
+    @property
+    def shared_with(self) -> Path | None:
+        """The model whose other files have the same names: NAME for NAME.safetensors, and the other way round."""
+        stem = self.model.name.removesuffix(".safetensors")
+        other = f"{stem}.safetensors" if stem == self.model.name else stem
+        path = self.model.parent / other
+        if other == "" or not path.is_file():
+            return None
+        try:
+            read_model(path)
+        except CheckpointError:  # another file, such as the text
+            return None
+        return path
+
     def discard_leftovers(self) -> None:
         """Remove what a killed run left half-written. Only for who holds the lock."""
         for path in (self.model, self.state, self.log):
@@ -77,7 +96,7 @@ class Files:
 
 
 def lock(path: Path) -> FileLock:
-    """Take the lock of a run. The system gives it back when its process ends, however that ends.
+    """Take the lock of a run; `release` it. The system releases it when its process ends, however that ends.
 
     Raises BusyError if another run holds it, CheckpointError if the file cannot be made.
     """
@@ -89,3 +108,13 @@ def lock(path: Path) -> FileLock:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}; use another -m NAME") from None
     return held
+
+
+def release(held: FileLock) -> None:
+    """Remove the file of a lock and release it: a run that fails before it writes anything leaves nothing.
+
+    The file is removed while the lock is held. Who has opened it by then gets no lock on it (filelock 3.21).
+    """
+    with suppress(OSError):  # Windows does not remove an open file
+        os.unlink(held.lock_file)
+    held.release()

@@ -25,7 +25,7 @@ from charlm.text.novelty import MOST_LINES, lines_in, pack_hashes
 from charlm.text.windows import batches_over
 from charlm.training.choice import REFERENCE_SPEED, choose
 from charlm.training.computing import needed, open_engine, settle_ranks
-from charlm.training.files import Files, lock
+from charlm.training.files import Files, lock, release
 from charlm.training.inheritance import inherit, inherited
 from charlm.training.log import Log
 from charlm.training.probe import characters_per_second
@@ -82,7 +82,7 @@ class Session:
         self.files.refuse_to_destroy(paths, overwrite=overwrite, resume=resume)
         with ExitStack() as stack:
             if self.ranks.is_leader:
-                stack.callback(lock(self.files.lock).release)
+                stack.callback(release, lock(self.files.lock))
                 self.files.discard_leftovers()
                 if self.ranks.elastic and overwrite and not (resume or is_restart):
                     self.files.forget_state()  # a restart shall not take it for its own

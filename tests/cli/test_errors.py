@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +100,23 @@ def test_a_second_ctrl_c_leaves_at_once_and_keeps_the_files_whole(tmp_path: Path
         assert process.stderr.read().strip() == ""
     assert process.returncode == 130
     assert files_in(tmp_path)["charlm.safetensors"] == b"old"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes")
+def test_json_of_undecodable_names_and_arguments_is_utf8(verse_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / os.fsdecode(b"caf\xe9.safetensors")
+    shutil.copy(verse_model, model)
+    text = os.fsdecode(b"the_\xe9")
+    for name, arguments in {
+        "score": ["--json", text],
+        "fill": ["--json", text],
+        "classify": ["--json", "-m", verse_model, text],
+        "info": ["--json"],
+    }.items():
+        done = command(name, "-m", model, *arguments, cwd=tmp_path)  # decodes as UTF-8, strictly
+        found = json.loads(done.out)
+        assert (found["path"] if name == "info" else found["text"]) == (str(model) if name == "info" else text)
+    assert command("score", "--tsv", "-m", model, text, cwd=tmp_path).out.splitlines()[1].startswith("the_\\udce9\t")
 
 
 def test_standard_streams_are_utf8_whatever_the_locale(tmp_path: Path) -> None:

@@ -42,6 +42,33 @@ class TestInputs:
         done = charlm("score", "-m", verse_model, "fox", "--file", "a", "--file", "b", "--json", cwd=tmp_path)
         assert [json.loads(line)["text"] for line in done.out.splitlines()] == ["fox", "a dog\n", "b dog\n"]
 
+    @pytest.mark.parametrize("command", ["score", "fill"])
+    def test_an_argument_that_names_a_file_is_scored_with_a_warning(
+        self, verse_model: Path, tmp_path: Path, command: str
+    ) -> None:
+        for name in ("a_", "b c_", "d_", "e_"):
+            (tmp_path / name).write_text("the fox")
+        (tmp_path / "folder").mkdir()
+
+        def outcome(*arguments: str, stdin: bytes = b"") -> tuple[list[str], str]:
+            done = charlm(command, "-m", verse_model, "--json", *arguments, cwd=tmp_path, stdin=stdin)
+            assert done.code == 0, done.err
+            return [json.loads(line)["text"] for line in done.out.splitlines()], done.err
+
+        says = "is taken as text; to read"
+        assert outcome("a_") == (["a_"], f"charlm: 'a_' {says} the file: --file a_\n")
+        if command == "score":
+            assert outcome("x", "folder")[1] == ""
+        texts, err = outcome("a_", "the_", "b c_", "d_", "e_")
+        assert texts == ["a_", "the_", "b c_", "d_", "e_"]
+        assert err == (
+            "charlm: 'a_' and 3 more names of files are taken as text; to read the files: "
+            "--file a_ --file 'b c_' --file d_ ...\n"
+        )
+        if command == "score":
+            assert outcome("-", stdin=b"fox") == (["-"], f"charlm: '-' {says} standard input: --file -\n")
+            assert outcome("--file", "-", stdin=b"fox") == (["fox"], "")
+
     def test_a_last_line_and_windows_newlines(self, verse_model: Path, tmp_path: Path) -> None:
         (tmp_path / "t").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
         done = charlm("score", "-m", verse_model, "--file", "t", "--lines", "--tsv", cwd=tmp_path)

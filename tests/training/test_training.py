@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 import charlm
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
-from charlm.errors import BusyError, CheckpointError, ConfigError, ModelExistsError
+from charlm.errors import BusyError, CheckpointError, ConfigError, CorpusError, ModelExistsError
 from charlm.nn.functional import loss_and_slopes
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
@@ -232,6 +233,28 @@ class TestRun:
             for _ in session.reports():
                 session.stop()
         assert charlm.load(tmp_path / "m.safetensors").training["steps"] == 2
+
+    @pytest.mark.parametrize("names", [("m", "m.safetensors"), ("m.safetensors", "m")])
+    def test_two_models_do_not_share_a_state_and_a_log(
+        self, text: Path, tmp_path: Path, names: tuple[str, str]
+    ) -> None:
+        first, second = (tmp_path / name for name in names)
+        charlm.train(text, first, steps=2, **TINY)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        for more in ({}, {"overwrite": True}, {"resume": True}):
+            with pytest.raises(ConfigError, match="with the same state and log files"):
+                charlm.train(text, second, steps=4, **TINY, **more)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+        charlm.train(text, first, steps=4, resume=True)
+
+    def test_a_text_may_have_the_name_of_the_model(self, text: Path, tmp_path: Path) -> None:
+        charlm.train(text.rename(tmp_path / "m"), tmp_path / "m.safetensors", steps=1, **TINY)
+
+    def test_no_lock_is_left(self, text: Path, tmp_path: Path) -> None:
+        for path in (tmp_path / "nowhere.txt", text):
+            with suppress(CorpusError):
+                charlm.train(path, tmp_path / "m.safetensors", steps=1, **TINY)
+            assert not (tmp_path / "m.lock").exists()
 
     def test_a_run_that_fails_lets_go_of_its_name(self, text: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="one of adam"):
