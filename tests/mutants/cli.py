@@ -180,14 +180,14 @@ FAULTS: tuple[Fault, ...] = (
         "charlm/training/files.py",
         "if self.shared_with is not None",
         "if False",
-        ("tests/training/test_training.py::TestTrain::test_two_models_do_not_share_a_state_and_a_log",),
+        ("tests/training/test_training.py::TestRun::test_two_models_do_not_share_a_state_and_a_log",),
     ),
     Fault(
         "a run leaves its lock",
         "charlm/training/files.py",
         "        os.unlink(held.lock_file)",
         "        pass",
-        ("tests/training/test_training.py::TestTrain::test_no_lock_is_left",),
+        ("tests/training/test_training.py::TestRun::test_no_lock_is_left",),
     ),
     Fault(
         "python -m benchmarks --help runs the benchmarks",
