@@ -163,7 +163,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "JSON of undecodable arguments is not UTF-8",
-        "charlm/cli/__init__.py",
+        "charlm/cli/streams.py",
         'stream.reconfigure(encoding="utf-8", errors="backslashreplace")',
         'stream.reconfigure(encoding="utf-8", errors="surrogatepass")',
         ("tests/cli/test_errors.py::test_json_of_undecodable_names_and_arguments_is_utf8",),
