@@ -109,8 +109,6 @@ def test_json_of_undecodable_names_and_arguments_is_utf8(verse_model: Path, tmp_
     text = os.fsdecode(b"the_\xe9")
     for name, arguments in {
         "score": ["--json", text],
-        "fill": ["--json", text],
-        "classify": ["--json", "-m", verse_model, text],
         "info": ["--json"],
     }.items():
         done = command(name, "-m", model, *arguments, cwd=tmp_path)  # decodes as UTF-8, strictly

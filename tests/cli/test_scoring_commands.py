@@ -19,6 +19,7 @@ from charlm.cli.options import open_model
 from charlm.model import LanguageModel
 from charlm.nn.threads import blas_libraries, set_threads
 from tests.cli.command import charlm
+from tests.cli.tiny import Terminal, make_model
 
 LINES = "the lazy dog\n\njumps over\nzzz\n"
 
@@ -44,21 +45,21 @@ class TestInputs:
 
     @pytest.mark.parametrize("command", ["score", "fill"])
     def test_an_argument_that_names_a_file_is_scored_with_a_warning(
-        self, verse_model: Path, tmp_path: Path, command: str
+        self, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        monkeypatch.chdir(tmp_path)
+        make_model(tmp_path / "m.safetensors")
+        here = Terminal(capsys)
         for name in ("a_", "b c_", "d_", "e_"):
             (tmp_path / name).write_text("the fox")
         (tmp_path / "folder").mkdir()
 
-        def outcome(*arguments: str, stdin: bytes = b"") -> tuple[list[str], str]:
-            done = charlm(command, "-m", verse_model, "--json", *arguments, cwd=tmp_path, stdin=stdin)
-            assert done.code == 0, done.err
+        def outcome(*arguments: str) -> tuple[list[str], str]:
+            done = here(command, "-m", "m.safetensors", "--json", *arguments)
             return [json.loads(line)["text"] for line in done.out.splitlines()], done.err
 
         says = "is taken as text; to read"
         assert outcome("a_") == (["a_"], f"charlm: 'a_' {says} the file: --file a_\n")
-        if command == "score":
-            assert outcome("x", "folder")[1] == ""
         texts, err = outcome("a_", "the_", "b c_", "d_", "e_")
         assert texts == ["a_", "the_", "b c_", "d_", "e_"]
         assert err == (
@@ -66,8 +67,8 @@ class TestInputs:
             "--file a_ --file 'b c_' --file d_ ...\n"
         )
         if command == "score":
-            assert outcome("-", stdin=b"fox") == (["-"], f"charlm: '-' {says} standard input: --file -\n")
-            assert outcome("--file", "-", stdin=b"fox") == (["fox"], "")
+            assert outcome("-") == (["-"], f"charlm: '-' {says} standard input: --file -\n")
+            assert outcome("x", "folder", "--file", "a_") == (["x", "folder", "the fox"], "")
 
     def test_a_last_line_and_windows_newlines(self, verse_model: Path, tmp_path: Path) -> None:
         (tmp_path / "t").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
