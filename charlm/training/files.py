@@ -76,7 +76,7 @@ class Files:
         stem = self.model.name.removesuffix(".safetensors")
         other = f"{stem}.safetensors" if stem == self.model.name else stem
         path = self.model.parent / other
-        if other == "" or not path.is_file():
+        if other == "" or not os.path.isfile(path):  # False for a name that is too long, too
             return None
         try:
             read_model(path)
