@@ -1,0 +1,71 @@
+"""Commands whose output is frozen in `expected.json`, for three small models of an earlier version.
+
+    python -m tests.golden.commands
+
+writes `expected.json` again; do so only when an output is meant to change.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from charlm.cli import charlm
+
+FOLDER = Path(__file__).parent
+EXPECTED = FOLDER / "expected.json"
+TEXT, LINES, BOTH = "text.safetensors", "lines.safetensors", "bidirectional.safetensors"
+
+COMMANDS: tuple[tuple[str, ...], ...] = (
+    ("sample", "-m", TEXT, "--seed", "1", "--length", "60"),
+    ("sample", "-m", TEXT, "--seed", "2", "--length", "60", "--temp", "0.5", "--prompt", "the qu"),
+    ("sample", "-m", TEXT, "--seed", "3", "--length", "40", "-n", "3", "--top-k", "3"),
+    ("sample", "-m", TEXT, "--seed", "4", "--length", "40", "--top-p", "0.8", "--stop", "dog"),
+    ("sample", "-m", TEXT, "--temp", "0", "--length", "40"),
+    ("sample", "-m", LINES, "--seed", "5", "-n", "8"),
+    ("sample", "-m", LINES, "--seed", "6", "-n", "4", "--novel"),
+    ("score", "-m", TEXT, "the lazy dog", "Fox?", "--json"),
+    ("score", "-m", TEXT, "the lazy dog", "--json", "--eos"),
+    ("score", "-m", TEXT, "over", "--context", "the fox jumps ", "--json"),
+    ("score", "-m", TEXT, "the lazy dog", "jumps over", "--tsv"),
+    ("score", "-m", TEXT, "the lazy dog runs", "--summary", "--base", "2"),
+    ("score", "-m", TEXT, "a fox", "--per-char", "--json"),
+    ("score", "-m", TEXT, "the quick brown fox", "the brown fox", "--adapt", "--json"),
+    ("score", "-m", LINES, "anna", "bebert", "xyz", "--json"),
+    ("score", "-m", BOTH, "the lazy dog", "--pseudo", "--json"),
+    ("score", "-m", LINES, "--rank", "--file", "groups.tsv"),
+    ("classify", "-m", TEXT, "-m", LINES, "the fox", "anna", "--json"),
+    ("odd", "-m", TEXT, "verse.txt"),
+    ("odd", "-m", TEXT, "verse.txt", "--spots"),
+    ("fill", "-m", BOTH, "the qu_ck brown f_x", "--json"),
+    ("fill", "-m", TEXT, "the qu_ck brown", "--json"),
+    ("proof", "-m", BOTH, "verse.txt", "--json"),
+    ("gradients", TEXT, "verse.txt", "--json"),
+    ("info", TEXT, "--json"),
+    ("info", LINES, "--json"),
+    ("info", BOTH, "--json"),
+)
+
+
+def output_of(command: tuple[str, ...]) -> list[str]:
+    """Run a command on the models and texts of this folder; return the lines of its standard output."""
+    done = CliRunner().invoke(charlm, [_located(argument) for argument in command])
+    assert done.exit_code == 0, (command, done.output, done.exception)
+    return done.stdout.replace(f"{FOLDER}/", "").splitlines()
+
+
+def _located(argument: str) -> str:
+    is_file = argument.endswith((".safetensors", ".txt", ".tsv"))
+    return str(FOLDER / argument) if is_file else argument
+
+
+def main() -> None:
+    """Write `expected.json`."""
+    expected = {" ".join(command): output_of(command) for command in COMMANDS}
+    EXPECTED.write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
