@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from charlm.checkpoint import atomic_write, discard_leftovers, printable
+from charlm.checkpoint import atomic_write, check_writable, discard_leftovers, printable
 from charlm.errors import CheckpointError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions and signals")
@@ -106,6 +106,9 @@ def test_temporary_file_that_exists_is_not_written_to(old, tmp_path, monkeypatch
         prepare()
         with pytest.raises(CheckpointError, match="File exists; the old file is unchanged"):
             atomic_write(old, [b"new"])
+        with pytest.raises(CheckpointError, match="File exists"):
+            check_writable(old)
+        assert os.path.lexists(temporary)
         assert victim.read_bytes() == b"precious"
         assert old.read_bytes() == b"old"
         temporary.unlink()

@@ -15,8 +15,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "the temporary file may be a link to another file",
         "charlm/checkpoint/storage.py",
-        "os.O_CREAT | os.O_EXCL | _BINARY",
-        "os.O_CREAT | _BINARY",
+        "flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY",
+        "flags = os.O_WRONLY | os.O_CREAT | _BINARY",
+        ("tests/checkpoint/test_storage.py::test_temporary_file_that_exists_is_not_written_to",),
+    ),
+    Fault(
+        "the file that tries whether a folder is writable may be a link to another file",
+        "charlm/checkpoint/storage.py",
+        "os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)",
+        "os.open(temporary, os.O_WRONLY | os.O_CREAT | _BINARY, 0o600)",
         ("tests/checkpoint/test_storage.py::test_temporary_file_that_exists_is_not_written_to",),
     ),
 )
