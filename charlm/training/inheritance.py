@@ -57,8 +57,8 @@ def grow(
 ) -> Parameters:
     """Return the parent's weights in the layout of `fresh`, which may have more ids.
 
-    Ids that the parent has keep their column in W_ih and their row in the head; new ids get the means of the old
-    columns, rows and biases, so that they begin as a character nobody knows anything about.
+    Ids that the parent has keep their column in W_ih and their row in the head. New ids get the mean of the old
+    columns, the mean of the old rows, and the lowest of the old biases: they begin as a rare character.
     kept: share of the parent's in all weights but W_ih; the rest is that of `fresh`.
     line_end: ids of the newline and of EOS, where lines ended with the one and now end with the other: EOS becomes as
     probable as the newline was, which takes its place.

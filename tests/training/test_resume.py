@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 
 import charlm
 from charlm.checkpoint import read_state, write_state
-from charlm.config import TextConfig
+from charlm.config import NetworkConfig, TextConfig, TrainConfig
 from charlm.errors import CheckpointError, ResumeError
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
+from charlm.training.resume import SavedRun
 from charlm.training.session import Session
 
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
@@ -110,6 +112,41 @@ def test_the_best_model_is_kept_where_a_resumed_run_finds_no_better_one(text: Pa
     assert model.score("the fox").log_prob == charlm.load(stopped).score("the fox").log_prob
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_model_of_another_text_is_not_taken_for_that_of_the_run(
+    text: Path, tmp_path: Path, stopped: Path, missing: bool
+) -> None:
+    """Even one of more steps and a lower loss, whether or not the state is that of the best model."""
+    foreign = tmp_path / "foreign.txt"
+    foreign.write_text("ab" * 500)
+    charlm.train(foreign, stopped, overwrite=True, steps=40, **TINY)
+    assert charlm.load(stopped).training["valid_loss"] < 1
+    state = stopped.with_name("m.resume.safetensors")
+    state.unlink()
+    run(text, tmp_path / "own.safetensors", TINY | {"steps": 30}, 11)
+    arrays, facts = read_state(tmp_path / "own.resume.safetensors")
+    if missing:
+        facts["trainer"]["model_step"] = 9
+    write_state(state, arrays, facts)
+    with Session([text], stopped, resume=True) as session:
+        assert session.model.training["digest"] == session.corpus.digest
+        assert session.trainer.best_loss > 1
+        notes = [note for note in session.notes if "the best model of this run is not there" in note]
+        assert len(notes) == missing
+        list(session.reports())
+    assert charlm.load(stopped).training["digest"] == session.corpus.digest
+
+
+def test_a_model_without_held_out_text_is_written_again(text: Path, tmp_path: Path) -> None:
+    """A kill between state and model, of a run whose model is the latest."""
+    path = tmp_path / "m.safetensors"
+    run(text, path, TINY | {"steps": 30, "valid": 0.0}, 11)
+    before = path.read_bytes()
+    path.unlink()
+    with Session([text], path, resume=True):
+        assert path.read_bytes() == before
+
+
 def test_a_model_that_was_moved_away_is_written_again(text: Path, stopped: Path) -> None:
     stopped.unlink()
     charlm.train(text, stopped, resume=True)
@@ -149,15 +186,64 @@ def test_a_run_that_lost_patience_needs_more(text: Path, stopped: Path) -> None:
         assert session.train.patience == 0
 
 
+OTHER: dict[str, Any] = {
+    "cell": "gru", "hidden": 9, "layers": 1, "dropout": 0.3, "recurrent_dropout": 0.1, "bidirectional": True,
+    "batch": 5, "bptt": 11, "learning_rate": 0.5, "warmup": 0.5, "final_rate": 0.5, "optimizer": "sgd", "clip": 0.5,
+    "average": 0.5, "restart_rate": 0.5, "valid": 0.25, "held_out": "end", "seed": 1,
+}  # fmt: skip
+"""Settings of a run that cannot change, with values that the stopped run does not have."""
+FREE = {"epochs": 2.0, "steps": 99, "minutes": 3.0, "patience": 5, "threads": 3}
+"""Settings that a resumed run may change."""
+
+
+def test_every_setting_can_change_or_cannot() -> None:
+    names = {field.name for kind in (NetworkConfig, TrainConfig) for field in fields(kind)}
+    assert OTHER.keys() | FREE.keys() == names
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_a_setting_that_makes_it_another_run_is_refused(stopped: Path, name: str) -> None:
+    saved = SavedRun.read(stopped.with_name("m.resume.safetensors"))
+    own = (asdict(saved.network) | asdict(saved.train))[name]
+    assert saved.settings({name: own})[name] == own
+    shown = "lr" if name == "learning_rate" else name.replace("_", "-")
+    with pytest.raises(ResumeError, match=f"the run to resume has {shown} {own}, not {OTHER[name]}"):
+        saved.settings({name: OTHER[name]})
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_a_budget_patience_and_threads_may_change(stopped: Path, name: str) -> None:
+    settings = SavedRun.read(stopped.with_name("m.resume.safetensors")).settings({name: FREE[name]})
+    assert settings[name] == FREE[name]
+
+
 def test_another_text_is_refused(text: Path, stopped: Path) -> None:
     text.write_text(VERSE * 21)
-    with pytest.raises(ResumeError, match="the text is not the one"):
+    with pytest.raises(ResumeError, match=r"the text is not the one .*its length in tokens was 1160, is 1218"):
+        run(text, stopped, {}, resume=True)
+
+
+def test_another_text_of_the_same_characters_is_refused(text: Path, stopped: Path) -> None:
+    """Two words change places: only the digest differs."""
+    text.write_text(VERSE * 19 + VERSE.replace("quick brown", "brown quick"))
+    with pytest.raises(ResumeError, match=r"has learned from \(its SHA-256 was \w+, is \w+\)"):
         run(text, stopped, {}, resume=True)
 
 
 def test_a_run_that_is_not_there(text: Path, tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match="no run to resume"):
         charlm.train(text, tmp_path / "m.safetensors", steps=1, resume=True)
+
+
+@pytest.mark.parametrize("window", [11, 13])
+def test_a_state_at_another_position_in_the_text_is_refused(text: Path, stopped: Path, window: int) -> None:
+    path = stopped.with_name("m.resume.safetensors")
+    arrays, facts = read_state(path)
+    assert facts["trainer"]["cursor"]["window"] == facts["trainer"]["step"] == 12
+    facts["trainer"]["cursor"]["window"] = window
+    write_state(path, arrays, facts)
+    with pytest.raises(ResumeError, match="its place in the text is not that of its step"):
+        run(text, stopped, {}, resume=True)
 
 
 @pytest.mark.parametrize("lost", ["network", "train", "text", "corpus", "trainer", "cursor", "array", "shape", "range"])

@@ -17,6 +17,7 @@ from charlm.errors import BusyError, CheckpointError, ConfigError, CorpusError, 
 from charlm.nn.functional import loss_and_slopes
 from charlm.nn.network import Network
 from charlm.nn.runner import Runner
+from charlm.text.novelty import hash_of, unpack_hashes
 from charlm.training.choice import budget_of, choose
 from charlm.training.evaluation import WARM_UP, better_sharpness, cut_into_streams
 from charlm.training.files import Files, lock
@@ -72,6 +73,18 @@ class TestChoice:
         assert choose({}, 10**6).train.minutes == 5
         assert choose({}, 1000).train.minutes == 1
         assert choose({"steps": 5}, 1000).train.minutes is None
+
+    def test_training_stops_early_unless_told_otherwise(self) -> None:
+        assert choose({"steps": 5}, 1000).train.patience == 4
+        assert choose({}, 10**6).train.patience == 4
+        assert choose({"patience": 0}, 1000).train.patience == 0
+
+    @pytest.mark.parametrize("characters", [10_000, 10**6])
+    def test_windows_of_a_bidirectional_network_are_longer(self, characters: int) -> None:
+        """They carry their context with them; one direction carries its state."""
+        assert choose({}, characters).train.bptt < 128
+        assert choose({"bidirectional": True}, characters).train.bptt == 128
+        assert choose({"bidirectional": True, "bptt": 30}, characters).train.bptt == 30
 
     def test_a_budget_is_written_with_its_unit(self) -> None:
         assert budget_of(TrainConfig(minutes=1.0)) == "1 minute"
@@ -213,6 +226,30 @@ class TestRun:
         charlm.train(text, path, steps=1, overwrite=True, **TINY)
         charlm.load(path)
 
+    def test_the_state_of_a_run_that_is_overwritten_is_removed(self, text: Path, tmp_path: Path) -> None:
+        """Before the first save of the new run: --resume must not continue the old one."""
+        charlm.train(text, tmp_path / "m.safetensors", steps=3, **TINY)
+        state = tmp_path / "m.resume.safetensors"
+        assert state.exists()
+        settings = TINY | {"steps": 50}
+        with Session([text], tmp_path / "m.safetensors", settings, overwrite=True, save_minutes=60) as session:
+            next(session.reports())
+            assert not state.exists()
+
+    def test_a_model_remembers_its_training_lines_and_not_those_held_out(self, tmp_path: Path) -> None:
+        lines = [f"fox {n:03} jumps over a dog" for n in range(100)]
+        (tmp_path / "lines.txt").write_text("\n".join(lines))
+        model = charlm.train(
+            tmp_path / "lines.txt", tmp_path / "m.safetensors", steps=2, valid=0.3, text=TextConfig(lines=True), **TINY
+        )
+        seen = unpack_hashes(model.training["line_hashes"])
+        with Session([tmp_path / "lines.txt"], tmp_path / "n.safetensors", TINY | {"valid": 0.3},
+                     TextConfig(lines=True)) as session:  # fmt: skip
+            aside = session.vocabulary.decode(session.corpus.valid_ids)
+        held_out = {line for line in lines if line in aside}
+        assert 20 < len(held_out) < 40
+        assert seen == {hash_of(line) for line in set(lines) - held_out}
+
     @pytest.mark.parametrize("name", ["text.safetensors", "text.log.jsonl", "text.resume.safetensors", "text.lock"])
     def test_a_text_is_never_written_over(self, text: Path, tmp_path: Path, name: str) -> None:
         path = text.rename(tmp_path / name)
@@ -277,6 +314,14 @@ class TestRun:
         assert [row["valid_loss"] for row in rows if row["valid_loss"] is not None] == [3.0, 2.0, 2.5, 2.6]
         assert rows[-1]["step"] == 40
         assert model.training["valid_loss"] == 2.0
+
+    def test_the_seed_draws_the_initial_weights(self, text: Path, tmp_path: Path) -> None:
+        starts = []
+        for k, seed in enumerate((3, 3, 4)):
+            with Session([text], tmp_path / f"{k}.safetensors", TINY | {"steps": 1, "seed": seed}) as session:
+                starts.append(session.trainer.params.flat.copy())
+        np.testing.assert_array_equal(starts[0], starts[1])
+        assert np.mean(starts[0] == starts[2]) < 0.5
 
     def test_the_same_seed_gives_the_same_model(self, text: Path, tmp_path: Path) -> None:
         models = [
