@@ -21,11 +21,11 @@ from benchmarks.alternation import describe_machine
 from benchmarks.quality import one_pass, put_aside
 from charlm.cli.curves import draw_curves, find_matplotlib
 from charlm.config import NetworkConfig, TextConfig
+from charlm.diagnostics.clipping_log import read_clipping
 from charlm.model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.network import Network
 from charlm.text.corpus import Corpus
-from charlm.training.clipping import read_clipping
 
 BAD = "rnn, doubled start"
 BAD_HIDDEN, BAD_STEPS = 64, 100

@@ -10,7 +10,7 @@ import click
 import charlm
 from benchmarks.alternation import describe_machine
 from charlm.config import TextConfig
-from charlm.training.session import Session
+from charlm.runs.run import Run
 
 
 def curve(
@@ -22,7 +22,7 @@ def curve(
     with TemporaryDirectory() as folder:
         model = Path(folder) / "model.safetensors"
         init_from = parent if is_tuned else None
-        with Session([text], model, settings, TextConfig(lines=lines), init_from=init_from) as session:
+        with Run([text], model, settings, TextConfig(lines=lines), init_from=init_from) as session:
             return [(r.seconds, r.valid_loss) for r in session.reports() if r.valid_loss is not None]
 
 

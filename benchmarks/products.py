@@ -1,4 +1,4 @@
-"""Products of a recurrence, a state of a few rows times its weights: plain, and as `charlm/nn/factor.py` does them."""
+"""Products of a recurrence, a state of a few rows times its weights: plain, and as `charlm/kernels/packed_matrix.py` does them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.alternation import describe_machine, sgemm_peak
 from charlm.arrays import Array
+from charlm.kernels.packed_matrix import PackedMatrix, block_shape
 from charlm.machine import usable_cores
-from charlm.nn.factor import Factor, block_shape
 
 
 def gigaflops(multiply: Callable[[Array], object], xs: Array, columns: int, seconds: float) -> float:
@@ -63,7 +63,7 @@ def main(hidden: str, rows: str, seconds: float) -> None:
                     out = np.empty((count, columns), np.float32)
                     other = np.asarray(matrix, order="F" if matrix.flags.c_contiguous else "C")
                     forms = [
-                        Factor(matrix).into(out),
+                        PackedMatrix(matrix).into(out),
                         lambda xs, matrix=matrix, out=out: np.matmul(xs, matrix, out=out),
                         lambda xs, other=other, out=out: np.matmul(xs, other, out=out),
                     ]

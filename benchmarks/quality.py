@@ -28,7 +28,7 @@ from benchmarks.ngram import best_order
 from charlm.config import TextConfig
 from charlm.model import LanguageModel
 from charlm.text.corpus import Corpus
-from charlm.training.evaluation import sharpened
+from charlm.training.evaluation import with_logit_scale
 
 WINDOW = 256
 
@@ -110,7 +110,7 @@ def run(text: str, lines: bool, minutes: float, seed: int, flags: list[str]) -> 
         model = charlm.load(path)
         rows = [json.loads(row) for row in path.with_suffix(".log.jsonl").read_text(encoding="utf-8").splitlines()]
     config = model.config
-    params = sharpened(model.network.parameters(model.params.flat.copy()), 1 / model.training["sharpness"])
+    params = with_logit_scale(model.network.parameters(model.params.flat.copy()), 1 / model.training["sharpness"])
     as_trained = LanguageModel(model.network, params, model.vocabulary, model.text, model.training)
     return Outcome(
         one_pass(model, kept, lines),

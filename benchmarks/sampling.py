@@ -8,9 +8,9 @@ import numpy as np
 from benchmarks.alternation import alternate, describe_machine, rate_of
 from benchmarks.peers import TorchModel
 from charlm.config import NetworkConfig, SampleConfig
+from charlm.inference.prepared_network import PreparedNetwork
 from charlm.machine import usable_cores
 from charlm.nn.network import Network
-from charlm.nn.runner import Runner
 from charlm.sampling.sampler import sample, sample_many
 from charlm.text.vocabulary import Vocabulary
 
@@ -18,15 +18,15 @@ VOCABULARY = Vocabulary.build({chr(code): 1 for code in range(32, 95)})
 """65 tokens, as of Shakespeare's plays."""
 
 
-def untrained(cell: str, hidden: int, layers: int) -> Runner:
+def untrained(cell: str, hidden: int, layers: int) -> PreparedNetwork:
     """Return a network that gives every character about the same probability, and never ends a text."""
     network = Network(NetworkConfig(cell, hidden, layers), len(VOCABULARY))
     params = network.initial(np.random.default_rng(0))
     params["head.bias"][VOCABULARY.eos] = -1e4
-    return Runner(network, params)
+    return PreparedNetwork(network, params)
 
 
-def charlm_rate(runner: Runner, streams: int, seconds: float) -> float:
+def charlm_rate(runner: PreparedNetwork, streams: int, seconds: float) -> float:
     """Return charlm's characters per second."""
     length = 500
 

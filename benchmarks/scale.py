@@ -25,11 +25,11 @@ import numpy as np
 from benchmarks.alternation import describe_machine
 from benchmarks.memory import family, proportional_set_size, write_text
 from charlm.config import EngineConfig, TextConfig, TrainConfig
+from charlm.engines.numpy_engine import NumpyEngine
 from charlm.model import LanguageModel, load
+from charlm.runs.run import Run
 from charlm.text.corpus import Corpus
 from charlm.text.windows import batches_over
-from charlm.training.parallel import Shards
-from charlm.training.session import Session
 
 SHAPES = ((128, 1, 64, 64), (256, 2, 64, 64))
 """Hidden, layers, batch, BPTT."""
@@ -43,7 +43,7 @@ def step_times(text: Path, model: Path, settings: dict[str, Any], result: Path) 
     """Train on this rank, and write the median seconds of a step and of two all-reduces."""
     from torch import distributed, ones
 
-    with Session([text], model, settings, TextConfig(), overwrite=True, engine=EngineConfig("torch", "cpu")) as session:
+    with Run([text], model, settings, TextConfig(), overwrite=True, engine=EngineConfig("torch", "cpu")) as session:
         times, last = [], time.perf_counter()
         for _ in session.reports():
             times.append(time.perf_counter() - last)
@@ -57,7 +57,7 @@ def step_times(text: Path, model: Path, settings: dict[str, Any], result: Path) 
                     distributed.all_reduce(tensor)
                     seconds.append(time.perf_counter() - begun)
                 found[name] = median(seconds)
-        if session.ranks.is_leader:
+        if session.ranks.is_main_process:
             result.write_text(json.dumps(found))
 
 
@@ -123,7 +123,7 @@ def noise_scale(model: LanguageModel, text: Path, few: int = 8, many: int = 512,
     with Corpus.read([text], vocabulary=model.vocabulary) as corpus:
         for streams, found in squares.items():
             batches = batches_over(corpus, TrainConfig(batch=streams, bptt=bptt))
-            with Shards(model.network, model.params, bptt, streams, 1) as shards:
+            with NumpyEngine(model.network, model.params, bptt, streams, 1) as shards:
                 for _ in range(16 * many // streams + 4):
                     window = batches.next()
                     shards.loss_and_grads(window.inputs, window.targets, window.weights)

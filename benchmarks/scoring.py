@@ -20,7 +20,7 @@ from charlm.config import NetworkConfig, TextConfig
 from charlm.machine import usable_cores
 from charlm.model import LanguageModel
 from charlm.nn.network import Network
-from charlm.scoring.relay import score_long
+from charlm.scoring.chunked import score_long
 from charlm.text.vocabulary import Vocabulary
 
 
@@ -85,14 +85,14 @@ def main(text: Path, tail: float, rounds: int, lines: int, model: Path | None) -
 def plain_reading(model: LanguageModel, text: str, rounds: int) -> None:
     """Compare a long text that is read in columns with one reading of it, character by character."""
     ids = np.concatenate([[model.vocabulary.eos], model.vocabulary.encode(text)]).astype(np.intp)
-    runners = model.runners(usable_cores())
-    state = runners[0].zero_state(1)
+    networks = model.networks(usable_cores())
+    state = networks[0].zero_state(1)
     seconds = []
     for _ in range(rounds):
         begun = time.perf_counter()
-        in_columns, _ = score_long(runners, ids[:-1], ids[1:], state)
+        in_columns, _ = score_long(networks, ids[:-1], ids[1:], state)
         between = time.perf_counter()
-        plain, _ = runners[0].score(ids[:-1, None], ids[1:, None], state)
+        plain, _ = networks[0].score(ids[:-1, None], ids[1:, None], state)
         seconds.append((between - begun, time.perf_counter() - between))
     columns, alone = np.median(seconds, axis=0)
     apart = np.abs(in_columns - plain[:, 0])

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from charlm.config import NetworkConfig, SampleConfig, TextConfig, TrainConfig
     from charlm.errors import CharlmError
     from charlm.model import LanguageModel, load
+    from charlm.runs.api import train
     from charlm.sampling.sampler import Sample
     from charlm.scoring.ranking import classify, rank
     from charlm.scoring.score import CharScore, Score
-    from charlm.training.api import train
 
 _HOMES = {
     "CharScore": "charlm.scoring.score",
@@ -36,7 +36,7 @@ _HOMES = {
     "classify": "charlm.scoring.ranking",
     "load": "charlm.model",
     "rank": "charlm.scoring.ranking",
-    "train": "charlm.training.api",
+    "train": "charlm.runs.api",
 }
 
 __all__ = [

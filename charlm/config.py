@@ -132,7 +132,7 @@ class TrainConfig:
     average: decay of the running average of the weights that is evaluated and saved, 0 for none.
     restart_rate: share of streams that start anew in each window, so that starts are learned.
     patience: evaluations without a lower held-out loss after which training stops, 0 for never.
-    valid: share of the text that is held out, None for `share_held_out`.  held_out: where in running text, "spread"
+    valid: share of the text that is held out, None for `held_out_fraction`.  held_out: where in running text, "spread"
     over it or at its "end".
     seed: of everything random.
     threads: cores to use, 0 for all.

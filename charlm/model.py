@@ -12,19 +12,19 @@ import numpy as np
 
 from charlm.checkpoint import ModelFile, read_model, write_model
 from charlm.config import NetworkConfig, SampleConfig, TextConfig, check, is_count
-from charlm.diagnosis import GradientFlow, measure_gradients
+from charlm.diagnostics.gradient_flow import GradientFlow, measure_gradients
 from charlm.errors import ConfigError, ModelExistsError, UnknownCharacterError
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.infilling.bidirectional_reader import BidirectionalReader
+from charlm.infilling.filling import Filled, fill_bidirectional, fill_from_left_to_right
+from charlm.infilling.proofing import Suspect, suspects
 from charlm.machine import usable_cores
-from charlm.nn.bidirectional import BidirectionalNetwork, BidirectionalRunner
+from charlm.nn.bidirectional import BidirectionalNetwork, PreparedBidirectionalNetwork
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.networks import make_network
-from charlm.nn.runner import Runner
-from charlm.restoring.filling import Filled, fill_from_both_sides, fill_from_left_to_right
-from charlm.restoring.proofing import Suspect, suspects
-from charlm.restoring.reading import BothSides
 from charlm.sampling.sampler import Sample, sample, sample_each, sample_many
-from charlm.scoring.adapting import ADAPTATION_RATE, score_adaptively
+from charlm.scoring.dynamic_evaluation import ADAPTATION_RATE, score_dynamically
 from charlm.scoring.score import CharScore, Score
 from charlm.scoring.scorer import score_characters, score_texts
 from charlm.text.reading import cleaned
@@ -61,7 +61,7 @@ class LanguageModel:
         self.training = dict(training or {})
 
     @cached_property
-    def runner(self) -> Runner:
+    def runner(self) -> PreparedNetwork:
         """The network with its weights prepared for reading from left to right.
 
         Raises ConfigError if it reads from both sides.
@@ -71,14 +71,14 @@ class LanguageModel:
                 "this model reads from both sides, so it has no probability from left to right: it can neither sample "
                 "nor score; charlm fill, charlm proof and charlm score --pseudo (the pseudo-log-likelihood) use it"
             )
-        return Runner(self.network, self.params)
+        return PreparedNetwork(self.network, self.params)
 
-    def runners(self, count: int) -> list[Runner]:
+    def networks(self, count: int) -> list[PreparedNetwork]:
         """Return `runner` once for each of `count` threads."""
         return [self.runner] * count
 
     @cached_property
-    def both_sides(self) -> BothSides:
+    def bidirectional(self) -> BidirectionalReader:
         """The same for a network of both directions.
 
         Raises ConfigError if it reads from left to right alone.
@@ -87,7 +87,7 @@ class LanguageModel:
             raise ConfigError(
                 "this model reads from left to right alone; a model trained with charlm train --bidirectional is needed"
             )
-        return BothSides(BidirectionalRunner(self.network, self.params), self.vocabulary)
+        return BidirectionalReader(PreparedBidirectionalNetwork(self.network, self.params), self.vocabulary)
 
     @property
     def config(self) -> NetworkConfig:
@@ -190,7 +190,7 @@ class LanguageModel:
 
         threads: cores for batches of texts; 0 or None for all that this process may use.
         """
-        runner, *others = self.runners(cores_for(threads))
+        runner, *others = self.networks(cores_for(threads))
         given, context = map(self.clean, texts), self.clean(context)
         end = self.counts_end(end)
         return score_texts(runner, self.vocabulary, given, end=end, context=context, others=others)
@@ -208,14 +208,14 @@ class LanguageModel:
             alternatives=alternatives,
         )
 
-    def score_adaptively(
+    def score_dynamically(
         self, texts: Iterable[str], *, end: bool | None = None, learning_rate: float = ADAPTATION_RATE
     ) -> Iterator[Score]:
         """Yield the score of each text, by weights that follow the texts as they are read (dynamic evaluation).
 
         The model itself stays as it is.
         """
-        return score_adaptively(
+        return score_dynamically(
             self.network,
             self.params,
             self.vocabulary,
@@ -230,7 +230,7 @@ class LanguageModel:
         Raises ConfigError if the model reads from left to right alone.
         """
         ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
-        log_probs = self.both_sides.long_log_probs(ids) if ids.size else np.zeros(0)
+        log_probs = self.bidirectional.long_log_probs(ids) if ids.size else np.zeros(0)
         is_unknown = ids[ids != self.vocabulary.eos] == self.vocabulary.unk
         unknown = float(log_probs[is_unknown].sum())
         return Score(log_probs.size, int(is_unknown.sum()), float(log_probs.sum()), unknown, text)
@@ -250,7 +250,7 @@ class LanguageModel:
         if not missing:
             raise ConfigError(f"nothing to fill in: there is no {blank} in the text (--blank sets another sign)")
         if self.config.bidirectional:
-            return fill_from_both_sides(self.both_sides, pieces, missing, beam=beam, best=best)
+            return fill_bidirectional(self.bidirectional, pieces, missing, beam=beam, best=best)
         return fill_from_left_to_right(self.runner, self.vocabulary, pieces, missing, beam=beam, best=best)
 
     def proof(self, text: str, *, least: float = 0.0) -> Iterator[Suspect]:
@@ -260,7 +260,7 @@ class LanguageModel:
         Raises ConfigError if the model reads from left to right alone.
         """
         ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
-        return suspects(self.both_sides, ids, least=least)
+        return suspects(self.bidirectional, ids, least=least)
 
     def gradients(self, text: str, *, back: int = 64, places: int = 100) -> GradientFlow:
         """Measure how the loss at step t depends on the state k steps back, for k = 0 to `back`.

@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["charlm"]):
     from charlm.model import LanguageModel
     from charlm.nn.cells import CELLS
     from charlm.nn.network import Network
-    from charlm.training.resume import SavedRun
+    from charlm.runs.resume import SavedRun
 
 import numpy as np
 

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from charlm.config import NetworkConfig, TextConfig
 from charlm.errors import UnknownCharacterError
+from charlm.kernels.workspace import Workspace, Workspaces
 from charlm.model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.networks import make_network
-from charlm.nn.workspace import Workspace, Workspaces
 from charlm.scoring.ranking import classify
 from charlm.text.vocabulary import Vocabulary
 
@@ -76,7 +76,7 @@ def is_refused(model: LanguageModel, text: str) -> bool:
 ONE_WAY: Mapping[str, Call] = {
     "config": lambda model, text: model.config,
     "runner": lambda model, text: model.runner.score(*window(text), model.runner.zero_state(3))[0].tobytes(),
-    "runners": lambda model, text: [astuple(model.score(text)) for _ in model.runners(2)],
+    "networks": lambda model, text: [astuple(model.score(text)) for _ in model.networks(2)],
     "sample": lambda model, text: model.sample(text, n=3, seed=seed_of(text), length=20),
     "stream": lambda model, text: list(model.stream(text, seed=seed_of(text), length=20)),
     "sample_each": lambda model, text: list(islice(model.sample_each(text, seed=seed_of(text), length=3), 2)),
@@ -84,7 +84,7 @@ ONE_WAY: Mapping[str, Call] = {
     "score": lambda model, text: model.score(text, context=text[::-1]),
     "score_many": lambda model, text: list(model.score_many([text, text[1:], text[2:]] * 12, context=text[:5])),
     "score_characters": lambda model, text: list(model.score_characters(text, context=text[:9])),
-    "score_adaptively": lambda model, text: list(model.score_adaptively([text, text])),
+    "score_dynamically": lambda model, text: list(model.score_dynamically([text, text])),
     "fill": lambda model, text: model.fill(text[:20] + "_" + text[20:30] + "_", beam=3),
     "gradients": lambda model, text: model.gradients(text, back=5, places=9).as_json(),
     "refuse_unknown": lambda model, text: (is_refused(model, text), is_refused(model, text + "?")),
@@ -94,7 +94,7 @@ ONE_WAY: Mapping[str, Call] = {
 """A use of each public name of a model that reads from left to right."""
 
 BOTH_SIDES: Mapping[str, Call] = {
-    "both_sides": lambda model, text: model.both_sides.log_probs(window(text)[0]).tobytes(),
+    "bidirectional": lambda model, text: model.bidirectional.log_probs(window(text)[0]).tobytes(),
     "pseudo_score": lambda model, text: model.pseudo_score(text),
     "fill": lambda model, text: model.fill(text[:20] + "_" + text[20:30] + "_", beam=3),
     "proof": lambda model, text: list(model.proof(text)),
@@ -174,7 +174,7 @@ def test_any_texts_on_threads(cell: str, hidden: int, texts: list[str]) -> None:
 
 
 def test_a_model_keeps_one_workspace_per_core_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charlm.nn.workspace.usable_cores", lambda: 2)
+    monkeypatch.setattr("charlm.kernels.workspace.usable_cores", lambda: 2)
     works = make().runner._workspaces
     with works.borrow() as first, works.borrow() as second, works.borrow() as third:
         assert len({id(first), id(second), id(third)}) == 3

@@ -15,8 +15,8 @@ from charlm.cli.tables import aligned, show
 from charlm.cli.terminal import escape
 
 if TYPE_CHECKING:
+    from charlm.infilling.filling import Filled
     from charlm.model import LanguageModel
-    from charlm.restoring.filling import Filled
 
 
 @click.command()
@@ -67,7 +67,7 @@ def command(
 
 def as_it_is(model: LanguageModel, text: str) -> Filled:
     """Return a text without a gap as its only reading."""
-    from charlm.restoring.filling import Filled
+    from charlm.infilling.filling import Filled
 
     score = model.pseudo_score(text) if model.config.bidirectional else model.score(text, end=False)
     return Filled(text, (), score.log_prob, 1.0)

@@ -17,9 +17,9 @@ from charlm.cli.terminal import escape
 from charlm.config import TextConfig, is_real
 
 if TYPE_CHECKING:
-    from charlm.diagnosis import GradientFlow
+    from charlm.diagnostics.clipping_log import Clipping
+    from charlm.diagnostics.gradient_flow import GradientFlow
     from charlm.model import LanguageModel
-    from charlm.training.clipping import Clipping
 
 MOST_CHARACTERS = 2_000_000
 """Of a longer text the beginning is taken."""
@@ -94,8 +94,8 @@ def limit_of(model: LanguageModel) -> float | None:
 
 def clipping_of(path: Path, limit: float | None) -> Clipping | None:
     """Return what the log of the run tells, if there is one."""
-    from charlm.training.clipping import read_clipping
-    from charlm.training.files import Files
+    from charlm.diagnostics.clipping_log import read_clipping
+    from charlm.runs.files import Files
 
     return None if limit is None else read_clipping(Files(path).log, limit)
 

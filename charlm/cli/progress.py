@@ -13,8 +13,8 @@ from charlm.cli.tables import PSEUDO
 from charlm.cli.terminal import escape, warn
 
 if TYPE_CHECKING:
+    from charlm.runs.run import Run
     from charlm.training.report import StepReport
-    from charlm.training.session import Session
 
 tqdm.monitor_interval = 0  # no thread that only watches
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
@@ -26,7 +26,7 @@ MAX_HOURS = 1000
 """Hours from which the time left is not printed exactly."""
 
 
-def follow(session: Session) -> None:
+def follow(session: Run) -> None:
     """Run the session to its end, and show how it goes."""
     if sys.stderr.isatty():
         follow_with_bar(session)
@@ -34,7 +34,7 @@ def follow(session: Session) -> None:
         follow_with_lines(session)
 
 
-def follow_with_bar(session: Session) -> None:
+def follow_with_bar(session: Run) -> None:
     """Draw a tqdm bar that is redrawn at most ten times a second."""
     smooth = Smoothed(session.vocabulary.unit, is_pseudo=session.network.config.bidirectional)
     fixed = None if has_width(sys.stderr) else UNKNOWN_COLUMNS
@@ -55,7 +55,7 @@ def has_width(stream: TextIO) -> bool:
         return False
 
 
-def follow_with_lines(session: Session) -> None:
+def follow_with_lines(session: Run) -> None:
     """Print a line at each evaluation, or each tenth of the budget where there is nothing to evaluate."""
     smooth = Smoothed(session.vocabulary.unit, is_pseudo=session.network.config.bidirectional)
     tenths = 0
@@ -67,7 +67,7 @@ def follow_with_lines(session: Session) -> None:
             warn(f"{min(report.share, 1):4.0%}  {smooth.line(report)}")
 
 
-def say_notes(session: Session) -> None:
+def say_notes(session: Run) -> None:
     """Print what the session has to say beside its reports, once."""
     while session.notes:
         warn(session.notes.pop(0))

@@ -16,7 +16,7 @@ from charlm.cli.tables import aligned, show
 from charlm.cli.terminal import escape
 
 if TYPE_CHECKING:
-    from charlm.restoring.proofing import Suspect
+    from charlm.infilling.proofing import Suspect
 
 AROUND = 20
 """Characters shown on each side of a suspect."""

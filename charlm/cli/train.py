@@ -30,7 +30,7 @@ from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
 
 if TYPE_CHECKING:
-    from charlm.training.session import Session
+    from charlm.runs.run import Run
 
 
 @click.command()
@@ -103,21 +103,21 @@ def command(
     A part of the text is held out, and the model with the lowest loss on it is kept. Ctrl-C saves and
     stops. What is not given is chosen by the length of the text and the minutes.
     """
-    from charlm.training.session import Session
+    from charlm.runs.run import Run
 
     computing = EngineConfig(engine, device, precision)
     text = TextConfig(unit, lines, min_count, encoding, errors, normalize)
     with Signals() as signals:
         try:
-            with Session(
+            with Run(
                 files, model_path, settings, text,
                 overwrite=overwrite, resume=resume, save_minutes=save_minutes, init_from=init_from, engine=computing,
             ) as session:  # fmt: skip
                 signals.stop = session.stop
-                run(session) if session.ranks.is_leader else train_along(session)
+                run(session) if session.ranks.is_main_process else train_along(session)
         except KeyboardInterrupt:
             return signals.exit_code
-        if session.interrupted and session.ranks.is_leader:
+        if session.interrupted and session.ranks.is_main_process:
             warn(f"stopped; go on with: {resume_command(files, model_path)}")
             return signals.exit_code
         return signals.exit_code if session.interrupted else 0
@@ -130,7 +130,7 @@ def resume_command(files: Sequence[str], model: Path) -> str:
     return shlex.join(["charlm", "train", *([*options, "--", *files] if looks_like_option else [*files, *options])])
 
 
-def run(session: Session) -> None:
+def run(session: Run) -> None:
     """Train, and print how it goes."""
     from charlm.cli.progress import follow, say_notes
 
@@ -143,13 +143,13 @@ def run(session: Session) -> None:
     say_what_was_written(session)
 
 
-def train_along(session: Session) -> None:
+def train_along(session: Run) -> None:
     """Train as a rank that says nothing: the first speaks for all."""
     for _ in session.reports():
         session.notes.clear()
 
 
-def say_what_begins(session: Session) -> None:
+def say_what_begins(session: Run) -> None:
     """Print the size of the text and of the run, and the settings."""
     from charlm.training.memory import as_size
 
@@ -163,7 +163,7 @@ def say_what_begins(session: Session) -> None:
     warn(session.choice.reason)
 
 
-def say_what_was_written(session: Session) -> None:
+def say_what_was_written(session: Run) -> None:
     """Print where the model is, and the held-out loss that it reached."""
     nats, unit = session.model.training.get("valid_loss"), session.vocabulary.unit
     loss = f"held-out {PSEUDO}" if session.network.config.bidirectional else "held-out"

@@ -1,4 +1,4 @@
-"""What the trainer asks of an engine. `training.parallel.Shards` is the one on NumPy."""
+"""What the trainer asks of an engine. `training.parallel.NumpyEngine` is the one on NumPy."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Engine(Protocol):
     def loss_and_grads(self, inputs: Ids, targets: Ids, weights: Array | None, window: int = 0) -> float:
         """Back-propagate through this rank's streams of a window; returns the mean loss on all, in nats."""
 
-    def part(self, count: int) -> slice:
+    def local_slice(self, count: int) -> slice:
         """Return which of `count` streams are this rank's."""
 
-    def greatest(self, *values: float) -> list[float]:
+    def all_reduce_max(self, *values: float) -> list[float]:
         """Return the greatest of each value on all ranks: what they decide by, they decide alike."""
 
-    def total(self, *values: float) -> list[float]:
+    def all_reduce_sum(self, *values: float) -> list[float]:
         """Return the sum of each value over all ranks."""
 
     def release(self) -> None:
@@ -64,5 +64,5 @@ class Engine(Protocol):
     def parameter_parts(self) -> list[slice]:
         """Return the flat vector cut into a part for each thread."""
 
-    def each(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    def parallel_map(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Call `do` with every item on threads, and return the results in the order of the items."""

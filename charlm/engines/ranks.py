@@ -38,7 +38,7 @@ class Ranks:
     """
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     local_rank: int = 0
     local_count: int = 1
     restarts: int = 0
@@ -72,7 +72,7 @@ class Ranks:
         )
 
     @property
-    def is_leader(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this is the process that prints and writes."""
         return self.rank == 0
 
@@ -81,9 +81,9 @@ class Ranks:
         """The host and the port at which the ranks meet."""
         return os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
 
-    def part(self, streams: int) -> slice:
+    def local_slice(self, streams: int) -> slice:
         """Return the streams of this rank; ranks differ by one stream at most."""
-        return slice(streams * self.rank // self.count, streams * (self.rank + 1) // self.count)
+        return slice(streams * self.rank // self.world_size, streams * (self.rank + 1) // self.world_size)
 
     def wait_for_server(self, max_seconds: float = MAX_SECONDS) -> None:
         """Wait until rank 0, or torchrun, serves the store of the ranks.
@@ -107,8 +107,8 @@ class Ranks:
         """
 
         def missing() -> str:
-            ranks = [rank for rank in range(self.count) if not store.check([f"present.{rank}"])]
-            return f"rank {', '.join(map(str, ranks))} of {self.count}" if ranks else ""
+            ranks = [rank for rank in range(self.world_size) if not store.check([f"present.{rank}"])]
+            return f"rank {', '.join(map(str, ranks))} of {self.world_size}" if ranks else ""
 
         store.set(f"present.{self.rank}", "1")
         wait_until_none(missing, max_seconds)

@@ -134,8 +134,8 @@ class TorchEngine:
         *, ranks: Ranks, threads: int, seed: int,
     ) -> None:  # fmt: skip
         refuse_what_torch_lacks(network.config)
-        if streams < ranks.count:
-            raise ConfigError(f"{streams} streams cannot be split over {ranks.count} ranks; a larger --batch can")
+        if streams < ranks.world_size:
+            raise ConfigError(f"{streams} streams cannot be split over {ranks.world_size} ranks; a larger --batch can")
         self.network, self.ranks, self.threads, self.seed = network, ranks, threads, seed
         self.streams = streams
         self.params, self.grads = params, [np.zeros_like(params.flat)]
@@ -143,13 +143,13 @@ class TorchEngine:
         self.device = find_device(config.device, ranks)
         self._is_bfloat16 = config.precision == "bfloat16"
         self.cast = torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_bfloat16)
-        self._own = ranks.part(streams)
+        self._own = ranks.local_slice(streams)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="charlm")
         torch.set_num_threads(threads)
         with as_resource_errors():
             self.model = Model(network).to(self.device)
             self._tensors = self._tie()
-            self._run: Callable[..., Any] = self._join() if ranks.count > 1 else self.model
+            self._run: Callable[..., Any] = self._join() if ranks.world_size > 1 else self.model
         self._state: list[State] = []
         self.state = network.zero_state(streams)
 
@@ -165,7 +165,7 @@ class TorchEngine:
         """Meet the other ranks."""
         store = open_store(self.ranks)
         backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, store=store, rank=self.ranks.rank, world_size=self.ranks.count)
+        distributed.init_process_group(backend, store=store, rank=self.ranks.rank, world_size=self.ranks.world_size)
         return DistributedDataParallel(self.model)
 
     def __enter__(self) -> TorchEngine:
@@ -175,16 +175,16 @@ class TorchEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown()
-        if self.ranks.count > 1:
+        if self.ranks.world_size > 1:
             if kind is None:
-                self.total(0)  # who leaves early must not break what others still wait for
+                self.all_reduce_sum(0)  # who leaves early must not break what others still wait for
             distributed.destroy_process_group()
             del self._run, self.model, self._tensors  # they hold on to the group, whose threads end when it goes
             gc.collect()
 
     def loss_and_grads(self, inputs: Ids, targets: Ids, weights: Array | None, window: int = 0) -> float:
         """Back-propagate through this rank's streams (T, b), as in `Engine`."""
-        (self.characters,) = self.total(inputs.size if weights is None else float(weights.sum()))
+        (self.characters,) = self.all_reduce_sum(inputs.size if weights is None else float(weights.sum()))
         with as_resource_errors():
             if not shares_memory(self.device):
                 for name, tensor in self._tensors.items():
@@ -192,12 +192,12 @@ class TorchEngine:
             self.model.zero_grad(set_to_none=True)
             with self._casting():
                 loss, self._state = self._run(self._pack(inputs, targets, weights, window), self._state)
-            (loss * (self.ranks.count / max(self.characters, 1.0))).backward()  # DDP takes the mean over ranks
+            (loss * (self.ranks.world_size / max(self.characters, 1.0))).backward()  # DDP takes the mean over ranks
             grads = Parameters(self.network.layout, self.grads[0])
             for name, tensor in self._tensors.items():
                 if tensor.grad is not None:
                     grads[name][...] = tensor.grad.cpu().numpy()
-        return self.total(float(loss.detach()))[0] / max(self.characters, 1.0)
+        return self.all_reduce_sum(float(loss.detach()))[0] / max(self.characters, 1.0)
 
     @contextmanager
     def _casting(self) -> Iterator[None]:
@@ -256,15 +256,15 @@ class TorchEngine:
         own = self._own
         self._state = [tuple(self._there(np.array(array[own], order="C")) for array in layer) for layer in state]
 
-    def part(self, count: int) -> slice:
+    def local_slice(self, count: int) -> slice:
         """As in `Engine`."""
-        return self.ranks.part(count)
+        return self.ranks.local_slice(count)
 
-    def greatest(self, *values: float) -> list[float]:
+    def all_reduce_max(self, *values: float) -> list[float]:
         """As in `Engine`."""
         return self._reduced(values, distributed.ReduceOp.MAX)
 
-    def total(self, *values: float) -> list[float]:
+    def all_reduce_sum(self, *values: float) -> list[float]:
         """As in `Engine`."""
         return self._reduced(values, distributed.ReduceOp.SUM)
 
@@ -274,7 +274,7 @@ class TorchEngine:
         return [float(value) for value in tensor]
 
     def _all_reduce(self, tensor: torch.Tensor, how: Any) -> None:
-        if self.ranks.count > 1:
+        if self.ranks.world_size > 1:
             with as_resource_errors():
                 distributed.all_reduce(tensor, how)
 
@@ -285,7 +285,7 @@ class TorchEngine:
         """As in `Engine`."""
         return parts_of(self.params.flat.size, self.threads)
 
-    def each(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    def parallel_map(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """As in `Engine`."""
         return list(self._pool.map(do, items))
 
@@ -302,7 +302,7 @@ def find_device(name: str, ranks: Ranks) -> torch.device:
     """
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = "cuda" if has["cuda"] else "mps" if has["mps"] and ranks.count == 1 else "cpu"
+        name = "cuda" if has["cuda"] else "mps" if has["mps"] and ranks.world_size == 1 else "cpu"
     if not has[name]:
         raise ResourceError(f"--device {name}: PyTorch finds no such device here; leave --device out")
     device = torch.device(name, ranks.local_rank) if name == "cuda" else torch.device(name)
@@ -321,7 +321,7 @@ def open_store(ranks: Ranks) -> Any:
     if not is_server:
         ranks.wait_for_server()
     store = distributed.TCPStore(
-        host, port, ranks.count, is_server, timedelta(seconds=MAX_SECONDS), wait_for_workers=False, multi_tenant=True
+        host, port, ranks.world_size, is_server, timedelta(seconds=MAX_SECONDS), wait_for_workers=False, multi_tenant=True
     )
     store = distributed.PrefixStore(f"charlm.{ranks.restarts}", store)  # no key of before a restart counts
     ranks.wait_for_all(store)

@@ -22,15 +22,15 @@ import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
 from charlm.config import NetworkConfig
-from charlm.nn.functional import log_p, log_softmax, loss_and_slopes
+from charlm.kernels.workspace import Workspace, Workspaces, rows
+from charlm.nn.functional import gather_log_probs, log_softmax, loss_and_derivatives
 from charlm.nn.layer_weights import LayerWeights
 from charlm.nn.layers import head_loss_and_grads
 from charlm.nn.layout import REVERSE, STACK, Parameters
 from charlm.nn.network import Network, NetworkState, Pass
-from charlm.nn.workspace import Workspace, Workspaces, rows
 
 VALUES_AT_ONCE = 1 << 23
-"""Values of the widest array that a window of `BidirectionalRunner` may hold."""
+"""Values of the widest array that a window of `PreparedBidirectionalNetwork` may hold."""
 
 
 class BidirectionalNetwork(Network):
@@ -64,7 +64,7 @@ class BidirectionalNetwork(Network):
         both = work.scratch("both", steps, streams, 2 * hidden)
         passes: list[Pass] = []
         for k, (name, ids) in enumerate(((STACK, inputs[:-1]), (REVERSE, targets[:0:-1]))):
-            room = work.room(name)
+            room = work.scope(name)
             state = self.one_way.zero_state(streams, work.dtype)
             weights = None if prepared is None else prepared[k]
             run = self.one_way.forward(params.stack(name), ids, state, room, rng, weights)
@@ -96,11 +96,11 @@ class BidirectionalNetwork(Network):
             dhs = work.array("dhs", *shape, hidden)
             half = dboth[:, :, k * hidden : (k + 1) * hidden]
             np.copyto(dhs, half[::-1] if k else half)
-            self.one_way.backward(params.stack(name), grads.stack(name), run, dhs, None, work.room(name))
+            self.one_way.backward(params.stack(name), grads.stack(name), run, dhs, None, work.scope(name))
         return loss, []
 
 
-class BidirectionalRunner:
+class PreparedBidirectionalNetwork:
     """Reads with a network of both directions, its weights prepared once.
 
     Several threads may use it at a time: each call works in buffers of its own.
@@ -142,16 +142,16 @@ class BidirectionalRunner:
         result = np.zeros((steps, streams), self.dtype)
         for part in self._parts(steps, streams):
             wanted = targets[:-1, part]
-            log_probs = log_p(self._logits(inputs[:, part], targets[:, part]), wanted.ravel())
+            log_probs = gather_log_probs(self._logits(inputs[:, part], targets[:, part]), wanted.ravel())
             result[:-1, part] = log_probs.reshape(wanted.shape)
         return result, state
 
     def measure(self, inputs: Ids, targets: Ids, counts: Mask) -> Array:
-        """Return the loss of the targets that count, and its derivatives: see `loss_and_slopes`."""
+        """Return the loss of the targets that count, and its derivatives: see `loss_and_derivatives`."""
         sums = np.zeros(3)
         for part in self._parts(*inputs.shape):
             logits = self._logits(inputs[:, part], targets[:, part])
-            sums += loss_and_slopes(logits, targets[:-1, part].ravel(), counts[:-1, part].ravel())
+            sums += loss_and_derivatives(logits, targets[:-1, part].ravel(), counts[:-1, part].ravel())
         return sums
 
     def _parts(self, steps: int, streams: int) -> list[slice]:

@@ -10,7 +10,7 @@ SAFE_RANGE = 80.0
 """How far logits may lie apart so that exponentials of their differences stay normal numbers in float32: e^-87."""
 
 
-def lower(logits: Array) -> None:
+def shift_logits(logits: Array) -> None:
     """Subtract a number from each row of logits (N, V), in place, so that its softmax can be computed as it stands.
 
     It is the greatest of all logits, or, where they lie so far apart that a sum might vanish, that of each row.
@@ -28,12 +28,12 @@ def log_softmax(logits: Array) -> Array:
     return logits
 
 
-def log_p(logits: Array, targets: Ids, rows: Ids | None = None) -> Array:
+def gather_log_probs(logits: Array, targets: Ids, rows: Ids | None = None) -> Array:
     """Return log softmax(logits)[target], in nats, for each row, or for the row that each target names: (N,) or (M,).
 
     logits: (N, V); overwritten.  targets: (N,) or (M,).  rows: (M,), or None for each row once.
     """
-    lower(logits)
+    shift_logits(logits)
     at_target = logits[np.arange(targets.size) if rows is None else rows, targets]
     log_sums = np.log(sum_of_each(np.exp(logits, out=logits)))
     return at_target - (log_sums if rows is None else log_sums[rows])
@@ -44,13 +44,13 @@ def sum_of_each(rows: Array) -> Array:
     return rows @ np.ones(rows.shape[1], rows.dtype)
 
 
-def loss_and_slopes(logits: Array, targets: Ids, counts: Mask) -> Array:
+def loss_and_derivatives(logits: Array, targets: Ids, counts: Mask) -> Array:
     """Sum -log softmax(b * logits)[target] over the rows that count, with its first two derivatives by b, at b = 1.
 
     logits: (N, V); overwritten.  targets, counts: (N,).  Returns (3,) in float64: nats, slope, curvature.
     With z the logits and p their softmax, the derivatives are E_p[z] - z_target and Var_p[z].
     """
-    lower(logits)
+    shift_logits(logits)
     p = np.exp(logits)
     total = sum_of_each(p)
     at_target = logits[np.arange(targets.size), targets]
@@ -70,7 +70,7 @@ def cross_entropy(logits: Array, targets: Ids, weights: Array | None, scale: flo
     Returns the unscaled sum, in nats, and the gradient.
     """
     places = np.arange(targets.size), targets
-    lower(logits)
+    shift_logits(logits)
     at_target = logits[places]
     p = np.exp(logits, out=logits)
     total = sum_of_each(p)

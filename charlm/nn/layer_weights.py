@@ -9,24 +9,24 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.workspace import Workspace, aligned
 from charlm.nn.cells.cell import Cell, Recurrence
-from charlm.nn.factor import Factor
 from charlm.nn.layout import Parameters
-from charlm.nn.workspace import Workspace, aligned
 
 ON_ONE_CORE = 400_000
 """Weights up to which OpenBLAS multiplies a vector on one core, fastest by columns; beyond, on all of them, by rows."""
 
 
 class LayerWeights(NamedTuple):
-    """A layer's weights, prepared for a window; scaled as `Cell.halved` says.
+    """A layer's weights, prepared for a window; scaled as `Cell.is_sigmoid_gate` says.
 
     recurrence: of the cell.  projection: W_ih^T, (H, G*H); None in the first layer, whose input is one-hot.
     bias: of the projection, (G*H,), not scaled.  scale: (1, G*H).
     """
 
     recurrence: Recurrence
-    projection: Factor | None
+    projection: PackedMatrix | None
     bias: Array
     scale: Array
 
@@ -49,18 +49,18 @@ class LayerWeights(NamedTuple):
         shared = cell.bias_in_input(hidden)
         bias[:shared] += bias_hh[:shared]
 
-        def factor(weight: Array) -> Factor:
+        def factor(weight: Array) -> PackedMatrix:
             if work is not None:
-                return Factor(weight.T, work, scale=scale)
-            return Factor(stack([weight.T], scale))
+                return PackedMatrix(weight.T, work, scale=scale)
+            return PackedMatrix(stack([weight.T], scale))
 
         recurrence = Recurrence(matrix, factor(matrix), bias_hh * scale, scale, 1 - scale, {})
         return cls(recurrence, factor(params[f"rnn.weight_ih_l{layer}"]) if layer else None, bias, scale)
 
-    def joined(self) -> Factor:
+    def joined(self) -> PackedMatrix:
         """Return the weights of an upper layer as one, [W_ih W_hh]^T, (2*H, G*H)."""
         assert self.projection is not None
-        return Factor(stack([self.projection.matrix, self.recurrence.factor.matrix]))
+        return PackedMatrix(stack([self.projection.matrix, self.recurrence.factor.matrix]))
 
     def on_all_cores(self) -> LayerWeights:
         """Return the same weights, for products that may take every core."""

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.arrays import Array, Ids
-from charlm.nn.factor import Factor
+from charlm.kernels.matmul import multiply_rows, rows_at_once, write_gradient
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.workspace import Workspace, sum_rows
 from charlm.nn.functional import cross_entropy
 from charlm.nn.layout import Parameters
-from charlm.nn.products import multiply_rows, rows_at_once, write_gradient
-from charlm.nn.workspace import Workspace, sum_rows
 
 LOGITS_AT_ONCE = 1 << 17
 """Logits that the head keeps at a time, so that they stay in a core's cache."""
@@ -85,7 +85,7 @@ def gathered(weight: Array, bias: Array, scale: Array) -> Array:
     return np.multiply(weight.T + bias, scale, order="C")
 
 
-def dense(factor: Factor, bias: Array, xs: Array, zs: Array) -> Array:
+def dense(factor: PackedMatrix, bias: Array, xs: Array, zs: Array) -> Array:
     """Fill zs (G, T, B, H) with xs @ factor + bias, for the whole window at once.
 
     factor: W_ih^T, (F, G*H).  bias: (1, G*H).  xs: (T, B, F).

@@ -18,14 +18,14 @@ import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
+from charlm.kernels.matmul import write_gradient
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.workspace import Workspace, rows, sum_rows
 from charlm.nn.cells import find_cell
-from charlm.nn.cells.cell import RecurrenceGrads, State, Undo
-from charlm.nn.factor import Factor
+from charlm.nn.cells.cell import Backward, RecurrenceGrads, State
 from charlm.nn.layer_weights import LayerWeights
 from charlm.nn.layers import OneHotProjection, dense, dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters, parameter_layout, size_of
-from charlm.nn.products import write_gradient
-from charlm.nn.workspace import Workspace, rows, sum_rows
 
 FIRST = "rnn.weight_ih_l0"
 NetworkState: TypeAlias = list[State]
@@ -40,11 +40,11 @@ def join_states(states: Sequence[NetworkState]) -> NetworkState:
 
 
 class Pass(NamedTuple):
-    """What a forward pass leaves behind: outputs of each layer, states, and what is needed to undo it."""
+    """What a forward pass leaves behind: outputs of each layer, states, and what is needed to backward it."""
 
     outputs: list[Array]  # of each layer before dropout, (T, B, H)
     state: NetworkState
-    undos: list[Undo]
+    backwards: list[Backward]
     masks: list[Array]  # of dropout, (B, H); empty without dropout
     dropped: list[Array]  # masks of the recurrent weights, (G*H, H); empty without recurrent dropout
     projection: OneHotProjection
@@ -145,14 +145,14 @@ class Network:
         steps, streams = inputs.shape
         config, cell = self.config, self.cell
         starts = inputs == self.start
-        keep = np.where(starts, 0, 1).astype(work.dtype)[:, :, None] if starts.any() else None
+        reset_mask = np.where(starts, 0, 1).astype(work.dtype)[:, :, None] if starts.any() else None
         dropped: list[Array] = []
 
         def weights_of(layer: int) -> LayerWeights:
             if prepared:
                 return prepared[layer]
             if rng is not None and config.recurrent_dropout:
-                room = work.room(f"layer{layer}").array("weights", cell.gates * config.hidden, config.hidden)
+                room = work.scope(f"layer{layer}").array("weights", cell.gates * config.hidden, config.hidden)
                 dropped.append(dropout_mask(rng, config.recurrent_dropout, room))
             return self.prepare(params, layer, work, dropped[layer] if dropped else None)
 
@@ -160,7 +160,7 @@ class Network:
         projection = OneHotProjection.prepare(params[FIRST], weights.bias, weights.scale, inputs)
         run = Pass([], [], [], [], dropped, projection)
         for layer in range(config.layers):
-            room = work.room(f"layer{layer}")
+            room = work.scope(f"layer{layer}")
             zs = room.array("zs", cell.gates, steps, streams, config.hidden)
             if layer:
                 weights = weights_of(layer)
@@ -168,12 +168,12 @@ class Network:
                 run.projection.forward(zs)
             else:
                 dense(weights.projection, weights.bias * weights.scale, run.handed_on(layer - 1, work), zs)
-            hs, last, undo = cell.forward(weights.recurrence, zs, state[layer], keep, room)
+            hs, last, backward = cell.forward(weights.recurrence, zs, state[layer], reset_mask, room)
             if config.dropout and rng is not None:
                 run.masks.append(dropout_mask(rng, config.dropout, room.array("mask", *hs.shape[1:])))
             run.outputs.append(hs)
             run.state.append(last)
-            run.undos.append(undo)
+            run.backwards.append(backward)
         return run
 
     def loss_and_grads(
@@ -232,7 +232,7 @@ class Network:
         dlast: NetworkState | None,
         work: Workspace,
     ) -> NetworkState:
-        """Undo `forward`: from the gradient of what the last layer handed on down to the weights of the first.
+        """Backward `forward`: from the gradient of what the last layer handed on down to the weights of the first.
 
         run: what `forward` returned.  dhs: d loss / d `run.handed_on(last layer)`, (T, B, H); overwritten.
         Returns dstate.
@@ -243,7 +243,7 @@ class Network:
             if run.masks:
                 dhs *= run.masks[layer]  # undoes dropout
             recurrent = RecurrenceGrads(grads[f"rnn.weight_hh_l{layer}"], grads[f"rnn.bias_hh_l{layer}"])
-            dzs, dfirst = run.undos[layer](dhs, None if dlast is None else dlast[layer], recurrent)
+            dzs, dfirst = run.backwards[layer](dhs, None if dlast is None else dlast[layer], recurrent)
             dstate.insert(0, dfirst)
             if run.dropped:
                 np.multiply(recurrent.matrix, run.dropped[layer], out=recurrent.matrix)  # undoes dropped weights
@@ -254,6 +254,6 @@ class Network:
             else:
                 write_gradient(dzs, run.handed_on(layer - 1, work), weight, work)  # undoes W_ih x
                 bias[...] = sum_rows(dzs.reshape(len(dzs), -1, self.config.hidden)).ravel()
-                Factor(params[f"rnn.weight_ih_l{layer}"], work).fill_sum(dhs, dzs, work)
+                PackedMatrix(params[f"rnn.weight_ih_l{layer}"], work).fill_sum(dhs, dzs, work)
             recurrent.bias[:shared] = bias[:shared]  # the two are added
         return dstate

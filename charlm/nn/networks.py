@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from charlm.config import NetworkConfig
-from charlm.nn.bidirectional import BidirectionalNetwork, BidirectionalRunner
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.nn.bidirectional import BidirectionalNetwork, PreparedBidirectionalNetwork
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.runner import Runner
 
 
 def make_network(config: NetworkConfig, vocabulary: int, start: int = 0) -> Network:
@@ -15,8 +15,8 @@ def make_network(config: NetworkConfig, vocabulary: int, start: int = 0) -> Netw
     return kind(config, vocabulary, start)
 
 
-def make_runner(network: Network, params: Parameters) -> Runner | BidirectionalRunner:
+def prepare_network(network: Network, params: Parameters) -> PreparedNetwork | PreparedBidirectionalNetwork:
     """Return what reads with a network and scores windows."""
     if isinstance(network, BidirectionalNetwork):
-        return BidirectionalRunner(network, params)
-    return Runner(network, params)
+        return PreparedBidirectionalNetwork(network, params)
+    return PreparedNetwork(network, params)

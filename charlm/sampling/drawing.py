@@ -40,7 +40,7 @@ def uniform_rows(seed: int, streams: Sequence[int]) -> Iterator[Uniforms]:
         yield from np.stack([next(source) for source in sources], axis=1)
 
 
-class Chooser:
+class TokenSampler:
     """Chooses ids by logits, under the settings of `config`.
 
     never: the id, or a slice of ids, that is not chosen, whatever its logit.
@@ -55,17 +55,17 @@ class Chooser:
         self._filters = [] if self._is_greedy else [(FILTERS[name].apply, getattr(config, name)) for name in names]
         is_plain = not self._is_greedy and set(names) <= {"temperature"}
         # what logits are multiplied by, where nothing else is done to them
-        self._sharpness = 1 / max(config.temperature, LOWEST_TEMPERATURE) if is_plain else 0.0
+        self._inverse_temperature = 1 / max(config.temperature, LOWEST_TEMPERATURE) if is_plain else 0.0
 
     def choose_one(self, logits: Array, uniform: float) -> int:
         """Return an id for one stream.  logits: (V,), left as they are.  uniform: in [0, 1)."""
-        if self._sharpness:
+        if self._inverse_temperature:
             top = logits.argmax()
-            if self._sharpness == 1 and abs(logits.item(top)) < MODERATE:
+            if self._inverse_temperature == 1 and abs(logits.item(top)) < MODERATE:
                 weights: Uniforms = np.exp(logits, dtype=np.float64)
             else:
                 shifted = logits - logits[top : top + 1]  # subtracting a number would take longer
-                shifted *= self._sharpness
+                shifted *= self._inverse_temperature
                 weights = np.exp(shifted, dtype=np.float64)
             for each in self._each_never:  # a slice would take longer
                 weights[each] = 0

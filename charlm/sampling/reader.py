@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from charlm.arrays import Array, Ids
-    from charlm.nn.walk import Walk
+    from charlm.inference.stepper import Stepper
 
 STEPS = 8
 """Steps of one way before it is the other's turn,"""
@@ -28,15 +28,15 @@ class Reader:
 
     def __init__(self, may_take_all_cores: bool) -> None:
         self._ways = [False, True] if may_take_all_cores else [False]  # by all cores?
-        self._walks: list[Walk] = []
+        self._walks: list[Stepper] = []
         self._seconds: list[list[float]] = [[], []]
 
-    def go_on_with(self, walk: Walk) -> None:
+    def go_on_with(self, walk: Stepper) -> None:
         """Read on from where this walk stands."""
         self._walks = [walk.on_all_cores() if way else walk for way in self._ways]
 
     def read(self, ids: Ids) -> Array:
-        """Do as `Walk.read` does."""
+        """Do as `Stepper.read` does."""
         if len(self._walks) == 1:
             return self._walks[0].read(ids)
         turn = sum(map(len, self._seconds)) // STEPS % 2

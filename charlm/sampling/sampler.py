@@ -20,14 +20,14 @@ import numpy.typing as npt
 
 from charlm.arrays import Ids
 from charlm.config import SampleConfig, check, is_count
-from charlm.nn.blas import small_product
-from charlm.nn.threads import share_out
-from charlm.sampling.drawing import Chooser, Uniforms, uniform_numbers, uniform_rows
+from charlm.kernels.blas import small_product
+from charlm.kernels.threads import share_out
+from charlm.sampling.drawing import TokenSampler, Uniforms, uniform_numbers, uniform_rows
 from charlm.sampling.reader import Reader
 from charlm.sampling.stopping import StopString
 
 if TYPE_CHECKING:
-    from charlm.nn.runner import Runner
+    from charlm.inference.prepared_network import PreparedNetwork
     from charlm.text.vocabulary import Vocabulary
 
 STREAMS_AT_ONCE = 256
@@ -61,7 +61,7 @@ class _Start(NamedTuple):
 
 
 def sample(
-    runner: Runner, vocabulary: Vocabulary, config: SampleConfig, *, prompt: str = "", seed: int | None = None
+    runner: PreparedNetwork, vocabulary: Vocabulary, config: SampleConfig, *, prompt: str = "", seed: int | None = None
 ) -> Iterator[str]:
     """Draw one text; yield each character as it is drawn.
 
@@ -73,7 +73,7 @@ def sample(
 
 
 def sample_many(
-    runner: Runner,
+    runner: PreparedNetwork,
     vocabulary: Vocabulary,
     config: SampleConfig,
     *,
@@ -88,7 +88,7 @@ def sample_many(
 
 
 def sample_each(
-    runner: Runner,
+    runner: PreparedNetwork,
     vocabulary: Vocabulary,
     config: SampleConfig,
     *,
@@ -112,17 +112,17 @@ def _root(seed: int | None) -> int:
     return int.from_bytes(os.urandom(16), "little") if seed is None else seed
 
 
-def _choosers(config: SampleConfig, vocabulary: Vocabulary, last: int) -> tuple[Chooser, Chooser]:
+def _choosers(config: SampleConfig, vocabulary: Vocabulary, last: int) -> tuple[TokenSampler, TokenSampler]:
     """Return what chooses the first token that follows id `last`, and what chooses the others.
 
     UNK is never chosen; nor is EOS following EOS, nor any EOS where a text may not end by itself.
     """
-    going_on = Chooser(config, slice(vocabulary.eos, vocabulary.unk + 1))
-    may_end = Chooser(config, vocabulary.unk) if config.can_end else going_on
+    going_on = TokenSampler(config, slice(vocabulary.eos, vocabulary.unk + 1))
+    may_end = TokenSampler(config, vocabulary.unk) if config.can_end else going_on
     return going_on if last == vocabulary.eos else may_end, may_end
 
 
-def _read(runner: Runner, vocabulary: Vocabulary, prompt: str) -> _Start:
+def _read(runner: PreparedNetwork, vocabulary: Vocabulary, prompt: str) -> _Start:
     """Read EOS and the prompt, but for the last id of them."""
     ids = np.concatenate(([vocabulary.eos], vocabulary.encode(prompt))).astype(np.intp)[:, None]
     state = runner.zero_state(1)
@@ -131,7 +131,7 @@ def _read(runner: Runner, vocabulary: Vocabulary, prompt: str) -> _Start:
     return _Start(int(ids[-1, 0]), state)
 
 
-def _stream(runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt: str, seed: int) -> Iterator[str]:
+def _stream(runner: PreparedNetwork, vocabulary: Vocabulary, config: SampleConfig, prompt: str, seed: int) -> Iterator[str]:
     stop = StopString(config.stop) if config.stop else None
     tokens, eos = vocabulary.tokens, vocabulary.eos
     last, state = _read(runner, vocabulary, prompt)
@@ -151,7 +151,7 @@ def _stream(runner: Runner, vocabulary: Vocabulary, config: SampleConfig, prompt
 
 
 def _texts(
-    runner: Runner,
+    runner: PreparedNetwork,
     vocabulary: Vocabulary,
     config: SampleConfig,
     prompt: str,
@@ -162,7 +162,7 @@ def _texts(
     start = _read(runner, vocabulary, prompt)
     choosers = _choosers(config, vocabulary, start.last)
 
-    def draw(runner: Runner, batch: _Batch) -> None:
+    def draw(runner: PreparedNetwork, batch: _Batch) -> None:
         reader = Reader(may_take_all_cores=threads > 1 and count == 1 and small_product() > 0)
         _draw(runner, choosers, start, batch, uniform_rows(seed, batch.texts), config.length, reader)
 
@@ -180,8 +180,8 @@ def _texts(
 
 
 def _draw(
-    runner: Runner,
-    choosers: tuple[Chooser, Chooser],
+    runner: PreparedNetwork,
+    choosers: tuple[TokenSampler, TokenSampler],
     start: _Start,
     batch: _Batch,
     uniforms: Iterator[Uniforms],

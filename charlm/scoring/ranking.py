@@ -16,7 +16,7 @@ from charlm.scoring.scorer import score_texts
 from charlm.text.reading import cleaned
 
 if TYPE_CHECKING:
-    from charlm.nn.runner import Runner
+    from charlm.inference.prepared_network import PreparedNetwork
     from charlm.text.vocabulary import Vocabulary
 
 
@@ -24,7 +24,7 @@ class Model(Protocol):
     """What `classify` needs of a model. A LanguageModel has it."""
 
     @property
-    def runner(self) -> Runner:
+    def runner(self) -> PreparedNetwork:
         """Runs the network."""
 
     @property

@@ -37,7 +37,7 @@ def per_character(log_prob: float, characters: int) -> float:
 
 
 @dataclass(slots=True)  # there are millions of them: frozen ones take three times as long to make
-class Figures:
+class Metrics:
     """The log-probability of so many characters, and what follows from it.
 
     characters: characters that were predicted; the end of a text is one of them where it is counted. In a
@@ -68,13 +68,13 @@ class Figures:
         return perplexity(self.nats_per_char)
 
     @property
-    def known(self) -> Figures:
+    def known(self) -> Metrics:
         """The figures without the unknown characters: those are read, but not counted."""
-        return Figures(self.characters - self.unknown, 0, self.log_prob - self.unknown_log_prob)
+        return Metrics(self.characters - self.unknown, 0, self.log_prob - self.unknown_log_prob)
 
 
 @dataclass(slots=True)
-class Score(Figures):
+class Score(Metrics):
     """How probable one text is.
 
     text: as it was given.
@@ -97,7 +97,7 @@ class Score(Figures):
 
 
 @dataclass(slots=True)
-class Summary(Figures):
+class Summary(Metrics):
     """The figures of several texts together: `Summary() + score + score ...`.
 
     texts: how many.

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Array, Ids
-from charlm.scoring.pool import PLACES_AT_ONCE, Pool, pools, read_beginning
 from charlm.scoring.score import CharScore, Score
+from charlm.scoring.scoring_batch import PLACES_AT_ONCE, ScoringBatch, read_shared_prefix, scoring_batches
 
 if TYPE_CHECKING:
-    from charlm.nn.runner import Runner
+    from charlm.inference.prepared_network import PreparedNetwork
     from charlm.text.vocabulary import Vocabulary
 
 VALUES_AT_ONCE = 1 << 20
@@ -26,29 +26,29 @@ VALUES_AT_ONCE = 1 << 20
 
 
 def score_texts(
-    runner: Runner,
+    runner: PreparedNetwork,
     vocabulary: Vocabulary,
     texts: Iterable[str],
     *,
     end: bool = False,
     context: str = "",
-    others: Sequence[Runner] = (),
+    others: Sequence[PreparedNetwork] = (),
 ) -> Iterator[Score]:
     """Yield the score of each text, in the order of the input.
 
     end: whether EOS behind each text counts, as one character.  context: read before each text, not counted.
-    others: more runners of the same network; each scores batches on a thread of its own.
-    Texts are read ahead into pools, the first of one text, and scored in batches of similar length:
+    others: more networks of the same network; each scores batches on a thread of its own.
+    Texts are read ahead into scoring_batches, the first of one text, and scored in batches of similar length:
     memory is bounded, and the first score is there before the second text is asked for. Log-probabilities are
     summed in float64; batches differ from one text at a time by no more than the rounding of float32.
     """
-    beginning = read_beginning(runner, vocabulary, context)
-    for pool in pools(texts, vocabulary, beginning, end):
+    beginning = read_shared_prefix(runner, vocabulary, context)
+    for pool in scoring_batches(texts, vocabulary, beginning, end):
         log_probs = pool.log_probs([runner, *others])
         yield from _sums(pool, log_probs, vocabulary.unk)
 
 
-def _sums(pool: Pool, log_probs: npt.NDArray[np.float64], unk: int) -> Iterator[Score]:
+def _sums(pool: ScoringBatch, log_probs: npt.NDArray[np.float64], unk: int) -> Iterator[Score]:
     is_unknown = pool.ids == unk
     totals = pool.sums(log_probs).tolist()
     unknown = pool.sums(is_unknown.astype(np.int64)).tolist()
@@ -58,7 +58,7 @@ def _sums(pool: Pool, log_probs: npt.NDArray[np.float64], unk: int) -> Iterator[
 
 
 def score_characters(
-    runner: Runner,
+    runner: PreparedNetwork,
     vocabulary: Vocabulary,
     text: str,
     *,
@@ -71,8 +71,8 @@ def score_characters(
     alternatives: how many other characters are named with each, the most probable ones; >= 0.
     The memory needed grows with the text, but only by a few bytes for each of its characters.
     """
-    beginning = read_beginning(runner, vocabulary, context)
-    pool = Pool([text], vocabulary, beginning, end)
+    beginning = read_shared_prefix(runner, vocabulary, context)
+    pool = ScoringBatch([text], vocabulary, beginning, end)
     state = beginning.state
     steps = max(1, min(PLACES_AT_ONCE, VALUES_AT_ONCE // len(vocabulary)))
     places = _places(vocabulary, text)

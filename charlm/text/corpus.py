@@ -21,7 +21,7 @@ from charlm.errors import EmptyCorpusError
 from charlm.text.lines import split_lines
 from charlm.text.reading import name_of, read_chunks
 from charlm.text.store import FixedIds, GrowingIds
-from charlm.text.stretches import share_held_out, split_text
+from charlm.text.stretches import held_out_fraction, split_text
 from charlm.text.vocabulary import EOS, UNK, Vocabulary, code_points, split_words
 
 SPARES_RARE = 10_000
@@ -80,7 +80,7 @@ class Corpus:
 
         vocabulary: used as it is; None to build one from the training part.
         base: a vocabulary to keep the ids of, and to add what is new to.
-        valid: share that is held out, None for `share_held_out`: random lines; of running text stretches "spread"
+        valid: share that is held out, None for `held_out_fraction`: random lines; of running text stretches "spread"
         over it, or the "end", as held_out says.  seed: which lines.
         Raises CorpusError if a text cannot be read, there is nothing in it, or nothing of it is in the vocabulary.
         """
@@ -92,7 +92,7 @@ class Corpus:
             if reader.n_characters == 0:
                 raise EmptyCorpusError(f"{', '.join(reader.sources)}: no text in it; there is nothing to learn")
             if valid is None:
-                valid = share_held_out(reader.n_characters)
+                valid = held_out_fraction(reader.n_characters)
             if config.lines:
                 train, aside = split_lines(reader.ids, reader.keys(), valid, seed)
             else:

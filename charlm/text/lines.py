@@ -11,7 +11,7 @@ from charlm.text.store import GrowingIds
 
 
 def split_lines(ids: GrowingIds, keys: Ids, valid: float, seed: int) -> tuple[GrowingIds, GrowingIds]:
-    """Split lines, each ended by EOS, into a training and a held-out part; both begin with EOS.
+    """ShardPlan lines, each ended by EOS, into a training and a held-out part; both begin with EOS.
 
     A line is held out if a hash of what it says, and of the seed, falls below `valid`: copies of a line
     fall together, and which lines these are does not depend on the other lines.

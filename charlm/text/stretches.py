@@ -13,7 +13,7 @@ SHORTEST = 500
 """Characters of a stretch, at least."""
 
 
-def share_held_out(characters: int) -> float:
+def held_out_fraction(characters: int) -> float:
     """Return the share of a text that is held out if nobody says: a tenth, or what is enough to compare weights by."""
     return min(0.1, max(10_000 / characters, 0.02))
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from charlm.config import EngineConfig, TrainConfig
 from charlm.engines import find_torch_engine
 from charlm.engines.engine import Engine
+from charlm.engines.numpy_engine import NumpyEngine
 from charlm.engines.ranks import Ranks
+from charlm.engines.shared_memory import micro_batches_of
 from charlm.errors import ConfigError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.text.batches import Batches
 from charlm.training.memory import PYTORCH, memory_needed, refuse_what_does_not_fit
-from charlm.training.parallel import Shards
-from charlm.training.shared import turns_of
 
 
 def settle_ranks(engine: EngineConfig, paths: Sequence[str | os.PathLike[str]]) -> Ranks:
@@ -27,7 +27,7 @@ def settle_ranks(engine: EngineConfig, paths: Sequence[str | os.PathLike[str]]) 
         return Ranks()
     find_torch_engine()
     ranks = Ranks.of_environment()
-    if ranks.count > 1 and "-" in map(str, paths):
+    if ranks.world_size > 1 and "-" in map(str, paths):
         raise ConfigError("several ranks cannot read one standard input; name a file that all of them can read")
     return ranks
 
@@ -40,14 +40,14 @@ def needed(engine: EngineConfig, network: Network, train: TrainConfig, batches: 
     steps, streams = batches.steps, batches.part.stop - batches.part.start
     is_torch = engine.name == "torch"
     shards = 1 if is_torch else min(train.threads, streams)
-    turns = 1 if is_torch else turns_of(network, steps, -(-streams // shards))
+    turns = 1 if is_torch else micro_batches_of(network, steps, -(-streams // shards))
     memory = memory_needed(network, train, steps=steps, streams=streams, shards=shards, turns=turns)
     memory += PYTORCH if is_torch else 0
     refuse_what_does_not_fit(memory, network.size)
     return memory
 
 
-def open_engine(
+def create_engine(
     engine: EngineConfig, ranks: Ranks, network: Network, params: Parameters, train: TrainConfig, batches: Batches
 ) -> Engine:
     """Return what computes, at `params`.
@@ -56,5 +56,5 @@ def open_engine(
     """
     streams, threads, seed = batches.streams, train.threads, train.seed
     if engine.name == "numpy":
-        return Shards(network, params, batches.steps, streams, threads, seed)
+        return NumpyEngine(network, params, batches.steps, streams, threads, seed)
     return find_torch_engine()(network, params, streams, engine, ranks=ranks, threads=threads, seed=seed)

@@ -15,13 +15,13 @@ from charlm.arrays import Array, Ids, Mask
 from charlm.engines.engine import Engine
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.networks import make_runner
-from charlm.text.both_sides import cut_into_windows
+from charlm.nn.networks import prepare_network
+from charlm.text.bidirectional import cut_into_windows
 
 WARM_UP = 96
 """Characters that a stream reads before those that count."""
 SHARP_ENOUGH = 0.02
-"""Difference in sharpness that is not worth another reading: 0.0003 nats per character, about."""
+"""Difference in logit_scale that is not worth another reading: 0.0003 nats per character, about."""
 PRIOR = 100.0
 """Precision of the belief that logits are as sharp as they ought to be: a standard deviation of 0.1."""
 LEAST_SHARPNESS, MOST_SHARPNESS = 0.5, 2.0
@@ -69,51 +69,51 @@ class HeldOut:
         self._network = network
         self._engine = engine
 
-    def loss(self, params: Parameters, sharpness: float) -> tuple[float, float]:
+    def loss(self, params: Parameters, logit_scale: float) -> tuple[float, float]:
         """Return the mean loss of weights whose logits are as sharp as this text wants them, in nats, and how sharp.
 
-        params: left as they are.  sharpness: a first guess of what to multiply their logits by.
+        params: left as they are.  logit_scale: a first guess of what to multiply their logits by.
         """
-        loss, better = self._measure(params, sharpness)
-        if abs(better - sharpness) > SHARP_ENOUGH:
-            sharpness = better
-            loss, _ = self._measure(params, sharpness)
-        return loss, sharpness
+        loss, better = self._measure(params, logit_scale)
+        if abs(better - logit_scale) > SHARP_ENOUGH:
+            logit_scale = better
+            loss, _ = self._measure(params, logit_scale)
+        return loss, logit_scale
 
-    def _measure(self, params: Parameters, sharpness: float) -> tuple[float, float]:
-        """Return the mean loss at a sharpness, and a better one."""
+    def _measure(self, params: Parameters, logit_scale: float) -> tuple[float, float]:
+        """Return the mean loss at a logit_scale, and a better one."""
         inputs, targets, counts = self._layout
-        own = self._engine.part(inputs.shape[1])
+        own = self._engine.local_slice(inputs.shape[1])
         streams = own.stop - own.start
         count = min(self._engine.threads, streams)
         parts = [slice(own.start + streams * k // count, own.start + streams * (k + 1) // count) for k in range(count)]
-        weights = sharpened(self._network.parameters(params.flat.copy()), sharpness)
+        weights = with_logit_scale(self._network.parameters(params.flat.copy()), logit_scale)
 
         @np.errstate(over="ignore", invalid="ignore", divide="ignore")
         def measure(part: slice) -> Array:
-            return make_runner(self._network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
+            return prepare_network(self._network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
 
-        sums = np.sum(self._engine.each(measure, parts), axis=0)
-        total, slope, curvature, counted = self._engine.total(*sums.tolist(), int(counts[:, own].sum()))
-        return total / counted, better_sharpness(sharpness, slope, curvature)
+        sums = np.sum(self._engine.parallel_map(measure, parts), axis=0)
+        total, slope, curvature, counted = self._engine.all_reduce_sum(*sums.tolist(), int(counts[:, own].sum()))
+        return total / counted, better_logit_scale(logit_scale, slope, curvature)
 
 
-def sharpened(params: Parameters, sharpness: float) -> Parameters:
+def with_logit_scale(params: Parameters, logit_scale: float) -> Parameters:
     """Multiply the logits that weights lead to, in place; returns them."""
     for name in ("head.weight", "head.bias"):
-        params[name][...] *= sharpness
+        params[name][...] *= logit_scale
     return params
 
 
-def better_sharpness(sharpness: float, slope: float, curvature: float) -> float:
+def better_logit_scale(logit_scale: float, slope: float, curvature: float) -> float:
     """Return what to multiply the logits of a network by, by its summed loss on a held-out text.
 
-    sharpness: what they were multiplied by when that was measured.  slope, curvature: derivatives of the loss by a
+    logit_scale: what they were multiplied by when that was measured.  slope, curvature: derivatives of the loss by a
     further factor, at 1, in nats.
     A network that knows its training text by heart is too sure of itself elsewhere: temperature scaling mends that
     (Guo et al. 2017, arXiv:1706.04599), here by one step of Newton's method with a Gaussian prior around 1.
     """
-    slope += PRIOR * sharpness * (sharpness - 1)
-    curvature += PRIOR * sharpness**2
-    better = sharpness * (1 - slope / curvature)
-    return min(max(better, LEAST_SHARPNESS), MOST_SHARPNESS) if math.isfinite(better) else sharpness
+    slope += PRIOR * logit_scale * (logit_scale - 1)
+    curvature += PRIOR * logit_scale**2
+    better = logit_scale * (1 - slope / curvature)
+    return min(max(better, LEAST_SHARPNESS), MOST_SHARPNESS) if math.isfinite(better) else logit_scale

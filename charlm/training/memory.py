@@ -13,7 +13,7 @@ from charlm.nn.layers import FEWEST_AT_ONCE, LOGITS_AT_ONCE
 from charlm.nn.network import Network
 from charlm.optim import find_optimizer
 from charlm.text.store import IN_MEMORY
-from charlm.training import recovery
+from charlm.training import divergence
 
 PROCESS = 45e6
 """Bytes of an interpreter with NumPy, about."""
@@ -31,7 +31,7 @@ def memory_needed(
     steps, streams: T and B of a window.  shards: processes it is split over.  turns: in which each reads its streams.
     A vector of P parameters is counted for each shard's gradient, twice where there are turns to be added up; for the
     weights, their average and the optimizer's moments twice: at work, and on their way to the disk; and for the best
-    model. What is kept for after a divergence is no more than `recovery.IN_MEMORY`.
+    model. What is kept for after a divergence is no more than `divergence.IN_MEMORY`.
     """
     parameters = network.size
     vectors = 2 + len(find_optimizer(train.optimizer, 0, "float32").moments)
@@ -45,7 +45,7 @@ def memory_needed(
     dropped = 2 * layers if network.config.recurrent_dropout else 0  # masks, and what they leave
     blocks = (1 + dropped) * stacks * gates * hidden * hidden * shards  # weights as they are multiplied by
     values = parameters * vectors_held + window + head + blocks
-    return shards * PROCESS + IN_MEMORY + min(recovery.IN_MEMORY, VALUE * parameters * vectors) + VALUE * values
+    return shards * PROCESS + IN_MEMORY + min(divergence.IN_MEMORY, VALUE * parameters * vectors) + VALUE * values
 
 
 def memory_there() -> float | None:

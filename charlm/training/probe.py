@@ -7,8 +7,8 @@ from time import perf_counter
 import numpy as np
 
 from charlm.config import NetworkConfig
+from charlm.engines.numpy_engine import NumpyEngine
 from charlm.nn.network import Network
-from charlm.training.parallel import Shards
 
 SHAPE = NetworkConfig("lstm", 256, 1)
 VOCABULARY, BATCH, STEPS = 64, 32, 64
@@ -21,7 +21,7 @@ def characters_per_second(threads: int) -> float:
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(1, VOCABULARY, (2, STEPS, BATCH))
     times: list[float] = []
-    with Shards(network, network.initial(rng), STEPS, BATCH, threads) as shards:
+    with NumpyEngine(network, network.initial(rng), STEPS, BATCH, threads) as shards:
         shards.loss_and_grads(inputs, targets, None)  # makes the buffers
         begun = perf_counter()
         while perf_counter() - begun < SECONDS:

@@ -16,6 +16,7 @@ import numpy as np
 from charlm.arrays import Array, Ids
 from charlm.config import TrainConfig
 from charlm.engines.engine import Engine
+from charlm.engines.numpy_engine import NumpyEngine
 from charlm.errors import DivergedError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
@@ -24,9 +25,8 @@ from charlm.optim.clipping import clip_by_global_norm
 from charlm.optim.optimizer import blocks
 from charlm.text.batches import Batches
 from charlm.training.clock import EVALUATIONS, Clock, EvaluationPace, affordable
-from charlm.training.evaluation import HeldOut, sharpened
-from charlm.training.parallel import Shards
-from charlm.training.recovery import Recovery
+from charlm.training.divergence import DivergenceGuard
+from charlm.training.evaluation import HeldOut, with_logit_scale
 from charlm.training.report import StepReport
 from charlm.training.schedule import learning_rate, time_is_short, used_share
 
@@ -38,7 +38,7 @@ class Trainer:
     engine: computes; by default NumPy on that many threads.
 
     best_loss, model_step: the lowest held-out loss so far, and the step of the weights that count as the model.
-    sharpness: what their logits are multiplied by.
+    logit_scale: what their logits are multiplied by.
     notes: takes lines about what went wrong and was mended.
     """
 
@@ -61,7 +61,7 @@ class Trainer:
         self.best_loss = math.inf
         self.model_step = 0
         self.notes = [] if notes is None else notes
-        self.engine = engine or Shards(network, params, batches.steps, batches.streams, threads, config.seed)
+        self.engine = engine or NumpyEngine(network, params, batches.steps, batches.streams, threads, config.seed)
         self.params = self.engine.params
         self.optimizer = find_optimizer(config.optimizer, params.flat.size, params.flat.dtype)
         self.average = self.params.flat.copy() if config.average else self.params.flat
@@ -71,9 +71,9 @@ class Trainer:
         self._threads = threads
         self._clock = Clock()
         self._pace = EvaluationPace()
-        self.sharpness = 1.0
+        self.logit_scale = 1.0
         self._stale = 0  # evaluations since the best one
-        self.recovery = Recovery(self)
+        self.recovery = DivergenceGuard(self)
 
     def __enter__(self) -> Trainer:
         return self
@@ -99,7 +99,7 @@ class Trainer:
         """How much of the budget is used, 1 or more when it is used up; minutes include the last evaluation."""
         seconds = self.seconds + self._pace.seconds
         share = used_share(self.config, steps=self.step, epochs=self.epoch, seconds=seconds)
-        return self.engine.greatest(share)[0]
+        return self.engine.all_reduce_max(share)[0]
 
     @property
     def has_lost_patience(self) -> bool:
@@ -135,7 +135,7 @@ class Trainer:
                     evaluated = math.floor(share * EVALUATIONS)
                     valid_loss = self.evaluate()
             except DivergedError as error:
-                self.notes.append(self.recovery.go_back(str(error)))
+                self.notes.append(self.recovery.roll_back(str(error)))
                 share = self.share
                 evaluated = math.floor(share * EVALUATIONS)
                 continue
@@ -178,7 +178,7 @@ class Trainer:
                 for block in blocks(part, self.params.flat.size):
                     self.average[block] += share * (self.params.flat[block] - self.average[block])
 
-        self.engine.each(update, self.engine.parameter_parts())
+        self.engine.parallel_map(update, self.engine.parameter_parts())
         return loss, norm
 
     @property
@@ -198,7 +198,7 @@ class Trainer:
     def _has_time_to_evaluate(self) -> bool:
         """Whether an evaluation now would leave enough time for training; all ranks decide alike."""
         missing = self._pace.missing(self.seconds) if self._time_is_short else 0.0
-        return self.engine.greatest(missing)[0] <= 0
+        return self.engine.all_reduce_max(missing)[0] <= 0
 
     def _open_held_out(self, ids: Ids) -> HeldOut:
         """Return the held-out text: all of it, or as much as a short budget has time for; all ranks decide alike.
@@ -208,7 +208,7 @@ class Trainer:
         is_first = self._held_out_size is None and math.isinf(self.best_loss)
         if is_first and self.config.minutes is not None and self._time_is_short:
             speed = self.step * self.batches.steps * self.batches.streams / self.seconds
-            size = -int(self.engine.greatest(-affordable(self.config.minutes, speed))[0])
+            size = -int(self.engine.all_reduce_max(-affordable(self.config.minutes, speed))[0])
             if size < len(ids) - 1:
                 self._held_out_size = size
                 self.notes.append(f"the budget has time to evaluate {size:,} of {len(ids) - 1:,} held-out tokens")
@@ -216,10 +216,10 @@ class Trainer:
 
     def weights(self) -> Parameters:
         """Return the weights as a model has them, in memory of their own: averaged, and the head as sharp as it is."""
-        return sharpened(self.network.parameters(self.average.copy()), self.sharpness)
+        return with_logit_scale(self.network.parameters(self.average.copy()), self.logit_scale)
 
     def evaluate(self) -> float | None:
-        """Settle `sharpness`; return the held-out loss of `weights`, in nats per character, None without such a text.
+        """Settle `logit_scale`; return the held-out loss of `weights`, in nats per character, None without such a text.
 
         Raises DivergedError if it or a weight is not finite.
         """
@@ -229,7 +229,7 @@ class Trainer:
         begun = monotonic()
         self._held_out = self._held_out or self._open_held_out(self._held_out_ids)
         self.engine.release()
-        loss, self.sharpness = self._held_out.loss(self.network.parameters(self.average), self.sharpness)
+        loss, self.logit_scale = self._held_out.loss(self.network.parameters(self.average), self.logit_scale)
         self._pace.record(monotonic() - begun, self.seconds)
         if not math.isfinite(loss):
             raise DivergedError(f"the held-out loss is {loss}")
@@ -249,7 +249,7 @@ class Trainer:
             "stale": self._stale,
             "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
             "model_step": self.model_step,
-            "sharpness": self.sharpness,
+            "sharpness": self.logit_scale,
             "recovery": self.recovery.to_json(),
             "optimizer_steps": self.optimizer.steps,
             "cursor": self.batches.cursor(),
@@ -270,7 +270,7 @@ class Trainer:
         ]
         self.step = facts["step"]
         self.model_step = facts["model_step"]
-        self.sharpness = facts.get("sharpness", 1.0)  # older states have none
+        self.logit_scale = facts.get("sharpness", 1.0)  # older states have none
         self.recovery.from_json(facts["recovery"])
         self._stale = facts["stale"]
         self.best_loss = math.inf if facts["best_loss"] is None else facts["best_loss"]

@@ -21,6 +21,6 @@ if __name__ == "__main__":
     sys.modules["charlm"] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules["charlm"])
 
-    from charlm.training.worker import main
+    from charlm.engines.worker import main
 
     main()

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from charlm.cli import charlm as group
 from charlm.cli.options import open_model
+from charlm.kernels.threads import blas_libraries, set_threads
 from charlm.model import LanguageModel
-from charlm.nn.threads import blas_libraries, set_threads
 from tests.cli.command import charlm
 from tests.cli.tiny import Terminal, make_model
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from charlm.config import EngineConfig, TextConfig
-from charlm.training.session import Session
+from charlm.runs.run import Run
 
 
 def losses(
@@ -18,14 +18,14 @@ def losses(
     """Train, stop behind a step if one is given; return the loss of each step."""
     found = []
     config = EngineConfig(engine, "auto" if engine == "numpy" else "cpu")
-    with Session(
+    with Run(
         [text], model, settings, TextConfig(lines=lines), overwrite=not resume, resume=resume, engine=config
     ) as session:
         for report in session.reports():
             found.append(report.train_loss)
             if report.step == stop_at:
                 session.stop()
-        if session.ranks.is_leader:
+        if session.ranks.is_main_process:
             model.with_suffix(".losses").write_text(json.dumps(found))
     return found
 

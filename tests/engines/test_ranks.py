@@ -41,7 +41,7 @@ def test_environment_of_torchrun_gives_the_rank(address: tuple[str, int], monkey
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "2")
     assert Ranks.of_environment() == Ranks(3, 4, 1, 2, 2, True)
-    assert not Ranks.of_environment().is_leader
+    assert not Ranks.of_environment().is_main_process
     assert Ranks.of_environment().address == address
 
 

@@ -177,14 +177,14 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "NAME takes the state and the log of NAME.safetensors",
-        "charlm/training/files.py",
+        "charlm/runs/files.py",
         "if self.shared_with is not None",
         "if False",
         ("tests/training/test_training.py::TestRun::test_two_models_do_not_share_a_state_and_a_log",),
     ),
     Fault(
         "a run leaves its lock",
-        "charlm/training/files.py",
+        "charlm/runs/files.py",
         "        os.unlink(held.lock_file)",
         "        pass",
         ("tests/training/test_training.py::TestRun::test_no_lock_is_left",),

@@ -16,7 +16,7 @@ def fault(what: str, before: str, after: str, test: str) -> Fault:
 FAULTS = (
     fault(
         "the mean over ranks that DistributedDataParallel takes is not undone",
-        "(loss * (self.ranks.count / max(self.characters, 1.0))).backward()",
+        "(loss * (self.ranks.world_size / max(self.characters, 1.0))).backward()",
         "(loss / max(self.characters, 1.0)).backward()",
         "test_two_ranks_train_as_one",
     ),
@@ -52,7 +52,7 @@ FAULTS = (
     ),
     fault(
         "the loss is that of the own rank alone",
-        "return self.total(float(loss.detach()))[0] / max(self.characters, 1.0)",
+        "return self.all_reduce_sum(float(loss.detach()))[0] / max(self.characters, 1.0)",
         "return float(loss.detach()) / max(self.characters, 1.0)",
         "test_two_ranks_train_as_one",
     ),

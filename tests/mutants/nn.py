@@ -89,7 +89,7 @@ LSTM_FAULTS = (
     Fault(
         "gates of many streams by tanh: o is no sigmoid",
         LSTM,
-        "        sigmoid_of_halved(z[3], half)  # o\n",
+        "        sigmoid_from_tanh(z[3], half)  # o\n",
         "",
         of("lstm", TRAINING),
     ),
@@ -477,8 +477,8 @@ BIDIRECTIONAL_FAULTS = (
     Fault(
         "the held-out loss counts shifted targets",
         BIDIRECTIONAL,
-        "loss_and_slopes(logits, targets[:-1, part].ravel(),",
-        "loss_and_slopes(logits, targets[1:, part].ravel(),",
+        "loss_and_derivatives(logits, targets[:-1, part].ravel(),",
+        "loss_and_derivatives(logits, targets[1:, part].ravel(),",
         (BOTH_SIDES,),
     ),
     Fault(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.mutants.fault import Fault
 
-FILL = "tests/restoring/test_restoring.py::TestFill::"
-PROOF = "tests/restoring/test_restoring.py::TestProof::"
-FILLING, PROOFING = "charlm/restoring/filling.py", "charlm/restoring/proofing.py"
+FILL = "tests/infilling/test_restoring.py::TestFill::"
+PROOF = "tests/infilling/test_restoring.py::TestProof::"
+FILLING, PROOFING = "charlm/infilling/filling.py", "charlm/infilling/proofing.py"
 
 FAULTS = (
     Fault(
@@ -61,10 +61,10 @@ FAULTS = (
     ),
     Fault(
         "the pseudo-log-likelihoods of a long text in the wrong order",
-        "charlm/restoring/reading.py",
+        "charlm/infilling/bidirectional_reader.py",
         "pieces.append(scores.T[counts[:, part].T])",
         "pieces.append(scores[counts[:, part]])",
-        ("tests/restoring/test_restoring.py::TestPseudoLogLikelihood::"
+        ("tests/infilling/test_restoring.py::TestPseudoLogLikelihood::"
          "test_windows_of_a_long_text_come_back_in_its_order",),
     ),
     Fault(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.fault import Fault
 
-ADAPTING = "charlm/scoring/adapting.py"
+ADAPTING = "charlm/scoring/dynamic_evaluation.py"
 EQUATIONS = ("tests/scoring/test_adapting.py::test_weights_follow_the_texts_as_the_equations_say",)
 
 FAULTS = (
@@ -19,8 +19,8 @@ FAULTS = (
     Fault(
         "what was learned from one text is not kept for the next",
         ADAPTING,
-        "    follower = Follower(network, params, learning_rate)\n    for text in texts:\n",
-        "    for text in texts:\n        follower = Follower(network, params, learning_rate)\n",
+        "    follower = DynamicEvaluator(network, params, learning_rate)\n    for text in texts:\n",
+        "    for text in texts:\n        follower = DynamicEvaluator(network, params, learning_rate)\n",
         EQUATIONS,
     ),
     Fault(

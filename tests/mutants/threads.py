@@ -6,17 +6,17 @@ from tests.mutants.fault import Fault
 
 MODEL = "tests/test_threads.py::test_a_model_of_one_direction_on_threads"
 MACHINE = "tests/test_machine.py"
-BLAS = "tests/nn/test_threads.py"
+BLAS = "tests/kernels/test_threads.py"
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "all threads work in one workspace",
-        "charlm/nn/workspace.py", "work = self._free.pop()", "work = self._free[0]",
+        "charlm/kernels/workspace.py", "work = self._free.pop()", "work = self._free[0]",
         (MODEL,),
     ),
     Fault(
         "a model keeps a workspace for every thread that ever used it",
-        "charlm/nn/workspace.py", "deque(maxlen=usable_cores())", "deque()",
+        "charlm/kernels/workspace.py", "deque(maxlen=usable_cores())", "deque()",
         ("tests/test_threads.py::test_a_model_keeps_one_workspace_per_core_at_most",),
     ),
     Fault(
@@ -28,55 +28,55 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "log-probabilities of a window are computed from a workspace that was handed back",
-        "charlm/nn/runner.py",
+        "charlm/inference/prepared_network.py",
         "tops, state = self._tops(inputs, state, work)\n            logits",
         "tops, state = self._tops(inputs, state, work)\n        logits",
         ("tests/test_threads.py::test_nothing_is_read_from_a_workspace_that_was_handed_back",),
     ),
     Fault(
         "the first thread that leaves lifts the limit of the BLAS",
-        "charlm/nn/threads.py", "elif not self._inside:", "else:",
+        "charlm/kernels/threads.py", "elif not self._inside:", "else:",
         (f"{BLAS}::test_a_limit_ends_with_the_last_thread_that_is_inside",),
     ),
     Fault(
         "each thread restores the threads of the BLAS that it found",
-        "charlm/nn/threads.py", "set_threads(library, self._at_first[k])", "set_threads(library, own[k])",
+        "charlm/kernels/threads.py", "set_threads(library, self._at_first[k])", "set_threads(library, own[k])",
         (f"{BLAS}::test_the_thread_that_sets_a_limit_need_not_be_the_one_that_ends_it",),
     ),
     Fault(
         "a limit of the BLAS is not set where another thread has set one before",
-        "charlm/nn/threads.py",
+        "charlm/kernels/threads.py",
         "    release(force=True)\n    library.set_num_threads(count)\n    release(force=True)\n",
         "    library.set_num_threads(count)\n",
         (f"{BLAS}::test_a_limit_holds_whoever_has_limited_the_blas_before",),
     ),
     Fault(
         "a limit of the BLAS is the setting thread's own",
-        "charlm/nn/threads.py",
+        "charlm/kernels/threads.py",
         "    library.set_num_threads(count)\n    release(force=True)\n",
         "    library.set_num_threads(count)\n",
         (f"{BLAS}::test_a_limit_for_good_leaves_other_threads_to_set_theirs",),
     ),
     Fault(
         "numbers of threads that a library has for each thread are not restored",
-        "charlm/nn/threads.py", "for k, count in enumerate(counts) if count != 1", "for k, count in ()",
+        "charlm/kernels/threads.py", "for k, count in enumerate(counts) if count != 1", "for k, count in ()",
         (f"{BLAS}::test_a_library_with_a_number_for_each_thread_gets_each_back",),
     ),
     Fault(
         "work that is shared out is not limited to one thread of the BLAS each",
-        "charlm/nn/threads.py",
+        "charlm/kernels/threads.py",
         "with blas_on_one_thread, ThreadPoolExecutor(len(busy) - 1)",
         "with ThreadPoolExecutor(len(busy) - 1)",
         (f"{BLAS}::test_work_shared_out_limits_a_library_with_a_number_for_each_thread",),
     ),
     Fault(
         "the other threads of work that is shared out do not limit the BLAS",
-        "charlm/nn/threads.py", "threads.submit(work_on_one_thread, runner)", "threads.submit(work_on, runner)",
+        "charlm/kernels/threads.py", "threads.submit(work_on_one_thread, runner)", "threads.submit(work_on, runner)",
         (f"{BLAS}::test_work_shared_out_limits_a_library_with_a_number_for_each_thread",),
     ),
     Fault(
         "a run limits the BLAS for good",
-        "charlm/training/parallel.py",
+        "charlm/engines/numpy_engine.py",
         "self._stack.enter_context(blas_on_one_thread)",
         "blas_on_one_thread.__enter__()",
         (f"{BLAS}::test_runs_that_overlap_give_the_blas_its_threads_back",),
@@ -88,7 +88,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a limit for good raises the number of threads",
-        "charlm/nn/threads.py", "if library.num_threads > threads:", "if threads:",
+        "charlm/kernels/threads.py", "if library.num_threads > threads:", "if threads:",
         (f"{BLAS}::test_a_limit_for_good_only_lowers",),
     ),
     Fault(

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig
-from charlm.nn.bidirectional import BidirectionalNetwork, BidirectionalRunner
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.kernels.workspace import Workspace
+from charlm.nn.bidirectional import BidirectionalNetwork, PreparedBidirectionalNetwork
 from charlm.nn.cells import CELLS, find_cell
 from charlm.nn.layout import Parameters
-from charlm.nn.networks import make_network, make_runner
-from charlm.nn.runner import Runner
-from charlm.nn.workspace import Workspace
+from charlm.nn.networks import make_network, prepare_network
 
 STEPS, STREAMS, HIDDEN, VOCABULARY = 7, 3, 5, 8
 
@@ -48,7 +48,7 @@ class Case:
 class TestEveryCell:
     def test_a_character_does_not_see_itself_and_the_others_do(self, cell: str, layers: int) -> None:
         case = Case(cell, layers)
-        runner = BidirectionalRunner(case.network, case.params)
+        runner = PreparedBidirectionalNetwork(case.network, case.params)
         before = runner.predict(case.inputs, case.targets)
         for t in range(1, STEPS):
             changed = case.ids.copy()
@@ -63,8 +63,8 @@ class TestEveryCell:
 def test_each_configuration_has_its_network() -> None:
     one = make_network(NetworkConfig("rnn", 4), 5)
     both = make_network(NetworkConfig("rnn", 4, bidirectional=True), 5)
-    runners = [make_runner(network, network.initial(np.random.default_rng(0))) for network in (one, both)]
-    assert [type(runner) for runner in runners] == [Runner, BidirectionalRunner]
+    networks = [prepare_network(network, network.initial(np.random.default_rng(0))) for network in (one, both)]
+    assert [type(runner) for runner in networks] == [PreparedNetwork, PreparedBidirectionalNetwork]
     assert both.layout["head.weight"] == (5, 8)
     assert both.zero_state(3) == []
 

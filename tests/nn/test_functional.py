@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from charlm.nn.blas import kernels
+from charlm.kernels.blas import kernels
+from charlm.kernels.matmul import rows_at_once, write_gradient
+from charlm.kernels.packed_matrix import PackedMatrix, block_shape
+from charlm.kernels.workspace import Workspace
 from charlm.nn.cells.cell import Recurrence
-from charlm.nn.cells.lstm import LSTM, squashing
-from charlm.nn.factor import Factor, block_shape
-from charlm.nn.functional import cross_entropy, log_p, log_softmax, loss_and_slopes
+from charlm.nn.cells.lstm import LSTM, gate_activation
+from charlm.nn.functional import cross_entropy, gather_log_probs, log_softmax, loss_and_derivatives
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
-from charlm.nn.products import rows_at_once, write_gradient
-from charlm.nn.workspace import Workspace
 
 
 def test_log_softmax_is_stable() -> None:
@@ -29,14 +29,14 @@ def test_losses_are_stable_where_rows_lie_far_apart(spread: float, dtype: type) 
     logits[1] -= spread - 1
     targets = np.array([2, 2])
     expected = float(np.log(1 + np.exp(0.5) + np.exp(1.0)))
-    np.testing.assert_allclose(log_p(logits.copy(), targets), [-expected, -expected], rtol=1e-3)
+    np.testing.assert_allclose(gather_log_probs(logits.copy(), targets), [-expected, -expected], rtol=1e-3)
     loss, _ = cross_entropy(logits.copy(), targets, None, 1.0)
     assert loss == pytest.approx(2 * expected, rel=1e-3)
 
 
 def test_no_rows_cost_nothing() -> None:
     assert cross_entropy(np.zeros((0, 3)), np.zeros(0, int), None, 1.0)[0] == 0
-    assert log_p(np.zeros((0, 3)), np.zeros(0, int)).shape == (0,)
+    assert gather_log_probs(np.zeros((0, 3)), np.zeros(0, int)).shape == (0,)
 
 
 def test_uniform_logits_cost_log_v() -> None:
@@ -51,9 +51,9 @@ def test_slopes_are_those_of_the_loss_as_logits_are_stretched() -> None:
     counts = rng.random(40) < 0.7
 
     def loss(factor: float) -> float:
-        return float(loss_and_slopes(factor * logits, targets, counts)[0])
+        return float(loss_and_derivatives(factor * logits, targets, counts)[0])
 
-    found = loss_and_slopes(logits.copy(), targets, counts)
+    found = loss_and_derivatives(logits.copy(), targets, counts)
     assert found[0] == pytest.approx(cross_entropy(logits[counts].copy(), targets[counts], None, 1.0)[0])
     step = 1e-4
     assert found[1] == pytest.approx((loss(1 + step) - loss(1 - step)) / (2 * step), rel=1e-6)
@@ -104,7 +104,7 @@ def test_products_of_a_step_are_products(rows: int, shape: tuple[int, int]) -> N
     matrix, xs = rng.standard_normal(shape), rng.standard_normal((rows, shape[0]))
     expected = xs @ matrix
     for work in (None, Workspace(np.float64)):
-        factor = Factor(matrix.T.copy().T if work else matrix, work)
+        factor = PackedMatrix(matrix.T.copy().T if work else matrix, work)
         out = np.full(expected.shape, np.nan)
         factor.into(out)(xs)
         np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
@@ -130,14 +130,14 @@ def test_products_of_gates_are_products(rows: int, size: tuple[int, int], gates:
     apart = np.einsum("tbk,gkh->gtbh", xs, matrices)
     total = np.einsum("gtbk,gkh->tbh", xs_by_gate, matrices)
     for work in (None, Workspace(np.float64)):
-        factor = Factor(side_by_side.T.copy().T if work else side_by_side, work)
+        factor = PackedMatrix(side_by_side.T.copy().T if work else side_by_side, work)
         out = np.full((gates, rows, columns), np.nan)
         factor.into(out)(xs[1])
         np.testing.assert_allclose(out, apart[:, 1], rtol=1e-10, atol=1e-10)
         outs = np.full((gates, 3, rows, columns), np.nan)
         assert factor.fill(outs, xs) is outs
         np.testing.assert_allclose(outs, apart, rtol=1e-10, atol=1e-10)
-        factor = Factor(stacked, work)
+        factor = PackedMatrix(stacked, work)
         out = np.full((rows, columns), np.nan)
         factor.sum_into(out, gates)(xs_by_gate[:, 1])
         np.testing.assert_allclose(out, total[1], rtol=1e-10, atol=1e-10)
@@ -163,10 +163,10 @@ def test_gradient_of_weights_is_one_product(steps: int, size: tuple[int, int], g
 
 def test_weights_that_lie_by_rows_are_laid_out_by_columns_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """For many rows, wherever the BLAS packs; one row is multiplied by them as they lie."""
-    monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset({"Haswell"}))
+    monkeypatch.setattr("charlm.kernels.blas.kernels", lambda: frozenset({"Haswell"}))
     rng = np.random.default_rng(0)
     matrix, xs, out = rng.standard_normal((512, 128)).T, rng.standard_normal((40, 128)), np.empty((40, 512))
-    factor = Factor(matrix)
+    factor = PackedMatrix(matrix)
     np.testing.assert_allclose(factor.times(xs[:1]), xs[:1] @ matrix, rtol=1e-12, atol=1e-12)
     assert not factor._kept
     factor.into(out)(xs)
@@ -189,10 +189,10 @@ def test_blocks_stay_below_the_size_from_which_products_are_packed() -> None:
 def test_products_are_plain_unless_all_kernels_are_known_to_multiply_in_place(
     names: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset(names))
+    monkeypatch.setattr("charlm.kernels.blas.kernels", lambda: frozenset(names))
     assert block_shape(128, 512, 25) == (1, 512)
     assert rows_at_once(128 * 64) == 0
-    monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset({"SkylakeX"}))
+    monkeypatch.setattr("charlm.kernels.blas.kernels", lambda: frozenset({"SkylakeX"}))
     assert block_shape(128, 512, 25) == (1, 64)
     assert rows_at_once(128 * 64) == 122
 
@@ -212,9 +212,9 @@ def test_gates_are_what_their_equations_say(streams: int) -> None:
     halved = np.array([True, True, False, True])[:, None, None]
     scale = LSTM().scale(128, np.float64)
     matrix = np.zeros((512, 128))
-    weights = Recurrence(matrix, Factor(matrix.T), np.zeros((1, 512)), scale, 1 - scale, {})
+    weights = Recurrence(matrix, PackedMatrix(matrix.T), np.zeros((1, 512)), scale, 1 - scale, {})
     expected = np.where(halved, 0.5 + 0.5 * np.tanh(z / 2), np.tanh(z))
     given = np.where(halved, 0.5, 1.0) * z
     with np.errstate(over="ignore"):
-        squashing(weights, given)(given)
+        gate_activation(weights, given)(given)
     np.testing.assert_allclose(given, expected, rtol=0, atol=1e-15)

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.kernels.packed_matrix import PackedMatrix, block_shape
+from charlm.kernels.workspace import ALIGNMENT, WORTH_MAPPING, Workspace, aligned
 from charlm.nn.cells import CELLS
 from charlm.nn.cells.cell import Recurrence
-from charlm.nn.factor import Factor, block_shape
 from charlm.nn.layers import ROWS_AT_ONCE, OneHotProjection
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState
-from charlm.nn.runner import Runner
-from charlm.nn.workspace import ALIGNMENT, WORTH_MAPPING, Workspace, aligned
 from tests.nn.gradients import assert_close, directional, inner, random_state
 
 STEPS, STREAMS, HIDDEN, VOCABULARY = 6, 3, 5, 7
@@ -110,7 +110,7 @@ class TestEveryCell:
         """
         case = Case(cell, layers)
         params = case.network.parameters(case.params.flat.astype(dtype))
-        runner = Runner(case.network, params)
+        runner = PreparedNetwork(case.network, params)
         case.inputs[2, 1] = case.network.start
         for streams, apart in ((slice(0, STREAMS), 0), (slice(1, 2), 8 * np.finfo(dtype).eps)):
             state = begun = runner.select([tuple(a.astype(dtype) for a in layer) for layer in case.state], streams)
@@ -146,9 +146,9 @@ def test_a_step_by_large_weights(cell: str, monkeypatch: pytest.MonkeyPatch) -> 
     """Weights that all cores multiply by lie in memory as they are stored; the numbers are the same."""
     case = Case(cell, 2)
     ids, state = case.inputs[0, :1], case.network.select(case.state, slice(0, 1))
-    expected, expected_state = Runner(case.network, case.params).step(ids, state)
+    expected, expected_state = PreparedNetwork(case.network, case.params).step(ids, state)
     monkeypatch.setattr("charlm.nn.layer_weights.ON_ONE_CORE", 0)
-    runner = Runner(case.network, case.params)
+    runner = PreparedNetwork(case.network, case.params)
     assert runner._layers[1].recurrence.factor.matrix.flags.f_contiguous
     logits, after = runner.step(ids, state)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-12)
@@ -225,7 +225,7 @@ def test_the_largest_buffers_are_mapped_by_themselves() -> None:
 
 def test_scale_and_shift_for_fewer_streams_are_part_of_those_for_more() -> None:
     scale = np.array([[0.5, 1.0]])
-    recurrence = Recurrence(scale.T, Factor(scale), scale, scale, 1 - scale, {})
+    recurrence = Recurrence(scale.T, PackedMatrix(scale), scale, scale, 1 - scale, {})
     many = recurrence.for_streams(5)
     for streams in (1, 2, 5, 7):
         for array, row in zip(recurrence.for_streams(streams), (scale, 1 - scale), strict=True):
@@ -254,7 +254,7 @@ def test_gates_that_are_wide_open_are_nothing_to_warn_of() -> None:
     state = case.network.zero_state(25, case.params.flat.dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        runner = Runner(case.network, case.params)
+        runner = PreparedNetwork(case.network, case.params)
         walk = runner.walk(state)
         for ids in case.inputs:
             walk.read(ids)

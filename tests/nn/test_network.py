@@ -7,11 +7,11 @@ import pytest
 
 from charlm.config import NetworkConfig
 from charlm.errors import ConfigError
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.kernels.workspace import Workspace
 from charlm.nn.cells import CELLS, find_cell
 from charlm.nn.layout import Parameters, parameter_layout, size_of
 from charlm.nn.network import Network
-from charlm.nn.runner import Runner
-from charlm.nn.workspace import Workspace
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -44,7 +44,7 @@ def test_the_relu_cell_starts_with_a_loss_near_that_of_a_uniform_model(layers: i
     network = Network(NetworkConfig("rnn-relu", 48, layers), 30)
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(1, 30, (2, 2000, 2))
-    log_probs, _ = Runner(network, network.initial(rng)).score(inputs, targets, network.zero_state(2))
+    log_probs, _ = PreparedNetwork(network, network.initial(rng)).score(inputs, targets, network.zero_state(2))
     assert -log_probs[-500:].mean() < np.log(30) + 0.3
 
 
@@ -52,7 +52,7 @@ def test_a_relu_cell_whose_states_explode_stays_finite() -> None:
     network = Network(NetworkConfig("rnn-relu", 4, 2), 5)
     params = network.initial(np.random.default_rng(0))
     params.flat[...] = 1e20
-    log_probs, state = Runner(network, params).predict(np.full((50, 2), 3), network.zero_state(2))
+    log_probs, state = PreparedNetwork(network, params).predict(np.full((50, 2), 3), network.zero_state(2))
     assert np.isfinite(log_probs).all()
     assert all(array.max() == 1e6 for layer in state for array in layer)
     grads = params.empty_like()
@@ -78,7 +78,7 @@ def test_a_walk_on_all_cores_reads_on_where_the_other_stands(cell: str) -> None:
     """In turn with it, to the bit."""
     network = Network(NetworkConfig(cell, 64, 2), 5)
     rng = np.random.default_rng(0)
-    runner = Runner(network, network.initial(rng))
+    runner = PreparedNetwork(network, network.initial(rng))
     state = [tuple(rng.standard_normal(a.shape).astype(np.float32) for a in layer) for layer in runner.zero_state(40)]
     alone, walk = runner.walk(state), runner.walk(state)
     both = walk, walk.on_all_cores()
@@ -97,12 +97,12 @@ def test_select_reorders_streams() -> None:
 def test_the_time_loop_reuses_its_buffers() -> None:
     work = Workspace()
     assert work.array("a", 2, 3) is work.array("a", 2, 3)
-    assert work.room("r").array("a", 2) is not work.array("a", 2, 3)
+    assert work.scope("r").array("a", 2) is not work.array("a", 2, 3)
     assert work.array("a", 4).shape == (4,)
 
 
 def test_scratch_is_shared_between_rooms_and_grows() -> None:
     work = Workspace()
-    small = work.room("a").scratch("s", 2, 3)
-    assert np.shares_memory(small, work.room("b").scratch("s", 6))
+    small = work.scope("a").scratch("s", 2, 3)
+    assert np.shares_memory(small, work.scope("b").scratch("s", 6))
     assert work.scratch("s", 4, 4).shape == (4, 4)

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig
-from charlm.nn.bidirectional import BidirectionalNetwork, BidirectionalRunner
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.kernels.packed_matrix import block_shape
+from charlm.kernels.workspace import Workspace
+from charlm.nn.bidirectional import BidirectionalNetwork, PreparedBidirectionalNetwork
 from charlm.nn.cells import CELLS
 from charlm.nn.cells.cell import orthogonal
-from charlm.nn.factor import block_shape
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network, NetworkState, Pass
-from charlm.nn.runner import Runner
-from charlm.nn.workspace import Workspace
-from charlm.scoring import relay
+from charlm.scoring import chunked
 from tests.nn import reference
 from tests.nn.gradients import assert_close, directional, inner
 
@@ -110,9 +110,9 @@ def precision(request: pytest.FixtureRequest) -> tuple[type, float]:
     return request.param, TOLERANCES[request.param]
 
 
-def cast(case: Case, dtype: type, columns: slice = slice(None)) -> tuple[Runner, NetworkState]:
+def cast(case: Case, dtype: type, columns: slice = slice(None)) -> tuple[PreparedNetwork, NetworkState]:
     """Return a runner of the network and the first state of some streams, in a type of number."""
-    runner = Runner(case.network, case.network.parameters(case.params.flat.astype(dtype)))
+    runner = PreparedNetwork(case.network, case.network.parameters(case.params.flat.astype(dtype)))
     return runner, [tuple(array[columns].astype(dtype) for array in layer) for layer in case.state]
 
 
@@ -169,7 +169,7 @@ class TestEveryPath:
         widest = max(case.network.cell.gates * shape.hidden, shape.vocabulary) * inputs.shape[1]
         for values in (1 << 21, 2 * widest):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("charlm.nn.runner.VALUES_AT_ONCE", values)
+                patch.setattr("charlm.inference.prepared_network.VALUES_AT_ONCE", values)
                 found, state = runner.score(inputs, targets, first)
             np.testing.assert_allclose(found, scores, rtol=0, atol=tolerance)
             assert_same_state(state, last, tolerance)
@@ -179,7 +179,7 @@ class TestEveryPath:
         case, _ = expected(cell, shape)
         zero = [tuple(np.zeros_like(array) for array in layer) for layer in case.state]
         tops, _ = reference.read(cell, case.tensors, case.inputs, zero, start=START)
-        found = Runner(case.network, case.params).measure(case.inputs, case.targets, case.counts)
+        found = PreparedNetwork(case.network, case.params).measure(case.inputs, case.targets, case.counts)
         assert_measured(found, case, tops, case.targets, case.counts)
 
 
@@ -208,7 +208,7 @@ def test_the_cases_take_the_ways_they_are_for(kernels: str) -> None:
 def test_a_long_text_in_columns(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns that begin with a wrong state and are read again, over resets."""
     for name, value in (("COLUMNS", 4), ("SHORTEST", 20), ("LONGEST", 30), ("LONG", 60), ("SEGMENT", 6)):
-        monkeypatch.setattr(relay, name, value)
+        monkeypatch.setattr(chunked, name, value)
     case = Case(cell, SHAPES["three layers"])
     text = np.random.default_rng(0).integers(0, 9, 151)
     text[text == START] = 0
@@ -216,8 +216,8 @@ def test_a_long_text_in_columns(cell: str, monkeypatch: pytest.MonkeyPatch) -> N
     first = case.network.select(case.state, slice(0, 1))
     tops, last = reference.read(cell, case.tensors, text[:-1, None], first, start=START)
     wanted = reference.at(reference.log_softmax(case.tensors, tops), text[1:, None])[:, 0]
-    runners = [Runner(case.network, case.params) for _ in range(2)]
-    found, state = relay.score_long(runners, text[:-1], text[1:], first)
+    networks = [PreparedNetwork(case.network, case.params) for _ in range(2)]
+    found, state = chunked.score_long(networks, text[:-1], text[1:], first)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
     assert_same_state(state, last, 1e-4)
 
@@ -335,7 +335,7 @@ class TestBothSides:
         case = Case(cell, shape, bidirectional=True)
         wanted = self.by_equations(case)
         targets, counts = case.targets[:-1], case.counts[:-1]
-        runner = BidirectionalRunner(case.network, case.params)
+        runner = PreparedBidirectionalNetwork(case.network, case.params)
         for at_once in (1 << 23, 1):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("charlm.nn.bidirectional.VALUES_AT_ONCE", at_once)

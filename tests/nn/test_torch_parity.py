@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig, TextConfig
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.kernels.workspace import Workspace
 from charlm.model import LanguageModel
 from charlm.nn.cells import CELLS, find_cell
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.runner import Runner
-from charlm.nn.workspace import Workspace
 from charlm.optim import OPTIMIZERS, find_optimizer
 from charlm.text.vocabulary import Vocabulary
 
@@ -73,7 +73,7 @@ def test_forward_and_gradients_of_useful_sizes(cell: str, hidden: int, streams: 
 def same_numbers(network: Network, params: Parameters, peer: Peer, inputs: np.ndarray, targets: np.ndarray) -> None:
     """Compare log-probabilities, loss and gradients."""
     streams = inputs.shape[1]
-    log_probs, _ = Runner(network, params).predict(inputs, network.zero_state(streams, np.float64))
+    log_probs, _ = PreparedNetwork(network, params).predict(inputs, network.zero_state(streams, np.float64))
     expected = torch.log_softmax(peer(inputs), -1).detach().numpy()
     np.testing.assert_allclose(log_probs.transpose(0, 2, 1), expected, rtol=0, atol=1e-12)
     grads = params.empty_like()
@@ -121,8 +121,8 @@ def test_a_model_file_loads_into_pytorch(cell: str, tmp_path: Path) -> None:
     peer = Peer(cell, 2)
     peer.load_state_dict(safetensors_torch.load_file(tmp_path / "model.safetensors"), strict=True)
     ids = np.array([[vocabulary.eos], *([i] for i in vocabulary.encode("badge"))])
-    log_p = torch.log_softmax(peer(ids[:-1]), -1).detach()
-    expected = sum(float(log_p[t, 0, i]) for t, i in enumerate(ids[1:, 0]))
+    gather_log_probs = torch.log_softmax(peer(ids[:-1]), -1).detach()
+    expected = sum(float(gather_log_probs[t, 0, i]) for t, i in enumerate(ids[1:, 0]))
     assert model.score("badge").log_prob == pytest.approx(expected, abs=1e-5)
 
 
@@ -140,12 +140,12 @@ def test_a_thousand_random_texts_score_as_in_pytorch(tmp_path: Path) -> None:
     texts = ["".join(rng.choice(list("abcdefghi?"), rng.integers(1, 60))) for _ in range(1000)]
     for text, score in zip(texts, model.score_many(texts), strict=True):
         ids = np.concatenate([[vocabulary.eos], vocabulary.encode(text)]).astype(np.int64)[:, None]
-        log_p = torch.log_softmax(peer(ids[:-1]), -1).detach()[:, 0]
-        expected = log_p.double().gather(1, torch.from_numpy(ids[1:])).sum().item()
+        gather_log_probs = torch.log_softmax(peer(ids[:-1]), -1).detach()[:, 0]
+        expected = gather_log_probs.double().gather(1, torch.from_numpy(ids[1:])).sum().item()
         assert score.log_prob == pytest.approx(expected, abs=1e-4), text
 
 
 def test_next_characters_have_probabilities_that_sum_to_one() -> None:
     network, params, _, inputs, _ = pair("gru", 2)
-    log_probs, _ = Runner(network, params).predict(inputs, network.zero_state(STREAMS, np.float64))
+    log_probs, _ = PreparedNetwork(network, params).predict(inputs, network.zero_state(STREAMS, np.float64))
     np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, rtol=0, atol=1e-12)

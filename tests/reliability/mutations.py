@@ -71,7 +71,7 @@ def with_other_json(content: bytes, rng: random.Random) -> bytes:
 
 
 def change_somewhere(tree: Any, rng: random.Random) -> None:
-    """Walk down at random, and replace, remove, rename or add something."""
+    """Stepper down at random, and replace, remove, rename or add something."""
     while True:
         keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
         if not keys:

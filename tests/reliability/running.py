@@ -15,7 +15,7 @@ import numpy as np
 
 import charlm
 from charlm.checkpoint import read_state
-from charlm.training.session import Session
+from charlm.runs.run import Run
 
 TEXT = "".join(f"{n} quick brown foxes\njump over {n * n} lazy dogs\nand run away\n" for n in range(60))
 SETTINGS: dict[str, Any] = {
@@ -71,7 +71,7 @@ def uninterrupted(folder: Path, steps: int, stop: int, **settings: Any) -> dict[
     """Return the arrays that a run of `steps` has after step `stop`, never interrupted and never saved before."""
     whole = folder / "whole"
     whole.mkdir(exist_ok=True)
-    with Session([folder / "text.txt"], whole / "m.safetensors", SETTINGS | settings | {"steps": steps},
+    with Run([folder / "text.txt"], whole / "m.safetensors", SETTINGS | settings | {"steps": steps},
                  overwrite=True) as session:  # fmt: skip
         for report in session.reports():
             if report.step == stop:

@@ -13,9 +13,9 @@ import pytest
 import charlm
 from charlm.checkpoint import read_state
 from charlm.errors import DivergedError
-from charlm.training import recovery
-from charlm.training.recovery import MOST_RETURNS, Recovery
-from charlm.training.session import Session
+from charlm.runs.run import Run
+from charlm.training import divergence
+from charlm.training.divergence import MOST_RETURNS, DivergenceGuard
 from tests.reliability.running import SETTINGS, assert_same_arrays, start, write_text
 
 WILD: dict[str, Any] = SETTINGS | {"clip": 0.0, "dropout": 0.0, "restart_rate": 0.0}
@@ -39,7 +39,7 @@ def test_an_absurd_learning_rate_ends_in_an_error_and_writes_no_untrained_model(
 
 
 def test_explosions_without_end_are_an_error_with_the_best_model_kept(text: Path, tmp_path: Path) -> None:
-    with Session([text], tmp_path / "m.safetensors", WILD | {"steps": 300}) as session:
+    with Run([text], tmp_path / "m.safetensors", WILD | {"steps": 300}) as session:
 
         def train() -> None:
             for report in session.reports():
@@ -56,7 +56,7 @@ def test_explosions_without_end_are_an_error_with_the_best_model_kept(text: Path
 
 
 def test_a_rate_that_is_too_high_is_halved_until_it_works(text: Path, tmp_path: Path) -> None:
-    with Session([text], tmp_path / "m.safetensors", WILD | {"learning_rate": 20.0, "steps": 200}) as session:
+    with Run([text], tmp_path / "m.safetensors", WILD | {"learning_rate": 20.0, "steps": 200}) as session:
         reports = list(session.reports())
     said = [note for note in session.notes if "diverged" in note]
     assert 1 <= len(said) <= MOST_RETURNS
@@ -85,10 +85,10 @@ def test_a_large_state_is_kept_on_disk_if_there_is_room(
 
     settings = WILD | {"learning_rate": 20.0, "steps": 60}
     charlm.train(text, tmp_path / "memory.safetensors", **settings)
-    monkeypatch.setattr(recovery, "IN_MEMORY", 0)
+    monkeypatch.setattr(divergence, "IN_MEMORY", 0)
     if disk == "full":
-        monkeypatch.setattr(recovery, "TemporaryFile", full)
-    with Session([text], tmp_path / "disk.safetensors", settings) as session:
+        monkeypatch.setattr(divergence, "TemporaryFile", full)
+    with Run([text], tmp_path / "disk.safetensors", settings) as session:
         list(session.reports())
         assert any("back to step 0" in note for note in session.notes)
         assert isinstance(session.trainer.recovery._kept, BytesIO) == (disk == "full")
@@ -103,7 +103,7 @@ def test_an_explosion_in_mid_run_costs_a_hundred_steps_and_not_the_best_model(
     settings = WILD | {"threads": threads, "learning_rate": 0.01, "steps": 400}
     lowest = math.inf
     back = None
-    with Session([text], tmp_path / "m.safetensors", settings, save_minutes=0) as session:
+    with Run([text], tmp_path / "m.safetensors", settings, save_minutes=0) as session:
         last = 0
         for report in session.reports():
             if report.step < last:
@@ -125,7 +125,7 @@ def test_an_explosion_in_mid_run_costs_a_hundred_steps_and_not_the_best_model(
 def test_a_run_that_has_gone_back_resumes_to_the_bit(text: Path, tmp_path: Path) -> None:
     settings = WILD | {"learning_rate": 20.0, "steps": 60}
     charlm.train(text, tmp_path / "whole.safetensors", **settings)
-    with Session([text], tmp_path / "parts.safetensors", settings) as session:
+    with Run([text], tmp_path / "parts.safetensors", settings) as session:
         for report in session.reports():
             if report.step == 30:
                 session.stop()
@@ -135,7 +135,7 @@ def test_a_run_that_has_gone_back_resumes_to_the_bit(text: Path, tmp_path: Path)
 
 
 def test_time_that_was_used_stays_used(text: Path, tmp_path: Path) -> None:
-    with Session([text], tmp_path / "m.safetensors", WILD | {"steps": 250}) as session:
+    with Run([text], tmp_path / "m.safetensors", WILD | {"steps": 250}) as session:
         before = 0.0
         for report in session.reports():
             assert report.seconds >= before
@@ -145,7 +145,7 @@ def test_time_that_was_used_stays_used(text: Path, tmp_path: Path) -> None:
 
 
 class Watched:
-    """As much of a trainer as a Recovery looks at while nothing goes wrong."""
+    """As much of a trainer as a DivergenceGuard looks at while nothing goes wrong."""
 
     class network:  # noqa: N801
         vocabulary = 50
@@ -156,16 +156,16 @@ class Watched:
 def test_ordinary_noise_is_no_explosion() -> None:
     """Losses of windows of one character: exponential, some of them ten times their mean."""
     rng = np.random.default_rng(0)
-    recovery = Recovery(Watched())  # type: ignore[arg-type]
+    divergence = DivergenceGuard(Watched())  # type: ignore[arg-type]
     losses = np.concatenate([np.full(300, math.log(50)), rng.exponential(1.2, 20_000)])
     for Watched.step, loss in enumerate(losses):
-        recovery.check_loss(float(loss), 1)
+        divergence.check_loss(float(loss), 1)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf + math.inf, 12.0])
 def test_what_is_far_above_the_level_is_one(loss: float) -> None:
-    recovery = Recovery(Watched())  # type: ignore[arg-type]
+    divergence = DivergenceGuard(Watched())  # type: ignore[arg-type]
     for Watched.step in range(100):
-        recovery.check_loss(3.0 + 0.1 * (Watched.step % 3), 256)
+        divergence.check_loss(3.0 + 0.1 * (Watched.step % 3), 256)
     with pytest.raises(DivergedError, match="far above its level of 3"):
-        recovery.check_loss(loss, 256)
+        divergence.check_loss(loss, 256)

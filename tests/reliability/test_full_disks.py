@@ -219,7 +219,7 @@ def test_an_error_of_the_disk_does_not_end_a_run_from_python(
 
 def test_nothing_at_all_can_be_written_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = write_text(tmp_path)
-    monkeypatch.setattr("charlm.training.log.atomic_write", lambda *_: (_ for _ in ()).throw(CheckpointError("no")))
+    monkeypatch.setattr("charlm.runs.log.atomic_write", lambda *_: (_ for _ in ()).throw(CheckpointError("no")))
 
     def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")

@@ -13,8 +13,8 @@ import pytest
 import charlm
 from charlm.cli.info import facts_of, readable
 from charlm.errors import CheckpointError, ConfigError, CorpusError, ResourceError, ResumeError
-from charlm.training.log import LOG_KEYS, Log
-from charlm.training.session import Session
+from charlm.runs.log import LOG_KEYS, Log
+from charlm.runs.run import Run
 from tests.cli.command import charlm as command
 from tests.cli.command import files_in
 from tests.reliability.mutations import cut_everywhere, damaged
@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was stopped in the middle."""
     folder = tmp_path_factory.mktemp("run")
     text = write_text(folder)
-    with Session([text], folder / "m.safetensors", SETTINGS | {"steps": 12, "dropout": 0.1}) as session:
+    with Run([text], folder / "m.safetensors", SETTINGS | {"steps": 12, "dropout": 0.1}) as session:
         for report in session.reports():
             if report.step == 5:
                 session.stop()
@@ -72,7 +72,7 @@ def test_damaged_states_are_refused_or_go_on(run: Path, tmp_path: Path) -> None:
     for content in (*damaged(good, rng, 500), *cut_everywhere(good)):
         state.write_bytes(content)
         try:
-            with Session([text], tmp_path / "m.safetensors", {"steps": 100}, resume=True, save_minutes=9) as session:
+            with Run([text], tmp_path / "m.safetensors", {"steps": 100}, resume=True, save_minutes=9) as session:
                 for report in session.reports():
                     if report.step >= 7:
                         session.stop()

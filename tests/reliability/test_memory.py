@@ -21,13 +21,13 @@ from tests.reliability.running import start, write_text
 MEASURE = """
 import json, os, sys
 from pathlib import Path
-from charlm.training.session import Session
+from charlm.runs.run import Run
 
 def peak(pid):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
-with Session(["text.txt"], "m.safetensors", json.loads(sys.argv[1]), save_minutes=0) as session:
+with Run(["text.txt"], "m.safetensors", json.loads(sys.argv[1]), save_minutes=0) as session:
     for report in session.reports():
         workers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     print(json.dumps([sum(map(peak, ["self", *workers])), session.memory]))

@@ -1,4 +1,4 @@
-"""A language model small enough to work out by hand, behind the interface of Runner.
+"""A language model small enough to work out by hand, behind the interface of PreparedNetwork.
 
 The next character depends on the character before it and on the steps since EOS, modulo CLOCK; so a state that is
 lost, mixed up between columns or not reset at EOS changes its answers.

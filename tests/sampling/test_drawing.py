@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from charlm.config import SampleConfig
 from charlm.errors import DivergedError
 from charlm.sampling import drawing
-from charlm.sampling.drawing import Chooser, uniform_numbers, uniform_rows
+from charlm.sampling.drawing import TokenSampler, uniform_numbers, uniform_rows
 
 UNK = 1
 
@@ -41,7 +41,7 @@ def test_drawn_frequencies_follow_the_softmax(config: SampleConfig) -> None:
     expected = np.exp(expected) / np.exp(expected).sum()
     draws = 20_000
     numbers = np.random.default_rng(2).random(draws)
-    ids, _ = Chooser(config, UNK).choose(np.repeat(logits[None], draws, axis=0), numbers)
+    ids, _ = TokenSampler(config, UNK).choose(np.repeat(logits[None], draws, axis=0), numbers)
     counts = np.bincount(ids, minlength=9)
     possible = expected > 0
     assert counts[~possible].sum() == 0
@@ -52,7 +52,7 @@ def test_drawn_frequencies_follow_the_softmax(config: SampleConfig) -> None:
 @pytest.mark.parametrize(
     ("config", "drawn"),
     [
-        (SampleConfig(temperature=0.5, top_p=0.65), {0}),  # 0.68 of the sharpened weights; top-p first keeps two
+        (SampleConfig(temperature=0.5, top_p=0.65), {0}),  # 0.68 of the with_logit_scale weights; top-p first keeps two
         (SampleConfig(temperature=2.0, top_p=0.75), {0, 2, 3}),  # 0.36, 0.64, 0.83; top-p first keeps two
         (SampleConfig(top_k=3, top_p=0.82), {0, 2}),  # 0.84 of the three; top-p first keeps all three
     ],
@@ -60,7 +60,7 @@ def test_drawn_frequencies_follow_the_softmax(config: SampleConfig) -> None:
 def test_temperature_comes_before_top_k_and_top_k_before_top_p(config: SampleConfig, drawn: set[int]) -> None:
     logits = np.log(np.array([0.5, 1.0, 0.3, 0.15, 0.05]))
     logits[UNK] = 9
-    chooser, numbers = Chooser(config, UNK), np.linspace(0, 1, 500, endpoint=False)
+    chooser, numbers = TokenSampler(config, UNK), np.linspace(0, 1, 500, endpoint=False)
     assert {chooser.choose_one(logits, float(number)) for number in numbers} == drawn
     assert set(chooser.choose(np.repeat(logits[None], 500, axis=0), numbers)[0].tolist()) == drawn
 
@@ -74,7 +74,7 @@ def test_one_stream_chooses_as_a_batch_does(seed: int, dtype: type) -> None:
         SampleConfig(), SampleConfig(temperature=0), SampleConfig(temperature=0.6),
         SampleConfig(temperature=2, top_k=3, top_p=0.8),
     ):
-        chooser = Chooser(config, UNK)
+        chooser = TokenSampler(config, UNK)
         together = chooser.choose(logits, numbers)[0].tolist()
         alone = [chooser.choose_one(logits[b], float(numbers[b])) for b in range(6)]
         assert together == alone
@@ -85,11 +85,11 @@ def test_one_stream_chooses_as_a_batch_does(seed: int, dtype: type) -> None:
 def test_what_has_no_probability_is_never_chosen(uniform: float) -> None:
     """Whatever stands at the edges: UNK, and entries that underflow to 0."""
     logits = np.array([-1e4, 50, 0, -1e4, 0.5, -1e4], np.float32)
-    assert Chooser(SampleConfig(), UNK).choose_one(logits, uniform) in (2, 4)
-    assert Chooser(SampleConfig(), 5).choose_one(logits, uniform) == 1
-    assert Chooser(SampleConfig(temperature=0), UNK).choose_one(logits, uniform) == 4
+    assert TokenSampler(SampleConfig(), UNK).choose_one(logits, uniform) in (2, 4)
+    assert TokenSampler(SampleConfig(), 5).choose_one(logits, uniform) == 1
+    assert TokenSampler(SampleConfig(temperature=0), UNK).choose_one(logits, uniform) == 4
     logits[UNK] = 500  # beside which all others underflow
-    ids, log_probs = Chooser(SampleConfig(), UNK).choose(logits[None], np.array([uniform]))
+    ids, log_probs = TokenSampler(SampleConfig(), UNK).choose(logits[None], np.array([uniform]))
     assert ids[0] in (2, 4)
     assert log_probs[0] == pytest.approx(logits[ids[0]] - 500)
 
@@ -98,7 +98,7 @@ def test_what_has_no_probability_is_never_chosen(uniform: float) -> None:
 def test_one_stream_draws_the_same_wherever_its_logits_lie(top: float) -> None:
     """A softmax knows them but for a constant; their exp may be too small or too large for any float."""
     logits = np.array([-2.0, 3, -1, 0, -3])
-    chooser, numbers = Chooser(SampleConfig(), UNK), np.linspace(0, 1, 50, endpoint=False)
+    chooser, numbers = TokenSampler(SampleConfig(), UNK), np.linspace(0, 1, 50, endpoint=False)
     expected = np.cumsum([np.exp(-2), 0, np.exp(-1), 1, np.exp(-3)])
     ids = [chooser.choose_one(logits + top, float(number)) for number in numbers]
     assert ids == np.searchsorted(expected, numbers * expected[-1], "right").tolist()
@@ -110,7 +110,7 @@ def test_the_highest_temperature_draws_evenly(settings: dict[str, float], drawn:
     logits = np.array([3, 50, -2, 1, 0], np.float32)
     numbers = np.arange(0.5, 12) / 12
     for value in (1e39, 1.7e308):
-        chooser = Chooser(SampleConfig(temperature=value, **settings), UNK)
+        chooser = TokenSampler(SampleConfig(temperature=value, **settings), UNK)
         alone = [chooser.choose_one(logits, float(number)) for number in numbers]
         assert np.unique(alone, return_counts=True)[1].tolist() == [12 // drawn] * drawn
         assert chooser.choose(np.repeat(logits[None], 12, axis=0), numbers)[0].tolist() == alone
@@ -120,16 +120,16 @@ def test_outputs_that_are_not_finite_are_an_error() -> None:
     logits = np.array([1, 2, np.nan, 4], np.float32)
     for bad in (logits, np.where(np.isnan(logits), np.inf, logits)):
         with pytest.raises(DivergedError, match="not finite"), np.errstate(invalid="ignore"):
-            Chooser(SampleConfig(), UNK).choose_one(bad, 0.5)
+            TokenSampler(SampleConfig(), UNK).choose_one(bad, 0.5)
     with pytest.raises(DivergedError, match="not finite"):
-        Chooser(SampleConfig(), UNK).choose(np.stack([logits * 0, np.ones(4)]), np.full(2, 0.5))
+        TokenSampler(SampleConfig(), UNK).choose(np.stack([logits * 0, np.ones(4)]), np.full(2, 0.5))
 
 
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0}, {"temperature": 0.3, "top_k": 2}])
 def test_log_probabilities_are_those_of_the_plain_softmax(settings: dict[str, float]) -> None:
     logits = np.random.default_rng(3).normal(0, 3, (4, 5)).astype(np.float32)
     given_logits = logits.copy()
-    ids, log_probs = Chooser(SampleConfig(**settings), UNK).choose(logits, np.array([0.1, 0.9, 0.5, 0.3]))
+    ids, log_probs = TokenSampler(SampleConfig(**settings), UNK).choose(logits, np.array([0.1, 0.9, 0.5, 0.3]))
     probabilities = np.exp(logits.astype(np.float64))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(log_probs, np.log(probabilities[np.arange(4), ids]), rtol=1e-5)

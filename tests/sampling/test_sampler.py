@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from charlm.config import NetworkConfig, SampleConfig
 from charlm.errors import ConfigError
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.stepper import Stepper
 from charlm.nn.cells import CELLS
 from charlm.nn.network import Network, NetworkState
-from charlm.nn.runner import Runner
-from charlm.nn.walk import Walk
 from charlm.sampling import sampler
 from charlm.sampling.sampler import sample, sample_each, sample_many
 from charlm.sampling.stopping import StopString
@@ -28,11 +28,11 @@ RUNNER.logits[:, VOCABULARY.eos] -= 2
 LENGTH = SampleConfig(length=30)
 
 
-def real_runner(cell: str = "lstm", dtype: type = np.float32) -> Runner:
+def real_runner(cell: str = "lstm", dtype: type = np.float32) -> PreparedNetwork:
     network = Network(NetworkConfig(cell, 12, 2), len(VOCABULARY))
     params = network.initial(np.random.default_rng(5), dtype)
     params.flat *= 1.5
-    return Runner(network, params)
+    return PreparedNetwork(network, params)
 
 
 def test_same_seed_same_text_streamed_or_not() -> None:
@@ -204,18 +204,18 @@ def test_a_batch_is_split_over_threads_where_they_are_worth_it(
     kernels: str, threads: int, worth: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And draws the same texts, also when streams end and the others go on."""
-    monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset({kernels}))
+    monkeypatch.setattr("charlm.kernels.blas.kernels", lambda: frozenset({kernels}))
     runner = real_runner(dtype=np.float64)
     expected = [drawn.text for drawn in sample_many(runner, VOCABULARY, LENGTH, n=70, seed=6)]
     monkeypatch.setattr("charlm.sampling.sampler.WORTH_A_THREAD", worth)
     sizes: list[int] = []
-    walk = Runner.walk
+    walk = PreparedNetwork.walk
 
-    def watched(self: Runner, state: NetworkState) -> Walk:
+    def watched(self: PreparedNetwork, state: NetworkState) -> Stepper:
         sizes.append(len(state[0][0]))
         return walk(self, state)
 
-    monkeypatch.setattr(Runner, "walk", watched)
+    monkeypatch.setattr(PreparedNetwork, "stepper", watched)
     drawn = sample_many(runner, VOCABULARY, LENGTH, n=70, seed=6, threads=threads)
     assert [text.text for text in drawn] == expected
     assert sizes.count(max(sizes)) == 70 // together
@@ -224,7 +224,7 @@ def test_a_batch_is_split_over_threads_where_they_are_worth_it(
 
 
 def test_batches_on_several_threads_draw_the_same_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charlm.nn.blas.kernels", lambda: frozenset({"SkylakeX"}))
+    monkeypatch.setattr("charlm.kernels.blas.kernels", lambda: frozenset({"SkylakeX"}))
     runner = ClockworkRunner.uniform(VOCABULARY)
     alone = sample_many(runner, VOCABULARY, LENGTH, n=30, seed=4)
     monkeypatch.setattr("charlm.sampling.sampler.WORTH_A_THREAD", 1)

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.config import NetworkConfig
+from charlm.inference.prepared_network import PreparedNetwork
 from charlm.nn.cells import CELLS
 from charlm.nn.network import Network
-from charlm.nn.runner import Runner
-from charlm.scoring import beginnings, pool, scorer
+from charlm.scoring import scorer, scoring_batch, shared_prefixes
 from charlm.scoring.scorer import score_characters, score_texts
 from charlm.text.vocabulary import Vocabulary
 from tests.sampling.clockwork import ClockworkRunner, log_prob
@@ -26,9 +26,9 @@ RUNNER = ClockworkRunner.random(VOCABULARY)
 TEXTS = st.text("abc ?\ud800\U0001f600", max_size=20)
 
 
-def real_runner(cell: str = "lstm", dtype: type = np.float32) -> Runner:
+def real_runner(cell: str = "lstm", dtype: type = np.float32) -> PreparedNetwork:
     network = Network(NetworkConfig(cell, 12, 2), len(VOCABULARY))
-    return Runner(network, network.initial(np.random.default_rng(5), dtype))
+    return PreparedNetwork(network, network.initial(np.random.default_rng(5), dtype))
 
 
 def expected(text: str, end: bool = False, context: str = "") -> float:
@@ -51,9 +51,9 @@ def test_scores_are_right_and_in_order(texts: list[str], end: bool, context: str
 def test_any_mixture_of_lengths_is_batched_right(lengths: list[int], end: bool) -> None:
     texts = ["abcde "[length % 6] * length for length in lengths]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "FEWEST_COLUMNS", 3)
-        patch.setattr(pool, "PLACES_AT_ONCE", 64)
-        patch.setattr(pool, "SHARE", 4)
+        patch.setattr(scoring_batch, "FEWEST_COLUMNS", 3)
+        patch.setattr(scoring_batch, "PLACES_AT_ONCE", 64)
+        patch.setattr(scoring_batch, "SHARE", 4)
         scores = list(score_texts(RUNNER, VOCABULARY, texts, end=end))
     for text, score in zip(texts, scores, strict=True):
         assert score.log_prob == pytest.approx(expected(text, end), abs=1e-9)
@@ -92,7 +92,7 @@ def test_a_batch_scores_as_one_text_at_a_time(cell: str, context: str) -> None:
 
 
 def test_several_runners_give_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(scoring_batch, "WORTH_A_THREAD", 1)
     rng = np.random.default_rng(0)
     texts = ["".join(rng.choice(list("abcde ?"), length)) for length in rng.integers(0, 30, 6000)]
     scores = list(score_texts(real_runner(), VOCABULARY, texts))
@@ -103,8 +103,8 @@ def test_several_runners_give_the_same_scores(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_error_on_a_thread_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr(pool, "FIRST", ())  # which are too small for two threads
+    monkeypatch.setattr(scoring_batch, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(scoring_batch, "FIRST", ())  # which are too small for two threads
     is_broken = threading.Event()
 
     class Broken(ClockworkRunner):
@@ -178,20 +178,20 @@ def test_the_first_score_comes_before_the_second_text_is_read() -> None:
     assert len(read) == 1
     for _ in range(20_000):
         next(scores)
-    assert len(read) < 20_001 + pool.TEXTS_AT_ONCE
+    assert len(read) < 20_001 + scoring_batch.TEXTS_AT_ONCE
 
 
 def test_long_texts_close_a_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "CHARACTERS_AT_ONCE", 10)
-    monkeypatch.setattr(pool, "FIRST", (1, 2))
-    beginning = pool.read_beginning(RUNNER, VOCABULARY, "")
+    monkeypatch.setattr(scoring_batch, "CHARACTERS_AT_ONCE", 10)
+    monkeypatch.setattr(scoring_batch, "FIRST", (1, 2))
+    beginning = scoring_batch.read_shared_prefix(RUNNER, VOCABULARY, "")
     texts = ["a" * 9, "", "bb", "c" * 12, "d", "e"]
-    gathered = [list(each.texts) for each in pool.pools(texts, VOCABULARY, beginning, False)]
+    gathered = [list(each.texts) for each in scoring_batch.scoring_batches(texts, VOCABULARY, beginning, False)]
     assert gathered == [["a" * 9], ["", "bb"], ["c" * 12], ["d", "e"]]
 
 
 def test_a_long_text_beside_short_ones_costs_little_padding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beginnings, "FEWEST_SPARED", 10**9)  # each by itself
+    monkeypatch.setattr(shared_prefixes, "FEWEST_SPARED", 10**9)  # each by itself
     runner = ClockworkRunner.random(VOCABULARY)
     texts = ["a"] * 7 + ["b" * 2000] + ["cd" * (k % 20) for k in range(999)]
     list(score_texts(runner, VOCABULARY, texts))

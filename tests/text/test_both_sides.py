@@ -10,8 +10,14 @@ import pytest
 
 from charlm.arrays import Ids
 from charlm.config import TextConfig, TrainConfig
-from charlm.text import both_sides
-from charlm.text.both_sides import LonelyLineBatches, SegmentBatches, blank_out, cut_into_windows, spread
+from charlm.text import bidirectional
+from charlm.text.bidirectional import (
+    BidirectionalLineBatches,
+    BidirectionalTextBatches,
+    cut_into_windows,
+    mask_tokens,
+    spread,
+)
 from charlm.text.corpus import Corpus
 
 DISTINCT = "".join(chr(0x4E00 + k) for k in range(200))
@@ -24,24 +30,24 @@ def corpus_of(folder: Path, text: str, **config: object) -> Corpus:
     return Corpus.read([path], TextConfig(min_count=1, **config), valid=0)  # type: ignore[arg-type]
 
 
-def segments(folder: Path, text: str, **train: object) -> SegmentBatches:
+def segments(folder: Path, text: str, **train: object) -> BidirectionalTextBatches:
     settings = {"batch": 1, "bptt": 32, "restart_rate": 0.0} | train
-    batches = SegmentBatches(corpus_of(folder, text), TrainConfig(**settings))  # type: ignore[arg-type]
+    batches = BidirectionalTextBatches(corpus_of(folder, text), TrainConfig(**settings))  # type: ignore[arg-type]
     batches.unk_rate = 0.0
     return batches
 
 
-def lines(folder: Path, texts: list[str], **train: object) -> LonelyLineBatches:
+def lines(folder: Path, texts: list[str], **train: object) -> BidirectionalLineBatches:
     settings = {"batch": 2, "bptt": 12} | train
     corpus = corpus_of(folder, "\n".join(texts), lines=True)
-    batches = LonelyLineBatches(corpus, TrainConfig(**settings))  # type: ignore[arg-type]
+    batches = BidirectionalLineBatches(corpus, TrainConfig(**settings))  # type: ignore[arg-type]
     batches.unk_rate = 0.0
     return batches
 
 
 @pytest.fixture
 def no_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(both_sides, "WITH_BLANKS", 0.0)
+    monkeypatch.setattr(bidirectional, "WITH_BLANKS", 0.0)
 
 
 class TestBlanks:
@@ -69,13 +75,13 @@ class TestBlanks:
         rates = (targets[:, is_full] == 1).mean(axis=0)
         has_blanks = rates > 0
         assert rates.size > 1500
-        assert has_blanks.mean() == pytest.approx(both_sides.WITH_BLANKS, abs=0.05)
-        assert rates[has_blanks].mean() == pytest.approx(both_sides.MOST_BLANK / 2, abs=0.02)
-        assert rates.max() < both_sides.MOST_BLANK + 5 * np.sqrt(0.3 * 0.7 / 64)
+        assert has_blanks.mean() == pytest.approx(bidirectional.WITH_BLANKS, abs=0.05)
+        assert rates[has_blanks].mean() == pytest.approx(bidirectional.MOST_BLANK / 2, abs=0.02)
+        assert rates.max() < bidirectional.MOST_BLANK + 5 * np.sqrt(0.3 * 0.7 / 64)
 
     def test_eos_is_never_blank(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(both_sides, "WITH_BLANKS", 1.0)
-        monkeypatch.setattr(both_sides, "MOST_BLANK", 1e9)
+        monkeypatch.setattr(bidirectional, "WITH_BLANKS", 1.0)
+        monkeypatch.setattr(bidirectional, "MOST_BLANK", 1e9)
         batches = lines(tmp_path, ["abc", "de", "fghi"] * 10)
         inputs, targets, weights = batches.next()
         assert set(np.unique(targets)) == {batches.eos, batches.unk}
@@ -88,14 +94,14 @@ class TestBlanks:
         batches = segments(tmp_path, DISTINCT)
         inputs, targets = np.array([[2], [3], [4]]), np.array([[3], [4], [5]])
         weights = np.array([[0.5], [0.0], [1.0]], np.float32)
-        batch = blank_out(both_sides.Batch(inputs, targets, weights), batches)
+        batch = mask_tokens(bidirectional.Batch(inputs, targets, weights), batches)
         assert batch.weights is not None
         assert batch.weights.tolist() == [[0.5], [0.0], [0.0]]  # the last target has nothing after it
 
 
 @pytest.mark.usefixtures("no_blanks")
 class TestRunningText:
-    def counted(self, batches: SegmentBatches) -> Counter[int]:
+    def counted(self, batches: BidirectionalTextBatches) -> Counter[int]:
         """Return how often each id counts in an epoch."""
         counts: Counter[int] = Counter()
         for _ in range(batches.windows_per_epoch):

@@ -17,7 +17,7 @@ from charlm.errors import EmptyCorpusError
 from charlm.text import store
 from charlm.text.corpus import Corpus
 from charlm.text.store import FixedIds, GrowingIds
-from charlm.text.stretches import share_held_out, split_text
+from charlm.text.stretches import held_out_fraction, split_text
 
 LINES = TextConfig(lines=True)
 
@@ -236,7 +236,7 @@ def test_a_short_text_holds_out_its_end(tmp_path: Path) -> None:
 
 
 def test_more_of_a_short_text_is_held_out_than_of_a_long_one(tmp_path: Path) -> None:
-    shares = [share_held_out(n) for n in (1, 50_000, 200_000, 500_000, 10**9)]
+    shares = [held_out_fraction(n) for n in (1, 50_000, 200_000, 500_000, 10**9)]
     assert shares == [0.1, 0.1, 0.05, 0.02, 0.02]
     with Corpus.read(write(tmp_path, "abcd" * 50_000)) as corpus:
         assert corpus.valid == 0.05

@@ -14,8 +14,8 @@ from charlm.config import NetworkConfig, TextConfig
 from charlm.errors import ConfigError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.training.inheritance import SHAPE, grow, inherit, inherited
-from charlm.training.session import Session
+from charlm.runs.run import Run
+from charlm.training.warm_start import SHAPE, grow, inherit, inherited
 
 CONFIG = NetworkConfig("gru", 3, 2)
 OLD, NEW = Network(CONFIG, 5), Network(CONFIG, 7)
@@ -92,7 +92,7 @@ def test_lines_begin_with_a_model_of_running_text(tmp_path: Path) -> None:
     text.write_text("the quick brown fox\njumps over the lazy dog\n" * 10)
     more.write_text("the lazy dog!\nthe quick fox?\n" * 10)
     parent = charlm.train(text, tmp_path / "parent.safetensors", steps=5, **TINY)
-    session = Session(
+    session = Run(
         [more], tmp_path / "m.safetensors", TINY, TextConfig(lines=True), init_from=tmp_path / "parent.safetensors"
     )
     with session:

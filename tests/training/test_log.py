@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from charlm.training.log import LOG_KEYS, Log
+from charlm.runs.log import LOG_KEYS, Log
 
 ROWS = [json.dumps({"step": step}) for step in (10, 20, 30)]
 

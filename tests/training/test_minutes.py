@@ -15,9 +15,9 @@ import charlm
 import charlm.cli
 from charlm.checkpoint import read_state
 from charlm.errors import DivergedError
+from charlm.runs.run import Run
 from charlm.training.clock import MIN_HELD_OUT, EvaluationPace, affordable
 from charlm.training.evaluation import HeldOut
-from charlm.training.session import Session
 from charlm.training.trainer import Trainer
 
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
@@ -59,14 +59,14 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     return time
 
 
-@pytest.mark.parametrize("slow", ["Corpus.read", "load", "batches_over", "needed", "open_engine"])
+@pytest.mark.parametrize("slow", ["Corpus.read", "load", "batches_over", "needed", "create_engine"])
 def test_setup_does_not_count(text: Path, tmp_path: Path, time: Time, slow: str) -> None:
     charlm.train(text, tmp_path / "parent.safetensors", steps=1, **TINY)
-    session_module = sys.modules["charlm.training.session"]
+    session_module = sys.modules["charlm.runs.run"]
     owner = session_module.Corpus if slow == "Corpus.read" else session_module
     time.slow_down(owner, slow.removeprefix("Corpus."), 100.0)
     parent = tmp_path / "parent.safetensors" if slow == "load" else None
-    with Session(
+    with Run(
         [text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}, init_from=parent
     ) as session:
         time.now += 100.0
@@ -75,12 +75,12 @@ def test_setup_does_not_count(text: Path, tmp_path: Path, time: Time, slow: str)
 
 
 def test_a_stop_does_not_count(text: Path, tmp_path: Path, time: Time) -> None:
-    with Session([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}) as session:
+    with Run([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}) as session:
         for report in session.reports():
             if report.step == 9:
                 session.stop()
         time.now += 100.0
-    with Session([text], tmp_path / "m.safetensors", resume=True) as session:
+    with Run([text], tmp_path / "m.safetensors", resume=True) as session:
         time.now += 100.0
         assert [report.seconds for report in session.reports()] == [float(n) for n in range(11, 31)]
 
@@ -140,7 +140,7 @@ def evaluation(time: Time, monkeypatch: pytest.MonkeyPatch) -> Callable[[float],
 
 def evaluations(text: Path, model: Path, **settings: Any) -> list[int]:
     """Train; return the steps after which the held-out loss was measured."""
-    with Session([text], model, TINY | settings) as session:
+    with Run([text], model, TINY | settings) as session:
         return [report.step for report in session.reports() if report.valid_loss is not None]
 
 
@@ -182,16 +182,16 @@ def test_what_evaluations_cost_does_not_matter_where_steps_or_epochs_end_the_run
 def test_a_short_budget_evaluates_as_much_as_it_has_time_for(tmp_path: Path, time: Time) -> None:
     text = tmp_path / "text.txt"
     text.write_text(VERSE * 500)
-    with Session([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5}) as session:
+    with Run([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5}) as session:
         for report in session.reports():
             if report.step == 25:
                 session.stop()
         assert any(f"evaluate {MIN_HELD_OUT:,} of 2,900" in note for note in session.notes)
     assert read_state(tmp_path / "m.resume.safetensors")[1]["trainer"]["held_out_size"] == MIN_HELD_OUT
-    with Session([text], tmp_path / "m.safetensors", resume=True) as session:  # what is measured stays the same
+    with Run([text], tmp_path / "m.safetensors", resume=True) as session:  # what is measured stays the same
         list(session.reports())
         assert session.trainer._held_out_characters == MIN_HELD_OUT
-    with Session([text], tmp_path / "whole.safetensors", TINY | {"steps": 30}) as session:
+    with Run([text], tmp_path / "whole.safetensors", TINY | {"steps": 30}) as session:
         list(session.reports())
         assert session.trainer._held_out_characters == 2900
 

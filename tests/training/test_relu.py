@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.training.api import train
+from charlm.runs.api import train
 
 
 @pytest.mark.parametrize("rate", [0.016, 0.004])

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig, TrainConfig
+from charlm.engines.numpy_engine import NumpyEngine
 from charlm.errors import DivergedError
 from charlm.nn.network import Network
-from charlm.training import recovery
+from charlm.training import divergence
+from charlm.training.divergence import MOST_RETURNS
 from charlm.training.evaluation import HeldOut
-from charlm.training.parallel import Shards
-from charlm.training.recovery import MOST_RETURNS
 from charlm.training.trainer import Trainer
 from tests.nn import reference
 from tests.training import naive
@@ -63,15 +63,15 @@ def test_the_held_out_loss_is_that_of_one_stream(threads: int) -> None:
     before = params.flat.copy()
     ids = rng.integers(1, VOCABULARY, 1700)
     ids[0] = network.start
-    with Shards(network, params, 1, 1, 1) as engine:
+    with NumpyEngine(network, params, 1, 1, 1) as engine:
         engine.threads = threads
-        loss, sharpness = HeldOut(ids, network, engine, 16).loss(params, 1.0)
+        loss, logit_scale = HeldOut(ids, network, engine, 16).loss(params, 1.0)
     np.testing.assert_array_equal(params.flat, before)
-    assert sharpness < 0.9
+    assert logit_scale < 0.9
 
     tensors = dict(params.items())
     tops, _ = reference.read("rnn", tensors, ids[:-1, None], [(np.zeros((1, 4)),)], start=network.start)
-    tensors |= {name: tensors[name] * sharpness for name in ("head.weight", "head.bias")}
+    tensors |= {name: tensors[name] * logit_scale for name in ("head.weight", "head.bias")}
     log_probs = reference.at(reference.log_softmax(tensors, tops), ids[1:, None])
     assert loss == pytest.approx(-log_probs.mean(), rel=1e-9)
 
@@ -82,29 +82,29 @@ def test_a_return_keeps_the_best_loss_and_its_step() -> None:
         for _ in range(3):
             own.train_window(0.01)
         own.best_loss, own.model_step = 1.25, 2
-        own.recovery.go_back("the loss is nan")
+        own.recovery.roll_back("the loss is nan")
         assert own.step == 0
         assert (own.best_loss, own.model_step) == (1.25, 2)
 
 
 def test_returns_count_only_where_training_does_not_get_further(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run diverges more often than is allowed at one step, each time further on."""
-    monkeypatch.setattr(recovery, "REMEMBER_STEPS", 4)
+    monkeypatch.setattr(divergence, "REMEMBER_STEPS", 4)
     with trainer() as own:
         for _ in range(MOST_RETURNS + 2):
             while own.step <= own.recovery.furthest + 5:
                 own.recovery.remember()
                 own.train_window(0.01)
-            own.recovery.go_back("the loss is nan")
+            own.recovery.roll_back("the loss is nan")
             assert own.recovery.returns == 1
         for _ in range(MOST_RETURNS - 1):
-            own.recovery.go_back("the loss is nan")
+            own.recovery.roll_back("the loss is nan")
         with pytest.raises(DivergedError, match=f"{MOST_RETURNS} returns"):
-            own.recovery.go_back("the loss is nan")
+            own.recovery.roll_back("the loss is nan")
 
 
 def test_a_state_that_is_not_finite_is_never_returned_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "REMEMBER_STEPS", 2)
+    monkeypatch.setattr(divergence, "REMEMBER_STEPS", 2)
     with trainer() as own:
         own.recovery.remember()
         good = own.params.flat.copy()
@@ -113,5 +113,5 @@ def test_a_state_that_is_not_finite_is_never_returned_to(monkeypatch: pytest.Mon
         own.params.flat[3] = np.nan
         with pytest.raises(DivergedError, match="the weights are not finite"):
             own.recovery.remember()
-        own.recovery.go_back("the weights are not finite")
+        own.recovery.roll_back("the weights are not finite")
         np.testing.assert_array_equal(own.params.flat, good)

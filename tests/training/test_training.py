@@ -14,17 +14,17 @@ import pytest
 import charlm
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
 from charlm.errors import BusyError, CheckpointError, ConfigError, CorpusError, ModelExistsError
-from charlm.nn.functional import loss_and_slopes
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.nn.functional import loss_and_derivatives
 from charlm.nn.network import Network
-from charlm.nn.runner import Runner
+from charlm.runs.files import Files, lock
+from charlm.runs.log import LOG_KEYS
+from charlm.runs.run import Run
 from charlm.text.novelty import hash_of, unpack_hashes
-from charlm.training.choice import budget_of, choose
-from charlm.training.evaluation import WARM_UP, better_sharpness, cut_into_streams
-from charlm.training.files import Files, lock
-from charlm.training.log import LOG_KEYS
+from charlm.training.evaluation import WARM_UP, better_logit_scale, cut_into_streams
 from charlm.training.probe import characters_per_second
+from charlm.training.recipes import budget_of, choose
 from charlm.training.schedule import learning_rate, used_share
-from charlm.training.session import Session
 
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
 TINY: dict[str, Any] = {"hidden": 8, "layers": 2, "batch": 4, "bptt": 10, "threads": 1, "dropout": 0.2}
@@ -120,7 +120,7 @@ class TestChoice:
         assert characters_per_second(1) > 100
 
 
-def held_out_loss(runner: Runner, ids: np.ndarray, streams: int) -> float:
+def held_out_loss(runner: PreparedNetwork, ids: np.ndarray, streams: int) -> float:
     inputs, targets, counts = cut_into_streams(ids, streams, runner.network.start)
     return float(runner.measure(inputs, targets, counts)[0]) / int(counts.sum())
 
@@ -139,11 +139,11 @@ class TestEvaluation:
         network = Network(NetworkConfig("gru", 4, 1), 7)
         params = network.parameters(np.zeros(network.size, np.float32))
         ids = np.random.default_rng(0).integers(1, 7, 1500)
-        assert held_out_loss(Runner(network, params), ids, 4) == pytest.approx(np.log(7), abs=1e-6)
+        assert held_out_loss(PreparedNetwork(network, params), ids, 4) == pytest.approx(np.log(7), abs=1e-6)
 
     def test_many_streams_measure_what_one_does(self) -> None:
         network = Network(NetworkConfig("lstm", 5, 2), 7)
-        runner = Runner(network, network.initial(np.random.default_rng(0)))
+        runner = PreparedNetwork(network, network.initial(np.random.default_rng(0)))
         ids = np.random.default_rng(1).integers(1, 7, 4000)
         assert held_out_loss(runner, ids, 8) == pytest.approx(held_out_loss(runner, ids, 1), abs=1e-4)
 
@@ -154,16 +154,16 @@ class TestEvaluation:
         logits = rng.normal(0, 1.5, (20_000, 9))
         cumulated = np.exp(logits).cumsum(axis=1)
         targets = (cumulated < cumulated[:, -1:] * rng.random((20_000, 1))).sum(axis=1)
-        sharpness = 1.0
+        logit_scale = 1.0
         for _ in range(4):
-            sums = loss_and_slopes(sharpness * stretched * logits, targets, np.ones(20_000, bool))
-            sharpness = better_sharpness(sharpness, sums[1], sums[2])
-        assert sharpness * stretched == pytest.approx(1, abs=0.02)
+            sums = loss_and_derivatives(logit_scale * stretched * logits, targets, np.ones(20_000, bool))
+            logit_scale = better_logit_scale(logit_scale, sums[1], sums[2])
+        assert logit_scale * stretched == pytest.approx(1, abs=0.02)
 
     def test_a_text_of_few_characters_changes_little(self) -> None:
-        assert better_sharpness(1.0, 4.0, 5.0) == pytest.approx(1 - 4 / 105)
-        assert better_sharpness(1.0, math.nan, 5.0) == 1.0
-        assert better_sharpness(1.9, -1e5, 1e5) == 2.0
+        assert better_logit_scale(1.0, 4.0, 5.0) == pytest.approx(1 - 4 / 105)
+        assert better_logit_scale(1.0, math.nan, 5.0) == 1.0
+        assert better_logit_scale(1.9, -1e5, 1e5) == 2.0
 
 
 class TestRun:
@@ -197,7 +197,7 @@ class TestRun:
         """It has the loss that is told of it, and none that is a little sharper or blunter has a lower one."""
         settings = TINY | {"hidden": 24, "batch": 16, "bptt": 32, "steps": 300, "learning_rate": 0.02, "valid": 0.3}
         text.write_text(" ".join(np.random.default_rng(0).choice(VERSE.split(), 6000)))
-        with Session([text], tmp_path / "m.safetensors", settings) as session:
+        with Run([text], tmp_path / "m.safetensors", settings) as session:
             assert list(session.reports())[-1].is_last
             held_out = session.corpus.valid_ids
         model = charlm.load(tmp_path / "m.safetensors")
@@ -207,7 +207,7 @@ class TestRun:
             params = model.network.parameters(model.params.flat.copy())
             for name in ("head.weight", "head.bias"):
                 params[name][...] *= factor
-            losses[factor] = held_out_loss(Runner(model.network, params), held_out, 16)
+            losses[factor] = held_out_loss(PreparedNetwork(model.network, params), held_out, 16)
         assert losses[1.0] == pytest.approx(model.training["valid_loss"], abs=1e-5)
         assert losses[1.0] < min(losses[0.95], losses[1.05])
 
@@ -232,7 +232,7 @@ class TestRun:
         state = tmp_path / "m.resume.safetensors"
         assert state.exists()
         settings = TINY | {"steps": 50}
-        with Session([text], tmp_path / "m.safetensors", settings, overwrite=True, save_minutes=60) as session:
+        with Run([text], tmp_path / "m.safetensors", settings, overwrite=True, save_minutes=60) as session:
             next(session.reports())
             assert not state.exists()
 
@@ -243,7 +243,7 @@ class TestRun:
             tmp_path / "lines.txt", tmp_path / "m.safetensors", steps=2, valid=0.3, text=TextConfig(lines=True), **TINY
         )
         seen = unpack_hashes(model.training["line_hashes"])
-        with Session([tmp_path / "lines.txt"], tmp_path / "n.safetensors", TINY | {"valid": 0.3},
+        with Run([tmp_path / "lines.txt"], tmp_path / "n.safetensors", TINY | {"valid": 0.3},
                      TextConfig(lines=True)) as session:  # fmt: skip
             aside = session.vocabulary.decode(session.corpus.valid_ids)
         held_out = {line for line in lines if line in aside}
@@ -266,7 +266,7 @@ class TestRun:
         self, text: Path, tmp_path: Path
     ) -> None:
         (tmp_path / "m.safetensors").write_text("old")
-        with Session([text], tmp_path / "m.safetensors", {"steps": 1000} | TINY, overwrite=True) as session:
+        with Run([text], tmp_path / "m.safetensors", {"steps": 1000} | TINY, overwrite=True) as session:
             for _ in session.reports():
                 session.stop()
         assert charlm.load(tmp_path / "m.safetensors").training["steps"] == 2
@@ -318,7 +318,7 @@ class TestRun:
     def test_the_seed_draws_the_initial_weights(self, text: Path, tmp_path: Path) -> None:
         starts = []
         for k, seed in enumerate((3, 3, 4)):
-            with Session([text], tmp_path / f"{k}.safetensors", TINY | {"steps": 1, "seed": seed}) as session:
+            with Run([text], tmp_path / f"{k}.safetensors", TINY | {"steps": 1, "seed": seed}) as session:
                 starts.append(session.trainer.params.flat.copy())
         np.testing.assert_array_equal(starts[0], starts[1])
         assert np.mean(starts[0] == starts[2]) < 0.5

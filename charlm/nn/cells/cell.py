@@ -6,7 +6,7 @@ and so the equations stand transposed: h_prev @ W_hh^T. In a window the values o
 so that a step handles a gate as one piece of memory.
 
 The logistic sigmoid is a stretched tanh, sigmoid(z) = (1 + tanh(z/2)) / 2. The halving is folded into the
-weights (`Cell.halved` names the gates), which is exact in binary floating point, so that one call of tanh
+weights (`Cell.is_sigmoid_gate` names the gates), which is exact in binary floating point, so that one call of tanh
 serves every gate of a step. Backward passes are derived for the unscaled z.
 """
 
@@ -19,8 +19,8 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.nn.factor import Factor
-from charlm.nn.workspace import Workspace, aligned
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.workspace import Workspace, aligned
 
 State: TypeAlias = tuple[Array, ...]
 """What a cell carries from step to step: arrays (B, H), the hidden state h first."""
@@ -37,7 +37,7 @@ class Recurrence(NamedTuple):
     """
 
     matrix: Array
-    factor: Factor
+    factor: PackedMatrix
     bias: Array
     scale: Array
     shift: Array
@@ -73,8 +73,8 @@ class RecurrenceGrads(NamedTuple):
     bias: Array
 
 
-Undo: TypeAlias = Callable[[Array, State | None, RecurrenceGrads], tuple[Array, State]]
-"""undo(dhs, dlast, grads) -> dzs, dstate.
+Backward: TypeAlias = Callable[[Array, State | None, RecurrenceGrads], tuple[Array, State]]
+"""backward(dhs, dlast, grads) -> dzs, dstate.
 
 dhs: d loss / d hs, (T, B, H); it is overwritten.  dlast: d loss / d last state, None for zero.
 grads: written.
@@ -87,7 +87,7 @@ class Cell(ABC):
 
     gates: ClassVar[int]
     """G: blocks of H rows in the weights."""
-    halved: ClassVar[tuple[bool, ...]]
+    is_sigmoid_gate: ClassVar[tuple[bool, ...]]
     """For each gate, whether it is a sigmoid (its z is halved on the way in)."""
     state_arrays: ClassVar[int] = 1
     """How many (B, H) arrays the state has."""
@@ -105,7 +105,7 @@ class Cell(ABC):
 
     def scale(self, hidden: int, dtype: Any) -> Array:
         """Return what the rows of W_ih, W_hh and b are multiplied by on the way in, (1, G*H)."""
-        factors = np.array([0.5 if halved else 1.0 for halved in self.halved], dtype)
+        factors = np.array([0.5 if is_sigmoid else 1.0 for is_sigmoid in self.is_sigmoid_gate], dtype)
         return np.repeat(factors, hidden)[None]
 
     def bias_in_input(self, hidden: int) -> int:
@@ -127,12 +127,12 @@ class Cell(ABC):
 
     @abstractmethod
     def forward(
-        self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
-    ) -> tuple[Array, State, Undo]:
+        self, weights: Recurrence, zs: Array, state: State, reset_mask: Array | None, work: Workspace
+    ) -> tuple[Array, State, Backward]:
         """Run the recurrence over a window.
 
         zs: projected inputs, (G, T, B, H), scaled; overwritten.  state: arrays (B, H).
-        keep: (T, B, 1), 0 where a stream starts anew before step t, 1 elsewhere; None if none does.
+        reset_mask: (T, B, 1), 0 where a stream starts anew before step t, 1 elsewhere; None if none does.
         Returns hs (T, B, H), the last state, and the closure that undoes the window.
         What is returned lives in `work` until the next window, the state excepted.
         """
@@ -188,7 +188,7 @@ def parts(zs: Array, gates: int) -> list[Array]:
     return [zs[:, gate * hidden : (gate + 1) * hidden] for gate in range(gates)]
 
 
-def sigmoid_of_halved(tanh_half: Array, half: Array | float = 0.5) -> None:
+def sigmoid_from_tanh(tanh_half: Array, half: Array | float = 0.5) -> None:
     """Turn tanh(z/2) into sigmoid(z), in place.  half: 0.5 as an array () takes NumPy less time than as a number."""
     np.multiply(tanh_half, half, tanh_half)
     np.add(tanh_half, half, tanh_half)
@@ -201,21 +201,21 @@ def spread(row: Array, like: Array, work: Workspace, name: str) -> Array:
     return out
 
 
-def restart(array: Array, keep: Array | None) -> Array:
+def apply_reset(array: Array, reset_mask: Array | None) -> Array:
     """Return a state sequence (T, B, H) as the steps saw it: zero where a stream started anew."""
-    return array if keep is None else array * keep
+    return array if reset_mask is None else array * reset_mask
 
 
-def restarting_steps(keep: Array | None, steps: int) -> list[bool]:
+def reset_steps(reset_mask: Array | None, steps: int) -> list[bool]:
     """For each step, whether any stream starts anew there."""
-    return [False] * steps if keep is None else [bool(row) for row in (keep == 0).any(axis=(1, 2))]
+    return [False] * steps if reset_mask is None else [bool(row) for row in (reset_mask == 0).any(axis=(1, 2))]
 
 
-def spans(steps: int, features: int, streams: int) -> list[slice]:
+def time_chunks(steps: int, features: int, streams: int) -> list[slice]:
     """Cut a window into runs of steps whose activations stay in a core's cache, last run first."""
     run = max(1, CACHED_VALUES // (features * streams))
     return [slice(start, min(start + run, steps)) for start in reversed(range(0, steps, run))]
 
 
 CACHED_VALUES = 1 << 15
-"""Values of one activation that a run of `spans` holds."""
+"""Values of one activation that a run of `time_chunks` holds."""

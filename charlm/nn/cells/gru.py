@@ -8,7 +8,7 @@ In the words of the course: r is the relevance gate, n the candidate c~, and its
     n    = tanh(z_n + r * q)
     h    = (1 - z) * n + z * h_prev
 
-Memory of a window: 5 T B H values a layer, and 4 more for a run of steps (`spans`) on the way back.
+Memory of a window: 5 T B H values a layer, and 4 more for a run of steps (`time_chunks`) on the way back.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.kernels.matmul import write_gradient
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.workspace import Workspace, rows, sum_rows
 from charlm.nn.cells.cell import (
+    Backward,
     Cell,
     Recurrence,
     RecurrenceGrads,
     State,
-    Undo,
+    apply_reset,
     parts,
-    restart,
-    restarting_steps,
-    sigmoid_of_halved,
-    spans,
+    reset_steps,
+    sigmoid_from_tanh,
     spread,
+    time_chunks,
 )
-from charlm.nn.factor import Factor
-from charlm.nn.products import write_gradient
-from charlm.nn.workspace import Workspace, rows, sum_rows
 
 
 class GRU(Cell):
     """Gated recurrent unit; its state is (h,)."""
 
     gates = 3
-    halved = (True, True, False)
+    is_sigmoid_gate = (True, True, False)
     torch_name = "GRU"
 
     def bias_in_input(self, hidden: int) -> int:
@@ -56,7 +56,7 @@ class GRU(Cell):
         gates = u[:, : 2 * hidden]
         gates += z[:, : 2 * hidden]
         np.tanh(gates, out=gates)
-        sigmoid_of_halved(gates)
+        sigmoid_from_tanh(gates)
         r, update, q = parts(u, 3)
         q += weights.bias[:, 2 * hidden :]
         q *= r
@@ -76,7 +76,7 @@ class GRU(Cell):
         q, rq = (work.array(name, streams, hidden) for name in ("q", "rq"))
         rz, (r, z_gate, n) = a[:2], a
         bias_n = spread(weights.bias[:, 2 * hidden :], h[None], work, "bias_n")[0]
-        room = Room(u[:2], u[2], bias_n, np.array(0.5, u.dtype))
+        room = StepBuffers(u[:2], u[2], bias_n, np.array(0.5, u.dtype))
         multiply = weights.factor.into(u)
 
         def advance(z: Array) -> None:
@@ -87,34 +87,34 @@ class GRU(Cell):
         return advance
 
     def forward(
-        self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
-    ) -> tuple[Array, State, Undo]:
+        self, weights: Recurrence, zs: Array, state: State, reset_mask: Array | None, work: Workspace
+    ) -> tuple[Array, State, Backward]:
         """A window, as in `Cell.forward`."""
         _, steps, streams, hidden = zs.shape
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         qs = work.array("qs", steps, streams, hidden)
         u = work.array("u", 3, streams, hidden)
         hs[0] = state[0]
-        restarts = restarting_steps(keep, steps)
+        resets = reset_steps(reset_mask, steps)
         multiply = weights.factor.into(u)
         bias_n = spread(weights.bias[:, 2 * hidden :], u[2:], work, "bias_n")[0]
-        room = Room(u[:2], u[2], bias_n, np.array(0.5, u.dtype))
+        room = StepBuffers(u[:2], u[2], bias_n, np.array(0.5, u.dtype))
         for t, (rz, r, z, n, q, h_prev, h) in enumerate(
             zip(zs[:2].swapaxes(0, 1), *zs, qs, hs, hs[1:], strict=False)
         ):
-            if restarts[t] and keep is not None:
-                h_prev = h_prev * keep[t]
+            if resets[t] and reset_mask is not None:
+                h_prev = h_prev * reset_mask[t]
             multiply(h_prev)
             move_on(rz, r, z, n, h_prev, q, h, h, room)
         last = (hs[steps].copy(),)
 
-        def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            return backward(weights, zs, qs, hs, keep, dhs, dlast, grads, work)
+        def backward(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
+            return backward_window(weights, zs, qs, hs, reset_mask, dhs, dlast, grads, work)
 
-        return hs[1:], last, undo
+        return hs[1:], last, backward
 
 
-class Room(NamedTuple):
+class StepBuffers(NamedTuple):
     """What a step needs beside the state: W_hh h_prev as r and z have it, and n; b_n; 0.5, ()."""
 
     u_rz: Array
@@ -132,7 +132,7 @@ def move_on(
     q: Array,
     rq: Array,
     h: Array,
-    room: Room,
+    room: StepBuffers,
 ) -> None:
     """Fill q and h, (B, H), from h_prev and the projected input, which is replaced by the gates.
 
@@ -141,7 +141,7 @@ def move_on(
     u_rz, u_n, bias_n, half = room
     np.add(rz, u_rz, out=rz)
     np.tanh(rz, out=rz)
-    sigmoid_of_halved(rz, half)
+    sigmoid_from_tanh(rz, half)
     np.add(u_n, bias_n, out=q)
     np.multiply(r, q, out=rq)
     np.add(n, rq, out=n)
@@ -151,18 +151,18 @@ def move_on(
     np.add(n, h, out=h)
 
 
-def backward(
+def backward_window(
     weights: Recurrence,
     gates: Array,
     qs: Array,
     hs: Array,
-    keep: Array | None,
+    reset_mask: Array | None,
     dhs: Array,
     dlast: State | None,
     grads: RecurrenceGrads,
     work: Workspace,
 ) -> tuple[Array, State]:
-    """Undo a window of `GRU.forward`, see `Undo`.
+    """Backward a window of `GRU.forward`, see `Backward`.
 
     gates: r z n of every step, (3, T, B, H); replaced by dz.  qs: (T, B, H); replaced by dq.
 
@@ -176,11 +176,11 @@ def backward(
     _, steps, streams, hidden = gates.shape
     dh, dh_from_q, through_z = (work.array(name, streams, hidden) for name in ("dh", "dh_from_q", "through_z"))
     dh[...] = 0 if dlast is None else dlast[0]
-    multiply_rz = Factor(weights.matrix[: 2 * hidden], work).sum_into(dh, 2)
-    multiply_n = Factor(weights.matrix[2 * hidden :], work, "blocks_n").into(dh_from_q)
-    restarts = restarting_steps(keep, steps)
-    h_ins = restart(hs[:-1], keep)
-    for span in spans(steps, hidden, streams):
+    multiply_rz = PackedMatrix(weights.matrix[: 2 * hidden], work).sum_into(dh, 2)
+    multiply_n = PackedMatrix(weights.matrix[2 * hidden :], work, "blocks_n").into(dh_from_q)
+    resets = reset_steps(reset_mask, steps)
+    h_ins = apply_reset(hs[:-1], reset_mask)
+    for span in time_chunks(steps, hidden, streams):
         to_rz, to_n, to_q = local_derivatives(gates[:, span], h_ins[span], qs[span], work)
         for t, dh_t, z, dz_rz, dq, local_rz, local_q in zip(
             reversed(range(span.start, span.stop)),
@@ -200,8 +200,8 @@ def backward(
             multiply_n(dq)  # undoes W_n h
             np.add(dh, dh_from_q, out=dh)
             np.add(dh, through_z, out=dh)
-            if restarts[t] and keep is not None:
-                dh *= keep[t]
+            if resets[t] and reset_mask is not None:
+                dh *= reset_mask[t]
         np.multiply(dhs[span], to_n, out=gates[2, span])
     write_gradient(gates[:2], h_ins, grads.matrix[: 2 * hidden], work)
     write_gradient(qs[None], h_ins, grads.matrix[2 * hidden :], work)
@@ -210,7 +210,7 @@ def backward(
 
 
 def local_derivatives(gates: Array, h_ins: Array, qs: Array, work: Workspace) -> tuple[Array, Array, Array]:
-    """Compute the brackets of `backward` for a run of k steps: of r and z (2, k, B, H), of n and of q (k, B, H)."""
+    """Compute the brackets of `backward_window` for a run of k steps: of r and z (2, k, B, H), of n and of q (k, B, H)."""
     to_rz = work.scratch("to_rz", 2, *h_ins.shape)
     to_n, to_q = (work.scratch(name, *h_ins.shape) for name in ("to_n", "to_q"))
     r, z, n = gates

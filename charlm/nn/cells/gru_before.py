@@ -10,7 +10,7 @@ In the words of the course: r is the relevance gate, n the candidate c~, and its
     h    = (1 - z) * n + z * h_prev
 
 A step has two products, the second behind the first: this is why libraries moved the gate.
-Memory of a window: 5 T B H values a layer, and 4 more for a run of steps (`spans`).
+Memory of a window: 5 T B H values a layer, and 4 more for a run of steps (`time_chunks`).
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.kernels.matmul import write_gradient
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.workspace import Workspace
 from charlm.nn.cells.cell import (
+    Backward,
     Cell,
     Recurrence,
     RecurrenceGrads,
     State,
-    Undo,
+    apply_reset,
     parts,
-    restart,
-    restarting_steps,
-    sigmoid_of_halved,
-    spans,
+    reset_steps,
+    sigmoid_from_tanh,
+    time_chunks,
 )
-from charlm.nn.factor import Factor
-from charlm.nn.products import write_gradient
-from charlm.nn.workspace import Workspace
 
 
 class GRUBefore(Cell):
     """Gated recurrent unit, its reset gate before the product; its state is (h,)."""
 
     gates = 3
-    halved = (True, True, False)
+    is_sigmoid_gate = (True, True, False)
 
     def step(self, weights: Recurrence, z: Array, state: State) -> State:
         """One step, as in `Cell.step`."""
@@ -49,7 +49,7 @@ class GRUBefore(Cell):
         gates = h_prev.dot(matrix[:, : 2 * hidden])
         gates += z[:, : 2 * hidden]
         np.tanh(gates, out=gates)
-        sigmoid_of_halved(gates)
+        sigmoid_from_tanh(gates)
         r, update = parts(gates, 2)
         n: Array = (r * h_prev).dot(matrix[:, 2 * hidden :])
         n += z[:, 2 * hidden :]
@@ -60,26 +60,26 @@ class GRUBefore(Cell):
         return (h,)
 
     def forward(
-        self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
-    ) -> tuple[Array, State, Undo]:
+        self, weights: Recurrence, zs: Array, state: State, reset_mask: Array | None, work: Workspace
+    ) -> tuple[Array, State, Backward]:
         """A window, as in `Cell.forward`."""
         _, steps, streams, hidden = zs.shape
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         ss = work.array("ss", steps, streams, hidden)
         u, v = work.array("u", 2, streams, hidden), work.array("v", streams, hidden)
         hs[0] = state[0]
-        restarts = restarting_steps(keep, steps)
+        resets = reset_steps(reset_mask, steps)
         multiply_rz = weights.factor.columns(slice(0, 2 * hidden), work).into(u)
         multiply_n = weights.factor.columns(slice(2 * hidden, None), work, "blocks_n").into(v)
         for t, (rz, r, z, n, s, h_prev, h) in enumerate(
             zip(zs[:2].swapaxes(0, 1), *zs, ss, hs, hs[1:], strict=False)
         ):
-            if restarts[t] and keep is not None:
-                h_prev = h_prev * keep[t]
+            if resets[t] and reset_mask is not None:
+                h_prev = h_prev * reset_mask[t]
             multiply_rz(h_prev)
             np.add(rz, u, out=rz)
             np.tanh(rz, out=rz)
-            sigmoid_of_halved(rz)
+            sigmoid_from_tanh(rz)
             np.multiply(r, h_prev, out=s)
             multiply_n(s)
             np.add(n, v, out=n)
@@ -89,24 +89,24 @@ class GRUBefore(Cell):
             np.add(n, h, out=h)
         last = (hs[steps].copy(),)
 
-        def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            return backward(weights, zs, hs, ss, keep, dhs, dlast, grads, work)
+        def backward(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
+            return backward_window(weights, zs, hs, ss, reset_mask, dhs, dlast, grads, work)
 
-        return hs[1:], last, undo
+        return hs[1:], last, backward
 
 
-def backward(
+def backward_window(
     weights: Recurrence,
     gates: Array,
     hs: Array,
     ss: Array,
-    keep: Array | None,
+    reset_mask: Array | None,
     dhs: Array,
     dlast: State | None,
     grads: RecurrenceGrads,
     work: Workspace,
 ) -> tuple[Array, State]:
-    """Undo a window of `GRUBefore.forward`, see `Undo`.
+    """Backward a window of `GRUBefore.forward`, see `Backward`.
 
     gates: r z n of every step, (3, T, B, H); replaced by dz.  ss: r * h_prev, (T, B, H).
 
@@ -120,11 +120,11 @@ def backward(
     _, steps, streams, hidden = gates.shape
     dh, ds, direct = (work.array(name, streams, hidden) for name in ("dh", "ds", "direct"))
     dh[...] = 0 if dlast is None else dlast[0]
-    multiply_rz = Factor(weights.matrix[: 2 * hidden], work).sum_into(dh, 2)
-    multiply_n = Factor(weights.matrix[2 * hidden :], work, "blocks_n").into(ds)
-    restarts = restarting_steps(keep, steps)
-    h_ins = restart(hs[:-1], keep)
-    for span in spans(steps, hidden, streams):
+    multiply_rz = PackedMatrix(weights.matrix[: 2 * hidden], work).sum_into(dh, 2)
+    multiply_n = PackedMatrix(weights.matrix[2 * hidden :], work, "blocks_n").into(ds)
+    resets = reset_steps(reset_mask, steps)
+    h_ins = apply_reset(hs[:-1], reset_mask)
+    for span in time_chunks(steps, hidden, streams):
         to_r, to_zn = local_derivatives(gates[:, span], h_ins[span], work)
         dzs = gates[:, span].swapaxes(0, 1)[::-1]
         for t, dh_t, dz_rz, dz_zn, r, z, dz_n, local_r, local_zn in zip(
@@ -148,15 +148,15 @@ def backward(
             np.multiply(ds, local_r, out=r)  # undoes the reset gate
             multiply_rz(dz_rz)  # undoes W_rz h_prev
             np.add(dh, direct, out=dh)
-            if restarts[t] and keep is not None:
-                dh *= keep[t]
+            if resets[t] and reset_mask is not None:
+                dh *= reset_mask[t]
     write_gradient(gates[:2], h_ins, grads.matrix[: 2 * hidden], work)
     write_gradient(gates[2:], ss, grads.matrix[2 * hidden :], work)
     return gates, (dh.copy(),)
 
 
 def local_derivatives(gates: Array, h_ins: Array, work: Workspace) -> tuple[Array, Array]:
-    """Compute the brackets of `backward` for a run of k steps: of r (k, B, H), of z and n (2, k, B, H)."""
+    """Compute the brackets of `backward_window` for a run of k steps: of r (k, B, H), of z and n (2, k, B, H)."""
     to_r, between = (work.scratch(name, *h_ins.shape) for name in ("to_r", "between"))
     to_zn = work.scratch("to_zn", 2, *h_ins.shape)
     r, z, n = gates

@@ -8,7 +8,7 @@ Source: Hochreiter & Schmidhuber 1997; with the forget gate of Gers et al. 2000.
     c       = f * c_prev + i * g
     h       = o * tanh(c)
 
-Memory of a window: 6 T B H values a layer, and 6 more for a run of steps (`spans`) on the way back.
+Memory of a window: 6 T B H values a layer, and 6 more for a run of steps (`time_chunks`) on the way back.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.nn.blas import has_slow_tanh
+from charlm.kernels.blas import has_slow_tanh
+from charlm.kernels.matmul import write_gradient
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.workspace import Workspace
 from charlm.nn.cells.cell import (
+    Backward,
     Cell,
     Recurrence,
     RecurrenceGrads,
     State,
-    Undo,
+    apply_reset,
     parts,
-    restart,
-    restarting_steps,
-    sigmoid_of_halved,
-    spans,
+    reset_steps,
+    sigmoid_from_tanh,
+    time_chunks,
 )
-from charlm.nn.factor import Factor
-from charlm.nn.products import write_gradient
-from charlm.nn.workspace import Workspace
 
 MANY = 1 << 13
 """Values of all gates from which on it is their number that takes time, and not the calls of NumPy."""
 QUIET = np.errstate(over="ignore")
-"""For what uses `squashing`: its exp may overflow, to the right value in the end."""
+"""For what uses `gate_activation`: its exp may overflow, to the right value in the end."""
 TINY = 1e-30
 """Added to an o before something is divided by it: an o may be 0, and is far greater if not."""
 
@@ -49,7 +49,7 @@ class LSTM(Cell):
     """Long short-term memory; its state is (h, c)."""
 
     gates = 4
-    halved = (True, True, False, True)
+    is_sigmoid_gate = (True, True, False, True)
     state_arrays = 2
     torch_name = "LSTM"
 
@@ -79,38 +79,38 @@ class LSTM(Cell):
         h, c = state
         work = Workspace(h.dtype)
         gates = work.array("gates", 4, *h.shape)
-        room = Room(squashing(weights, gates), work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
+        room = StepBuffers(gate_activation(weights, gates), work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
         i, f, g, o = gates
         move = partial(move_on, gates, i, f, g, o, c, c, h, room)
         return gates, QUIET(move) if are_by_exp(gates) else move
 
     @QUIET
     def forward(
-        self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
-    ) -> tuple[Array, State, Undo]:
+        self, weights: Recurrence, zs: Array, state: State, reset_mask: Array | None, work: Workspace
+    ) -> tuple[Array, State, Backward]:
         """A window, as in `Cell.forward`."""
         _, steps, streams, hidden = zs.shape
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         cs = work.array("cs", steps + 1, streams, hidden)
         z = work.array("z", 4, streams, hidden)
-        room = Room(squashing(weights, z), work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden))
+        room = StepBuffers(gate_activation(weights, z), work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden))
         hs[0], cs[0] = state
-        restarts = restarting_steps(keep, steps)
+        resets = reset_steps(reset_mask, steps)
         multiply = weights.factor.into(z)
         for t, (a, i, f, g, o, h_prev, c_prev, c, h) in enumerate(
             zip(zs.swapaxes(0, 1), *zs, hs, cs, cs[1:], hs[1:], strict=False)
         ):
-            if restarts[t] and keep is not None:
-                h_prev, c_prev = h_prev * keep[t], c_prev * keep[t]
+            if resets[t] and reset_mask is not None:
+                h_prev, c_prev = h_prev * reset_mask[t], c_prev * reset_mask[t]
             multiply(h_prev)
             np.add(a, z, out=a)
             move_on(a, i, f, g, o, c_prev, c, h, room)
         last = (hs[steps].copy(), cs[steps].copy())
 
-        def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            return backward(weights, zs, hs, cs, keep, dhs, dlast, grads, work)
+        def backward(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
+            return backward_window(weights, zs, hs, cs, reset_mask, dhs, dlast, grads, work)
 
-        return hs[1:], last, undo
+        return hs[1:], last, backward
 
 
 def are_by_exp(values: Array) -> bool:
@@ -118,7 +118,7 @@ def are_by_exp(values: Array) -> bool:
     return values.size >= MANY and has_slow_tanh()
 
 
-def squashing(weights: Recurrence, z: Array) -> Callable[[Array], None]:
+def gate_activation(weights: Recurrence, z: Array) -> Callable[[Array], None]:
     """Return a function that turns z of all gates, such as `z`, (4, B, H), scaled, into their values, in place.
 
     They are scale * tanh(z) + shift, see `Recurrence`: sigmoids, but for g.
@@ -148,14 +148,14 @@ def squashing(weights: Recurrence, z: Array) -> Callable[[Array], None]:
 
     def by_tanh(z: Array) -> None:
         np.tanh(z, z)
-        sigmoid_of_halved(z[:2], half)  # i and f
-        sigmoid_of_halved(z[3], half)  # o
+        sigmoid_from_tanh(z[:2], half)  # i and f
+        sigmoid_from_tanh(z[3], half)  # o
 
     return by_tanh
 
 
-class Room(NamedTuple):
-    """What a step needs beside the state: what `squashing` returns, and room to work in."""
+class StepBuffers(NamedTuple):
+    """What a step needs beside the state: what `gate_activation` returns, and room to work in."""
 
     squash: Callable[[Array], None]
     ig: Array
@@ -163,7 +163,7 @@ class Room(NamedTuple):
 
 
 def move_on(
-    gates: Array, i: Array, f: Array, g: Array, o: Array, c_prev: Array, c: Array, h: Array, room: Room
+    gates: Array, i: Array, f: Array, g: Array, o: Array, c_prev: Array, c: Array, h: Array, room: StepBuffers
 ) -> None:
     """Fill c and h, (B, H), from c_prev and z + W_hh h_prev, which is replaced by the gates.
 
@@ -178,18 +178,18 @@ def move_on(
     np.multiply(o, tanh_c, h)
 
 
-def backward(
+def backward_window(
     weights: Recurrence,
     gates: Array,
     hs: Array,
     cs: Array,
-    keep: Array | None,
+    reset_mask: Array | None,
     dhs: Array,
     dlast: State | None,
     grads: RecurrenceGrads,
     work: Workspace,
 ) -> tuple[Array, State]:
-    """Undo a window of `LSTM.forward`, see `Undo`.
+    """Backward a window of `LSTM.forward`, see `Backward`.
 
     gates: i f g o of every step, (4, T, B, H); replaced by dz.  hs, cs: (T + 1, B, H).
 
@@ -204,10 +204,10 @@ def backward(
     dh, dc, dc_prev = (work.array(name, streams, hidden) for name in ("dh", "dc", "dc_prev"))
     dc_from_h = work.array("dc_from_h", streams, hidden)
     dh[...], dc[...] = (0, 0) if dlast is None else dlast
-    multiply = Factor(weights.matrix, work).sum_into(dh, 4)
-    restarts = restarting_steps(keep, steps)
-    c_ins = restart(cs[:-1], keep)
-    for span in spans(steps, hidden, streams):
+    multiply = PackedMatrix(weights.matrix, work).sum_into(dh, 4)
+    resets = reset_steps(reset_mask, steps)
+    c_ins = apply_reset(cs[:-1], reset_mask)
+    for span in time_chunks(steps, hidden, streams):
         to_z, h_to_c = local_derivatives(gates[:, span], c_ins[span], hs[1:][span], work)
         dzs, local = gates[:, span].swapaxes(0, 1), to_z.swapaxes(0, 1)
         for t, dh_t, f, dz, dz_ifg, dz_o, to_ifg, to_o, to_c in zip(
@@ -230,15 +230,15 @@ def backward(
             np.multiply(dh, to_o, out=dz_o)  # undoes h = o * tanh(c), and the output gate
             dc, dc_prev = dc_prev, dc
             multiply(dz)  # undoes W_hh h
-            if restarts[t] and keep is not None:
-                dh *= keep[t]
-                dc *= keep[t]
-    write_gradient(gates, restart(hs[:-1], keep), grads.matrix, work)
+            if resets[t] and reset_mask is not None:
+                dh *= reset_mask[t]
+                dc *= reset_mask[t]
+    write_gradient(gates, apply_reset(hs[:-1], reset_mask), grads.matrix, work)
     return gates, (dh.copy(), dc.copy())
 
 
 def local_derivatives(gates: Array, c_ins: Array, hs: Array, work: Workspace) -> tuple[Array, Array]:
-    """Compute the brackets of `backward` for a run of n steps.
+    """Compute the brackets of `backward_window` for a run of n steps.
 
     gates: (4, n, B, H).  c_ins: c before each step, hs: h behind it, (n, B, H).
     Returns d/dz of each gate (4, n, B, H), and o (1 - tanh(c)^2) (n, B, H).

@@ -11,25 +11,25 @@ from collections.abc import Callable
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.kernels.matmul import write_gradient
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.workspace import Workspace
 from charlm.nn.cells.cell import (
+    Backward,
     Cell,
     Recurrence,
     RecurrenceGrads,
     State,
-    Undo,
-    restart,
-    restarting_steps,
+    apply_reset,
+    reset_steps,
 )
-from charlm.nn.factor import Factor
-from charlm.nn.products import write_gradient
-from charlm.nn.workspace import Workspace
 
 
 class RNN(Cell):
     """h = g(z + W_hh h_prev); its state is (h,)."""
 
     gates = 1
-    halved = (False,)
+    is_sigmoid_gate = (False,)
     torch_name = "RNN"
 
     def activate(self, z: Array) -> None:
@@ -60,36 +60,36 @@ class RNN(Cell):
         return z, move
 
     def forward(
-        self, weights: Recurrence, zs: Array, state: State, keep: Array | None, work: Workspace
-    ) -> tuple[Array, State, Undo]:
+        self, weights: Recurrence, zs: Array, state: State, reset_mask: Array | None, work: Workspace
+    ) -> tuple[Array, State, Backward]:
         """A window, as in `Cell.forward`."""
         _, steps, streams, hidden = zs.shape
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         u = work.array("u", streams, hidden)
         hs[0] = state[0]
-        restarts = restarting_steps(keep, steps)
+        resets = reset_steps(reset_mask, steps)
         multiply = weights.factor.into(u)
         for t, (z, h_prev, h) in enumerate(zip(zs[0], hs, hs[1:], strict=False)):
-            if restarts[t] and keep is not None:
-                h_prev = h_prev * keep[t]
+            if resets[t] and reset_mask is not None:
+                h_prev = h_prev * reset_mask[t]
             multiply(h_prev)
             np.add(z, u, out=h)
             self.activate(h)
         last = (hs[steps].copy(),)
 
-        def undo(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
+        def backward(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
             dzs = self.slopes(hs[1:], out=zs[0])
             dh = work.array("dh", streams, hidden)
             dh[...] = 0 if dlast is None else dlast[0]
-            multiply = Factor(weights.matrix, work).into(dh)
+            multiply = PackedMatrix(weights.matrix, work).into(dh)
             for t in reversed(range(steps)):
                 dz = dzs[t]
                 np.add(dh, dhs[t], out=dh)
                 np.multiply(dh, dz, out=dz)  # undoes g
                 multiply(dz)  # undoes W_hh h
-                if restarts[t] and keep is not None:
-                    dh *= keep[t]
-            write_gradient(zs, restart(hs[:-1], keep), grads.matrix, work)
+                if resets[t] and reset_mask is not None:
+                    dh *= reset_mask[t]
+            write_gradient(zs, apply_reset(hs[:-1], reset_mask), grads.matrix, work)
             return zs, (dh.copy(),)
 
-        return hs[1:], last, undo
+        return hs[1:], last, backward

@@ -1,0 +1,185 @@
+"""A network that is only read from: sampling and scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from charlm.arrays import Array, Ids, Mask
+from charlm.inference.stepper import Stepper
+from charlm.kernels.blas import small_product
+from charlm.kernels.matmul import multiply_rows
+from charlm.kernels.packed_matrix import MOST_ROWS, PackedMatrix
+from charlm.kernels.workspace import Workspace, Workspaces, rows
+from charlm.nn.functional import gather_log_probs, log_softmax, loss_and_derivatives
+from charlm.nn.layer_weights import ON_ONE_CORE
+from charlm.nn.layers import gathered
+from charlm.nn.layout import Parameters
+from charlm.nn.network import FIRST, Network, NetworkState
+
+VALUES_AT_ONCE = 1 << 21
+"""Values of the widest array that a window of `PreparedNetwork.score` may hold."""
+CACHED_GATES = 3 << 15
+"""B * G*H of a step that reads many streams,"""
+FEWEST_ROWS = 32
+"""and the bounds of its B,"""
+PACKED_ROWS = 192, 384
+"""or, where the BLAS packs the weights for each step, these bounds of a B twice as large."""
+
+
+class PreparedNetwork:
+    """Runs a network forward, with its weights prepared once.
+
+    Several threads may use it at a time: each call works in buffers of its own.
+    """
+
+    def __init__(self, network: Network, params: Parameters) -> None:
+        self.network = network
+        self.params = params
+        self.dtype = params.flat.dtype
+        self._workspaces = Workspaces(self.dtype)
+        self._layers = [network.prepare(params, layer) for layer in range(network.config.layers)]
+        self._joined: dict[int, PackedMatrix] = {}
+        first = self._layers[0]
+        self._rows = gathered(params[FIRST], first.bias, first.scale)  # one for each id, (V, G*H)
+        self._gates = np.arange(network.cell.gates)[:, None]
+        self._biases = [layer.bias * layer.scale for layer in self._layers]
+        weight, self._head_bias = params["head.weight"], params["head.bias"]
+        # as a product of one row is fastest, like the weights of a layer
+        self._head_rows = np.ascontiguousarray(weight.T) if weight.size <= ON_ONE_CORE else weight.T
+
+    @property
+    def size(self) -> int:
+        """P, the number of parameters."""
+        return self.network.size
+
+    @property
+    def rows_at_once(self) -> int:
+        """B of a step that reads many streams fastest: its arrays stay in a core's cache, or nearly so."""
+        cached = CACHED_GATES // (self.network.cell.gates * self.network.config.hidden)
+        if small_product():
+            return min(MOST_ROWS, max(FEWEST_ROWS, cached))
+        fewest, most = PACKED_ROWS
+        return min(most, max(fewest, 2 * cached))
+
+    @property
+    def vocabulary(self) -> int:
+        """V."""
+        return self.network.vocabulary
+
+    def zero_state(self, streams: int) -> NetworkState:
+        """Return the state before any input, for B = `streams`."""
+        return self.network.zero_state(streams, self.dtype)
+
+    def select(self, state: NetworkState, places: Ids | slice) -> NetworkState:
+        """Return the state of the streams at `places`, in that order."""
+        return self.network.select(state, places)
+
+    def joined(self, layer: int) -> PackedMatrix:
+        """Return the weights of an upper layer as `LayerWeights.joined` does; made when first asked for."""
+        found = self._joined.get(layer)
+        return self._joined.setdefault(layer, self._layers[layer].joined()) if found is None else found
+
+    def step(self, ids: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
+        """Read one character in each stream.
+
+        ids: (B,).  Returns the logits (B, V) of the next character, and the new state.
+        """
+        if self.network.start in ids.tolist():
+            reset_mask = (ids != self.network.start)[:, None]
+            state = [tuple(array * reset_mask for array in layer) for layer in state]
+        cell = self.network.cell
+        last: NetworkState = []
+        z = self._rows.take(ids, axis=0)
+        for layer, (weights, bias) in enumerate(zip(self._layers, self._biases, strict=True)):
+            if weights.projection is not None:
+                z = weights.projection.times(last[-1][0])
+                z += bias
+            last.append(cell.step(weights.recurrence, z, state[layer]))
+        logits: Array = last[-1][0].dot(self._head_rows)
+        logits += self._head_bias
+        return logits, last
+
+    def gather(self, ids: Ids, out: Array) -> Array:
+        """Fill and return `out` (..., G, B, H) with z of the first layer for ids (..., B)."""
+        places = ids[..., None, :] * self.network.cell.gates + self._gates
+        return self._rows.reshape(-1, out.shape[-1]).take(places, axis=0, out=out, mode="clip")
+
+    def walk(self, state: NetworkState) -> Stepper:
+        """Return what reads on from a state, a character in each stream at a time."""
+        return Stepper(self, [tuple(array.copy() for array in layer) for layer in state], self._layers)
+
+    def predict(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
+        """Return the log-probabilities of the character behind each input, (T, V, B), and the new state."""
+        steps, streams = inputs.shape
+        with self._workspaces.borrow() as work:
+            tops, state = self._tops(inputs, state, work)
+            logits = self._logits(tops)
+        return log_softmax(logits).reshape(steps, streams, -1).swapaxes(1, 2), state
+
+    def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
+        """Return log p(target | all inputs up to it), (T, B) in nats, and the new state."""
+        result = np.empty(inputs.shape, self.dtype)
+        for run, logits, last in self._runs(inputs, state):
+            result[run] = gather_log_probs(logits, targets[run].ravel()).reshape(-1, inputs.shape[1])
+            state = last
+        return result, state
+
+    def measure(self, inputs: Ids, targets: Ids, counts: Mask) -> Array:
+        """Return the loss of the targets that count, from a zero state, and its derivatives: see `loss_and_derivatives`."""
+        runs = self._runs(inputs, self.zero_state(inputs.shape[1]))
+        sums = [loss_and_derivatives(logits, targets[run].ravel(), counts[run].ravel()) for run, logits, _ in runs]
+        result: Array = np.sum(sums, axis=0)
+        return result
+
+    def _runs(self, inputs: Ids, state: NetworkState) -> Iterator[tuple[slice, Array, NetworkState]]:
+        """Read a window in runs of steps: yield which they are, their logits (T*B, V), and the state behind them."""
+        steps, streams = inputs.shape
+        rows = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
+        length = max(1, VALUES_AT_ONCE // (rows * streams))
+        for start in range(0, steps, length):
+            run = slice(start, start + length)
+            with self._workspaces.borrow() as work:
+                tops, state = self._tops(inputs[run], state, work)
+                logits = self._logits(tops)
+            yield run, logits, state
+
+    def _tops(self, inputs: Ids, state: NetworkState, work: Workspace) -> tuple[Array, NetworkState]:
+        """Return the outputs of the last layer as rows (T*B, H), in `work`, and the new state.
+
+        Unlike `Network.forward` it keeps nothing to undo the window by: a layer is projected at once, and then walked.
+        """
+        (steps, streams), hidden, gates = inputs.shape, self.network.config.hidden, self.network.cell.gates
+        reset_mask = (inputs != self.network.start)[:, :, None]
+        resets = (~reset_mask.all(axis=(1, 2))).tolist()
+        last: NetworkState = []
+        hs = np.empty(0, self.dtype)
+        for layer, (weights, bias) in enumerate(zip(self._layers, self._biases, strict=True)):
+            if weights.projection is None:
+                zs = self.gather(inputs, work.scratch("zs", steps, gates, streams, hidden))
+            elif streams == 1:
+                zs = work.scratch("zs", steps, gates, streams, hidden)
+                weights.projection.fill(zs.reshape(1, steps, streams, -1), hs)
+                zs += bias.reshape(gates, 1, hidden)
+            else:
+                apart = work.scratch("zs", gates, steps, streams, hidden)
+                weights.projection.fill(apart, hs)
+                apart += bias.reshape(gates, 1, 1, hidden)
+                zs = apart.swapaxes(0, 1)
+            moved = tuple(array.copy() for array in state[layer])
+            advance = self.network.cell.stepper(weights.recurrence, moved)
+            hs = work.array(f"hs{layer % 2}", steps, streams, hidden)
+            for t, z in enumerate(zs):
+                if resets[t]:
+                    for array in moved:
+                        array *= reset_mask[t]
+                advance(z)
+                hs[t] = moved[0]
+            last.append(moved)
+        return rows(hs), last
+
+    def _logits(self, tops: Array) -> Array:
+        logits = multiply_rows(tops, self._head_rows, np.empty((len(tops), self.vocabulary), self.dtype))
+        logits += self._head_bias
+        return logits

@@ -1,0 +1,1 @@
+"""How matrix products are made fast on a CPU; knows no network."""

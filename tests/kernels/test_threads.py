@@ -1,0 +1,224 @@
+"""Work that is shared out, and the threads of the BLAS."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+import charlm
+from charlm.config import NetworkConfig
+from charlm.engines.numpy_engine import NumpyEngine
+from charlm.kernels.threads import OneThread, blas_libraries, blas_on_one_thread, limit_blas, set_threads, share_out
+from charlm.nn.network import Network
+
+
+@pytest.mark.parametrize("networks", [1, 2, 3])
+def test_every_item_is_worked_on_once(networks: int) -> None:
+    done: list[int] = []
+    share_out(lambda _, item: done.append(item), range(40), list(range(networks)))  # type: ignore[misc, list-item]
+    assert sorted(done) == list(range(40))
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_after_an_error_nobody_begins_with_what_is_left(error: type[BaseException]) -> None:
+    failed = threading.Event()
+    begun: list[int] = []
+
+    def work(runner: Any, item: int) -> None:
+        begun.append(item)
+        if runner == 0:  # on the thread that called
+            failed.set()
+            raise error
+        failed.wait(5)
+        time.sleep(0.001)
+
+    with pytest.raises(error):
+        share_out(work, range(1000), [0, 1])  # type: ignore[list-item]
+    assert len(begun) < 500
+
+
+Threads = Callable[[], set[int]]
+
+
+def counts() -> set[int]:
+    """Return the numbers of threads that the BLAS has."""
+    return {library.num_threads for library in blas_libraries()}
+
+
+@pytest.fixture
+def blas_threads() -> Iterator[Threads]:
+    """The BLAS on 3 threads; what is returned says how many it has."""
+    before = [(library, library.num_threads) for library in blas_libraries()]
+    for library, _ in before:
+        set_threads(library, 3)
+    yield counts
+    for library, count in before:
+        set_threads(library, count)
+
+
+class OfEachThread(threading.local):
+    """A BLAS with a number of threads for each thread that calls it."""
+
+    num_threads = 3
+
+    def set_num_threads(self, count: int) -> None:
+        self.num_threads = count
+
+
+def test_a_limit_ends_with_the_last_thread_that_is_inside(blas_threads: Threads) -> None:
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(blas_on_one_thread)
+    second.enter_context(blas_on_one_thread)
+    assert blas_threads() == {1}
+    first.close()
+    assert blas_threads() == {1}
+    second.close()
+    assert blas_threads() == {3}
+
+
+def test_the_thread_that_sets_a_limit_need_not_be_the_one_that_ends_it(blas_threads: Threads) -> None:
+    entered, left = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with blas_on_one_thread:
+            entered.set()
+            left.wait(5)
+
+    other = threading.Thread(target=first)
+    other.start()
+    entered.wait(5)
+    with blas_on_one_thread:
+        left.set()
+        other.join()
+        assert blas_threads() == {1}
+    assert blas_threads() == {3}
+
+
+def test_a_limit_holds_whoever_has_limited_the_blas_before(blas_threads: Threads) -> None:
+    def seen() -> list[set[int]]:
+        with blas_on_one_thread:
+            inside = blas_threads()
+        return [inside, blas_threads()]
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(seen).result() == [{1}, {2}]
+
+
+def test_a_limit_for_good_leaves_other_threads_to_set_theirs(blas_threads: Threads) -> None:
+    def seen() -> set[int]:
+        with threadpoolctl.threadpool_limits(1, user_api="blas"):
+            return blas_threads()
+
+    limit_blas(2)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(seen).result() == {1}
+    assert blas_threads() == {2}
+
+
+def test_work_shared_out_limits_a_library_with_a_number_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = OfEachThread()
+    monkeypatch.setattr("charlm.kernels.threads.blas_libraries", lambda: [library])
+    seen = []
+    all_at_work = threading.Barrier(3)
+
+    def work(_: Any, __: int) -> None:
+        all_at_work.wait(5)
+        seen.append(library.num_threads)
+
+    share_out(work, range(3), [0, 1, 2])  # type: ignore[list-item]
+    assert seen == [1, 1, 1]
+    assert library.num_threads == 3
+
+
+def test_a_library_with_a_number_for_each_thread_gets_each_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = OfEachThread()
+    monkeypatch.setattr("charlm.kernels.threads.blas_libraries", lambda: [library])
+    limit = OneThread()
+    entered, left, seen = threading.Event(), threading.Event(), []
+
+    def other() -> None:
+        library.num_threads = 5
+        with limit:
+            seen.append(library.num_threads)
+            entered.set()
+            left.wait(5)
+            seen.append(library.num_threads)
+        seen.append(library.num_threads)
+
+    with limit:
+        thread = threading.Thread(target=other)
+        thread.start()
+        entered.wait(5)
+        assert library.num_threads == 1
+    assert library.num_threads == 3
+    left.set()
+    thread.join()
+    assert seen == [1, 1, 5]
+
+
+def test_many_threads_that_limit_the_blas_leave_it_as_it_was(blas_threads: Threads) -> None:
+    def limit(_: int) -> set[int]:
+        with blas_on_one_thread:
+            return blas_threads()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(limit, range(200))) == [{1}] * 200
+    assert blas_threads() == {3}
+
+
+def test_runs_that_overlap_give_the_blas_its_threads_back(blas_threads: Threads) -> None:
+    network = Network(NetworkConfig("rnn", 4, 1), 5)
+    params = network.initial(np.random.default_rng(0))
+    first, second = NumpyEngine(network, params, 3, 2, 1), NumpyEngine(network, params, 3, 2, 1)
+    for run in (first, second):
+        with run:
+            run.loss_and_grads(np.ones((3, 2), np.intp), np.ones((3, 2), np.intp), None)
+            assert blas_threads() == {1}
+    assert blas_threads() == {3}
+
+
+def test_a_run_that_cannot_start_gives_the_blas_its_threads_back(
+    blas_threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NumpyEngine, "_open", lambda *_: 1 / 0)
+    network = Network(NetworkConfig("rnn", 4, 1), 5)
+    with pytest.raises(ZeroDivisionError):
+        NumpyEngine(network, network.initial(np.random.default_rng(0)), 3, 2, 1)
+    assert blas_threads() == {3}
+
+
+def test_training_on_threads_gives_the_blas_its_threads_back(
+    tmp_path: Path, blas_threads: Threads
+) -> None:
+    (tmp_path / "text.txt").write_text("how much wood would a woodchuck chuck\n" * 20)
+
+    def train(steps: int) -> int:
+        where = tmp_path / f"{steps}.safetensors"
+        model = charlm.train(tmp_path / "text.txt", where, steps=steps, hidden=4, batch=2, bptt=8, threads=1)
+        return int(model.training["steps"])
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(train, [2, 30, 9])) == [2, 30, 9]
+    assert blas_threads() == {3}
+
+
+def test_work_shared_out_has_one_blas_thread_each(blas_threads: Threads) -> None:
+    seen: list[set[int]] = []
+    share_out(lambda _, __: seen.append(blas_threads()), range(4), [0, 1])  # type: ignore[misc, list-item]
+    assert seen == [{1}] * 4
+    assert blas_threads() == {3}
+
+
+@pytest.mark.parametrize(("limit", "left"), [(1, 1), (2, 2), (3, 3), (7, 3)])
+def test_a_limit_for_good_only_lowers(blas_threads: Threads, limit: int, left: int) -> None:
+    limit_blas(limit)
+    assert blas_threads() == {left}
