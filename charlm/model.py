@@ -14,12 +14,13 @@ from charlm.checkpoint import ModelFile, read_model, write_model
 from charlm.config import NetworkConfig, SampleConfig, TextConfig, check, is_count
 from charlm.diagnostics.gradient_flow import GradientFlow, measure_gradients
 from charlm.errors import ConfigError, ModelExistsError, UnknownCharacterError
+from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.infilling.bidirectional_reader import BidirectionalReader
 from charlm.infilling.filling import Filled, fill_bidirectional, fill_from_left_to_right
 from charlm.infilling.proofing import Suspect, suspects
 from charlm.machine import usable_cores
-from charlm.nn.bidirectional import BidirectionalNetwork, PreparedBidirectionalNetwork
+from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.networks import make_network

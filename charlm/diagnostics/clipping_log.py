@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from charlm.config import is_real
-from charlm.runs.log import rows_until
+from charlm.diagnostics.log_rows import rows_until
 
 ANY_STEP = 1 << 62
 

@@ -23,10 +23,10 @@ from torch.nn.utils.rnn import PackedSequence
 
 from charlm.arrays import Array, Ids
 from charlm.config import EngineConfig
-from charlm.engines import refuse_what_torch_lacks
 from charlm.engines.engine import Item, Result, parts_of
 from charlm.engines.failures import as_resource_errors
 from charlm.engines.ranks import MAX_SECONDS, Ranks
+from charlm.engines.requirements import refuse_what_torch_lacks
 from charlm.engines.segments import cut_into_segments, cut_into_spans, draw_masks
 from charlm.errors import ConfigError, ResourceError
 from charlm.nn.layout import Parameters

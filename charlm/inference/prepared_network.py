@@ -106,7 +106,7 @@ class PreparedNetwork:
         places = ids[..., None, :] * self.network.cell.gates + self._gates
         return self._rows.reshape(-1, out.shape[-1]).take(places, axis=0, out=out, mode="clip")
 
-    def walk(self, state: NetworkState) -> Stepper:
+    def stepper(self, state: NetworkState) -> Stepper:
         """Return what reads on from a state, a character in each stream at a time."""
         return Stepper(self, [tuple(array.copy() for array in layer) for layer in state], self._layers)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Array, Ids
-from charlm.nn.bidirectional import PreparedBidirectionalNetwork
+from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
 from charlm.text.bidirectional import cut_into_windows
 from charlm.text.vocabulary import Vocabulary
 

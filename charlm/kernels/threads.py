@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
-    from charlm.inference.prepared_network import PreparedNetwork
 
 Item = TypeVar("Item")
+Reader = TypeVar("Reader")
 
 
-def share_out(work: Callable[[PreparedNetwork, Item], None], items: Sequence[Item], networks: Sequence[PreparedNetwork]) -> None:
+def share_out(work: Callable[[Reader, Item], None], items: Sequence[Item], networks: Sequence[Reader]) -> None:
     """Call `work` with every item and a runner that is free, the BLAS on one thread each; return when all is done."""
     waiting = iter(items)  # next() on the iterator of a list is one step: no two threads get the same
 
-    def work_on(runner: PreparedNetwork) -> None:
+    def work_on(runner: Reader) -> None:
         for item in waiting:
             work(runner, item)
 
-    def work_on_one_thread(runner: PreparedNetwork) -> None:
+    def work_on_one_thread(runner: Reader) -> None:
         with blas_on_one_thread:
             work_on(runner)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from charlm.config import NetworkConfig
-from charlm.inference.prepared_network import PreparedNetwork
-from charlm.nn.bidirectional import BidirectionalNetwork, PreparedBidirectionalNetwork
-from charlm.nn.layout import Parameters
+from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.network import Network
 
 
@@ -15,8 +13,3 @@ def make_network(config: NetworkConfig, vocabulary: int, start: int = 0) -> Netw
     return kind(config, vocabulary, start)
 
 
-def prepare_network(network: Network, params: Parameters) -> PreparedNetwork | PreparedBidirectionalNetwork:
-    """Return what reads with a network and scores windows."""
-    if isinstance(network, BidirectionalNetwork):
-        return PreparedBidirectionalNetwork(network, params)
-    return PreparedNetwork(network, params)

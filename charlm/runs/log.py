@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from charlm.checkpoint import atomic_write
+from charlm.diagnostics.log_rows import rows_until
 from charlm.errors import CheckpointError
 
 LOG_KEYS = (
@@ -82,22 +83,3 @@ def is_finite(value: Any) -> bool:
     return value is None or math.isfinite(value)
 
 
-def rows_until(path: Path, step: int) -> Iterable[bytes]:
-    """Yield the rows of a log up to a step; none if there is no log."""
-    try:
-        with open(path, "rb") as file:
-            for line in file:
-                if not line.endswith(b"\n") or not is_row_until(line, step):
-                    return
-                yield line
-    except FileNotFoundError:
-        return
-
-
-def is_row_until(line: bytes, step: int) -> bool:
-    """Whether a line is a row of a step that is not behind `step`."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] <= step

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from charlm.config import EngineConfig, TextConfig, check, is_real
-from charlm.engines import refuse_what_torch_lacks
+from charlm.engines.create import create_engine, settle_ranks
+from charlm.engines.requirements import refuse_what_torch_lacks
 from charlm.errors import ConfigError, DivergedError
 from charlm.machine import usable_cores
 from charlm.model import LanguageModel, load
@@ -27,7 +28,7 @@ from charlm.runs.saving import Saver
 from charlm.text.corpus import Corpus
 from charlm.text.novelty import MOST_LINES, lines_in, pack_hashes
 from charlm.text.windows import batches_over
-from charlm.training.computing import create_engine, needed, settle_ranks
+from charlm.training.memory import needed
 from charlm.training.probe import characters_per_second
 from charlm.training.recipes import REFERENCE_SPEED, choose
 from charlm.training.report import StepReport
@@ -178,7 +179,7 @@ class Run:
             held_out if len(held_out) > 1 else None,
             self.train,
             threads=self.train.threads,
-            engine=create_engine(self.engine, self.ranks, self.network, params, self.train, batches),
+            engine=create_engine(self.engine, self.ranks, self.network, params, self.train, batches.steps, batches.streams),
             notes=self.notes,
         )
 

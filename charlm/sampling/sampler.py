@@ -136,7 +136,7 @@ def _stream(runner: PreparedNetwork, vocabulary: Vocabulary, config: SampleConfi
     tokens, eos = vocabulary.tokens, vocabulary.eos
     last, state = _read(runner, vocabulary, prompt)
     chooser, then = _choosers(config, vocabulary, last)
-    walk = runner.walk(state)
+    walk = runner.stepper(state)
     uniforms = chain.from_iterable(block.tolist() for block in uniform_numbers(seed, 0))
     for uniform in islice(uniforms, config.length):
         last = chooser.choose_one(walk.read_one(last)[0], uniform)
@@ -189,7 +189,7 @@ def _draw(
     reader: Reader,
 ) -> None:
     """Fill `batch`. Streams that have ended leave it, so that they cost nothing."""
-    walk = runner.walk(runner.select(start.state, np.zeros(batch.size, np.intp)))
+    walk = runner.stepper(runner.select(start.state, np.zeros(batch.size, np.intp)))
     reader.go_on_with(walk)
     ids: Ids = np.full(batch.size, start.last, np.intp)
     chooser, then = choosers
@@ -201,7 +201,7 @@ def _draw(
             ids = ids[stays]
             if not ids.size:
                 break
-            walk = runner.walk(runner.select(walk.state, np.flatnonzero(stays)))
+            walk = runner.stepper(runner.select(walk.state, np.flatnonzero(stays)))
             reader.go_on_with(walk)
 
 

@@ -168,7 +168,7 @@ class ScoringBatch:
             self._score_windows(runner, going, read, result)
             return
         batches = np.array_split(going, -(-len(going) // runner.rows_at_once))
-        walks = {size: runner.walk(runner.zero_state(size)) for size in {len(columns) for columns in batches}}
+        walks = {size: runner.stepper(runner.zero_state(size)) for size in {len(columns) for columns in batches}}
         for columns in batches:
             read.move(walks[len(columns)], columns)
             self._score_steps(runner, walks[len(columns)], columns, read.done, result)
@@ -185,7 +185,7 @@ class ScoringBatch:
         while done < counts[0]:
             going = int(np.searchsorted(-counts, -done, side="left"))  # texts with more characters than that
             if going < SHARE_GOING * len(starts):
-                walk = runner.walk(runner.select(walk.state, slice(0, going)))
+                walk = runner.stepper(runner.select(walk.state, slice(0, going)))
                 starts, counts = starts[:going], counts[:going]
             until = int(counts[math.ceil(SHARE_GOING * len(counts)) - 1])  # then so few go on that the others leave
             until = min(until, done + max(1, PLACES_AT_ONCE // len(counts)))

@@ -81,7 +81,7 @@ class SharedPrefixes:
         size = self._last.size
         state = self._room_for_state(size)
         at_once = -(-size // -(-size // runner.rows_at_once))  # rows of a step, the same in each
-        walk = runner.walk(runner.zero_state(at_once))
+        walk = runner.stepper(runner.zero_state(at_once))
         for start in range(0, size, at_once):
             start = min(start, size - at_once)  # the last step begins with what the one before has read
             part = slice(start, start + at_once)

@@ -18,10 +18,9 @@ import numpy as np
 from charlm.arrays import Ids
 from charlm.config import TextConfig
 from charlm.errors import EmptyCorpusError
-from charlm.text.lines import split_lines
+from charlm.text.holdout import held_out_fraction, split_lines, split_text
 from charlm.text.reading import name_of, read_chunks
 from charlm.text.store import FixedIds, GrowingIds
-from charlm.text.stretches import held_out_fraction, split_text
 from charlm.text.vocabulary import EOS, UNK, Vocabulary, code_points, split_words
 
 SPARES_RARE = 10_000

@@ -13,9 +13,9 @@ import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
 from charlm.engines.engine import Engine
+from charlm.inference.prepare import prepare_network
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.networks import prepare_network
 from charlm.text.bidirectional import cut_into_windows
 
 WARM_UP = 96

@@ -6,12 +6,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from charlm.config import TrainConfig
+from charlm.config import EngineConfig, TrainConfig
+from charlm.engines.shared_memory import micro_batches_of
 from charlm.errors import ResourceError
 from charlm.machine import free_group_memory
 from charlm.nn.layers import FEWEST_AT_ONCE, LOGITS_AT_ONCE
 from charlm.nn.network import Network
 from charlm.optim import find_optimizer
+from charlm.text.batches import Batches
 from charlm.text.store import IN_MEMORY
 from charlm.training import divergence
 
@@ -95,3 +97,18 @@ def _of_process() -> float | None:
             pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
             return float(most - pages * resource.getpagesize())
     return None
+
+
+def needed(engine: EngineConfig, network: Network, train: TrainConfig, batches: Batches) -> float:
+    """Return how many bytes this process and its workers take, about.
+
+    Raises ResourceError if there are not as many.
+    """
+    steps, streams = batches.steps, batches.part.stop - batches.part.start
+    is_torch = engine.name == "torch"
+    shards = 1 if is_torch else min(train.threads, streams)
+    turns = 1 if is_torch else micro_batches_of(network, steps, -(-streams // shards))
+    memory = memory_needed(network, train, steps=steps, streams=streams, shards=shards, turns=turns)
+    memory += PYTORCH if is_torch else 0
+    refuse_what_does_not_fit(memory, network.size)
+    return memory

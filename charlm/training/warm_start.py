@@ -8,9 +8,9 @@ from typing import Any
 from charlm.arrays import Ids
 from charlm.config import NetworkConfig
 from charlm.errors import ConfigError
+from charlm.inference.prepare import prepare_network
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.networks import prepare_network
 from charlm.training.evaluation import lay_out
 
 KEPT = (1.0, 0.5)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig
+from charlm.inference.prepare import prepare_network
+from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.workspace import Workspace
-from charlm.nn.bidirectional import BidirectionalNetwork, PreparedBidirectionalNetwork
+from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.cells import CELLS, find_cell
 from charlm.nn.layout import Parameters
-from charlm.nn.networks import make_network, prepare_network
+from charlm.nn.networks import make_network
 
 STEPS, STREAMS, HIDDEN, VOCABULARY = 7, 3, 5, 8
 

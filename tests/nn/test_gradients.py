@@ -115,7 +115,7 @@ class TestEveryCell:
         for streams, apart in ((slice(0, STREAMS), 0), (slice(1, 2), 8 * np.finfo(dtype).eps)):
             state = begun = runner.select([tuple(a.astype(dtype) for a in layer) for layer in case.state], streams)
             before = [[array.copy() for array in layer] for layer in begun]
-            walk = runner.walk(begun)
+            walk = runner.stepper(begun)
             for ids in case.inputs[:, streams]:
                 logits, state = runner.step(ids, state)
                 np.testing.assert_allclose(walk.read(ids), logits, rtol=0, atol=apart)
@@ -123,7 +123,7 @@ class TestEveryCell:
                 np.testing.assert_allclose(one, other, rtol=0, atol=apart)
             for one, other in zip(chain(*begun), chain(*before), strict=True):
                 np.testing.assert_array_equal(one, other)
-        walk = runner.walk(runner.zero_state(3))
+        walk = runner.stepper(runner.zero_state(3))
         walk.move_to(before, np.array([0, 0, 0]))
         logits, _ = runner.step(ids.repeat(3), runner.select(begun, np.array([0, 0, 0])))
         np.testing.assert_array_equal(walk.read(ids.repeat(3)), logits)
@@ -153,7 +153,7 @@ def test_a_step_by_large_weights(cell: str, monkeypatch: pytest.MonkeyPatch) -> 
     logits, after = runner.step(ids, state)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(after[-1][0], expected_state[-1][0], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(runner.walk(state).read(ids), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(runner.stepper(state).read(ids), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -255,7 +255,7 @@ def test_gates_that_are_wide_open_are_nothing_to_warn_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         runner = PreparedNetwork(case.network, case.params)
-        walk = runner.walk(state)
+        walk = runner.stepper(state)
         for ids in case.inputs:
             walk.read(ids)
         runner.score(case.inputs, case.targets, state)

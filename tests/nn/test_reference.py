@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig
+from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.packed_matrix import block_shape
 from charlm.kernels.workspace import Workspace
-from charlm.nn.bidirectional import BidirectionalNetwork, PreparedBidirectionalNetwork
+from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.cells import CELLS
 from charlm.nn.cells.cell import orthogonal
 from charlm.nn.layout import Parameters
@@ -151,7 +152,7 @@ class TestEveryPath:
         log_probs, scores = wanted.log_probs[:, columns], wanted.scores[:, columns]
         last = [tuple(array[columns] for array in layer) for layer in wanted.state]
 
-        state, walk = first, runner.walk(first)
+        state, walk = first, runner.stepper(first)
         for t, ids in enumerate(inputs):
             logits, state = runner.step(ids, state)
             for found in (logits, (walk.on_all_cores() if t % 2 else walk).read(ids)):
@@ -159,7 +160,7 @@ class TestEveryPath:
         assert_same_state(state, last, tolerance)
         assert_same_state(walk.state, last, tolerance)
 
-        walk = runner.walk(first)
+        walk = runner.stepper(first)
         np.testing.assert_allclose(walk.score(inputs, targets), scores, rtol=0, atol=tolerance)
         assert_same_state(walk.state, last, tolerance)
 
@@ -338,7 +339,7 @@ class TestBothSides:
         runner = PreparedBidirectionalNetwork(case.network, case.params)
         for at_once in (1 << 23, 1):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("charlm.nn.bidirectional.VALUES_AT_ONCE", at_once)
+                patch.setattr("charlm.inference.prepared_bidirectional.VALUES_AT_ONCE", at_once)
                 predicted = runner.predict(case.inputs, case.targets)
                 scores, _ = runner.score(case.inputs, case.targets, [])
                 measured = runner.measure(case.inputs, case.targets, case.counts)

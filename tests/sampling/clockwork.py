@@ -49,7 +49,7 @@ class ClockworkRunner:
         phase = np.where(ids == self.eos, 0, state[0][0][:, 0])
         return self.logits[phase, :, ids].copy(), [(((phase + 1) % CLOCK)[:, None],)]
 
-    def walk(self, state: Any) -> ClockworkWalk:
+    def stepper(self, state: Any) -> ClockworkWalk:
         return ClockworkWalk(self, state)
 
     def predict(self, inputs: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:

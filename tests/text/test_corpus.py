@@ -16,8 +16,8 @@ from charlm.config import TextConfig
 from charlm.errors import EmptyCorpusError
 from charlm.text import store
 from charlm.text.corpus import Corpus
+from charlm.text.holdout import held_out_fraction, split_text
 from charlm.text.store import FixedIds, GrowingIds
-from charlm.text.stretches import held_out_fraction, split_text
 
 LINES = TextConfig(lines=True)
 
@@ -203,7 +203,7 @@ def test_large_ids_are_on_disk_and_removed(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_held_out_stretches_are_spread_over_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charlm.text.stretches.SHORTEST", 3)
+    monkeypatch.setattr("charlm.text.holdout.SHORTEST", 3)
     monkeypatch.setattr(store, "AT_ONCE", 11)
     text = "".join(chr(0x4E00 + k) for k in range(1000))
     corpus = Corpus.read(write(tmp_path, text), TextConfig(min_count=1), valid=0.1, held_out="spread")
@@ -218,7 +218,7 @@ def test_held_out_stretches_are_spread_over_the_text(tmp_path: Path, monkeypatch
 
 def test_held_out_stretches_are_in_the_middle_of_equal_periods(monkeypatch: pytest.MonkeyPatch) -> None:
     """1,499 characters make 49 stretches of 3 in periods of 30; the 29 that are left over hold none."""
-    monkeypatch.setattr("charlm.text.stretches.SHORTEST", 3)
+    monkeypatch.setattr("charlm.text.holdout.SHORTEST", 3)
     with closing(GrowingIds()) as ids:
         ids.append(np.concatenate([[0], np.arange(2, 1501), [0]]))
         parts = split_text(ids, 0.1, "spread")
