@@ -24,7 +24,7 @@ def main(model: Path, text: Path, rates: str) -> None:
     print(f"| stay | {scorer.score(held_out).bits_per_char:.4f} | {time.perf_counter() - begun:.0f} |")
     for rate in map(float, rates.split()):
         begun = time.perf_counter()
-        score = next(iter(scorer.score_dynamically([held_out], learning_rate=rate)))
+        score = next(iter(scorer.score_adaptively([held_out], learning_rate=rate)))
         print(f"| follow at {rate:g} | {score.bits_per_char:.4f} | {time.perf_counter() - begun:.0f} |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Products of a recurrence, a state of a few rows times its weights: plain, and as `charlm/kernels/packed_matrix.py` does them."""
+"""Products of a recurrence: a state of a few rows times its weights, plain and by `charlm/kernels/packed_matrix.py`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.networks import make_network
 from charlm.sampling.sampler import Sample, sample, sample_each, sample_many
-from charlm.scoring.dynamic_evaluation import ADAPTATION_RATE, score_dynamically
+from charlm.scoring.dynamic_evaluation import ADAPTATION_RATE, score_adaptively
 from charlm.scoring.score import CharScore, Score
 from charlm.scoring.scorer import score_characters, score_texts
 from charlm.text.reading import cleaned
@@ -209,14 +209,14 @@ class LanguageModel:
             alternatives=alternatives,
         )
 
-    def score_dynamically(
+    def score_adaptively(
         self, texts: Iterable[str], *, end: bool | None = None, learning_rate: float = ADAPTATION_RATE
     ) -> Iterator[Score]:
         """Yield the score of each text, by weights that follow the texts as they are read (dynamic evaluation).
 
         The model itself stays as it is.
         """
-        return score_dynamically(
+        return score_adaptively(
             self.network,
             self.params,
             self.vocabulary,

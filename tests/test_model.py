@@ -123,7 +123,7 @@ def test_texts_prompts_contexts_and_stop_strings_are_cleaned_as_training_cleans(
     assert model.score(raw) == model.score(clean)
     assert model.score(raw).unknown == 0
     assert list(model.score_characters(raw)) == list(model.score_characters(clean))
-    assert list(model.score_dynamically([raw])) == list(model.score_dynamically([clean]))
+    assert list(model.score_adaptively([raw])) == list(model.score_adaptively([clean]))
     for context in ("e\u0301", "b\r\ne\u0301", "b\r", raw):
         cleaned = context.replace("\r\n", "\n").replace("\r", "\n").replace("e\u0301", "\u00e9")
         assert model.score("ab", context=context) == model.score("ab", context=cleaned)

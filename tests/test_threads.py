@@ -84,7 +84,7 @@ ONE_WAY: Mapping[str, Call] = {
     "score": lambda model, text: model.score(text, context=text[::-1]),
     "score_many": lambda model, text: list(model.score_many([text, text[1:], text[2:]] * 12, context=text[:5])),
     "score_characters": lambda model, text: list(model.score_characters(text, context=text[:9])),
-    "score_dynamically": lambda model, text: list(model.score_dynamically([text, text])),
+    "score_adaptively": lambda model, text: list(model.score_adaptively([text, text])),
     "fill": lambda model, text: model.fill(text[:20] + "_" + text[20:30] + "_", beam=3),
     "gradients": lambda model, text: model.gradients(text, back=5, places=9).as_json(),
     "refuse_unknown": lambda model, text: (is_refused(model, text), is_refused(model, text + "?")),
@@ -208,6 +208,6 @@ def test_nothing_is_read_from_a_workspace_that_was_handed_back(
     call = (BOTH_SIDES if bidirectional else ONE_WAY)[name]
     (text,) = texts_of(1, 100)
     expected = call(make(bidirectional=bidirectional), text)
-    for module in ("runner", "bidirectional"):
-        monkeypatch.setattr(f"charlm.nn.{module}.Workspaces", Poisoned)
+    for module in ("prepared_network", "prepared_bidirectional"):
+        monkeypatch.setattr(f"charlm.inference.{module}.Workspaces", Poisoned)
     assert call(make(bidirectional=bidirectional), text) == expected

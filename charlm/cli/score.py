@@ -91,7 +91,7 @@ def command(
     if pseudo:
         scores: Iterator[Score] = map(model.pseudo_score, given)
     elif adapt:
-        scores = model.score_dynamically(given, end=end)
+        scores = model.score_adaptively(given, end=end)
     else:
         scores = model.score_many(given, end=end, context=context, threads=threads)
     return print_scores(scores, form, base, model.text.unit)

@@ -16,17 +16,21 @@ class TolerantFile(io.FileIO):
     _problem = ""
 
     def write(self, data: object, /) -> int:
-        """Write bytes; return how many, or their number if they cannot be written."""
-        view = memoryview(data)  # type: ignore[arg-type]
+        """Write bytes, or drop them if they cannot be written; return their number.
+
+        Nothing is buffered: a signal that ends a write must not leave bytes that are written again at exit.
+        """
+        view = memoryview(data).cast("B")  # type: ignore[arg-type]
         try:
             if self._problem:
                 super().write(f"\ncharlm: lines are missing here: {self._problem}\n".encode())
                 self._problem = ""
-            written = super().write(view)
+            written = 0
+            while written < view.nbytes and (count := super().write(view[written:])):  # None: it must not wait
+                written += count
         except OSError as error:
             self._problem = error.strerror or str(error)
-            return view.nbytes
-        return view.nbytes if written is None else written  # None: a descriptor that must not wait
+        return view.nbytes
 
 
 def prepare_streams() -> None:
@@ -43,7 +47,7 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     if os.name == "posix" and sys.stderr is sys.__stderr__:
         raw = TolerantFile(2, "w", closefd=False)
-        sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
+        sys.stderr = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # a byte of an argument that is not UTF-8 becomes \udcXX, which is also how JSON escapes it

@@ -53,7 +53,13 @@ def settle_ranks(engine: EngineConfig, paths: Sequence[str | os.PathLike[str]]) 
 
 
 def create_engine(
-    engine: EngineConfig, ranks: Ranks, network: Network, params: Parameters, train: TrainConfig, steps: int, streams: int
+    engine: EngineConfig,
+    ranks: Ranks,
+    network: Network,
+    params: Parameters,
+    train: TrainConfig,
+    steps: int,
+    streams: int,
 ) -> Engine:
     """Return what computes, at `params`.
 

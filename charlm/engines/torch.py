@@ -321,7 +321,13 @@ def open_store(ranks: Ranks) -> Any:
     if not is_server:
         ranks.wait_for_server()
     store = distributed.TCPStore(
-        host, port, ranks.world_size, is_server, timedelta(seconds=MAX_SECONDS), wait_for_workers=False, multi_tenant=True
+        host,
+        port,
+        ranks.world_size,
+        is_server,
+        timedelta(seconds=MAX_SECONDS),
+        wait_for_workers=False,
+        multi_tenant=True,
     )
     store = distributed.PrefixStore(f"charlm.{ranks.restarts}", store)  # no key of before a restart counts
     ranks.wait_for_all(store)

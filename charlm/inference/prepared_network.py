@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
-from charlm.inference.stepper import Stepper
+from charlm.inference.stepper import Stepper, StepWeights
 from charlm.kernels.blas import small_product
 from charlm.kernels.matmul import multiply_rows
 from charlm.kernels.packed_matrix import MOST_ROWS, PackedMatrix
@@ -108,7 +108,11 @@ class PreparedNetwork:
 
     def stepper(self, state: NetworkState) -> Stepper:
         """Return what reads on from a state, a character in each stream at a time."""
-        return Stepper(self, [tuple(array.copy() for array in layer) for layer in state], self._layers)
+        weights = StepWeights(
+            self.network, self.dtype, self._layers, self._biases, self._rows, self._head_rows, self._head_bias,
+            self.joined, self.gather, self._logits,
+        )  # fmt: skip
+        return Stepper(weights, [tuple(array.copy() for array in layer) for layer in state])
 
     def predict(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return the log-probabilities of the character behind each input, (T, V, B), and the new state."""
@@ -127,7 +131,7 @@ class PreparedNetwork:
         return result, state
 
     def measure(self, inputs: Ids, targets: Ids, counts: Mask) -> Array:
-        """Return the loss of the targets that count, from a zero state, and its derivatives: see `loss_and_derivatives`."""
+        """Return what `loss_and_derivatives` does, for the targets that count, from a zero state."""
         runs = self._runs(inputs, self.zero_state(inputs.shape[1]))
         sums = [loss_and_derivatives(logits, targets[run].ravel(), counts[run].ravel()) for run, logits, _ in runs]
         result: Array = np.sum(sums, axis=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,7 @@ from charlm.kernels.workspace import aligned, rows
 from charlm.nn.cells.cell import Cell, State
 from charlm.nn.functional import gather_log_probs
 from charlm.nn.layer_weights import LayerWeights
-from charlm.nn.network import NetworkState
-
-if TYPE_CHECKING:
-    from charlm.inference.prepared_network import PreparedNetwork
+from charlm.nn.network import Network, NetworkState
 
 LOGITS_AT_ONCE = 1 << 18
 """Values of the logits that a window of `Stepper.score` may hold: they stay in a core's cache."""
@@ -24,30 +21,54 @@ WORTH_REPEATING = 1 << 15
 """Values of all gates up to which a bias is repeated for each stream: more would crowd a core's cache."""
 
 
-class Stepper:
-    """Streams that are read a character at a time: as by `PreparedNetwork.step`, but in arrays and views that are made once.
+class StepWeights(NamedTuple):
+    """The prepared weights of a network, as a stepper uses them.
 
-    state: where to begin; each character moves it on, in place.  layers: the weights.
+    layers: of each layer.  biases: scaled, (G*H,) each.  input_table: z of the first layer for each id, (V, G*H).
+    head_matrix: (H, V).  head_bias: (V,).
+    joined: returns [W_ih W_hh]^T of an upper layer.  gather: fills z of the first layer, (G, B, H), for ids (B,).
+    logits: returns the logits (N, V) for outputs of the last layer, (N, H).
     """
 
-    def __init__(self, runner: PreparedNetwork, state: NetworkState, layers: Sequence[LayerWeights]) -> None:
-        streams, cell = len(state[0][0]), runner.network.cell
+    network: Network
+    dtype: Any
+    layers: Sequence[LayerWeights]
+    biases: Sequence[Array]
+    input_table: Array
+    head_matrix: Array
+    head_bias: Array
+    joined: Callable[[int], PackedMatrix]
+    gather: Callable[[Ids, Array], Array]
+    logits: Callable[[Array], Array]
+
+
+class Stepper:
+    """Read streams a character at a time, in arrays and views that are made once.
+
+    weights: of the network.  state: where to begin; each character advances it in place.
+    """
+
+    def __init__(self, weights: StepWeights, state: NetworkState) -> None:
+        streams, cell, layers = len(state[0][0]), weights.network.cell, weights.layers
         self.state = state
-        self._zs = aligned((cell.gates, *state[0][0].shape), runner.dtype)
+        self._zs = aligned((cell.gates, *state[0][0].shape), weights.dtype)
         joint = in_one_row(self.state) if streams == 1 else []
         self._first = cell.stepper(layers[0].recurrence, self.state[0])
         self._others = []
         for layer in range(1, len(layers)):
             mover = cell.mover(layers[layer].recurrence, self.state[layer]) if streams == 1 else None
+            bias = weights.biases[layer]
             if mover is None:
-                below, bias = self.state[layer - 1][0], runner._biases[layer]
+                below = self.state[layer - 1][0]
                 self._others.append(upper_layer_step(cell, layers[layer], bias, below, self.state[layer], self._zs))
             else:
-                self._others.append(joint_layer_step(runner.joined(layer), runner._biases[layer], joint[layer - 1], *mover))
-        self._runner, self._start, self._top = runner, runner.network.start, self.state[-1][0]
-        self._rows = runner._rows.reshape(-1, *self._zs[:, :1].shape)  # z of one stream for each id, (V, G, 1, H)
-        self._head_rows, self._head_bias = runner._head_rows, runner._head_bias[None]
-        self._logits = aligned((streams, runner.vocabulary), runner.dtype)
+                self._others.append(joint_layer_step(weights.joined(layer), bias, joint[layer - 1], *mover))
+        self._weights, self._start, self._top = weights, weights.network.start, self.state[-1][0]
+        self._rows = weights.input_table.reshape(
+            -1, *self._zs[:, :1].shape
+        )  # z of one stream for each id, (V, G, 1, H)
+        self._head_matrix, self._head_bias = weights.head_matrix, weights.head_bias[None]
+        self._logits = aligned((streams, weights.network.vocabulary), weights.dtype)
 
     def move_to(self, state: NetworkState, places: Ids) -> None:
         """Go on from where the streams at `places` of a state are, (B,)."""
@@ -78,7 +99,9 @@ class Stepper:
             for h, ids in zip(hs, inputs[run], strict=True):
                 self._move_on(ids)
                 h[...] = self._top
-            result[run] = gather_log_probs(self._runner._logits(rows(hs)), targets[run].ravel()).reshape(-1, inputs.shape[1])
+            result[run] = gather_log_probs(self._weights.logits(rows(hs)), targets[run].ravel()).reshape(
+                -1, inputs.shape[1]
+            )
         return result
 
     def on_all_cores(self) -> Stepper:
@@ -88,7 +111,8 @@ class Stepper:
         """
         if len(self._top) < FEWEST_ON_ALL_CORES:
             return self
-        return Stepper(self._runner, self.state, [layer.on_all_cores() for layer in self._runner._layers])
+        layers = [layer.on_all_cores() for layer in self._weights.layers]
+        return Stepper(self._weights._replace(layers=layers), self.state)
 
     def read_one(self, chosen: int) -> Array:
         """Do as `read` does, for the id of a single stream."""
@@ -100,7 +124,7 @@ class Stepper:
     def _move_on(self, ids: Ids) -> None:
         if self._start in ids.tolist():
             self._forget((ids != self._start)[:, None])
-        self._move(self._runner.gather(ids, self._zs))
+        self._move(self._weights.gather(ids, self._zs))
 
     def _forget(self, keep: Mask | int) -> None:
         for array in (array for layer in self.state for array in layer):
@@ -112,7 +136,7 @@ class Stepper:
             move()
 
     def _read_off(self) -> Array:
-        self._top.dot(self._head_rows, self._logits)
+        self._top.dot(self._head_matrix, self._logits)
         return np.add(self._logits, self._head_bias, self._logits)
 
 

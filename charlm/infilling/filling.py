@@ -126,7 +126,13 @@ def reconsidered(reader: BidirectionalReader, texts: list[Ids], missing: list[in
 
 
 def fill_from_left_to_right(
-    runner: PreparedNetwork, vocabulary: Vocabulary, pieces: Sequence[str], missing: Sequence[int], *, beam: int, best: int
+    runner: PreparedNetwork,
+    vocabulary: Vocabulary,
+    pieces: Sequence[str],
+    missing: Sequence[int],
+    *,
+    beam: int,
+    best: int,
 ) -> list[Filled]:
     """Return the best readings of a text by a network that reads in one direction, the best first."""
     ids: Ids = np.array([int(vocabulary.encode(piece)[0]) for piece in pieces], np.intp)

@@ -179,7 +179,9 @@ class Run:
             held_out if len(held_out) > 1 else None,
             self.train,
             threads=self.train.threads,
-            engine=create_engine(self.engine, self.ranks, self.network, params, self.train, batches.steps, batches.streams),
+            engine=create_engine(
+                self.engine, self.ranks, self.network, params, self.train, batches.steps, batches.streams
+            ),
             notes=self.notes,
         )
 

@@ -10,14 +10,36 @@ import math
 from contextlib import suppress
 from dataclasses import asdict
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from charlm.config import TextConfig, TrainConfig
+from charlm.engines.ranks import Ranks
 from charlm.errors import CheckpointError
 from charlm.model import LanguageModel, load
+from charlm.nn.network import Network
+from charlm.runs.files import Files
 from charlm.runs.resume import SavedRun, identity
+from charlm.text.corpus import Corpus
+from charlm.text.vocabulary import Vocabulary
+from charlm.training.recipes import Choice
+from charlm.training.trainer import Trainer
 
-if TYPE_CHECKING:
-    from charlm.runs.run import Run
+
+class SavableRun(Protocol):
+    """What the saver reads of a run."""
+
+    files: Files
+    ranks: Ranks
+    trainer: Trainer
+    corpus: Corpus
+    vocabulary: Vocabulary
+    network: Network
+    choice: Choice
+    train: TrainConfig
+    text: TextConfig
+    seen: str
+    notes: list[str]
+    interrupted: bool
 
 
 class Saver:
@@ -28,7 +50,7 @@ class Saver:
     model: with the lowest held-out loss so far; before anything was measured, the latest.
     """
 
-    def __init__(self, session: Run, minutes: float) -> None:
+    def __init__(self, session: SavableRun, minutes: float) -> None:
         self.session = session
         self._facts: dict[str, Any] = {}  # what the model file says of its training
         self.model = self._current()

@@ -131,7 +131,9 @@ def _read(runner: PreparedNetwork, vocabulary: Vocabulary, prompt: str) -> _Star
     return _Start(int(ids[-1, 0]), state)
 
 
-def _stream(runner: PreparedNetwork, vocabulary: Vocabulary, config: SampleConfig, prompt: str, seed: int) -> Iterator[str]:
+def _stream(
+    runner: PreparedNetwork, vocabulary: Vocabulary, config: SampleConfig, prompt: str, seed: int
+) -> Iterator[str]:
     stop = StopString(config.stop) if config.stop else None
     tokens, eos = vocabulary.tokens, vocabulary.eos
     last, state = _read(runner, vocabulary, prompt)

@@ -66,7 +66,9 @@ def _score_long(
         columns = min(COLUMNS, (len(ids) - done) // SHORTEST)
         length = min((len(ids) - done) // columns, LONGEST)
         part = slice(done, done + columns * length)
-        relay = _ChunkedScorer(inputs[part].reshape(columns, length).T, ids[part].reshape(columns, length).T, networks, state)
+        relay = _ChunkedScorer(
+            inputs[part].reshape(columns, length).T, ids[part].reshape(columns, length).T, networks, state
+        )
         result[part] = relay.log_probs()
         state = networks[0].select(relay.ends, slice(columns - 1, columns))
         done = part.stop

@@ -68,7 +68,7 @@ class DynamicEvaluator:
         self.params.flat += PULL_BACK * (self.trained - self.params.flat)
 
 
-def score_dynamically(
+def score_adaptively(
     network: Network,
     params: Parameters,
     vocabulary: Vocabulary,

@@ -58,7 +58,9 @@ def read_shared_prefix(runner: PreparedNetwork, vocabulary: Vocabulary, context:
     return SharedPrefix(int(ids[-1, 0]), state)
 
 
-def scoring_batches(texts: Iterable[str], vocabulary: Vocabulary, beginning: SharedPrefix, end: bool) -> Iterator[ScoringBatch]:
+def scoring_batches(
+    texts: Iterable[str], vocabulary: Vocabulary, beginning: SharedPrefix, end: bool
+) -> Iterator[ScoringBatch]:
     """Gather texts into scoring_batches: the first holds one text, the next a few, all others as many as they may.
 
     So a slow source gets its first answers at once, and in large scoring_batches many texts begin alike.

@@ -6,15 +6,15 @@ import math
 from contextlib import suppress
 from io import BytesIO
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.config import TrainConfig
 from charlm.errors import DivergedError
-
-if TYPE_CHECKING:
-    from charlm.training.trainer import Trainer
+from charlm.nn.layout import Parameters
+from charlm.nn.network import Network
 
 REMEMBER_STEPS = 100
 """Steps between the states that can be gone back to."""
@@ -28,6 +28,27 @@ NOISE = 3.0
 """How far the loss of a window of one character may be above that, in losses of a uniform model; with n, / sqrt(n)."""
 
 
+class Recoverable(Protocol):
+    """What the guard reads of a trainer, and sets when it rolls back."""
+
+    network: Network
+    config: TrainConfig
+    params: Parameters
+    step: int
+    best_loss: float
+    model_step: int
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far."""
+
+    def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return the arrays and the facts of the current state."""
+
+    def restore(self, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
+        """Return to a state that `snapshot` returned."""
+
+
 class DivergenceGuard:
     """Watches a trainer, remembers good states, and goes back to the last one.
 
@@ -35,7 +56,7 @@ class DivergenceGuard:
     level: of the loss, a running mean; nats per character.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Recoverable) -> None:
         self.trainer = trainer
         self.uniform = math.log(trainer.network.vocabulary)
         self.rate_factor = 1.0

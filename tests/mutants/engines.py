@@ -84,7 +84,7 @@ FAULTS = (
     Fault(
         "a rank does not wait for the others",
         "charlm/engines/ranks.py",
-        "return f\"rank {', '.join(map(str, ranks))} of {self.count}\" if ranks else \"\"",
+        "return f\"rank {', '.join(map(str, ranks))} of {self.world_size}\" if ranks else \"\"",
         'return ""',
         ("tests/engines/test_ranks.py::test_missing_ranks_are_named",),
     ),

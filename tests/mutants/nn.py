@@ -7,9 +7,11 @@ from tests.mutants.fault import Fault
 LSTM, GRU, BEFORE, SIMPLE, RNN, RELU, CELL = (
     f"charlm/nn/cells/{name}.py" for name in ("lstm", "gru", "gru_before", "gru_simple", "rnn", "rnn_relu", "cell")
 )
-NETWORK, RUNNER, WALK, BIDIRECTIONAL, FUNCTIONAL, LAYERS, LAYER_WEIGHTS = (
-    f"charlm/nn/{name}.py"
-    for name in ("network", "runner", "walk", "bidirectional", "functional", "layers", "layer_weights")
+NETWORK, BIDIRECTIONAL, FUNCTIONAL, LAYERS, LAYER_WEIGHTS = (
+    f"charlm/nn/{name}.py" for name in ("network", "bidirectional", "functional", "layers", "layer_weights")
+)
+PREPARED, STEPPER, BOTH = (
+    f"charlm/inference/{name}.py" for name in ("prepared_network", "stepper", "prepared_bidirectional")
 )
 REFERENCE = "tests/nn/test_reference.py::"
 TRAINING = f"{REFERENCE}TestEveryPath::test_training"
@@ -110,21 +112,21 @@ LSTM_FAULTS = (
     Fault(
         "a reset keeps c, in the window",
         LSTM,
-        "h_prev, c_prev = h_prev * keep[t], c_prev * keep[t]",
-        "h_prev = h_prev * keep[t]",
+        "h_prev, c_prev = h_prev * reset_mask[t], c_prev * reset_mask[t]",
+        "h_prev = h_prev * reset_mask[t]",
         of("lstm", TRAINING),
     ),
     Fault(
         "the forget gate's gradient sees the c before a reset",
         LSTM,
-        "c_ins = restart(cs[:-1], keep)",
+        "c_ins = apply_reset(cs[:-1], reset_mask)",
         "c_ins = cs[:-1]",
         of("lstm", PARAMETERS),
     ),
     Fault(
         "the gradient of c goes back over a reset",
         LSTM,
-        "                dc *= keep[t]\n",
+        "                dc *= reset_mask[t]\n",
         "",
         of("lstm", PARAMETERS, FIRST_STATE),
     ),
@@ -268,8 +270,8 @@ SIMPLE_FAULTS = (
     Fault(
         "the gates are n z in the file rather than z n",
         SIMPLE,
-        "halved = (True, False)",
-        "halved = (False, True)",
+        "is_sigmoid_gate = (True, False)",
+        "is_sigmoid_gate = (False, True)",
         of("gru-simple", TRAINING, INFERENCE),
         (
             (SIMPLE, "update, n = parts(a, 2)", "n, update = parts(a, 2)"),
@@ -292,7 +294,7 @@ PLAIN_FAULTS = (
     Fault(
         "the gradient goes back over a reset",
         RNN,
-        "                    dh *= keep[t]\n",
+        "                    dh *= reset_mask[t]\n",
         "                    pass\n",
         of("rnn", FIRST_STATE),
     ),
@@ -389,7 +391,7 @@ NETWORK_FAULTS = (
     ),
     Fault(
         "the bias of upper layers is not halved, in inference",
-        RUNNER,
+        PREPARED,
         "[layer.bias * layer.scale for layer in self._layers]",
         "[layer.bias for layer in self._layers]",
         (INFERENCE,),
@@ -410,42 +412,42 @@ NETWORK_FAULTS = (
     ),
     Fault(
         "a reset keeps c, in a step",
-        RUNNER,
-        "state = [tuple(array * keep for array in layer) for layer in state]",
-        "state = [(layer[0] * keep, *layer[1:]) for layer in state]",
+        PREPARED,
+        "state = [tuple(array * reset_mask for array in layer) for layer in state]",
+        "state = [(layer[0] * reset_mask, *layer[1:]) for layer in state]",
         of("lstm", INFERENCE),
     ),
     Fault(
         "a reset keeps c, in a window that is only read",
-        RUNNER,
+        PREPARED,
         "                    for array in moved:\n",
         "                    for array in moved[:1]:\n",
         of("lstm", INFERENCE),
     ),
     Fault(
         "a reset keeps c, on a walk",
-        WALK,
+        STEPPER,
         "for array in (array for layer in self.state for array in layer):",
         "for array in (layer[0] for layer in self.state):",
         of("lstm", INFERENCE),
     ),
     Fault(
         "an input of 0 resets, on a walk of one stream",
-        WALK,
+        STEPPER,
         "if chosen == self._start:",
         "if chosen == 0:",
         (INFERENCE,),
     ),
     Fault(
         "an input of 0 resets, on a walk",
-        WALK,
+        STEPPER,
         "self._forget((ids != self._start)[:, None])",
         "self._forget((ids != 0)[:, None])",
         (INFERENCE,),
     ),
     Fault(
         "targets that do not count are measured",
-        RUNNER,
+        PREPARED,
         "counts[run].ravel())",
         "counts[run].ravel() | True)",
         (MEASURE,),
@@ -476,14 +478,14 @@ NETWORK_FAULTS = (
 BIDIRECTIONAL_FAULTS = (
     Fault(
         "the held-out loss counts shifted targets",
-        BIDIRECTIONAL,
+        BOTH,
         "loss_and_derivatives(logits, targets[:-1, part].ravel(),",
         "loss_and_derivatives(logits, targets[1:, part].ravel(),",
         (BOTH_SIDES,),
     ),
     Fault(
         "the held-out loss leaves out shifted targets",
-        BIDIRECTIONAL,
+        BOTH,
         "counts[:-1, part].ravel())",
         "counts[1:, part].ravel())",
         (BOTH_SIDES,),

@@ -272,14 +272,14 @@ FAULTS = (
     ),
     Fault(
         "a row of the log without newline stays",
-        "charlm/runs/log.py",
+        "charlm/diagnostics/log_rows.py",
         'not line.endswith(b"\\n") or ',
         "",
         ("tests/training/test_log.py::test_a_resumed_log_continues_with_whole_rows",),
     ),
     Fault(
         "rows of later steps stay in the log",
-        "charlm/runs/log.py",
+        "charlm/diagnostics/log_rows.py",
         ' and row["step"] <= step',
         "",
         ("tests/training/test_log.py::test_a_resumed_log_continues_with_whole_rows",),

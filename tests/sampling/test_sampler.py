@@ -209,7 +209,7 @@ def test_a_batch_is_split_over_threads_where_they_are_worth_it(
     expected = [drawn.text for drawn in sample_many(runner, VOCABULARY, LENGTH, n=70, seed=6)]
     monkeypatch.setattr("charlm.sampling.sampler.WORTH_A_THREAD", worth)
     sizes: list[int] = []
-    walk = PreparedNetwork.walk
+    walk = PreparedNetwork.stepper
 
     def watched(self: PreparedNetwork, state: NetworkState) -> Stepper:
         sizes.append(len(state[0][0]))

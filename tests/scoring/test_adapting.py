@@ -13,7 +13,7 @@ from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.workspace import Workspace
 from charlm.model import LanguageModel
 from charlm.nn.network import Network
-from charlm.scoring.dynamic_evaluation import score_dynamically
+from charlm.scoring.dynamic_evaluation import score_adaptively
 from charlm.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build(dict.fromkeys("abcd", 1))
@@ -54,7 +54,7 @@ def expected(texts: list[str], end: bool) -> Iterator[tuple[int, float]]:
 @pytest.mark.parametrize("end", [False, True])
 def test_weights_follow_the_texts_as_the_equations_say(end: bool) -> None:
     params = NETWORK.initial(np.random.default_rng(3), np.float64)
-    scores = list(score_dynamically(NETWORK, params, VOCABULARY, TEXTS, end=end, learning_rate=RATE))
+    scores = list(score_adaptively(NETWORK, params, VOCABULARY, TEXTS, end=end, learning_rate=RATE))
     assert [score.text for score in scores] == TEXTS
     for score, (characters, log_prob) in zip(scores, expected(TEXTS, end), strict=True):
         assert score.characters == characters
@@ -67,10 +67,10 @@ def test_the_model_itself_stays_as_it_is() -> None:
     params = NETWORK.initial(np.random.default_rng(3))
     model = LanguageModel(NETWORK, params, VOCABULARY, TextConfig())
     weights, before = params.flat.copy(), model.score("abcd")
-    first = list(model.score_dynamically(TEXTS))
+    first = list(model.score_adaptively(TEXTS))
     np.testing.assert_array_equal(params.flat, weights)
     assert model.score("abcd") == before
-    assert list(model.score_dynamically(TEXTS)) == first
+    assert list(model.score_adaptively(TEXTS)) == first
 
 
 @pytest.mark.parametrize("lines", [False, True])
@@ -78,7 +78,7 @@ def test_the_end_counts_where_the_model_learned_lines(lines: bool) -> None:
     params = NETWORK.initial(np.random.default_rng(3), np.float64)
     model = LanguageModel(NETWORK, params, VOCABULARY, TextConfig(lines=lines))
     for end, counted in ((None, lines), (True, True), (False, False)):
-        [score] = model.score_dynamically(["abc"], end=end)
+        [score] = model.score_adaptively(["abc"], end=end)
         assert score.characters == 3 + counted
         assert score.log_prob == pytest.approx(model.score("abc", end=counted).log_prob, abs=1e-12)
 
@@ -87,4 +87,4 @@ def test_the_end_counts_where_the_model_learned_lines(lines: bool) -> None:
 def test_a_rate_that_is_not_above_nought_is_refused(rate: float) -> None:
     params = NETWORK.initial(np.random.default_rng(3))
     with pytest.raises(ConfigError, match="adaptation rate"):
-        next(score_dynamically(NETWORK, params, VOCABULARY, ["a"], learning_rate=rate))
+        next(score_adaptively(NETWORK, params, VOCABULARY, ["a"], learning_rate=rate))

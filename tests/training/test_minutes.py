@@ -37,8 +37,8 @@ class Time:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         self._monkeypatch = monkeypatch
-        for module in ("clock", "trainer", "session", "saving"):
-            monkeypatch.setattr(f"charlm.training.{module}.monotonic", lambda: self.now)
+        for module in ("training.clock", "training.trainer", "runs.run", "runs.saving"):
+            monkeypatch.setattr(f"charlm.{module}.monotonic", lambda: self.now)
 
     def slow_down(self, owner: Any, name: str, seconds: float) -> None:
         """Let every call of a function take so many seconds."""

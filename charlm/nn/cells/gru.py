@@ -99,9 +99,7 @@ class GRU(Cell):
         multiply = weights.factor.into(u)
         bias_n = spread(weights.bias[:, 2 * hidden :], u[2:], work, "bias_n")[0]
         room = StepBuffers(u[:2], u[2], bias_n, np.array(0.5, u.dtype))
-        for t, (rz, r, z, n, q, h_prev, h) in enumerate(
-            zip(zs[:2].swapaxes(0, 1), *zs, qs, hs, hs[1:], strict=False)
-        ):
+        for t, (rz, r, z, n, q, h_prev, h) in enumerate(zip(zs[:2].swapaxes(0, 1), *zs, qs, hs, hs[1:], strict=False)):
             if resets[t] and reset_mask is not None:
                 h_prev = h_prev * reset_mask[t]
             multiply(h_prev)
@@ -210,7 +208,7 @@ def backward_window(
 
 
 def local_derivatives(gates: Array, h_ins: Array, qs: Array, work: Workspace) -> tuple[Array, Array, Array]:
-    """Compute the brackets of `backward_window` for a run of k steps: of r and z (2, k, B, H), of n and of q (k, B, H)."""
+    """Compute the brackets of `backward_window` for k steps: of r and z (2, k, B, H), of n and of q (k, B, H)."""
     to_rz = work.scratch("to_rz", 2, *h_ins.shape)
     to_n, to_q = (work.scratch(name, *h_ins.shape) for name in ("to_n", "to_q"))
     r, z, n = gates

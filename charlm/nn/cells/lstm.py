@@ -93,7 +93,9 @@ class LSTM(Cell):
         hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
         cs = work.array("cs", steps + 1, streams, hidden)
         z = work.array("z", 4, streams, hidden)
-        room = StepBuffers(gate_activation(weights, z), work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden))
+        room = StepBuffers(
+            gate_activation(weights, z), work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden)
+        )
         hs[0], cs[0] = state
         resets = reset_steps(reset_mask, steps)
         multiply = weights.factor.into(z)
