@@ -7,13 +7,13 @@ import sys
 
 import click
 
-BENCHMARKS = ("training", "sampling", "startup", "memory")
+BENCHMARKS = ("training", "sampling", "scoring", "startup", "memory")
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(BENCHMARKS), metavar="[NAME]...")
 def main(names: tuple[str, ...]) -> None:
-    """Run the benchmarks NAME... (training, sampling, startup, memory; all by default), about ten minutes in all."""
+    """Run the benchmarks NAME... (training, sampling, scoring, startup, memory; all by default: twenty minutes)."""
     for name in names or BENCHMARKS:
         print(f"\n## python -m benchmarks.{name}\n", flush=True)
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

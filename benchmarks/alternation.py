@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from statistics import median
 from typing import NamedTuple
@@ -12,15 +12,16 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from benchmarks.peers import Form, Step
 from charlm.machine import usable_cores
-
-TORCH = "PyTorch"
 
 
 class Comparison(NamedTuple):
-    """Medians of each candidate's rate, and the median of charlm's rate over the best other's, round by round."""
+    """Medians of the rates of charlm and of the fastest form of PyTorch, and of their ratios, round by round."""
 
-    rates: dict[str, float]
+    ours: float
+    theirs: float
+    form: str
     ratio: float
 
 
@@ -37,7 +38,7 @@ def alternate(candidates: Mapping[str, Callable[[], float]], rounds: int) -> Com
     medians = {name: median(rates) for name, rates in measured.items()}
     best = max(others, key=medians.__getitem__)
     ratios = [a / b for a, b in zip(measured[first], measured[best], strict=True)]
-    return Comparison(medians, median(ratios))
+    return Comparison(medians[first], medians[best], best, median(ratios))
 
 
 def rate_of(step: Callable[[], int], seconds: float, warm_up: int = 2) -> float:
@@ -48,6 +49,48 @@ def rate_of(step: Callable[[], int], seconds: float, warm_up: int = 2) -> float:
     while time.perf_counter() - begun < seconds:
         done += step()
     return done / (time.perf_counter() - begun)
+
+
+TOO_SLOW = 3.0
+"""A form whose first step takes this many times that of the fastest one leaves the race at once ..."""
+TOO_SLOW_IF_LONG = 1.5
+"""... and this many times where a step takes longer than a measurement, as little of it is then a warm-up."""
+CLOSE = 0.9
+"""A form is compared in full from this fraction of the fastest form's rate on, but no more than two forms."""
+
+
+def race(forms: Sequence[Form], prepare: Callable[[Form], Step], seconds: float = 0.3) -> dict[Form, Step]:
+    """Return the fastest form, and the next one if it is close, each with its step.
+
+    prepare: returns a step of a form, which returns how much it did.  seconds: of each measurement.
+    """
+    rates: dict[Form, float] = {}
+    steps: dict[Form, Step] = {}
+    fastest = float("inf")  # seconds per unit of work in a first step
+    for form in forms:
+        form.apply()
+        step = prepare(form)
+        if form.compiled:
+            step()
+        begun = time.perf_counter()
+        done = step()
+        first = (time.perf_counter() - begun) / done
+        if first > (TOO_SLOW_IF_LONG if first * done > seconds else TOO_SLOW) * fastest:
+            continue
+        fastest = min(fastest, first)
+        rates[form], steps[form] = rate_of(step, seconds, warm_up=1 if first * done < 0.1 else 0), step
+    best = sorted(rates, key=rates.__getitem__, reverse=True)[:2]
+    return {form: steps[form] for form in best if rates[form] >= CLOSE * rates[best[0]]}
+
+
+def timed(form: Form, step: Step, seconds: float, warm_up: int = 1) -> Callable[[], float]:
+    """Return a candidate of `alternate`: the rate of a form's step."""
+
+    def run() -> float:
+        form.apply()
+        return rate_of(step, seconds, warm_up)
+
+    return run
 
 
 def sgemm_peak(threads: int, size: int = 2048, rounds: int = 5) -> float:

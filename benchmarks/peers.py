@@ -1,8 +1,10 @@
-"""The same models in PyTorch, each in its best form."""
+"""The same networks in PyTorch, in each form that a user of PyTorch may choose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,27 +12,106 @@ import numpy as np
 Step = Callable[[], int]
 
 
-class TorchModel:
-    """nn.LSTM, GRU or RNN with a linear head.
+@dataclass(frozen=True)
+class Form:
+    """A form of the network on PyTorch; the fastest depends on the sizes and the processor.
 
-    embedding: whether ids go through an nn.Embedding of the hidden size, rather than in as one-hot vectors.
+    threads: of PyTorch.  one_dnn: whether oneDNN computes; PyTorch's own code does if not.
+    cells: whether a loop calls `LSTMCell`, rather than one call of `LSTM`.
+    embedding: whether ids enter by an `Embedding` of the hidden size, rather than as one-hot vectors.
+    compiled: whether the forward pass goes through `torch.compile`.
     """
 
-    def __init__(self, cell: str, vocabulary: int, hidden: int, layers: int, embedding: bool = False) -> None:
+    threads: int = 1
+    one_dnn: bool = True
+    cells: bool = False
+    embedding: bool = False
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        """Return the form in a few words, as a table names it."""
+        words = [
+            "cell modules" if self.cells else "one module",
+            f"oneDNN {'on' if self.one_dnn else 'off'}",
+            f"{self.threads} thread{'s' * (self.threads > 1)}",
+            "embedding" if self.embedding else "one-hot",
+        ]
+        return ", ".join(words + ["compiled"] * self.compiled)
+
+    def apply(self) -> None:
+        """Set what PyTorch keeps for the whole process."""
         import torch
 
-        self.torch = torch
-        kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[cell]
-        self.embedding = torch.nn.Embedding(vocabulary, hidden) if embedding else None
+        torch.set_num_threads(self.threads)
+        torch.backends.mkldnn.enabled = self.one_dnn
+
+
+def forms(threads: int, compiled: bool = False) -> list[Form]:
+    """Return all forms with one thread and `threads`; with `compiled`, also the cell modules compiled.
+
+    A compiled `nn.LSTM` is the same call of ATen, so only the loop over cell modules gains by it.
+    """
+    counts = sorted({1, threads})
+    plain = [Form(*choice) for choice in product(counts, (True, False), (False, True), (False, True))]
+    return plain + [Form(count, cells=True, compiled=True) for count in counts if compiled]
+
+
+class TorchModel:
+    """LSTM, GRU or RNN with a linear head.
+
+    params: tensors of a model file to begin with; only for one-hot input, whose weights have the same shapes.
+    """
+
+    def __init__(
+        self, cell: str, vocabulary: int, hidden: int, layers: int, form: Form = Form(),
+        params: Mapping[str, np.ndarray] | None = None,
+    ) -> None:  # fmt: skip
+        import torch
+
+        self.torch, self.form = torch, form
+        self.embedding = torch.nn.Embedding(vocabulary, hidden) if form.embedding else None
         self.one_hot = torch.eye(vocabulary)
-        self.rnn = kind(hidden if embedding else vocabulary, hidden, layers)
+        first = hidden if form.embedding else vocabulary
+        self.rnn: Any
+        if form.cells:
+            kind = {"lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell, "rnn": torch.nn.RNNCell}[cell]
+            self.rnn = torch.nn.ModuleList(kind(hidden if layer else first, hidden) for layer in range(layers))
+        else:
+            kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[cell]
+            self.rnn = kind(first, hidden, layers)
         self.head = torch.nn.Linear(hidden, vocabulary)
         modules = [self.rnn, self.head, *([self.embedding] if self.embedding else [])]
         self.parameters = [p for module in modules for p in module.parameters()]
+        if params is not None and not form.embedding:
+            self._load(params)
+        self.forward: Callable[[Any, Any], tuple[Any, Any]] = self._forward
+        if form.compiled:
+            self.forward = torch.compile(self._forward, dynamic=False)
 
-    def enter(self, ids: Any) -> Any:
-        """Return the input vectors of ids (T, B)."""
-        return self.one_hot[ids] if self.embedding is None else self.embedding(ids)
+    def _load(self, params: Mapping[str, np.ndarray]) -> None:
+        """Copy the tensors of a model file, whose names are those of the modules."""
+        tensors = {name: self.torch.from_numpy(np.array(array)) for name, array in params.items()}
+        head = {name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")}
+        self.head.load_state_dict(head, strict=True)
+        rnn = {name.removeprefix("rnn."): t for name, t in tensors.items() if name.startswith("rnn.")}
+        if self.form.cells:
+            rnn = {f"{name.rpartition('_l')[2]}.{name.rpartition('_l')[0]}": t for name, t in rnn.items()}
+        self.rnn.load_state_dict(rnn, strict=True)
+
+    def _forward(self, ids: Any, state: Any) -> tuple[Any, Any]:
+        """Return the logits (T, B, V) of ids (T, B), and the new state; None is a state of zeros."""
+        xs = self.one_hot[ids] if self.embedding is None else self.embedding(ids)
+        if not self.form.cells:
+            outputs, state = self.rnn(xs, state)
+            return self.head(outputs), state
+        states = list(state) if state is not None else [None] * len(self.rnn)
+        tops = []
+        for x in xs:
+            for layer, cell in enumerate(self.rnn):
+                states[layer] = cell(x, states[layer])
+                x = states[layer][0] if isinstance(states[layer], tuple) else states[layer]
+            tops.append(x)
+        return self.head(self.torch.stack(tops)), states
 
     def training_step(self, streams: np.ndarray, steps: int) -> Step:
         """Return a step of truncated back-propagation over streams (N, B): fused Adam, clipped gradients."""
@@ -43,10 +124,9 @@ class TorchModel:
         def step() -> int:
             nonlocal state
             at = next(places)
-            outputs, state = self.rnn(self.enter(data[at : at + steps]), state)
-            state = tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()
-            logits = self.head(outputs).flatten(0, 1)
-            loss = torch.nn.functional.cross_entropy(logits, data[at + 1 : at + steps + 1].flatten())
+            logits, state = self.forward(data[at : at + steps], state)
+            state = detached(state)
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), data[at + 1 : at + steps + 1].flatten())
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -64,15 +144,27 @@ class TorchModel:
         def step() -> int:
             nonlocal ids, state
             with torch.inference_mode():
-                outputs, state = self.rnn(self.enter(ids), state)
-                probabilities = torch.softmax(self.head(outputs[0]), -1)
-                ids = torch.multinomial(probabilities, 1).T
+                logits, state = self.forward(ids, state)
+                ids = torch.multinomial(torch.softmax(logits[0], -1), 1).T
             return streams
 
         return step
 
+    def score(self, ids: np.ndarray) -> float:
+        """Return the log-probability of ids[1:] in nats; the whole text is read in one call."""
+        torch = self.torch
+        with torch.inference_mode():
+            data = torch.from_numpy(ids.astype(np.int64))[:, None]
+            logits, _ = self.forward(data[:-1], None)
+            return -float(torch.nn.functional.cross_entropy(logits[:, 0], data[1:, 0], reduction="sum"))
 
-def iter_windows(length: int, steps: int) -> Any:
-    """Yield the starts of windows, for ever."""
+
+def detached(state: Any) -> Any:
+    """Return a state, of whatever tuples and lists, without its history."""
+    return type(state)(map(detached, state)) if isinstance(state, (list, tuple)) else state.detach()
+
+
+def iter_windows(length: int, steps: int) -> Iterator[int]:
+    """Yield the starts of windows indefinitely."""
     while True:
         yield from range(0, length - steps - 1, steps)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import product
+
 import click
 import numpy as np
 
-from benchmarks.alternation import alternate, describe_machine, rate_of
-from benchmarks.peers import TorchModel
+from benchmarks.alternation import alternate, describe_machine, race, rate_of, timed
+from benchmarks.peers import Form, Step, TorchModel, forms
 from charlm.config import NetworkConfig, SampleConfig
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.machine import usable_cores
@@ -33,48 +36,43 @@ def charlm_rate(runner: PreparedNetwork, streams: int, seconds: float) -> float:
     def step() -> int:
         if streams == 1:
             return sum(1 for _ in sample(runner, VOCABULARY, SampleConfig(length=length), seed=0))
-        config, cores = SampleConfig(length=200), usable_cores()
-        return sum(len(s.text) for s in sample_many(runner, VOCABULARY, config, n=streams, seed=0, threads=cores))
+        config = SampleConfig(length=200)
+        return sum(len(s.text) for s in sample_many(runner, VOCABULARY, config, n=streams, seed=0, threads=threads))
 
     return rate_of(step, seconds, warm_up=1)
 
 
-def torch_rate(
-    cell: str, hidden: int, layers: int, streams: int, threads: int, embedding: bool, seconds: float
-) -> float:
-    """Return PyTorch's characters per second."""
-    import torch
-
-    torch.set_num_threads(threads)
-    return rate_of(TorchModel(cell, len(VOCABULARY), hidden, layers, embedding).sampling_step(streams), seconds)
+def torch_step(cell: str, hidden: int, layers: int, streams: int, form: Form) -> Step:
+    """Return a step of PyTorch that draws a character in each stream."""
+    return TorchModel(cell, len(VOCABULARY), hidden, layers, form).sampling_step(streams)
 
 
 @click.command()
+@click.option("--cells", default="lstm,gru", show_default=True)
+@click.option("--sizes", default="128x2,512x2", show_default=True, help="Hidden x layers.")
 @click.option("--rounds", default=5, show_default=True)
-@click.option("--seconds", default=1.0, show_default=True, help="Of each measurement.")
-def main(rounds: int, seconds: float) -> None:
-    """Draw characters with charlm and PyTorch (1 and 2 threads, one-hot and embedding) in turn."""
+@click.option("--seconds", default=0.5, show_default=True, help="Of each measurement.")
+@click.option("--threads", default=usable_cores(), show_default=True)
+@click.option("--compile", "compiled", is_flag=True, help="Try torch.compile, too; it takes a minute for each row.")
+def main(cells: str, sizes: str, rounds: int, seconds: float, threads: int, compiled: bool) -> None:
+    """Draw characters with charlm and PyTorch in its fastest form in turn, and print the medians of the rounds.
+
+    A short race finds the form: oneDNN on or off, nn.LSTM or LSTMCell, one thread or all, one-hot or embedding.
+    """
     print(describe_machine(), "\n")
-    print("| cell | hidden x layers | streams | charlm chars/s | PyTorch chars/s | its form | ratio |")
+    print("| cell | hidden x layers | texts | charlm chars/s | PyTorch chars/s | its form | ratio |")
     print("|---|---|---|---|---|---|---|")
-    for cell in ("lstm", "gru"):
-        for hidden, layers in ((128, 2), (512, 2)):
-            runner = untrained(cell, hidden, layers)
-            for streams in (1, 64):
-                candidates = {"charlm": lambda r=runner, n=streams: charlm_rate(r, n, seconds)}
-                for threads in (1, 2):
-                    for embedding in (False, True):
-                        form = f"{threads} thread{'s' * (threads > 1)}, {'embedding' if embedding else 'one-hot'}"
-                        args = (cell, hidden, layers, streams, threads, embedding, seconds)
-                        candidates[form] = lambda args=args: torch_rate(*args)
-                result = alternate(candidates, rounds)
-                speed = result.rates.pop("charlm")
-                form = max(result.rates, key=result.rates.__getitem__)
-                print(
-                    f"| {cell} | {hidden}x{layers} | {streams} | {speed:,.0f} | {result.rates[form]:,.0f} | {form} "
-                    f"| {result.ratio:.2f} |",
-                    flush=True,
-                )
+    for cell, size, streams in product(cells.split(","), sizes.split(","), (1, 64)):
+        hidden, layers = map(int, size.split("x"))
+        peers = race(forms(threads, compiled), partial(torch_step, cell, hidden, layers, streams))
+        candidates = {"charlm": partial(charlm_rate, untrained(cell, hidden, layers), streams, threads, seconds)}
+        candidates |= {str(form): timed(form, step, seconds) for form, step in peers.items()}
+        result = alternate(candidates, rounds)
+        print(
+            f"| {cell} | {size} | {streams} | {result.ours:,.0f} | {result.theirs:,.0f} | {result.form} "
+            f"| {result.ratio:.2f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,15 +14,20 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import charlm
-from benchmarks.alternation import alternate, describe_machine
+from benchmarks.alternation import alternate, describe_machine, race, rate_of, timed
 from benchmarks.memory import peak
-from benchmarks.peers import TorchModel
+from benchmarks.peers import Form, Step, TorchModel, forms
 from charlm.config import NetworkConfig, TextConfig
 from charlm.machine import usable_cores
 from charlm.model import LanguageModel
 from charlm.nn.network import Network
 from charlm.scoring.chunked import score_long
 from charlm.text.vocabulary import Vocabulary
+
+SIZES = ((128, 2), (256, 1), (512, 2))
+"""Hidden size and layers of the networks that read a long text."""
+RACE_CHARACTERS = 2000
+"""Characters of the text by which PyTorch's fastest form is found."""
 
 
 def untrained(text: str, hidden: int, layers: int) -> LanguageModel:
@@ -31,52 +37,83 @@ def untrained(text: str, hidden: int, layers: int) -> LanguageModel:
     return LanguageModel(network, network.initial(np.random.default_rng(0)), vocabulary, TextConfig())
 
 
-def torch_score(model: TorchModel, ids: np.ndarray, threads: int) -> float:
-    """Score one text with PyTorch, the whole of it in one call; return characters per second."""
-    import torch
+def trained(text: Path, hidden: int, layers: int, minutes: float, tail: float) -> LanguageModel:
+    """Return a model that `charlm train` makes of all but the tail of a text."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        command = [sys.executable, "-m", "charlm", "train", str(text), "-m", str(path), "--minutes", str(minutes)]
+        command += ["--hidden", str(hidden), "--layers", str(layers), "--held-out", "end", "--valid", str(tail)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        return charlm.load(path)
 
-    torch.set_num_threads(threads)
-    begun = time.perf_counter()
-    with torch.inference_mode():
-        data = torch.from_numpy(ids.astype(np.int64))[:, None]
-        logits = model.head(model.rnn(model.enter(data[:-1]))[0][:, 0])
-        torch.nn.functional.cross_entropy(logits, data[1:, 0], reduction="sum")
-    return (len(ids) - 1) / (time.perf_counter() - begun)
+
+def torch_step(model: LanguageModel, ids: np.ndarray, form: Form) -> Step:
+    """Return a step of PyTorch that scores `ids` with the weights of a model."""
+    config = model.config
+    params = {name: model.params[name] for name in model.network.layout}
+    peer = TorchModel(config.cell, len(model.vocabulary), config.hidden, config.layers, form, params)
+
+    def step() -> int:
+        peer.score(ids)
+        return len(ids) - 1
+
+    return step
+
+
+def long_text(name: str, model: LanguageModel, text: str, rounds: int, threads: int, compiled: bool) -> None:
+    """Print a row: charlm and PyTorch in its fastest form, which a short race finds, score one text in turn."""
+    ids = np.concatenate([[model.vocabulary.eos], model.vocabulary.encode(text)])
+    config = model.config
+
+    def ours() -> int:
+        model.score(text)
+        return len(text)
+
+    peers = race(forms(threads, compiled), partial(torch_step, model, ids[: RACE_CHARACTERS + 1]))
+    candidates = {"charlm": partial(rate_of, ours, 0.5, 1)}
+    candidates |= {str(form): timed(form, torch_step(model, ids, form), 0.5, warm_up=0) for form in peers}
+    result = alternate(candidates, rounds)
+    print(
+        f"| {config.cell} | {config.hidden}x{config.layers}, {name} | {len(text):,} | {result.ours:,.0f} "
+        f"| {result.theirs:,.0f} | {result.form} | {result.ratio:.2f} |",
+        flush=True,
+    )
 
 
 @click.command()
 @click.option("--text", type=click.Path(exists=True, path_type=Path), default="corpora/lighthouse.txt",
               show_default=True)  # fmt: skip
-@click.option("--tail", default=0.1, show_default=True, help="Share of the text, from its end, that is scored.")
-@click.option("--rounds", default=5, show_default=True)
-@click.option("--lines", default=1_000_000, show_default=True, help="Short lines that stream from standard input.")
-@click.option("-m", "--model", type=click.Path(path_type=Path), help="Compare this one with a plain reading instead.")
-def main(text: Path, tail: float, rounds: int, lines: int, model: Path | None) -> None:
-    """Print characters per second of a long text, and what batches gain over single calls."""
+@click.option("--tail", default=0.1, show_default=True, help="Fraction of the text, from its end, that is scored.")
+@click.option("--minutes", default=1.0, show_default=True, help="Training of each network on the rest of the text.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--lines", default=0, show_default=True, help="Short lines that stream from standard input.")
+@click.option("-m", "--model", "models", multiple=True, type=click.Path(path_type=Path),
+              help="Score the long text with this model instead of training three; may be repeated.")  # fmt: skip
+@click.option("--untrained/--no-untrained", "with_untrained", default=True, help="Untrained networks, too.")
+@click.option("--plain", is_flag=True, help="Compare with one plain reading of the long text, too.")
+@click.option("--threads", default=usable_cores(), show_default=True)
+@click.option("--compile", "compiled", is_flag=True, help="Try torch.compile, too.")
+def main(
+    text: Path, tail: float, minutes: float, rounds: int, lines: int, models: tuple[Path, ...],
+    with_untrained: bool, plain: bool, threads: int, compiled: bool,
+) -> None:  # fmt: skip
+    """Print characters per second of a long text, by trained networks, and what batches of lines gain.
+
+    charlm and PyTorch in its fastest form score the end of the text in turn. The trained networks have not seen it.
+    """
     print(describe_machine(), "\n")
     whole = text.read_text(encoding="utf-8")
     part = whole[int((1 - tail) * len(whole)) :]
-    if model:
-        plain_reading(charlm.load(model), part, rounds)
-        return
-    print("| one text | charlm chars/s | PyTorch chars/s | ratio |\n|---|---|---|---|")
-    for hidden, layers in ((128, 2), (256, 1), (512, 2)):
-        candidate = untrained(whole, hidden, layers)
-        ids = np.concatenate([[0], candidate.vocabulary.encode(part)])
-
-        def ours(candidate: LanguageModel = candidate) -> float:
-            begun = time.perf_counter()
-            candidate.score(part)
-            return len(part) / (time.perf_counter() - begun)
-
-        peers = {n: TorchModel("lstm", len(candidate.vocabulary), hidden, layers) for n in (1, 2)}
-        candidates = {"charlm": ours} | {
-            f"{n} threads": lambda n=n, p=p, ids=ids: torch_score(p, ids, n) for n, p in peers.items()
-        }
-        result = alternate(candidates, rounds)
-        speed = result.rates.pop("charlm")
-        print(f"| {hidden}x{layers}, {len(part):,} characters | {speed:,.0f} | {max(result.rates.values()):,.0f} "
-              f"| {result.ratio:.2f} |", flush=True)  # fmt: skip
+    print("| cell | shape | characters | charlm chars/s | PyTorch chars/s | its form | ratio |")
+    print("|---|---|---|---|---|---|---|")
+    found = [charlm.load(model) for model in models] or [trained(text, *size, minutes, tail) for size in SIZES]
+    for model in found:
+        seconds = model.training.get("seconds") or 0.0
+        long_text(f"trained for {seconds / 60:.1f} minutes", model, part, rounds, threads, compiled)
+    for size in SIZES if with_untrained else ():
+        long_text("untrained", untrained(whole, *size), part, rounds, threads, compiled)
+    for model in found if plain else ():
+        plain_reading(model, part, rounds)
     many_lines(untrained(whole, 128, 2), whole, rounds)
     if lines:
         stream(untrained(whole, 128, 1), whole, lines)
@@ -96,8 +133,9 @@ def plain_reading(model: LanguageModel, text: str, rounds: int) -> None:
         seconds.append((between - begun, time.perf_counter() - between))
     columns, alone = np.median(seconds, axis=0)
     apart = np.abs(in_columns - plain[:, 0])
-    print(f"{len(text):,} characters: {columns:.2f} s in columns, {alone:.2f} s in one reading; a character differs by "
-          f"{apart.max():.1e} nats at most, {apart.mean():.1e} on average")  # fmt: skip
+    size = f"{model.config.hidden}x{model.config.layers}"
+    print(f"\n{size}, {len(text):,} characters: {columns:.2f} s in columns, {alone:.2f} s in one reading; "
+          f"a character differs by {apart.max():.1e} nats at most, {apart.mean():.1e} on average")  # fmt: skip
 
 
 def many_lines(model: LanguageModel, text: str, rounds: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from pathlib import Path
 from statistics import geometric_mean
@@ -9,8 +10,8 @@ from statistics import geometric_mean
 import click
 import numpy as np
 
-from benchmarks.alternation import alternate, describe_machine, rate_of, sgemm_peak
-from benchmarks.peers import TorchModel
+from benchmarks.alternation import alternate, describe_machine, race, rate_of, sgemm_peak, timed
+from benchmarks.peers import Form, Step, TorchModel, forms
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
 from charlm.machine import usable_cores
 from charlm.nn.network import Network
@@ -37,18 +38,13 @@ def charlm_rate(corpus: Corpus, cell: str, row: tuple[int, ...], threads: int, s
         return rate_of(step, seconds)
 
 
-def torch_rate(
-    corpus: Corpus, cell: str, row: tuple[int, ...], threads: int, seconds: float, embedding: bool
-) -> float:
-    """Return PyTorch's characters per second."""
-    import torch
-
-    torch.set_num_threads(threads)
+def torch_step(corpus: Corpus, cell: str, row: tuple[int, ...], form: Form) -> Step:
+    """Return a step of PyTorch's training on the same text."""
     hidden, layers, batch, bptt = row
-    model = TorchModel(cell, len(corpus.vocabulary), hidden, layers, embedding)
+    model = TorchModel(cell, len(corpus.vocabulary), hidden, layers, form)
     ids = np.asarray(corpus.train_ids[:1_000_000])
     streams = ids[: len(ids) // batch * batch].reshape(batch, -1).T.copy()
-    return rate_of(model.training_step(streams, bptt), seconds)
+    return model.training_step(streams, bptt)
 
 
 @click.command()
@@ -57,10 +53,14 @@ def torch_rate(
 @click.option("--cells", default="lstm,gru", show_default=True)
 @click.option("--rows", default="", help="Such as 256x1,64,50; the five rows of docs/performance.md if not given.")
 @click.option("--rounds", default=5, show_default=True)
-@click.option("--seconds", default=2.0, show_default=True, help="Of each measurement.")
+@click.option("--seconds", default=0.7, show_default=True, help="Of each measurement.")
 @click.option("--threads", default=usable_cores(), show_default=True)
-def main(text: Path, cells: str, rows: str, rounds: int, seconds: float, threads: int) -> None:
-    """Train charlm and PyTorch (1 thread and all; one-hot and embedding) in turn and print the medians."""
+@click.option("--compile", "compiled", is_flag=True, help="Try torch.compile, too; it takes minutes for each row.")
+def main(text: Path, cells: str, rows: str, rounds: int, seconds: float, threads: int, compiled: bool) -> None:
+    """Train charlm and PyTorch in its fastest form in turn, and print the medians of the rounds.
+
+    A short race finds the form: oneDNN on or off, nn.LSTM or LSTMCell, one thread or all, one-hot or embedding.
+    """
     corpus = Corpus.read([text], TextConfig(min_count=1), valid=0)
     chosen = [tuple(int(n) for n in row.replace("x", ",").split(",")) for row in rows.split()] or ROWS
     print(describe_machine())
@@ -72,21 +72,15 @@ def main(text: Path, cells: str, rows: str, rounds: int, seconds: float, threads
         for row in chosen:
             hidden, layers, batch, bptt = row
             network = Network(NetworkConfig(cell, hidden, layers), len(corpus.vocabulary))
-            candidates = {"charlm": lambda row=row, cell=cell: charlm_rate(corpus, cell, row, threads, seconds)}
-            for count in sorted({1, threads}):
-                for embedding in (False, True):
-                    form = f"{count} thread{'s' * (count > 1)}, {'embedding' if embedding else 'one-hot'}"
-                    candidates[form] = lambda row=row, cell=cell, count=count, embedding=embedding: torch_rate(
-                        corpus, cell, row, count, seconds, embedding
-                    )
+            peers = race(forms(threads, compiled), partial(torch_step, corpus, cell, row))
+            candidates = {"charlm": partial(charlm_rate, corpus, cell, row, threads, seconds)}
+            candidates |= {str(form): timed(form, step, seconds) for form, step in peers.items()}
             result = alternate(candidates, rounds)
-            speed = result.rates.pop("charlm")
-            form = max(result.rates, key=result.rates.__getitem__)
-            share = speed * flop_per_character(network) / sgemm_peak(threads)
+            share = result.ours * flop_per_character(network) / sgemm_peak(threads)
             ratios.append(result.ratio)
             print(
-                f"| {cell} | {hidden}x{layers}, {batch}, {bptt} | {speed:,.0f} | {result.rates[form]:,.0f} | {form} "
-                f"| {result.ratio:.2f} | {share:.0%} |",
+                f"| {cell} | {hidden}x{layers}, {batch}, {bptt} | {result.ours:,.0f} | {result.theirs:,.0f} "
+                f"| {result.form} | {result.ratio:.2f} | {share:.0%} |",
                 flush=True,
             )
         print(f"| {cell} | geometric mean | | | | {geometric_mean(ratios):.2f} | |", flush=True)

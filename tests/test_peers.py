@@ -1,0 +1,51 @@
+"""The forms of PyTorch that benchmarks compare with: all compute the same network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import charlm
+
+torch = pytest.importorskip("torch")
+
+from benchmarks.peers import Form, TorchModel, forms  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> object:
+    """Restore what a form sets for the whole process."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.backends.mkldnn.enabled = True
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_every_form_with_the_weights_of_a_model_scores_as_the_model(cell: str, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be\n" * 40)
+    model = charlm.train(text, tmp_path / "m", cell=cell, hidden=9, layers=2, steps=3, batch=2, bptt=8, threads=1)
+    params = {name: model.params[name] for name in model.network.layout}
+    ids = np.concatenate([[model.vocabulary.eos], model.vocabulary.encode("not to be")])
+    chosen = [form for form in forms(2) if not form.embedding]
+    assert len(chosen) == 8
+    for form in chosen:
+        form.apply()
+        peer = TorchModel(cell, len(model.vocabulary), 9, 2, form, params)
+        assert peer.score(ids) == pytest.approx(model.score("not to be").log_prob, abs=1e-4), str(form)
+
+
+@pytest.mark.parametrize("form", [form for form in forms(1) if form.one_dnn], ids=str)
+def test_every_form_learns_and_draws(form: Form) -> None:
+    torch.manual_seed(0)
+    peer = TorchModel("lstm", 5, 8, 2, form)
+    streams = np.tile(np.arange(5), 40).reshape(2, -1).T.copy()
+    ids = np.arange(30) % 5
+    before = peer.score(ids)
+    step = peer.training_step(streams, 9)
+    assert [step() for _ in range(60)] == [18] * 60
+    assert peer.score(ids) > before
+    assert peer.sampling_step(3)() == 3
