@@ -29,7 +29,7 @@ def untrained(cell: str, hidden: int, layers: int) -> PreparedNetwork:
     return PreparedNetwork(network, params)
 
 
-def charlm_rate(runner: PreparedNetwork, streams: int, seconds: float) -> float:
+def charlm_rate(runner: PreparedNetwork, streams: int, threads: int, seconds: float) -> float:
     """Return charlm's characters per second."""
     length = 500
 
