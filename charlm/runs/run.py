@@ -139,7 +139,7 @@ class Run:
         is_open = settings.get("hidden") is None and settings.get("size") is None  # the speed decides the size
         is_open = is_open and self.engine.name == "numpy"  # ranks must choose alike
         speed = characters_per_second(settings["threads"]) if is_open else REFERENCE_SPEED
-        self.choice = choose(settings, len(self.corpus.train_ids), speed)
+        self.choice = choose(settings, len(self.corpus.train_ids), speed, vocabulary=len(self.corpus.vocabulary))
         self.train = self.choice.train
         self.vocabulary = self.corpus.vocabulary
         self.network = make_network(self.choice.network, len(self.vocabulary), start=self.vocabulary.eos)

@@ -8,7 +8,7 @@ soon known by heart, so it is read less often, by a smaller network, with more d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -28,6 +28,11 @@ BOTH_SIDES = 128
 """Steps of a window that is read from both sides, at least: it carries its context with it."""
 TWO_STACKS = 2.5
 """Times slower a character is learned from both sides: two stacks, and the margins of a window."""
+
+MIN_STEPS = 100
+"""Steps that fit into a budget of minutes, where a smaller network can achieve that."""
+MIN_HIDDEN = 32
+"""Units of a layer below which a large vocabulary makes no network smaller."""
 
 Recipe = Mapping[str, Any]
 
@@ -84,11 +89,28 @@ def default_minutes(characters: int) -> float:
     return min(10.0, max(1.0, round(characters / BOOK * 5, 1)))
 
 
-def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_SPEED) -> Choice:
+def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_SPEED, *, vocabulary: int = 0) -> Choice:
     """Complete the settings that are given (field name -> value, None for not given).
 
-    characters: of the training text.  speed: of this machine, as `probe.characters_per_second` measures it.
-    Raises ConfigError if a given setting is out of its range, or there is no such setting.
+    Parameters
+    ----------
+    given : mapping
+        Fields of NetworkConfig and TrainConfig, and `size`.
+    characters : int
+        Length of the training text in tokens.
+    speed : float
+        Characters per second of the reference network on this machine, see `probe.characters_per_second`.
+    vocabulary : int
+        Number of distinct tokens, V. A large vocabulary gets a smaller network when minutes are the budget.
+
+    Returns
+    -------
+    Choice
+
+    Raises
+    ------
+    ConfigError
+        If a given setting is unknown or out of its range.
     """
     wanted = {name: value for name, value in given.items() if value is not None}
     size = wanted.pop("size", None)
@@ -111,7 +133,36 @@ def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_S
     settings = chosen | wanted
     network = NetworkConfig(**{name: settings[name] for name in names(NetworkConfig) if name in settings})
     train = TrainConfig(**{name: settings[name] for name in names(TrainConfig) if name in settings})
-    return Choice(network, train, reason(network, train, bool(set(chosen) - set(wanted)), characters))
+    why = reason(network, train, bool(set(chosen) - set(wanted)), characters)
+    if size is None and "hidden" not in wanted and not ("epochs" in wanted or "steps" in wanted):
+        smaller = fit_to_vocabulary(network, train, vocabulary, 60 * minutes * speed)
+        if smaller is not network:
+            network = smaller
+            why = reason(network, train, True, characters)
+            why += f"; a smaller network because the vocabulary is large ({vocabulary:,} tokens)"
+    return Choice(network, train, why)
+
+
+def fit_to_vocabulary(network: NetworkConfig, train: TrainConfig, vocabulary: int, budget: float) -> NetworkConfig:
+    """Halve `hidden`, not below MIN_HIDDEN, until MIN_STEPS training steps fit into the budget.
+
+    budget: characters that the reference network could learn in the given minutes.
+    """
+    while MIN_STEPS * step_cost(network, train, vocabulary) > budget and network.hidden > MIN_HIDDEN:
+        network = replace(network, hidden=max(MIN_HIDDEN, network.hidden // 2))
+    return network
+
+
+def step_cost(network: NetworkConfig, train: TrainConfig, vocabulary: int) -> float:
+    """Estimate the time of a training step, in characters of the reference network (an LSTM 256x1).
+
+    Both terms consist of a recurrent and an output part. The first term is the forward and backward pass of
+    each character; the second is the update of each parameter.
+    """
+    hidden = network.hidden
+    recurrent = network.layers * 8 * hidden**2  # weights of the stack, about
+    character = recurrent / (8 * 256**2) + vocabulary * (0.6e-6 * hidden + 0.06e-3)
+    return train.batch * train.bptt * character + 70e-6 * (recurrent + 5 * hidden * vocabulary)
 
 
 def refuse_unknown(wanted: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from charlm.runs.run import Run
 from charlm.text.novelty import hash_of, unpack_hashes
 from charlm.training.evaluation import WARM_UP, better_logit_scale, cut_into_streams
 from charlm.training.probe import characters_per_second
-from charlm.training.recipes import budget_of, choose
+from charlm.training.recipes import budget_of, choose, step_cost
 from charlm.training.schedule import learning_rate, used_share
 
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
@@ -109,6 +109,28 @@ class TestChoice:
     def test_a_faster_machine_gets_a_larger_network(self) -> None:
         slow, fast = (choose({"minutes": 2}, 10**6, speed).network.hidden for speed in (20_000, 500_000))
         assert slow < fast
+
+    def test_choose_with_large_vocabulary_and_few_minutes_makes_network_smaller(self) -> None:
+        budget = {"minutes": 0.05}
+        assert choose(budget, 10**6, 60_000, vocabulary=100).network == choose(budget, 10**6, 60_000).network
+        choice = choose(budget, 10**6, 60_000, vocabulary=56_000)
+        assert 32 <= choice.network.hidden < choose(budget, 10**6, 60_000).network.hidden
+        assert "because the vocabulary is large (56,000 tokens)" in choice.reason
+        assert f"lstm {choice.network.hidden}x1" in choice.reason
+        assert choose({"minutes": 1e-9}, 10**6, vocabulary=56_000).network.hidden == 32
+
+    @pytest.mark.parametrize("given", [{"hidden": 256}, {"size": "medium"}])
+    def test_choose_with_large_vocabulary_keeps_given_size(self, given: dict[str, Any]) -> None:
+        choice = choose({"minutes": 0.001} | given, 10**6, vocabulary=56_000)
+        assert (choice.network.hidden, "vocabulary" in choice.reason) == (256, False)
+
+    def test_choose_with_large_vocabulary_and_step_budget_keeps_network(self) -> None:
+        assert choose({"steps": 5}, 10**6, vocabulary=56_000) == choose({"steps": 5}, 10**6)
+
+    def test_step_cost_of_reference_network_is_one_per_character(self) -> None:
+        network, train = NetworkConfig("lstm", 256, 1), TrainConfig(batch=32, bptt=64)
+        assert step_cost(network, train, 0) == pytest.approx(32 * 64, rel=0.02)
+        assert step_cost(network, train, 56_000) > 10 * step_cost(network, train, 64)
 
     def test_a_little_text_is_not_read_for_ever(self) -> None:
         assert choose({"minutes": 60}, 10_000).train.epochs == 60
