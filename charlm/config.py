@@ -18,11 +18,25 @@ PRECISIONS = ("float32", "bfloat16")
 SIZES = ("tiny", "small", "medium", "large")
 
 
-def check(holds: bool, name: str, value: Any, wanted: str) -> None:
-    """Raise ConfigError unless `holds`: `name` is `value`, but must be `wanted`, and finite."""
-    if not holds:
-        wanted = f"finite and {wanted}" if isinstance(value, float) and not math.isfinite(value) else wanted
-        raise ConfigError(f"{name} is {value!r}, but must be {wanted}")
+def check(is_valid: bool, field: str, value: Any, expected: str) -> None:
+    """Raise ConfigError unless `is_valid`.
+
+    Parameters
+    ----------
+    is_valid : whether `value` is allowed
+    field : name of the setting as a Python caller writes it, such as "learning_rate"
+    value : the value that was given
+    expected : the allowed values in words, such as "more than 0"
+
+    Raises
+    ------
+    ConfigError : "`field` is value; expected ..."
+    """
+    if not is_valid:
+        is_infinite = isinstance(value, float) and not math.isfinite(value)
+        raise ConfigError(
+            f"`{field}` is {value!r}; expected {'a finite number, ' * is_infinite}{expected}", field, value
+        )
 
 
 def is_count(value: Any, least: int = 1) -> bool:
@@ -62,7 +76,7 @@ class NetworkConfig:
         check(is_count(self.hidden) and self.hidden <= 65536, "hidden", self.hidden, "1 to 65536")
         check(is_count(self.layers) and self.layers <= 64, "layers", self.layers, "1 to 64")
         check(is_fraction(self.dropout), "dropout", self.dropout, "in [0, 1)")
-        check(is_fraction(self.recurrent_dropout), "recurrent-dropout", self.recurrent_dropout, "in [0, 1)")
+        check(is_fraction(self.recurrent_dropout), "recurrent_dropout", self.recurrent_dropout, "in [0, 1)")
         check(isinstance(self.bidirectional, bool), "bidirectional", self.bidirectional, "true or false")
 
     @property
@@ -90,7 +104,7 @@ class TextConfig:
     def __post_init__(self) -> None:
         check(self.unit in UNITS, "unit", self.unit, "one of " + ", ".join(UNITS))
         check(isinstance(self.lines, bool), "lines", self.lines, "true or false")
-        check(self.min_count is None or is_count(self.min_count), "min-count", self.min_count, "1 or more")
+        check(self.min_count is None or is_count(self.min_count), "min_count", self.min_count, "1 or more")
         check(self.errors in DECODING_ERRORS, "errors", self.errors, "one of " + ", ".join(DECODING_ERRORS))
         check(self.normalize in NORMALIZATIONS, "normalize", self.normalize, "one of " + ", ".join(NORMALIZATIONS))
 
@@ -113,9 +127,9 @@ class SampleConfig:
     can_end: bool = True
 
     def __post_init__(self) -> None:
-        check(is_real(self.temperature) and self.temperature >= 0, "temp", self.temperature, "0 or more")
-        check(is_count(self.top_k, least=0), "top-k", self.top_k, "0 (all) or more")
-        check(is_real(self.top_p) and 0 < self.top_p <= 1, "top-p", self.top_p, "in (0, 1]")
+        check(is_real(self.temperature) and self.temperature >= 0, "temperature", self.temperature, "0 or more")
+        check(is_count(self.top_k, least=0), "top_k", self.top_k, "0 (all) or more")
+        check(is_real(self.top_p) and 0 < self.top_p <= 1, "top_p", self.top_p, "in (0, 1]")
         check(is_count(self.length, least=0), "length", self.length, "0 or more")
         check(self.stop is None or (isinstance(self.stop, str) and self.stop != ""), "stop", self.stop, "not empty")
 
@@ -131,7 +145,7 @@ class TrainConfig:
     optimizer: a name in `charlm.optim.OPTIMIZERS`.  clip: largest L2 norm of the gradient, 0 for no clipping.
     average: decay of the running average of the weights that is evaluated and saved, 0 for none.
     restart_rate: share of streams that start anew in each window, so that starts are learned.
-    patience: evaluations without a lower held-out loss after which training stops, 0 for never.
+    patience: evaluations without a lower held_out loss after which training stops, 0 for never.
     valid: share of the text that is held out, None for `held_out_fraction`.  held_out: where in running text, "spread"
     over it or at its "end".
     seed: of everything random.
@@ -163,14 +177,16 @@ class TrainConfig:
             value = getattr(self, name)
             check(value is None or (is_real(value) and value > 0), name, value, "more than 0")
         check(self.steps is None or is_count(self.steps), "steps", self.steps, "1 or more")
-        check(is_real(self.learning_rate) and self.learning_rate > 0, "lr", self.learning_rate, "more than 0")
+        check(
+            is_real(self.learning_rate) and self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0"
+        )
         for name in ("warmup", "average", "restart_rate", "valid"):
             value = getattr(self, name)
             is_open = name == "valid" and value is None
-            check(is_open or is_fraction(value), name.replace("_", "-"), value, "in [0, 1)")
-        check(is_real(self.final_rate) and 0 <= self.final_rate <= 1, "final-rate", self.final_rate, "in [0, 1]")
+            check(is_open or is_fraction(value), name, value, "in [0, 1)")
+        check(is_real(self.final_rate) and 0 <= self.final_rate <= 1, "final_rate", self.final_rate, "in [0, 1]")
         check(is_real(self.clip) and self.clip >= 0, "clip", self.clip, "0 (none) or more")
-        check(self.held_out in HELD_OUT, "held-out", self.held_out, "one of " + ", ".join(HELD_OUT))
+        check(self.held_out in HELD_OUT, "held_out", self.held_out, "one of " + ", ".join(HELD_OUT))
         check(is_count(self.patience, least=0), "patience", self.patience, "0 (never) or more")
         check(is_count(self.seed, least=0), "seed", self.seed, "0 or more")
         check(is_count(self.threads, least=0), "threads", self.threads, "0 (all cores) or more")
@@ -193,4 +209,4 @@ class EngineConfig:
         check(self.precision in PRECISIONS, "precision", self.precision, "one of " + ", ".join(PRECISIONS))
         is_default = (self.device, self.precision) == ("auto", "float32")
         if self.name == "numpy" and not is_default:
-            raise ConfigError("--device and --precision are those of PyTorch; add --engine torch")
+            raise ConfigError('`device` and `precision` are settings of PyTorch; pass `engine="torch"`')

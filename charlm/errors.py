@@ -17,13 +17,29 @@ CharlmError
 Each message says what happened, where, and what to do about it.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class CharlmError(Exception):
     """Base of every error that charlm raises on purpose."""
 
 
 class ConfigError(CharlmError, ValueError):
-    """A setting is out of its range, or two settings contradict each other."""
+    """A setting is out of its range, or two settings contradict each other.
+
+    Parameters
+    ----------
+    message : the whole message; names of settings are in backticks
+    field : name of the setting that is at fault, None if there is not one
+    value : its value
+    """
+
+    def __init__(self, message: str, field: str | None = None, value: Any = None) -> None:
+        super().__init__(message)
+        self.field = field
+        self.value = value
 
 
 class CorpusError(CharlmError):

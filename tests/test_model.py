@@ -201,10 +201,10 @@ def test_a_text_may_end_only_where_the_model_has_seen_texts_end(
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda m: m.sample(n=0), "n is 0"),
-        (lambda m: m.sample(seed=-1), "seed is -1"),
-        (lambda m: m.stream(temperature=-0.1), "temp is -0.1"),
-        (lambda m: m.stream(stop=""), "stop is ''"),
+        (lambda m: m.sample(n=0), "`n` is 0"),
+        (lambda m: m.sample(seed=-1), "`seed` is -1"),
+        (lambda m: m.stream(temperature=-0.1), "`temperature` is -0.1"),
+        (lambda m: m.stream(stop=""), "`stop` is ''"),
     ],
 )
 def test_out_of_range(model: LanguageModel, call: Callable[[LanguageModel], object], says: str) -> None:

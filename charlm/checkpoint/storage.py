@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import BinaryIO, TypeAlias
 
-from charlm.errors import CheckpointError
+from charlm.errors import CheckpointError, ConfigError
 
 Path: TypeAlias = "str | os.PathLike[str]"
 
@@ -32,7 +32,12 @@ def printable(value: object, most: int = 300) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why `error` happened, without the path and the number that the operating system adds."""
+    """Return why `error` happened, without the path and the number that the operating system adds.
+
+    A setting that a file holds is no parameter of the caller, so its name loses its backticks.
+    """
+    if isinstance(error, ConfigError):
+        return printable(str(error).replace("`", ""))
     if isinstance(error, FileNotFoundError):
         return "there is no such file or folder"
     return printable((isinstance(error, OSError) and error.strerror) or error or type(error).__name__)

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from charlm.cli.flags import with_flags
 from charlm.cli.streams import flush_output, prepare_streams
 from charlm.cli.terminal import escape
 from charlm.errors import CharlmError, ConfigError
@@ -123,5 +124,5 @@ def run(arguments: Sequence[str] | None) -> int:
 
 def complain(error: CharlmError, code: int) -> int:
     """Print an error as one line."""
-    click.echo(f"charlm: {escape(str(error))}", err=True)
+    click.echo(f"charlm: {escape(with_flags(str(error)))}", err=True)
     return code

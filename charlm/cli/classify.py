@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlm.cli.command import Command
 from charlm.cli.inputs import texts_from
 from charlm.cli.options import decoding_options, open_model
 from charlm.cli.tables import aligned, in_tsv, show
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("-m", "--model", "paths", type=click.Path(path_type=Path), multiple=True, required=True, metavar="PATH",
               help="A model file; give two or more.")  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlm.cli.command import Command
 from charlm.cli.inputs import texts_from
 from charlm.cli.options import decoding_options, model_option, open_model
 from charlm.cli.tables import aligned, show
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from charlm.model import LanguageModel
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @model_option
 @click.option("--file", "files", type=click.Path(path_type=Path, allow_dash=True), multiple=True, metavar="FILE",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from charlm.cli.command import Command
 from charlm.cli.curves import draw_curves, find_matplotlib
 from charlm.cli.options import decoding_options, open_model
 from charlm.cli.tables import aligned, show
@@ -34,7 +35,7 @@ class Measured(NamedTuple):
     limit: float | None
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL...")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE")
 @click.option("--back", default=64, show_default=True, metavar="K", help="How many steps back to look.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charlm.cli.command import Command
 from charlm.cli.options import model_option, open_model
 from charlm.cli.tables import PSEUDO
 from charlm.cli.terminal import escape
@@ -20,7 +21,7 @@ SHOWN = 60
 """Tokens of the vocabulary that are shown."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL]")
 @model_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with the whole vocabulary.")

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from charlm.config import TextConfig
 
 
-def texts_from(
-    arguments: Iterable[str], files: Iterable[Path], by_line: bool, config: TextConfig
-) -> Iterator[str]:
+def texts_from(arguments: Iterable[str], files: Iterable[Path], by_line: bool, config: TextConfig) -> Iterator[str]:
     """Yield the texts in order: arguments first, then the files, each a text or, `by_line`, each of its lines.
 
     Lines come as they are read, so that a slow source gets its answers early. An empty line is a text, too.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlm.cli.command import Command
 from charlm.cli.inputs import lines_of, whole
 from charlm.cli.options import decoding_options, model_option, open_model, threads_option
 from charlm.cli.tables import aligned, show
@@ -21,7 +22,7 @@ AROUND = 20
 """Characters shown on each side of a spot."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE")
 @model_option
 @click.option("-n", "n", default=10, show_default=True, type=click.IntRange(1), metavar="N", help="How many to print.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
 
+from charlm.cli.flags import with_flags
 from charlm.cli.tables import PSEUDO
 from charlm.cli.terminal import escape, warn
 
@@ -44,7 +45,7 @@ def follow_with_bar(session: Run) -> None:
             bar.set_description_str(smooth.figures(report, bar.ncols or UNKNOWN_COLUMNS), refresh=False)
             bar.update(min(report.share, 1.0) - bar.n)
             while session.notes:
-                bar.write(f"charlm: {escape(session.notes.pop(0))}", file=sys.stderr)
+                bar.write(f"charlm: {escape(with_flags(session.notes.pop(0)))}", file=sys.stderr)
 
 
 def has_width(stream: TextIO) -> bool:

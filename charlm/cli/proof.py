@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charlm.cli.command import Command
 from charlm.cli.inputs import whole
 from charlm.cli.options import decoding_options, model_option, open_model
 from charlm.cli.tables import aligned, show
@@ -22,7 +23,7 @@ AROUND = 20
 """Characters shown on each side of a suspect."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE")
 @model_option
 @click.option("-n", "n", type=click.IntRange(1), metavar="N", help="Print the N clearest alone.  [default: all]")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from charlm.cli.command import Command
 from charlm.cli.options import decoding_options, model_option, open_model, threads_option
 from charlm.cli.terminal import escape, warn
 from charlm.config import SampleConfig
@@ -26,7 +27,7 @@ TRIES = 100
 """Draws that `--novel` spends on a line at most."""
 
 
-@click.command()
+@click.command(cls=Command)
 @model_option
 @click.option("--temp", "temperature", type=float, default=1.0, show_default=True, metavar="T",
               help="Divide the logits by this; 0 takes the most probable character.")  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charlm.cli.command import Command
 from charlm.cli.inputs import groups_from_tsv, lines_of, texts_from
 from charlm.cli.options import decoding_options, model_option, open_model, threads_option
 from charlm.cli.tables import as_json, as_summary, as_table, as_tsv, show
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @model_option
 @click.option("--file", "files", type=FILE, multiple=True, metavar="FILE", help='Score a file; "-" is standard input.')

@@ -6,6 +6,8 @@ import sys
 import unicodedata
 from contextlib import suppress
 
+from charlm.cli.flags import with_flags
+
 UNSAFE = frozenset(("Cc", "Cs", "Zl", "Zp"))
 """Categories: controls (with the escape), lone surrogates, separators of lines and paragraphs."""
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufff9\ufffa\ufffb")
@@ -36,6 +38,6 @@ def visible(character: str) -> str:
 
 
 def warn(message: str) -> None:
-    """Print a line about the work to stderr; never a reason to fail."""
+    """Print a message to stderr, with flags in place of parameters; ignore a stream that cannot be written."""
     with suppress(OSError):
-        print(f"charlm: {escape(message)}", file=sys.stderr)
+        print(f"charlm: {escape(with_flags(message))}", file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charlm.cli.command import Command
 from charlm.cli.options import model_option, threads_option
 from charlm.cli.signals import Signals
 from charlm.cli.tables import PSEUDO
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from charlm.runs.run import Run
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @model_option
 @click.option("--cell", type=click.Choice(list(CELLS)), help="Recurrent cell.  [default: lstm]")

@@ -77,7 +77,7 @@ class Run:
         self.ranks = settle_ranks(self.engine, paths)
         self.interrupted = False
         self.notes: list[str] = []
-        check(is_real(save_minutes) and save_minutes >= 0, "save-every", save_minutes, "0 (each step) or more")
+        check(is_real(save_minutes) and save_minutes >= 0, "save_minutes", save_minutes, "0 (each step) or more")
         is_restart = self.ranks.restarts > 0  # of the same run, by torchrun
         resume, overwrite = resume or (is_restart and os.path.exists(self.files.state)), overwrite or is_restart
         self.files.refuse_to_destroy(paths, overwrite=overwrite, resume=resume)

@@ -40,7 +40,7 @@ class DynamicEvaluator:
     """
 
     def __init__(self, network: Network, params: Parameters, learning_rate: float) -> None:
-        check(is_real(learning_rate) and learning_rate > 0, "adaptation rate", learning_rate, "more than 0")
+        check(is_real(learning_rate) and learning_rate > 0, "adaptation_rate", learning_rate, "more than 0")
         self.network = network
         self.trained = params.flat
         self.params = network.parameters(params.flat.copy())

@@ -18,7 +18,7 @@ WRONG_CONTENT = {
     "no config": (lambda c: c.pop("config"), "its config is no JSON object"),
     "no cell": (lambda c: c["config"].pop("cell"), "says nothing of cell"),
     "cell unknown": (put("config", "cell", "os.system"), "os.system"),
-    "cell a list": (put("config", "cell", ["lstm"]), "cell is ['lstm'], but must be the name of a cell"),
+    "cell a list": (put("config", "cell", ["lstm"]), "cell is ['lstm']; expected the name of a cell"),
     "other cell": (put("config", "cell", "gru"), "this network needs (9, "),
     "hidden 0": (put("config", "hidden", 0), "hidden is 0"),
     "hidden huge": (put("config", "hidden", 10**90), "hidden is 1000"),

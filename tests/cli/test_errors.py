@@ -35,7 +35,7 @@ def raising(error: BaseException) -> click.Command:
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (ConfigError("hidden is 0, but must be 1 or more"), 2, "charlm: hidden is 0, but must be 1 or more\n"),
+        (ConfigError("`hidden` is 0; expected 1 or more"), 2, "charlm: hidden is 0; expected 1 or more\n"),
         (CheckpointError("m: damaged"), 1, "charlm: m: damaged\n"),
         (CharlmError("a\nb\x1b"), 1, "charlm: a\\nb\\x1b\n"),
         (MemoryError(), 1, "charlm: out of memory; a smaller --hidden, --batch or --bptt needs less\n"),

@@ -118,7 +118,7 @@ def test_a_model_that_nobody_trained(tmp_path: Path) -> None:
         (("verse.safetensors",), 2, "Missing"),
         (("none.safetensors", "verse.txt"), 1, "charlm: none.safetensors: no such model"),
         (("verse.safetensors", "none.txt"), 1, "charlm: none.txt: no such file"),
-        (("verse.safetensors", "verse.txt", "--back", 0), 2, "charlm: back is 0, but must be 1 to 10000"),
+        (("verse.safetensors", "verse.txt", "--back", 0), 2, "charlm: --back is 0; expected 1 to 10000"),
         (("verse.safetensors", "empty.txt"), 1, "charlm: there is no character whose loss could be measured"),
     ],
 )

@@ -66,11 +66,11 @@ class TestSample:
     @pytest.mark.parametrize(
         ("flag", "value", "says"),
         [
-            ("--temp", -1, "temp is -1.0, but must be 0 or more"),
-            ("--top-k", -2, "top-k is -2"),
-            ("--top-p", 0, "top-p is 0.0, but must be in (0, 1]"),
-            ("--length", -1, "length is -1"),
-            ("--seed", -1, "seed is -1"),
+            ("--temp", -1, "--temp is -1.0; expected 0 or more"),
+            ("--top-k", -2, "--top-k is -2"),
+            ("--top-p", 0, "--top-p is 0.0; expected in (0, 1]"),
+            ("--length", -1, "--length is -1"),
+            ("--seed", -1, "--seed is -1"),
             ("-n", 0, "0 is not in the range"),
         ],
     )

@@ -289,7 +289,7 @@ class TestThreads:
         (tmp_path / "lines.txt").write_text(LINES)
         done = charlm(*command, "-m", verse_model, "--threads", -1, cwd=tmp_path)
         assert done.code == 2
-        assert done.err == "charlm: threads is -1, but must be 0 (all cores) or more\n"
+        assert done.err == "charlm: --threads is -1; expected 0 (all cores) or more\n"
 
     @pytest.mark.parametrize(
         ("method", "arguments"),

@@ -98,9 +98,9 @@ def test_an_explosion_beyond_float64_is_told_and_no_warning() -> None:
 
 
 def test_settings_out_of_range_and_empty_texts() -> None:
-    with pytest.raises(ConfigError, match="back is 0"):
+    with pytest.raises(ConfigError, match="`back` is 0"):
         model().gradients("abc", back=0)
-    with pytest.raises(ConfigError, match="places is 0"):
+    with pytest.raises(ConfigError, match="`places` is 0"):
         model().gradients("abc", places=0)
     with pytest.raises(EmptyCorpusError, match="no character"):
         model().gradients("")

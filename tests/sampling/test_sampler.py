@@ -183,11 +183,11 @@ def test_streams_of_one_runner_do_not_disturb_each_other() -> None:
 
 
 def test_values_out_of_range() -> None:
-    with pytest.raises(ConfigError, match="seed is -1"):
+    with pytest.raises(ConfigError, match="`seed` is -1"):
         sample(RUNNER, VOCABULARY, LENGTH, seed=-1)
-    with pytest.raises(ConfigError, match="seed is True"):
+    with pytest.raises(ConfigError, match="`seed` is True"):
         sample_each(RUNNER, VOCABULARY, LENGTH, seed=True)
-    with pytest.raises(ConfigError, match="n is 0"):
+    with pytest.raises(ConfigError, match="`n` is 0"):
         sample_many(RUNNER, VOCABULARY, LENGTH, n=0)
 
 

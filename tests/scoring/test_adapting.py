@@ -86,5 +86,5 @@ def test_the_end_counts_where_the_model_learned_lines(lines: bool) -> None:
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_a_rate_that_is_not_above_nought_is_refused(rate: float) -> None:
     params = NETWORK.initial(np.random.default_rng(3))
-    with pytest.raises(ConfigError, match="adaptation rate"):
+    with pytest.raises(ConfigError, match="adaptation_rate"):
         next(score_adaptively(NETWORK, params, VOCABULARY, ["a"], learning_rate=rate))

@@ -125,7 +125,7 @@ def test_refusals() -> None:
     with pytest.raises(ConfigError, match="2 priors for 1 models"):
         classify([model("ab")], ["a"], priors=[1, 2])
     for priors in ([-1.0, 1.0], [math.nan, 1.0], [0, 0]):
-        with pytest.raises(ConfigError, match="prior is"):
+        with pytest.raises(ConfigError, match="`prior` is"):
             classify([model("ab"), model("b")], ["a"], priors=priors)
     words = SimpleNamespace(vocabulary=Vocabulary.build({"ab": 1}, unit="word"))
     with pytest.raises(ConfigError, match="characters and of words"):

@@ -1,0 +1,52 @@
+"""Names of Python parameters in messages, translated into flags of the current command."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+NAME = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]*))?`")
+"""A parameter in a message: `name` or `name=value`, in backticks."""
+ALIASES = {"path": "model_path", "prior": "priors"}
+"""Python parameters whose click parameter has another name."""
+
+
+def with_flags(message: str, command: click.Command | None = None) -> str:
+    """Replace each Python parameter in a message by the flag of a command.
+
+    `temperature` becomes --temp, `min_count=1` becomes --min-count 1, `errors="replace"` becomes --errors replace.
+    A name that the command lacks loses its backticks. A hint (a clause after ";") that names only such parameters is
+    dropped: the user could not follow it.
+
+    Parameters
+    ----------
+    message : as the packages below `cli/` write it
+    command : the command whose flags to use; None for the one that runs
+    """
+    if command is None:
+        context = click.get_current_context(silent=True)
+        command = context.command if context else click.Command(None)
+    options = {option.name: option for option in command.params if isinstance(option, click.Option)}
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        option = options.get(name) or options.get(ALIASES.get(name, name))
+        return match[0].strip("`") if option is None else flag_of(option, value)
+
+    def is_usable(clause: str) -> bool:
+        names = [match[1] for match in NAME.finditer(clause)]
+        return not names or any(name in options or ALIASES.get(name) in options for name in names)
+
+    fact, *hints = message.split("; ")
+    return NAME.sub(flag, "; ".join([fact, *filter(is_usable, hints)]))
+
+
+def flag_of(option: click.Option, value: str | None) -> str:
+    """Return how a user sets an option to a value as Python writes it, or the flag alone for None."""
+    flag = max(option.opts, key=len)
+    if value is None or value == "True":
+        return flag
+    if value in ("False", "None"):
+        return option.secondary_opts[0] if option.secondary_opts else f"no {flag}"
+    return f"{flag} {value.strip(chr(34) + chr(39))}"
