@@ -41,7 +41,7 @@ format: $(VENV)/dev.stamp ## put the code into its standard form
 	$(BIN)/ruff format .
 
 bench: $(VENV)/dev.stamp ## measure speed and memory on this machine
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks speed
 
 mutants: $(VENV)/dev.stamp ## make deliberate faults, one at a time, and see that a test notices each
 	$(BIN)/python -m tests.mutants

@@ -1,1 +1,1 @@
-"""What charlm is measured by. Each file is a command: python -m benchmarks.training --help."""
+"""Measurements of speed, memory and quality. `python -m benchmarks` lists them."""

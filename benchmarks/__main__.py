@@ -1,22 +1,53 @@
-"""`python -m benchmarks`: the speed and memory figures of docs/performance.md, one benchmark after another."""
+"""`python -m benchmarks NAME [OPTIONS]`: run one benchmark, or with NAME `speed` the five of docs/performance.md."""
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
+from importlib import import_module
 
 import click
 
-BENCHMARKS = ("training", "sampling", "scoring", "startup", "memory")
+import benchmarks.quality
+import benchmarks.speed
+
+MODULES = {
+    module.name: f"{package.__name__}.{module.name}"
+    for package in (benchmarks.speed, benchmarks.quality)
+    for module in pkgutil.iter_modules(package.__path__)
+}
+"""Name of a benchmark -> its module, which has a command `main`."""
+SPEED = ("training", "sampling", "scoring", "startup", "memory")
+"""Benchmarks of docs/performance.md."""
 
 
-@click.command()
-@click.argument("names", nargs=-1, type=click.Choice(BENCHMARKS), metavar="[NAME]...")
-def main(names: tuple[str, ...]) -> None:
-    """Run the benchmarks NAME... (training, sampling, scoring, startup, memory; all by default: twenty minutes)."""
-    for name in names or BENCHMARKS:
-        print(f"\n## python -m benchmarks.{name}\n", flush=True)
-        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+class Benchmarks(click.Group):
+    """A group whose commands are the modules of `benchmarks.speed` and `benchmarks.quality`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the benchmarks."""
+        return [*MODULES, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a benchmark and return its command, or None if there is none of that name."""
+        if cmd_name not in MODULES:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = import_module(MODULES[cmd_name]).main
+        return command
+
+
+@click.group(cls=Benchmarks)
+def main() -> None:
+    """Measure speed, memory and quality; see docs/performance.md and docs/quality.md."""
+
+
+@main.command()
+def speed() -> None:
+    """Run training, sampling, scoring, startup and memory, one after another (about 20 minutes)."""
+    for name in SPEED:
+        print(f"\n## python -m benchmarks {name}\n", flush=True)
+        subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Benchmarks check their arguments before they measure anything."""
+"""Benchmarks check their arguments before they measure."""
 
 from __future__ import annotations
 
-import pkgutil
 import subprocess
 import sys
 from importlib import import_module
@@ -11,43 +10,48 @@ from pathlib import Path
 import click
 import pytest
 
-import benchmarks
-import benchmarks.__main__ as every
+import benchmarks.__main__ as program
 
-NAMES = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+TOP = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_text_that_is_not_there_is_refused_by_name(name: str) -> None:
-    main = getattr(import_module(f"benchmarks.{name}"), "main", None)
-    if not isinstance(main, click.Command):
-        return
+@pytest.mark.parametrize("name", program.MODULES)
+def test_benchmark_with_missing_text_names_the_text(name: str) -> None:
+    main = program.main.get_command(click.Context(program.main), name)
+    assert main is not None
     for parameter in main.params:
         if parameter.name in ("text", "texts"):
             with pytest.raises(click.BadParameter, match="nowhere"):
                 parameter.type_cast_value(click.Context(main), ("nowhere",) if parameter.nargs < 0 else "nowhere")
 
 
-def test_help_runs_no_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    run: list[list[str]] = []
-    monkeypatch.setattr(every.subprocess, "run", lambda command, check: run.append(command))
-    for arguments, code in ((["--help"], 0), (["nothing"], 2)):
-        with pytest.raises(SystemExit) as ended:
-            every.main(arguments)
-        assert ended.value.code == code
-    assert run == []
-    every.main([], standalone_mode=False)
-    assert [command[-1] for command in run] == [f"benchmarks.{name}" for name in every.BENCHMARKS]
-    run.clear()
-    every.main(["sampling"], standalone_mode=False)
-    assert [command[-1] for command in run] == ["benchmarks.sampling"]
+def test_help_and_unknown_name_run_no_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(program.subprocess, "run", lambda command, check: commands.append(command))
+    for arguments, code in ((["--help"], 0), (["nothing"], 2), (["speed", "--help"], 0)):
+        with pytest.raises(SystemExit) as exit_info:
+            program.main(arguments)
+        assert exit_info.value.code == code
+    assert commands == []
 
 
-def test_a_benchmark_of_a_text_that_is_not_there_shows_no_traceback() -> None:
-    """As a user runs it, from the top of a clone."""
+def test_speed_runs_each_speed_benchmark_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(program.subprocess, "run", lambda command, check: commands.append(command))
+    program.main(["speed"], standalone_mode=False)
+    assert [command[1:] for command in commands] == [["-m", "benchmarks", name] for name in program.SPEED]
+
+
+@pytest.mark.parametrize("name", program.SPEED)
+def test_speed_benchmark_is_also_a_module(name: str) -> None:
+    assert import_module(f"benchmarks.{name}").main is import_module(program.MODULES[name]).main
+
+
+@pytest.mark.parametrize("module", [["benchmarks", "cells"], ["benchmarks.training"]], ids=" ".join)
+def test_missing_text_on_the_command_line_shows_no_traceback(module: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.cells", "--text", "nowhere.txt"],
-        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False, timeout=60,
+        [sys.executable, "-m", *module, "--text", "nowhere.txt"],
+        cwd=TOP, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2
     assert "nowhere.txt" in done.stderr

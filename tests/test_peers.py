@@ -11,7 +11,7 @@ import charlm
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.peers import Form, TorchModel, forms  # noqa: E402
+from benchmarks.library.peers import Form, TorchModel, forms  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

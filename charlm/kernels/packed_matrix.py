@@ -3,7 +3,7 @@
 A BLAS packs the operands of a product. Where one of them is a state of a few rows, packing the other takes as long as
 multiplying by it. OpenBLAS does without if the product is small and the processor has AVX-512 (`blas.py`). There the
 matrix is laid out once, in blocks of 64 or 32 columns: each block is a small product, and of the form that runs
-fastest, whatever the number of rows (`python -m benchmarks.products`). Elsewhere all products are plain ones.
+fastest, whatever the number of rows (`python -m benchmarks products`). Elsewhere all products are plain ones.
 
 A matrix of G gates has G*H columns, and the products of each gate are wanted apart: (G, B, H) for a step,
 (G, T, B, H) for a window. On the way back it has G*H rows, and the products of all gates are added up.

@@ -1,4 +1,4 @@
-"""Choosing between texts: a real line of held-out text against the same line with its words shuffled."""
+"""Word order: a held-out line against the same line with its words shuffled."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import click
 import numpy as np
 
 import charlm
-from benchmarks.held_out import held_out_lines
+from benchmarks.library.texts import held_out_lines
 
 PAIRS = 100
 
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
-@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="The text it was trained on.")
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="Its training text.")
 @click.option("--seed", default=0, show_default=True)
 def main(model: Path, text: Path, seed: int) -> None:
-    """Print how often the real line is the more probable one."""
+    """Measure how often the original is more probable."""
     rng = np.random.default_rng(seed)
     scorer = charlm.load(model)
     lines = [line for line in held_out_lines(scorer, text) if len(line.split()) >= 5]

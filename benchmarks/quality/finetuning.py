@@ -1,4 +1,4 @@
-"""Fine-tuning: the held-out loss on the way, from a model's weights and from scratch, with the same settings."""
+"""Fine-tuning against training from scratch: held-out loss over time with equal settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import click
 
 import charlm
-from benchmarks.alternation import describe_machine
+from benchmarks.library.alternation import describe_machine
 from charlm.config import TextConfig
 from charlm.runs.run import Run
 
@@ -16,7 +16,7 @@ from charlm.runs.run import Run
 def curve(
     text: Path, lines: bool, minutes: float, seed: int, parent: Path, *, is_tuned: bool
 ) -> list[tuple[float, float]]:
-    """Train, and return seconds and held-out loss at each evaluation."""
+    """Train; return seconds and held-out loss at each evaluation."""
     shape = charlm.load(parent).config
     settings = {"minutes": minutes, "seed": seed, "cell": shape.cell, "hidden": shape.hidden, "layers": shape.layers}
     with TemporaryDirectory() as folder:
@@ -27,13 +27,13 @@ def curve(
 
 
 @click.command()
-@click.option("--from", "parent", type=click.Path(path_type=Path), required=True, help="The model to begin with.")
+@click.option("--from", "parent", type=click.Path(path_type=Path), required=True, help="Model to fine-tune.")
 @click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--lines", is_flag=True, help="Each line is a document of its own.")
+@click.option("--lines", is_flag=True, help="Each line is a document.")
 @click.option("--minutes", default=1.0, show_default=True)
 @click.option("--seeds", default="0", show_default=True)
 def main(parent: Path, text: Path, lines: bool, minutes: float, seeds: str) -> None:
-    """Print the held-out loss over time, both ways; the network is that of the model."""
+    """Compare fine-tuning a model with training the same network from scratch."""
     print(describe_machine())
     for seed in map(int, seeds.split(",")):
         tuned, scratch = (curve(text, lines, minutes, seed, parent, is_tuned=is_tuned) for is_tuned in (True, False))
@@ -41,7 +41,7 @@ def main(parent: Path, text: Path, lines: bool, minutes: float, seeds: str) -> N
         print("| seconds | fine-tuned | seconds | from scratch |\n|---|---|---|---|")
         for (a, fine), (b, fresh) in zip(tuned, scratch, strict=False):
             print(f"| {a:.1f} | {fine:.4f} | {b:.1f} | {fresh:.4f} |")
-        print(f"below at {sum(f[1] < s[1] for f, s in zip(tuned, scratch, strict=False))} of "
+        print(f"fine-tuned is lower at {sum(f[1] < s[1] for f, s in zip(tuned, scratch, strict=False))} of "
               f"{min(len(tuned), len(scratch))} evaluations", flush=True)  # fmt: skip
 
 

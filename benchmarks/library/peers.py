@@ -1,4 +1,4 @@
-"""The same networks in PyTorch, in each form that a user of PyTorch may choose."""
+"""The same networks in PyTorch, in each form that a PyTorch user may choose."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Step = Callable[[], int]
 
 @dataclass(frozen=True)
 class Form:
-    """A form of the network on PyTorch; the fastest depends on the sizes and the processor.
+    """How a network is written in PyTorch. The fastest form depends on the sizes and the processor.
 
-    threads: of PyTorch.  one_dnn: whether oneDNN computes; PyTorch's own code does if not.
-    cells: whether a loop calls `LSTMCell`, rather than one call of `LSTM`.
-    embedding: whether ids enter by an `Embedding` of the hidden size, rather than as one-hot vectors.
-    compiled: whether the forward pass goes through `torch.compile`.
+    threads: number of PyTorch threads.  one_dnn: use oneDNN, else the native code of PyTorch.
+    cells: a loop over `LSTMCell`, else one call of `LSTM`.
+    embedding: an `Embedding` of the hidden size as input, else one-hot vectors.
+    compiled: pass the forward pass through `torch.compile`.
     """
 
     threads: int = 1
@@ -29,7 +29,7 @@ class Form:
     compiled: bool = False
 
     def __str__(self) -> str:
-        """Return the form in a few words, as a table names it."""
+        """Return the name of the form in tables."""
         words = [
             "cell modules" if self.cells else "one module",
             f"oneDNN {'on' if self.one_dnn else 'off'}",
@@ -39,7 +39,7 @@ class Form:
         return ", ".join(words + ["compiled"] * self.compiled)
 
     def apply(self) -> None:
-        """Set what PyTorch keeps for the whole process."""
+        """Set the process-wide options of PyTorch."""
         import torch
 
         torch.set_num_threads(self.threads)
@@ -47,9 +47,9 @@ class Form:
 
 
 def forms(threads: int, compiled: bool = False) -> list[Form]:
-    """Return all forms with one thread and `threads`; with `compiled`, also the cell modules compiled.
+    """Return all forms with one thread and with `threads`; with `compiled`, also the compiled loop over cells.
 
-    A compiled `nn.LSTM` is the same call of ATen, so only the loop over cell modules gains by it.
+    A compiled `nn.LSTM` makes the same ATen call, so only the loop over cells can gain.
     """
     counts = sorted({1, threads})
     plain = [Form(*choice) for choice in product(counts, (True, False), (False, True), (False, True))]
@@ -59,7 +59,7 @@ def forms(threads: int, compiled: bool = False) -> list[Form]:
 class TorchModel:
     """LSTM, GRU or RNN with a linear head.
 
-    params: tensors of a model file to begin with; only for one-hot input, whose weights have the same shapes.
+    params: initial tensors from a model file; only for one-hot input, where the shapes agree.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class TorchModel:
             self.forward = torch.compile(self._forward, dynamic=False)
 
     def _load(self, params: Mapping[str, np.ndarray]) -> None:
-        """Copy the tensors of a model file, whose names are those of the modules."""
+        """Copy the tensors of a model file into the modules of the same names."""
         tensors = {name: self.torch.from_numpy(np.array(array)) for name, array in params.items()}
         head = {name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")}
         self.head.load_state_dict(head, strict=True)
@@ -99,7 +99,7 @@ class TorchModel:
         self.rnn.load_state_dict(rnn, strict=True)
 
     def _forward(self, ids: Any, state: Any) -> tuple[Any, Any]:
-        """Return the logits (T, B, V) of ids (T, B), and the new state; None is a state of zeros."""
+        """Return the logits (T, B, V) of ids (T, B) and the new state. A state of None is zero."""
         xs = self.one_hot[ids] if self.embedding is None else self.embedding(ids)
         if not self.form.cells:
             outputs, state = self.rnn(xs, state)
@@ -114,19 +114,21 @@ class TorchModel:
         return self.head(self.torch.stack(tops)), states
 
     def training_step(self, streams: np.ndarray, steps: int) -> Step:
-        """Return a step of truncated back-propagation over streams (N, B): fused Adam, clipped gradients."""
+        """Return a step of truncated BPTT over streams (N, B) with fused Adam and gradient clipping."""
         torch = self.torch
         optimizer = torch.optim.Adam(self.parameters, 1e-3, fused=True)
         data = torch.from_numpy(streams.astype(np.int64))
-        places = iter_windows(len(data), steps)
+        starts = iter_windows(len(data), steps)
         state: Any = None
 
         def step() -> int:
             nonlocal state
-            at = next(places)
-            logits, state = self.forward(data[at : at + steps], state)
+            start = next(starts)
+            logits, state = self.forward(data[start : start + steps], state)
             state = detached(state)
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), data[at + 1 : at + steps + 1].flatten())
+            loss = torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1), data[start + 1 : start + steps + 1].flatten()
+            )
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -151,7 +153,7 @@ class TorchModel:
         return step
 
     def score(self, ids: np.ndarray) -> float:
-        """Return the log-probability of ids[1:] in nats; the whole text is read in one call."""
+        """Return the log-probability of ids[1:] in nats, computed in one call."""
         torch = self.torch
         with torch.inference_mode():
             data = torch.from_numpy(ids.astype(np.int64))[:, None]
@@ -160,11 +162,11 @@ class TorchModel:
 
 
 def detached(state: Any) -> Any:
-    """Return a state, of whatever tuples and lists, without its history."""
+    """Return a state, nested tuples or lists of tensors, detached from the graph."""
     return type(state)(map(detached, state)) if isinstance(state, (list, tuple)) else state.detach()
 
 
 def iter_windows(length: int, steps: int) -> Iterator[int]:
-    """Yield the starts of windows indefinitely."""
+    """Yield window starts indefinitely."""
     while True:
         yield from range(0, length - steps - 1, steps)

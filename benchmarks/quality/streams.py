@@ -1,7 +1,4 @@
-"""A learned start: the held-out loss when the text is read as few or many streams, each from a fresh state.
-
-The text is cut where lines begin, as in training.
-"""
+"""Learned initial state: held-out loss of the text cut at line starts into few or many streams, each from EOS."""
 
 from __future__ import annotations
 
@@ -12,15 +9,15 @@ import click
 import numpy as np
 
 import charlm
-from benchmarks.held_out import held_out_corpus
+from benchmarks.library.texts import held_out_corpus
 
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
-@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="The text it was trained on.")
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="Its training text.")
 @click.option("--streams", default="1 32 128 512", show_default=True)
 def main(model: Path, text: Path, streams: str) -> None:
-    """Print nats per character, held out, for each number of streams; and how starts compare with starts of lines."""
+    """Measure the held-out loss by number of streams, and the distribution of the first character."""
     found = charlm.load(model)
     runner = found.runner
     corpus = held_out_corpus(found, text)
@@ -36,16 +33,16 @@ def main(model: Path, text: Path, streams: str) -> None:
     start = np.array([[found.vocabulary.eos]])
     log_q = runner.predict(start, runner.zero_state(1))[0][0, :, 0]
     divergence = float((seen[seen > 0] * (np.log(seen[seen > 0]) - log_q[seen > 0])).sum())
-    print(f"\nKL divergence of the first character from the starts of lines: {divergence:.3f} nats")
+    print(f"\nKL divergence of p(first character) from the line starts of the text: {divergence:.3f} nats")
     unknown = np.exp(runner.predict(ids[:-1, None], runner.zero_state(1))[0][:, found.vocabulary.unk, 0]).mean()
     rate = float((ids[1:] == found.vocabulary.unk).mean())
     print(f"mean probability of UNK {unknown:.2e}, held-out rate {rate:.2e}")
 
 
 def cut_at_lines(text: str, count: int) -> list[str]:
-    """Cut a text into about `count` pieces of equal length, each beginning where a line begins."""
-    places = [text.find("\n", len(text) * k // count) + 1 for k in range(1, count)]
-    bounds = [0, *sorted(set(places) - {0}), len(text)]
+    """Cut a text at line starts into about `count` pieces of equal length."""
+    starts = [text.find("\n", len(text) * k // count) + 1 for k in range(1, count)]
+    bounds = [0, *sorted(set(starts) - {0}), len(text)]
     return [text[a:b] for a, b in pairwise(bounds)]
 
 

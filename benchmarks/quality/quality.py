@@ -1,11 +1,10 @@
-"""Quality: what `charlm train --minutes M` reaches on text that it never sees, over several seeds.
+"""Test loss of `charlm train --minutes M` over several seeds.
 
-The text is cut in two: the last tenth, or with --lines a random tenth of the different lines, is put aside, and
-charlm is run on a file with the rest, as a user would run it. (It holds out a part of that file to choose the best
-weights by.) Then the text put aside is scored in two ways:
+The test text is the last tenth of the text, or with --lines a random tenth of the distinct lines. charlm trains on a
+file with the rest and holds out a part of that to select the weights. The test text is scored in two protocols:
 
-- one pass: running text read once from its start with the state carried on; lines one by one, their ends counted;
-- windows: running text in windows of 256 characters, each from a fresh state, as nanoGPT reports it.
+- one pass: running text once from its start with the state carried, lines one by one with their ends;
+- windows: running text in windows of 256 characters, each from a zero state, as nanoGPT reports it.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ import click
 import numpy as np
 
 import charlm
-from benchmarks.alternation import describe_machine
-from benchmarks.ngram import best_order
+from benchmarks.library.alternation import describe_machine
+from benchmarks.library.texts import split_test, test_set_loss
+from benchmarks.quality.ngram import best_order
 from charlm.config import TextConfig
 from charlm.model import LanguageModel
 from charlm.text.corpus import Corpus
@@ -33,24 +33,24 @@ from charlm.training.evaluation import with_logit_scale
 WINDOW = 256
 
 
-def n_gram(learned: str, kept: str, lines: bool) -> tuple[int, float]:
-    """Return the best order of Kneser-Ney, and what it reaches on the text put aside, in nats per character."""
+def n_gram(train_text: str, test_text: str, lines: bool) -> tuple[int, float]:
+    """Return the best order of Kneser-Ney and its test loss in nats per character."""
     with TemporaryDirectory() as folder:
-        paths = Path(folder) / "learned.txt", Path(folder) / "kept.txt"
-        for path, text in zip(paths, (learned, kept), strict=True):
+        paths = Path(folder) / "train.txt", Path(folder) / "test.txt"
+        for path, text in zip(paths, (train_text, test_text), strict=True):
             path.write_text(text, encoding="utf-8", newline="")
         settings = TextConfig(lines=lines)
         with Corpus.read([paths[0]], settings, valid=0) as train:
             vocabulary = train.vocabulary
-            with Corpus.read([paths[1]], settings, valid=0, vocabulary=vocabulary) as aside:
-                ids = aside.train_ids if lines else aside.train_ids[:-1]  # the end of running text does not count
+            with Corpus.read([paths[1]], settings, valid=0, vocabulary=vocabulary) as test:
+                ids = test.train_ids if lines else test.train_ids[:-1]  # the end of running text does not count
                 return best_order(train.train_ids, ids, len(vocabulary))
 
 
 class Outcome(NamedTuple):
-    """What one run reached: nats per character put aside, in one pass and in windows, and what it took.
+    """Result of a run: test loss in one pass and in windows (nats per character), minutes, steps, network, curve.
 
-    as_trained: one pass of the weights as trained, before the head was made as sharp as held-out text wants it.
+    as_trained: one-pass test loss without the calibrated logit scale.
     """
 
     one_pass: float
@@ -62,29 +62,8 @@ class Outcome(NamedTuple):
     curve: list[tuple[float, float]]
 
 
-def put_aside(text: str, lines: bool, share: float, seed: int) -> tuple[str, str]:
-    """Return the text to learn from and the text put aside: the end of it, or random lines with all their copies."""
-    if not lines:
-        cut = int((1 - share) * len(text))
-        return text[:cut], text[cut:]
-    every = [line for line in text.split("\n") if line]
-    distinct = list(dict.fromkeys(every))
-    order = np.random.default_rng(seed).permutation(len(distinct))
-    aside = {distinct[k] for k in order[: int(share * len(distinct))]}
-    parts = ([line for line in every if (line in aside) == chosen] for chosen in (False, True))
-    learned, kept = ("\n".join(part) + "\n" for part in parts)
-    return learned, kept
-
-
-def one_pass(model: LanguageModel, text: str, lines: bool) -> float:
-    """Return nats per character of the text put aside."""
-    scores = model.score_many([x for x in text.split("\n") if x], end=True) if lines else [model.score(text, end=False)]
-    every = list(scores)
-    return -sum(score.log_prob for score in every) / sum(score.characters for score in every)
-
-
 def windowed(model: LanguageModel, text: str) -> float:
-    """Return nats per character in windows from a fresh state; the first character of a window is only read."""
+    """Return nats per character in windows from a zero state; the first character of a window is context."""
     ids = model.vocabulary.encode(text).astype(np.intp)
     count = (len(ids) - 1) // WINDOW
     inputs, targets = (ids[k : k + count * WINDOW].reshape(count, WINDOW).T for k in (0, 1))
@@ -97,25 +76,25 @@ def windowed(model: LanguageModel, text: str) -> float:
 
 
 def run(text: str, lines: bool, minutes: float, seed: int, flags: list[str]) -> Outcome:
-    """Train on all but the text put aside, by the command line, and score that."""
-    learned, kept = put_aside(text, lines, 0.1, seed)
+    """Train with the command line on the training text, and score the test text."""
+    train_text, test_text = split_test(text, lines, 0.1, seed)
     with TemporaryDirectory() as folder:
         source, path = Path(folder) / "text.txt", Path(folder) / "model.safetensors"
-        source.write_text(learned, encoding="utf-8", newline="")
+        source.write_text(train_text, encoding="utf-8", newline="")
         command = [sys.executable, "-m", "charlm", "train", str(source), "-m", str(path), "--minutes", str(minutes)]
         command += ["--seed", str(seed), *(["--lines"] if lines else []), *flags]
-        begun = time.monotonic()
+        started = time.monotonic()
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-        took = (time.monotonic() - begun) / 60
+        took = (time.monotonic() - started) / 60
         model = charlm.load(path)
         rows = [json.loads(row) for row in path.with_suffix(".log.jsonl").read_text(encoding="utf-8").splitlines()]
     config = model.config
     params = with_logit_scale(model.network.parameters(model.params.flat.copy()), 1 / model.training["sharpness"])
     as_trained = LanguageModel(model.network, params, model.vocabulary, model.text, model.training)
     return Outcome(
-        one_pass(model, kept, lines),
-        one_pass(as_trained, kept, lines),
-        None if lines else windowed(model, kept),
+        test_set_loss(model, test_text, lines),
+        test_set_loss(as_trained, test_text, lines),
+        None if lines else windowed(model, test_text),
         took,
         rows[-1]["step"],
         f"{config.cell} {config.hidden}x{config.layers}",
@@ -125,26 +104,28 @@ def run(text: str, lines: bool, minutes: float, seed: int, flags: list[str]) -> 
 
 @click.command()
 @click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--lines", is_flag=True, help="Each line is a document of its own.")
-@click.option("--minutes", default="2", show_default=True, help="Budgets, such as 0.5,2,5.")
+@click.option("--lines", is_flag=True, help="Each line is a document.")
+@click.option("--minutes", default="2", show_default=True, help="Time budgets, such as 0.5,2,5.")
 @click.option("--seeds", default="1,2,3", show_default=True, help="The recipes were chosen on seed 0.")
-@click.option("--flags", default=[""], multiple=True, help="More flags of charlm train; give it again to compare.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the held-out loss over time into this file.")
+@click.option("--flags", default=[""], multiple=True, help="More flags of charlm train; repeatable.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw the held-out loss over time to this file.")
 def main(text: Path, lines: bool, minutes: str, seeds: str, flags: tuple[str, ...], plot: Path | None) -> None:
-    """Train for so many minutes with each seed, and print what is reached on the text put aside."""
-    whole = text.read_text(encoding="utf-8")
+    """Measure the test loss after each time budget, for each seed."""
+    content = text.read_text(encoding="utf-8")
     print(describe_machine())
-    print(f"{text.name}{' --lines' if lines else ''}: nats per character of the tenth put aside")
-    bars = [n_gram(*put_aside(whole, lines, 0.1, int(seed)), lines) for seed in (seeds.split(",") if lines else "0")]
-    print(f"Kneser-Ney (best order): {', '.join(f'{loss:.4f} ({order})' for order, loss in bars)}, "
-          f"mean {mean(loss for _, loss in bars):.4f}\n")  # fmt: skip
+    print(f"{text.name}{' --lines' if lines else ''}: test loss in nats per character")
+    baselines = [
+        n_gram(*split_test(content, lines, 0.1, int(seed)), lines) for seed in (seeds.split(",") if lines else "0")
+    ]
+    print(f"Kneser-Ney (best order): {', '.join(f'{loss:.4f} ({order})' for order, loss in baselines)}, "
+          f"mean {mean(loss for _, loss in baselines):.4f}\n")  # fmt: skip
     print("| minutes | flags | network | one pass, mean (spread) | each seed | as trained | windows of 256 "
           "| took | steps |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|")
     curves: dict[str, list[tuple[float, float]]] = {}
     for budget in map(float, minutes.split(",")):
         for extra in flags:
-            found = [run(whole, lines, budget, int(seed), extra.split()) for seed in seeds.split(",")]
+            found = [run(content, lines, budget, int(seed), extra.split()) for seed in seeds.split(",")]
             losses = [outcome.one_pass for outcome in found]
             spread = stdev(losses) if len(losses) > 1 else 0.0
             windows = [outcome.windowed for outcome in found if outcome.windowed is not None]
@@ -161,7 +142,7 @@ def main(text: Path, lines: bool, minutes: str, seeds: str, flags: tuple[str, ..
 
 
 def draw(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
-    """Draw held-out loss against time, one line a run (the first seed)."""
+    """Draw held-out loss against time, one curve per run (the first seed)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -1,4 +1,4 @@
-"""Comparing two programs on a machine whose speed drifts: in turn, in one run, by the median of the ratios."""
+"""Compare programs on a machine whose speed drifts: alternate them in one run, take the median of the ratios."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from benchmarks.peers import Form, Step
+from benchmarks.library.peers import Form, Step
 from charlm.machine import usable_cores
 
 
 class Comparison(NamedTuple):
-    """Medians of the rates of charlm and of the fastest form of PyTorch, and of their ratios, round by round."""
+    """Median rates of charlm and of the fastest form of PyTorch, and the median of their ratios by round."""
 
     ours: float
     theirs: float
@@ -26,9 +26,9 @@ class Comparison(NamedTuple):
 
 
 def alternate(candidates: Mapping[str, Callable[[], float]], rounds: int) -> Comparison:
-    """Run the candidates in turn; the first is compared with the fastest of the others.
+    """Run the candidates in turn, and compare the first with the fastest of the others.
 
-    candidates: name -> a function that works for a while and returns its rate; the first is charlm.
+    candidates: name -> a function that runs for a while and returns its rate; the first is charlm.
     """
     first, *others = candidates
     measured: dict[str, list[float]] = {name: [] for name in candidates}
@@ -42,27 +42,27 @@ def alternate(candidates: Mapping[str, Callable[[], float]], rounds: int) -> Com
 
 
 def rate_of(step: Callable[[], int], seconds: float, warm_up: int = 2) -> float:
-    """Call `step` for some seconds and return how much it did per second; it returns how much it did."""
+    """Call `step` for some seconds and return units of work per second. `step` returns its units of work."""
     for _ in range(warm_up):
         step()
-    done, begun = 0, time.perf_counter()
-    while time.perf_counter() - begun < seconds:
-        done += step()
-    return done / (time.perf_counter() - begun)
+    units, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        units += step()
+    return units / (time.perf_counter() - started)
 
 
 TOO_SLOW = 3.0
-"""A form whose first step takes this many times that of the fastest one leaves the race at once ..."""
+"""Ratio of first-step times above which a form leaves the race."""
 TOO_SLOW_IF_LONG = 1.5
-"""... and this many times where a step takes longer than a measurement, as little of it is then a warm-up."""
+"""The same ratio where one step takes longer than a measurement, so that warm-up matters little."""
 CLOSE = 0.9
-"""A form is compared in full from this fraction of the fastest form's rate on, but no more than two forms."""
+"""Minimum fraction of the fastest rate at which the second form is compared in full, too."""
 
 
 def race(forms: Sequence[Form], prepare: Callable[[Form], Step], seconds: float = 0.3) -> dict[Form, Step]:
-    """Return the fastest form, and the next one if it is close, each with its step.
+    """Return the fastest form, and the second if it is close, each with its step.
 
-    prepare: returns a step of a form, which returns how much it did.  seconds: of each measurement.
+    prepare: returns the step of a form.  seconds: length of each measurement.
     """
     rates: dict[Form, float] = {}
     steps: dict[Form, Step] = {}
@@ -72,19 +72,19 @@ def race(forms: Sequence[Form], prepare: Callable[[Form], Step], seconds: float 
         step = prepare(form)
         if form.compiled:
             step()
-        begun = time.perf_counter()
-        done = step()
-        first = (time.perf_counter() - begun) / done
-        if first > (TOO_SLOW_IF_LONG if first * done > seconds else TOO_SLOW) * fastest:
+        started = time.perf_counter()
+        units = step()
+        first = (time.perf_counter() - started) / units
+        if first > (TOO_SLOW_IF_LONG if first * units > seconds else TOO_SLOW) * fastest:
             continue
         fastest = min(fastest, first)
-        rates[form], steps[form] = rate_of(step, seconds, warm_up=1 if first * done < 0.1 else 0), step
+        rates[form], steps[form] = rate_of(step, seconds, warm_up=1 if first * units < 0.1 else 0), step
     best = sorted(rates, key=rates.__getitem__, reverse=True)[:2]
     return {form: steps[form] for form in best if rates[form] >= CLOSE * rates[best[0]]}
 
 
 def timed(form: Form, step: Step, seconds: float, warm_up: int = 1) -> Callable[[], float]:
-    """Return a candidate of `alternate`: the rate of a form's step."""
+    """Return a candidate for `alternate` that measures the rate of a form."""
 
     def run() -> float:
         form.apply()
@@ -100,14 +100,14 @@ def sgemm_peak(threads: int, size: int = 2048, rounds: int = 5) -> float:
     best = 0.0
     with threadpool_limits(threads, user_api="blas"):
         for _ in range(rounds):
-            begun = time.perf_counter()
+            started = time.perf_counter()
             np.matmul(a, a, out=out)
-            best = max(best, 2 * size**3 / (time.perf_counter() - begun))
+            best = max(best, 2 * size**3 / (time.perf_counter() - started))
     return best
 
 
 def describe_machine() -> str:
-    """Return a line about the machine and the libraries."""
+    """Return one line: date, processor, cores, versions of Python, NumPy, PyTorch and BLAS."""
     blas = ", ".join(f"{x['internal_api']} {x.get('version')} {x.get('architecture', '')}" for x in threadpool_info())
     try:
         import torch

@@ -1,4 +1,4 @@
-"""A model of lines: whether its lines end, how long they are, how many are copies, and what UNK means to it."""
+"""A model of lines: how many samples end, their mean length, how many are copies, and the rate of UNK."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import click
 import numpy as np
 
 import charlm
-from benchmarks.held_out import held_out_corpus
+from benchmarks.library.texts import held_out_corpus
 from charlm.text.novelty import hash_of, lines_in
 
 
 @click.command()
 @click.option("-m", "--model", type=click.Path(path_type=Path), default="charlm.safetensors", show_default=True)
-@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="The text it was trained on.")
-@click.option("--n", default=1000, show_default=True, help="Lines to sample.")
+@click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="Its training text.")
+@click.option("--n", default=1000, show_default=True, help="Number of lines to sample.")
 def main(model: Path, text: Path, n: int) -> None:
-    """Sample lines and compare them with those of the text; compare p(UNK) with the rate of unknown characters."""
+    """Compare sampled lines with the training lines, and p(UNK) with the rate of unknown characters."""
     found = charlm.load(model)
     vocabulary = found.vocabulary
     corpus = held_out_corpus(found, text)
@@ -25,7 +25,7 @@ def main(model: Path, text: Path, n: int) -> None:
     drawn = found.sample(n=n, seed=0, length=1000)
     seen = {hash_of(line) for line in known}
     lengths, expected = np.mean([len(s.text) for s in drawn]), np.mean([len(line) for line in known])
-    print(f"{sum(s.has_ended for s in drawn)} of {n} sampled lines end by themselves")
+    print(f"{sum(s.has_ended for s in drawn)} of {n} sampled lines end with EOS")
     print(f"mean length {lengths:.2f} characters, of the training lines {expected:.2f} ({lengths / expected - 1:+.1%})")
     print(f"{sum(hash_of(s.text) in seen for s in drawn) / n:.1%} are copies of training lines")
     inputs = np.asarray(corpus.valid_ids).astype(np.intp)[:, None]

@@ -1,10 +1,10 @@
-"""How training under torchrun scales: step times on 1 and 2 processes here, and a model of more, checked against them.
+"""Scaling of training under torchrun: step times on 1 and 2 processes, and a cost model for more.
 
     t(N) = t1(b) + 2 (N-1)/N 4 P / w + 2 (N-1) l
 
-N: ranks.  b: streams of a rank.  t1(b): a step of one process with b streams, measured here.  4 P: bytes of a
-gradient.  w, l: bandwidth (bytes/s) and latency (s) of a link of a ring: measured here between two processes, by
-all-reduces of a gradient and of one number; assumed elsewhere.
+N: ranks.  b: streams of a rank.  t1(b): measured step of one process with b streams.  4 P: bytes of a gradient.
+w, l: bandwidth (bytes/s) and latency (s) of a link of a ring, measured between two processes by all-reduces of a
+gradient and of one number, and assumed for other links.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.alternation import describe_machine
-from benchmarks.memory import family, proportional_set_size, write_text
+from benchmarks.library.alternation import describe_machine
+from benchmarks.library.processes import process_tree, proportional_set_size
+from benchmarks.library.texts import write_random_text
 from charlm.config import EngineConfig, TextConfig, TrainConfig
 from charlm.engines.numpy_engine import NumpyEngine
 from charlm.model import LanguageModel, load
@@ -36,7 +37,7 @@ SHAPES = ((128, 1, 64, 64), (256, 2, 64, 64))
 STEPS = 24
 RANKS = (1, 2, 8, 64, 512)
 ASSUMED = {"10 Gbit/s, 50 us": (1.25e9, 50e-6), "100 Gbit/s, 10 us": (12.5e9, 10e-6)}
-"""Links that nobody measured: bandwidth in bytes/s, latency in s."""
+"""Assumed links: bandwidth in bytes/s, latency in s."""
 
 
 def step_times(text: Path, model: Path, settings: dict[str, Any], result: Path) -> None:
@@ -53,16 +54,16 @@ def step_times(text: Path, model: Path, settings: dict[str, Any], result: Path) 
             for name, size in (("gradient", session.network.size), ("number", 1)):
                 tensor, seconds = ones(size), []
                 for _ in range(30):
-                    begun = time.perf_counter()
+                    started = time.perf_counter()
                     distributed.all_reduce(tensor)
-                    seconds.append(time.perf_counter() - begun)
+                    seconds.append(time.perf_counter() - started)
                 found[name] = median(seconds)
         if session.ranks.is_main_process:
             result.write_text(json.dumps(found))
 
 
 def measure(text: Path, shape: tuple[int, ...], batch: int, ranks: int) -> dict[str, float]:
-    """Run `step_times` on so many processes, one thread each; return the lesser of two medians of each figure."""
+    """Run `step_times` on `ranks` processes of one thread; return the lower of two medians of each figure."""
     hidden, layers, _, bptt = shape
     settings = {"hidden": hidden, "layers": layers, "batch": batch, "bptt": bptt, "steps": STEPS, "threads": 1}
     settings |= {"valid": 0.0, "dropout": 0.0}
@@ -70,10 +71,10 @@ def measure(text: Path, shape: tuple[int, ...], batch: int, ranks: int) -> dict[
     for _ in range(2):
         with TemporaryDirectory() as folder:
             result = Path(folder) / "result.json"
-            told = json.dumps([str(text), str(Path(folder) / "m.safetensors"), settings, str(result)])
+            task = json.dumps([str(text), str(Path(folder) / "m.safetensors"), settings, str(result)])
             subprocess.run(
                 [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}",
-                 "-m", "benchmarks.scale", "--rank", told],
+                 "-m", "benchmarks", "scale", "--rank", task],
                 check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
             )  # fmt: skip
             runs.append(json.loads(result.read_text()))
@@ -81,13 +82,13 @@ def measure(text: Path, shape: tuple[int, ...], batch: int, ranks: int) -> dict[
 
 
 def predicted(alone: float, size: float, ranks: int, link: tuple[float, float]) -> float:
-    """Return the seconds of a step by the model above.  alone: t1(b).  size: P."""
+    """Return the seconds of a step by the cost model.  alone: t1(b).  size: P."""
     bandwidth, latency = link
     return alone + 2 * (ranks - 1) * (4 * size / ranks / bandwidth + latency)
 
 
 def print_times(text: Path) -> None:
-    """Print what was measured on 1 and 2 processes, and what the model says of more."""
+    """Print measured step times on 1 and 2 processes, and the predictions for more."""
     for shape in SHAPES:
         hidden, layers, batch, bptt = shape
         alone = {batch // ranks: measure(text, shape, batch // ranks, 1) for ranks in (1, 2, 8, 64)}
@@ -102,12 +103,12 @@ def print_times(text: Path) -> None:
         print(f"| the same by the model ({guess / two['step'] - 1:+.0%}) | {1e3 * guess:.1f} |")
         print(f"| all-reduce of {4 * size / 1e6:.2f} MB | {1e3 * two['gradient']:.2f} |")
         print(f"| all-reduce of one number | {1e3 * two['number']:.2f} |")
-        print(f"\nComputed, {batch} streams a rank (the batch grows with N): share of the time that is computing")
+        print(f"\nComputed, {batch} streams a rank (the batch grows with N): fraction of the time spent computing")
         print("| link | " + " | ".join(f"N = {n}" for n in RANKS) + " |\n|---|" + "---|" * len(RANKS))
         for name, link in ASSUMED.items():
-            shares = [alone[batch]["step"] / predicted(alone[batch]["step"], size, n, link) for n in RANKS]
-            print(f"| {name} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
-        print(f"\nComputed, {batch} streams in all: how many times as fast as one process")
+            fractions = [alone[batch]["step"] / predicted(alone[batch]["step"], size, n, link) for n in RANKS]
+            print(f"| {name} | " + " | ".join(f"{fraction:.0%}" for fraction in fractions) + " |")
+        print(f"\nComputed, {batch} streams in all: speed-up over one process")
         print("| link | " + " | ".join(f"N = {batch // b}" for b in alone) + " |\n|---|" + "---|" * len(alone))
         for name, link in ASSUMED.items():
             gains = [alone[batch]["step"] / predicted(t["step"], size, batch // b, link) for b, t in alone.items()]
@@ -134,40 +135,40 @@ def noise_scale(model: LanguageModel, text: Path, few: int = 8, many: int = 512,
 
 
 def print_memory(megabytes: int) -> None:
-    """Train two ranks on a large text for a while, and print the peak memory of each process, and of PyTorch alone."""
+    """Train two ranks on a large text; print the peak memory of each rank and of PyTorch alone."""
     alone = peaks([sys.executable, "-c", "import torch, torch.distributed, time; time.sleep(1)"])
     with TemporaryDirectory() as folder:
         text = Path(folder) / "text.txt"
-        write_text(text, megabytes)
-        begun = time.perf_counter()
-        most = peaks(
+        write_random_text(text, megabytes)
+        started = time.perf_counter()
+        peak = peaks(
             [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "charlm",
              "train", str(text), "-m", str(Path(folder) / "m.safetensors"), "--engine=torch", "--device=cpu",
              "--hidden=128", "--layers=2", "--steps=300", "--threads=1"]
         )  # fmt: skip
-        seconds, size = time.perf_counter() - begun, text.stat().st_size / 1e6
+        seconds, size = time.perf_counter() - started, text.stat().st_size / 1e6
     print("| process | peak MB |\n|---|---|")
     print(f"| `import torch` alone | {alone['']:.0f} |")
     for rank in ("0", "1"):
-        print(f"| rank {rank}, {size:,.0f} MB of text, LSTM 128x2 ({seconds:.0f} s) | {most[rank]:.0f} |", flush=True)
+        print(f"| rank {rank}, {size:,.0f} MB of text, LSTM 128x2 ({seconds:.0f} s) | {peak[rank]:.0f} |", flush=True)
 
 
 def peaks(command: list[str]) -> dict[str, float]:
-    """Run a command; return rank -> its peak memory in MB ("" for processes that are no rank). See `memory.py`."""
-    most: dict[str, float] = {}
+    """Run a command; return rank -> peak memory in MB ("" for processes without a rank)."""
+    peak: dict[str, float] = {}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            for pid in family(process.pid):
+            for pid in process_tree(process.pid):
                 rank = rank_of(pid)
-                most[rank] = max(most.get(rank, 0.0), proportional_set_size(pid) / 1024)
+                peak[rank] = max(peak.get(rank, 0.0), proportional_set_size(pid) / 1024)
             time.sleep(0.1)
     if process.returncode:
         raise RuntimeError("the run failed")
-    return most
+    return peak
 
 
 def rank_of(pid: int) -> str:
-    """Return the rank that torchrun gave to a process, "" if it is none or is gone."""
+    """Return the rank that torchrun gave to a process, "" if it has none or has exited."""
     try:
         entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
@@ -176,12 +177,14 @@ def rank_of(pid: int) -> str:
 
 
 @click.command()
-@click.option("--rank", help="For the benchmark itself: be one of its ranks.")
-@click.option("--model", type=click.Path(path_type=Path), help="A model of --text, for the noise of its gradient.")
+@click.option("--rank", hidden=True)
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="Model of --text whose gradient noise scale is measured."
+)
 @click.option("--text", type=click.Path(exists=True, path_type=Path))
-@click.option("--megabytes", default=0, help="Of a text for two ranks, whose memory is measured instead.")
+@click.option("--megabytes", default=0, help="Measure the memory of two ranks on a text of this size instead.")
 def main(rank: str | None, model: Path | None, text: Path | None, megabytes: int) -> None:
-    """Print step times, what a model of them says of more ranks, and the noise scale of a model's gradient."""
+    """Measure step times on 1 and 2 ranks, predict more, and measure the gradient noise scale."""
     if rank:
         given, path, settings, result = json.loads(rank)
         step_times(Path(given), Path(path), settings, Path(result))
@@ -191,7 +194,7 @@ def main(rank: str | None, model: Path | None, text: Path | None, megabytes: int
         print_memory(megabytes)
         return
     with TemporaryDirectory() as folder:
-        write_text(Path(folder) / "text.txt", 2)
+        write_random_text(Path(folder) / "text.txt", 2)
         print_times(Path(folder) / "text.txt")
     if model and text:
         square, streams = noise_scale(load(model), text)

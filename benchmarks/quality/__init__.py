@@ -1,0 +1,1 @@
+"""Losses and task accuracies of trained models. Each module is a command."""
