@@ -114,6 +114,24 @@ class PreparedNetwork:
         )  # fmt: skip
         return Stepper(weights, [tuple(array.copy() for array in layer) for layer in state])
 
+    def advance(self, ids: Ids, state: NetworkState) -> NetworkState:
+        """Read a window without computing logits.
+
+        Parameters
+        ----------
+        ids : (T, B) integers; T may be 0.
+        state : the state before the window, for B streams; it is not changed.
+
+        Returns
+        -------
+        NetworkState
+            The state after the window.
+        """
+        for span in self._chunks(*ids.shape):
+            with self._workspaces.borrow() as work:
+                _, state = self._tops(ids[span], state, work)
+        return state
+
     def predict(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return the log-probabilities of the character behind each input, (T, V, B), and the new state."""
         steps, streams = inputs.shape
@@ -138,16 +156,18 @@ class PreparedNetwork:
         return result
 
     def _runs(self, inputs: Ids, state: NetworkState) -> Iterator[tuple[slice, Array, NetworkState]]:
-        """Read a window in runs of steps: yield which they are, their logits (T*B, V), and the state behind them."""
-        steps, streams = inputs.shape
-        rows = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
-        length = max(1, VALUES_AT_ONCE // (rows * streams))
-        for start in range(0, steps, length):
-            run = slice(start, start + length)
+        """Read a window in time chunks: yield the steps of each, their logits (T*B, V), and the state after them."""
+        for span in self._chunks(*inputs.shape):
             with self._workspaces.borrow() as work:
-                tops, state = self._tops(inputs[run], state, work)
+                tops, state = self._tops(inputs[span], state, work)
                 logits = self._logits(tops)
-            yield run, logits, state
+            yield span, logits, state
+
+    def _chunks(self, steps: int, streams: int) -> list[slice]:
+        """Split the steps of a window so that no array exceeds VALUES_AT_ONCE."""
+        width = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
+        length = max(1, VALUES_AT_ONCE // (width * streams))
+        return [slice(start, start + length) for start in range(0, steps, length)]
 
     def _tops(self, inputs: Ids, state: NetworkState, work: Workspace) -> tuple[Array, NetworkState]:
         """Return the outputs of the last layer as rows (T*B, H), in `work`, and the new state.

@@ -172,8 +172,10 @@ class TestEveryPath:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("charlm.inference.prepared_network.VALUES_AT_ONCE", values)
                 found, state = runner.score(inputs, targets, first)
+                advanced = runner.advance(inputs, first)
             np.testing.assert_allclose(found, scores, rtol=0, atol=tolerance)
             assert_same_state(state, last, tolerance)
+            assert_same_state(advanced, last, tolerance)
 
     def test_measure(self, cell: str, shape: Shape) -> None:
         """The loss of the targets that count, and its derivatives by the scale of the logits, from a zero state."""
