@@ -12,17 +12,17 @@ class Fault:
     Parameters
     ----------
     what : str
-        The consequence that a test must notice, in a few words.
+        The consequence that a test must notice, as a short phrase.
     file : str
         The file to change, relative to the repository.
     before, after : str
         The text to replace and its replacement. `before` occurs exactly once in the file.
     tests : tuple of str
-        Arguments for pytest: the files or tests that must notice.
+        Arguments for pytest: the files or tests that must fail.
     edits : tuple of (str, str, str)
         Further replacements (file, before, after) of a fault that spans several lines or files.
     needs_torch : bool
-        Whether the tests that notice it need PyTorch.
+        Whether the tests need PyTorch.
     """
 
     what: str
