@@ -1,4 +1,4 @@
-"""docs/course.md names places in the code and commands; each is there."""
+"""Every location, command and link in docs/course.md exists."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from charlm.cli import COMMANDS, Commands, charlm
 
 TOP = Path(__file__).parents[1]
 DOC = (TOP / "docs" / "course.md").read_text(encoding="utf-8")
-PLACES = re.findall(r"`((?:charlm|tests|benchmarks)/[\w/]+\.py)(?:::([\w.]+))?`", DOC)
+LOCATIONS = re.findall(r"`((?:charlm|tests|benchmarks)/[\w/]+\.py)(?:::([\w.]+))?`", DOC)
 LINES = re.findall(r"(?:^ {4}(?:\$ )?|`)(charlm [a-z][^`\n]*|python -m [^`\n]*)", DOC, re.MULTILINE)
 TOPICS = (
     "Why sequence models", "Notation", "Vocabulary, one-hot, EOS, UNK", "The recurrent network",
-    "Back-propagation through time", "Kinds of recurrent networks", "Language models", "Sampling novel sequences",
+    "Backpropagation through time", "Kinds of recurrent networks", "Language models", "Sampling novel sequences",
     "Vanishing and exploding gradients", "The gated recurrent unit, simplified", "The gated recurrent unit",
     "Long short-term memory", "Six cells", "Bidirectional networks", "Deep networks",
 )  # fmt: skip
@@ -34,30 +34,29 @@ def names_in(node: ast.AST, before: str = "") -> set[str]:
     return found
 
 
-def test_its_topics_stand_in_order() -> None:
+def test_topics_are_those_of_the_course_in_order() -> None:
     assert tuple(re.findall(r"^## (.+)$", DOC, re.MULTILINE)) == TOPICS
 
 
-def test_every_place_that_is_named_is_there() -> None:
-    assert len(PLACES) > 30
-    for file, name in PLACES:
+def test_every_location_exists() -> None:
+    assert len(LOCATIONS) > 30
+    for file, name in LOCATIONS:
         assert (TOP / file).is_file(), file
         if name:
             assert name in names_in(ast.parse((TOP / file).read_text(encoding="utf-8"))), f"{file}::{name}"
 
 
-def test_every_file_with_a_double_colon_was_read_by_this_test() -> None:
-    """So that a name in another form is not passed over."""
-    assert len(re.findall(r"\w::\w", DOC)) == sum(bool(name) for _, name in PLACES) + 1  # and `file::name` itself
+def test_every_double_colon_is_a_checked_location() -> None:
+    assert len(re.findall(r"\w::\w", DOC)) == sum(bool(name) for _, name in LOCATIONS) + 1  # and `file::name` itself
 
 
 @pytest.mark.parametrize("line", sorted({line for line in LINES if line.startswith("charlm ")}))
-def test_every_command_takes_its_options(line: str) -> None:
+def test_every_command_accepts_its_options(line: str) -> None:
     name, *words = shlex.split(line)[1:]
     assert name in COMMANDS
     command = Commands.get_command(charlm, click.Context(charlm), name)  # type: ignore[arg-type]
     assert command is not None
-    command.make_context(name, words)  # exits on what it does not know
+    command.make_context(name, words)  # exits on an unknown option
     for file in (word for word in words if word.startswith("corpora/")):
         assert (TOP / file).is_file(), file
 
@@ -68,13 +67,13 @@ def test_benchmark_of_every_command_exists() -> None:
     assert names <= set(MODULES)
 
 
-def test_texts_that_are_not_in_the_repository_are_downloaded_by_a_command() -> None:
+def test_texts_outside_the_repository_have_a_download_command() -> None:
     named = {word for line in LINES for word in shlex.split(line) if word.endswith(".txt")}
     absent = {name for name in named if not (TOP / name).is_file()}
     assert absent <= set(re.findall(r"^ {4}curl -o (\S+) http", DOC, re.MULTILINE))
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_every_link_target_exists() -> None:
     links = re.findall(r"\]\(([^)#]+)", DOC)
     assert "gradients.svg" in links
     for link in links:

@@ -1,4 +1,4 @@
-"""README and docs name the texts that their commands need, and the keys of the model file as it is written."""
+"""README and docs name the sources of the texts that their commands read, and all keys of the model file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from charlm.checkpoint.strict_json import parse_json
 
 TOP = Path(__file__).parents[1]
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
-PLACEHOLDERS = {"corpus.txt", "new.txt", "a.txt", "b.txt", "c.txt", "first90.txt", "last10.txt", "letter.txt"}
-"""Names that stand for a text of the reader's own."""
+PLACEHOLDERS = {f"{name}.txt" for name in ("corpus", "new", "a", "b", "c", "first90", "last10", "letter", "book")}
+"""Placeholders for texts of the reader."""
 SOURCES = (TOP / "corpora/SOURCES.md").read_text(encoding="utf-8")
 
 
