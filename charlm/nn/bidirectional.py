@@ -1,47 +1,43 @@
-"""The network of both directions: each character predicted from all before it and all behind it.
+"""The bidirectional network: it predicts each character from all characters before and after it.
 
     h_t  = stack(EOS, x_1 ... x_(t-1))                  `rnn`, reads from left to right
     g_t  = stack(EOS, x_n ... x_(t+1))                  `reverse`, reads from right to left
     p_t  = softmax(W_head (h_t, g_t) + b_head)          W_head (V, 2H)
 
-The stacks meet at the head alone. Layers that read each other's outputs, as in a deep
-`torch.nn.LSTM(bidirectional=True)`, would see the character that is to be predicted.
+The two stacks meet only at the head. If layers read each other's outputs, as in a deep
+`torch.nn.LSTM(bidirectional=True)`, they would see the character that they predict.
 Source: Schuster & Paliwal 1997, for one layer.
 
-A window is that of any other network, `inputs` and `targets` (T, B), where targets[t] is the character behind
-inputs[t]. The reverse stack reads the targets; it has nothing to read for the last of them, which is
-therefore read and not predicted. A stack starts anew, with a zero state, at the edge of the window and at each EOS.
+A window has inputs and targets (T, B) as for `Network`. The reverse stack reads the targets. It has nothing to read
+for the last target, which is therefore read and not predicted. Each stack starts from a zero state at the edge of
+the window and at each EOS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
 from charlm.kernels.workspace import Workspace, rows
+from charlm.nn.base import BaseNetwork, NetworkState
 from charlm.nn.layer_weights import LayerWeights
 from charlm.nn.layers import head_loss_and_grads
-from charlm.nn.layout import REVERSE, STACK, Parameters
-from charlm.nn.network import Network, NetworkState, Pass
+from charlm.nn.layout import FORWARD, REVERSE, Parameters
+from charlm.nn.stack import Stack, StackPass
+from charlm.nn.window import Window
 
 
-class BidirectionalNetwork(Network):
-    """Two stacks and a head; as `Network`, but for the window and for the state: nothing is carried."""
+class BidirectionalNetwork(BaseNetwork):
+    """Two stacks and one softmax head. No state is carried from window to window."""
 
     def __init__(self, config: NetworkConfig, vocabulary: int, start: int = 0) -> None:
         super().__init__(config, vocabulary, start)
-        self.one_way = Network(replace(config, bidirectional=False), vocabulary, start)
+        self.stacks = Stack(config, start, FORWARD), Stack(config, start, REVERSE)
 
-    @property
-    def state_shape(self) -> tuple[int, int, int]:
-        """Of no layer: what comes from the right cannot be carried."""
-        return 0, self.cell.state_arrays, self.config.hidden
-
-    def read(
+    def forward(
         self,
         params: Parameters,
         inputs: Ids,
@@ -49,50 +45,60 @@ class BidirectionalNetwork(Network):
         work: Workspace,
         rng: np.random.Generator | None = None,
         prepared: Sequence[Sequence[LayerWeights]] | None = None,
-    ) -> tuple[Array, tuple[Pass, Pass]]:
+    ) -> tuple[Array, list[StackPass]]:
         """Run both stacks over a window.
 
-        inputs, targets: (T, B).  rng, prepared: as for `Network.forward`, `prepared` for each stack.
-        Returns what the head reads, as rows ((T-1)*B, 2H), scratch; and the passes, to be undone.
+        Parameters
+        ----------
+        params : Parameters
+        inputs, targets : ids (T, B)
+        work : Workspace
+        rng : np.random.Generator, optional
+            Draws the dropout masks; without it nothing is dropped.
+        prepared : optional
+            The weights of each layer of each stack, if the caller has prepared them.
+
+        Returns
+        -------
+        hs : array (T-1, B, 2H)
+            Outputs of both stacks, scratch memory.
+        runs : list of StackPass
+            One per stack, for the backward pass.
         """
         steps, streams = len(inputs) - 1, inputs.shape[1]
-        hidden, top = self.config.hidden, self.config.layers - 1
-        both = work.scratch("both", steps, streams, 2 * hidden)
-        passes: list[Pass] = []
-        for k, (name, ids) in enumerate(((STACK, inputs[:-1]), (REVERSE, targets[:0:-1]))):
-            room = work.scope(name)
-            state = self.one_way.zero_state(streams, work.dtype)
-            weights = None if prepared is None else prepared[k]
-            run = self.one_way.forward(params.stack(name), ids, state, room, rng, weights)
-            tops = run.handed_on(top, room)
-            both[:, :, k * hidden : (k + 1) * hidden] = tops[::-1] if k else tops
-            passes.append(run)
-        return rows(both), (passes[0], passes[1])
+        hs = work.scratch("both", steps, streams, 2 * self.config.hidden)
+        runs = []
+        for k, (stack, ids) in enumerate(zip(self.stacks, (inputs[:-1], targets[:0:-1]), strict=True)):
+            scope = work.scope(stack.name)
+            state = stack.zero_state(streams, work.dtype)
+            run = stack.forward(params, ids, state, scope, rng, prepared and prepared[k])
+            output = run.output(-1, scope)
+            self._half(hs, k)[...] = output[::-1] if k else output
+            runs.append(run)
+        return hs, runs
 
     def loss_and_grads(
         self,
         params: Parameters,
         grads: Parameters,
-        inputs: Ids,
-        targets: Ids,
+        window: Window,
         state: NetworkState,
-        *,
-        scale: float,
         work: Workspace,
-        weights: Array | None = None,
         rng: np.random.Generator | None = None,
     ) -> tuple[float, NetworkState]:
-        """Back-propagate through a window, as `Network.loss_and_grads`; the last target does not count."""
-        both, passes = self.read(params, inputs, targets, work, rng)
-        counted = None if weights is None else weights[:-1]
-        shape, hidden = (len(inputs) - 1, inputs.shape[1]), self.config.hidden
-        dboth = work.array("dboth", *shape, 2 * hidden)
-        loss = head_loss_and_grads(params, grads, both, targets[:-1], counted, scale, work, rows(dboth))
-        for k, (name, run) in enumerate(zip((STACK, REVERSE), passes, strict=True)):
-            dhs = work.array("dhs", *shape, hidden)
-            half = dboth[:, :, k * hidden : (k + 1) * hidden]
-            np.copyto(dhs, half[::-1] if k else half)
-            self.one_way.backward(params.stack(name), grads.stack(name), run, dhs, None, work.scope(name))
+        """See `BaseNetwork.loss_and_grads`. The last target of each stream is not predicted; `state` is empty."""
+        hs, runs = self.forward(params, window.inputs, window.targets, work, rng)
+        dhs = work.array("dboth", *hs.shape)
+        weights = None if window.weights is None else window.weights[:-1]
+        predicted = Window(window.inputs[:-1], window.targets[:-1], weights, window.scale)
+        loss = head_loss_and_grads(params, grads, predicted, rows(hs), rows(dhs), work)
+        for k, (stack, run) in enumerate(zip(self.stacks, runs, strict=True)):
+            half = self._half(dhs, k)
+            own = work.array("dhs", *half.shape)
+            own[...] = half[::-1] if k else half
+            stack.backward(params, grads, run, own, None, work.scope(stack.name))
         return loss, []
 
-
+    def _half(self, hs: Array, k: int) -> Array:
+        """View the part (T, B, H) of the k-th stack in an array (T, B, 2H)."""
+        return hs[..., k * self.config.hidden : (k + 1) * self.config.hidden]

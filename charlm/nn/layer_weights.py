@@ -1,4 +1,4 @@
-"""The weights of a layer as its products take them: scaled, biases added, laid out in blocks."""
+"""The weights of one layer, prepared for products: scaled, biases added, packed."""
 
 from __future__ import annotations
 
@@ -12,69 +12,83 @@ from charlm.arrays import Array
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace, aligned
 from charlm.nn.cells.cell import Cell, Recurrence
-from charlm.nn.layout import Parameters
-
-ON_ONE_CORE = 400_000
-"""Weights up to which OpenBLAS multiplies a vector on one core, fastest by columns; beyond, on all of them, by rows."""
+from charlm.nn.layout import LayerParameters
+from charlm.nn.tuning import DEFAULT_TUNING, NnTuning
 
 
 class LayerWeights(NamedTuple):
-    """A layer's weights, prepared for a window; scaled as `Cell.is_sigmoid_gate` says.
+    """Prepared weights of one layer, scaled: see `Cell.is_sigmoid_gate`.
 
-    recurrence: of the cell.  projection: W_ih^T, (H, G*H); None in the first layer, whose input is one-hot.
-    bias: of the projection, (G*H,), not scaled.  scale: (1, G*H).
+    Attributes
+    ----------
+    recurrence : Recurrence
+        Weights of the cell.
+    projection : PackedMatrix (K, G*H) or None
+        W_ih^T; None in the first layer, whose input is one-hot.
+    bias : array (1, G*H)
+        Bias of the projection: b_ih, and b_hh as far as the cell does not add it itself.
     """
 
     recurrence: Recurrence
     projection: PackedMatrix | None
     bias: Array
-    scale: Array
 
     @classmethod
     def prepare(
-        cls, cell: Cell, params: Parameters, layer: int, work: Workspace | None, mask: Array | None
+        cls,
+        cell: Cell,
+        params: LayerParameters,
+        *,
+        is_first: bool,
+        work: Workspace | None = None,
+        mask: Array | None = None,
+        tuning: NnTuning = DEFAULT_TUNING,
     ) -> LayerWeights:
-        """Prepare a layer's weights.
+        """Prepare the weights of a layer.
 
-        work: where they are laid out until the next layer asks; None for memory of their own.
-        mask: what the recurrent weights are multiplied by, (G*H, H); None for ones.
+        Parameters
+        ----------
+        cell : Cell
+        params : LayerParameters
+        is_first : bool
+            Whether the input is one-hot.
+        work : Workspace, optional
+            Holds the packed weights until the next layer's are packed; without it they have their own memory.
+        mask : array (G*H, H), optional
+            Factor of the recurrent weights: a dropout mask.
+        tuning : NnTuning
         """
-        matrix = params[f"rnn.weight_hh_l{layer}"]
-        hidden = matrix.shape[1]
-        if mask is not None:
-            matrix = matrix * mask
+        hidden = params.weight_hh.shape[1]
+        matrix = params.weight_hh if mask is None else params.weight_hh * mask
         scale = cell.scale(hidden, matrix.dtype)
-        bias_hh = params[f"rnn.bias_hh_l{layer}"]
-        bias = params[f"rnn.bias_ih_l{layer}"].copy()
-        shared = cell.bias_in_input(hidden)
-        bias[:shared] += bias_hh[:shared]
+        bias, shared = params.bias_ih.copy(), cell.bias_in_input(hidden)
+        bias[:shared] += params.bias_hh[:shared]
 
-        def factor(weight: Array) -> PackedMatrix:
+        def pack(weight: Array) -> PackedMatrix:
             if work is not None:
                 return PackedMatrix(weight.T, work, scale=scale)
-            return PackedMatrix(stack([weight.T], scale))
+            own = concatenate_rows([weight.T], tuning)
+            own *= scale
+            return PackedMatrix(own)
 
-        recurrence = Recurrence(matrix, factor(matrix), bias_hh * scale, scale, 1 - scale, {})
-        return cls(recurrence, factor(params[f"rnn.weight_ih_l{layer}"]) if layer else None, bias, scale)
+        recurrence = Recurrence(matrix, pack(matrix), params.bias_hh * scale, scale, 1 - scale, {})
+        return cls(recurrence, None if is_first else pack(params.weight_ih), bias * scale)
 
     def joined(self) -> PackedMatrix:
-        """Return the weights of an upper layer as one, [W_ih W_hh]^T, (2*H, G*H)."""
+        """Return the weights of an upper layer as one matrix, [W_ih W_hh]^T, (2*H, G*H)."""
         assert self.projection is not None
-        return PackedMatrix(stack([self.projection.matrix, self.recurrence.factor.matrix]))
+        return PackedMatrix(concatenate_rows([self.projection.matrix, self.recurrence.factor.matrix]))
 
     def on_all_cores(self) -> LayerWeights:
-        """Return the same weights, for products that may take every core."""
+        """Return the same weights, for products that may use every core."""
         recurrence = self.recurrence._replace(factor=self.recurrence.factor.on_all_cores())
         return self._replace(recurrence=recurrence, projection=self.projection and self.projection.on_all_cores())
 
 
-def stack(matrices: Sequence[Array], scale: Array | None = None) -> Array:
-    """Return matrices (K, N) one below the other, in memory as a vector is multiplied by them fastest.
-
-    scale: (1, N), what the columns are multiplied by.
-    """
+def concatenate_rows(matrices: Sequence[Array], tuning: NnTuning = DEFAULT_TUNING) -> Array:
+    """Return the rows of all matrices (K, N) as one matrix, in the memory order that is fastest for one vector."""
     shape = sum(map(len, matrices)), matrices[0].shape[1]
     dtype = matrices[0].dtype
-    out = aligned(shape, dtype) if prod(shape) <= ON_ONE_CORE else aligned(shape[::-1], dtype).T
-    np.concatenate(matrices, out=out)
-    return out if scale is None else np.multiply(out, scale, out=out)
+    is_by_rows = prod(shape) <= tuning.max_single_core_weights
+    out = aligned(shape, dtype) if is_by_rows else aligned(shape[::-1], dtype).T
+    return np.concatenate(matrices, out=out)

@@ -1,4 +1,4 @@
-"""The layers around the cells: one-hot input projection, dense projection, dropout, softmax head."""
+"""The layers around the cells: one-hot input projection, dropout, softmax head."""
 
 from __future__ import annotations
 
@@ -8,71 +8,78 @@ import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.kernels.matmul import multiply_rows, rows_at_once, write_gradient
-from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace, sum_rows
 from charlm.nn.functional import cross_entropy
 from charlm.nn.layout import Parameters
-
-LOGITS_AT_ONCE = 1 << 17
-"""Logits that the head keeps at a time, so that they stay in a core's cache."""
-FEWEST_AT_ONCE = 256
-"""Rows that the head takes at a time at least: each time the gradient of all its weights is added up."""
-ROWS_AT_ONCE = 128
-"""Rows of one id that are added up at a time, so that they stay in a core's cache."""
-SMALL_VOCABULARY = 256
-"""Up to here a whole table is prepared for each window; beyond, only the columns that the window needs."""
+from charlm.nn.tuning import DEFAULT_TUNING, NnTuning
+from charlm.nn.window import Window
 
 
 class OneHotProjection(NamedTuple):
-    """W_ih @ one_hot(ids) + b as a gather of columns; the one-hot matrix is not made.
+    """W_ih @ one_hot(ids) + b as a table lookup, as in `torch.nn.Embedding`.
 
-    table: W_ih + b, scaled and transposed: a row for each id, (V, G*H); in a large vocabulary for each id in use.
-    places: ids as rows of the table, (T, B).  used: the ids that the rows stand for, (U,); None for all.
+    Attributes
+    ----------
+    table : array (V, G*H) or (U, G*H)
+        W_ih^T + b, scaled: one row for each id, or in a large vocabulary for each id of the window.
+    rows : ids (T, B)
+        Row of the table for each input.
+    used : ids (U,) or None
+        Ids of the rows; None if the table has all.
     """
 
     table: Array
-    places: Ids
+    rows: Ids
     used: Ids | None
 
     @classmethod
-    def prepare(cls, weight: Array, bias: Array, scale: Array, ids: Ids) -> OneHotProjection:
-        """Prepare for the ids (T, B) of a window.  weight: W_ih (G*H, V).  bias: (G*H,).  scale: (1, G*H)."""
-        if weight.shape[1] <= SMALL_VOCABULARY:
-            return cls(gathered(weight, bias, scale), ids, None)
-        used, places = np.unique(ids, return_inverse=True)
-        return cls(gathered(weight[:, used], bias, scale), places.reshape(ids.shape), used)
+    def prepare(
+        cls, weight: Array, bias: Array, scale: Array, ids: Ids, tuning: NnTuning = DEFAULT_TUNING
+    ) -> OneHotProjection:
+        """Prepare the table for a window.
+
+        Parameters
+        ----------
+        weight : array (G*H, V)
+            W_ih, not scaled.
+        bias : array (1, G*H)
+            Scaled.
+        scale : array (1, G*H)
+        ids : ids (T, B)
+        tuning : NnTuning
+        """
+        if weight.shape[1] <= tuning.max_full_table_ids:
+            return cls(projection_table(weight, bias, scale), ids, None)
+        used, rows = np.unique(ids, return_inverse=True)
+        return cls(projection_table(weight[:, used], bias, scale), rows.reshape(ids.shape), used)
 
     def forward(self, zs: Array) -> Array:
-        """Fill and return zs (G, T, B, H)."""
+        """Write the projection into `zs` (G, T, B, H) and return it."""
         gates, hidden = len(zs), zs.shape[3]
         table = self.table.reshape(-1, hidden)
         for gate, z in enumerate(zs):
-            np.take(table, self.places * gates + gate, axis=0, out=z, mode="clip")
+            np.take(table, self.rows * gates + gate, axis=0, out=z, mode="clip")
         return zs
 
-    def backward(self, dzs: Array, grad: Array, work: Workspace) -> None:
-        """Write d loss / d W_ih into `grad` (G*H, V).  dzs: (G, T, B, H), its steps and streams as `places`.
+    def backward(self, dzs: Array, grad: Array, work: Workspace, tuning: NnTuning = DEFAULT_TUNING) -> None:
+        """Write d loss / d W_ih into `grad` (G*H, V), for dzs (G, T, B, H).
 
-        The product dz^T @ one_hot(ids) is a sum over the rows of each id, and many times faster as that.
+        dz^T @ one_hot(ids) is the sum of the rows of each id; summing them is many times faster than the product.
         """
         gates, hidden = len(dzs), dzs.shape[3]
-        places, ids = self.places.ravel(), len(self.table)
-        order = np.argsort(places.astype(np.min_scalar_type(ids)), kind="stable")  # of short integers by their digits
-        ends = np.cumsum(np.bincount(places, minlength=ids)).tolist()
+        rows, n_rows = self.rows.ravel(), len(self.table)
+        order = np.argsort(rows.astype(np.min_scalar_type(n_rows)), kind="stable")  # short integers: a radix sort
+        ends = np.cumsum(np.bincount(rows, minlength=n_rows)).tolist()
         dzs = dzs.reshape(-1, hidden)
-        each = order[:, None] + places.size * np.arange(gates)  # rows of dzs, (T*B, G)
-        sums = work.scratch("sums", ids, gates * hidden)
+        indices = order[:, None] + rows.size * np.arange(gates)  # into dzs, (T*B, G)
+        sums = work.scratch("sums", n_rows, gates * hidden)
         for total, first, last in zip(sums, [0, *ends], ends, strict=False):
-            for start in range(first, last, ROWS_AT_ONCE):
-                of_id = each[start : min(start + ROWS_AT_ONCE, last)]
-                rows = work.scratch("rows", len(of_id), gates * hidden)
-                np.take(dzs, of_id, axis=0, out=rows.reshape(-1, gates, hidden), mode="clip")
-                if start == first:
-                    np.add.reduce(rows, axis=0, out=total)
-                else:
-                    total += np.add.reduce(rows, axis=0)
-            if first == last:
-                total.fill(0)
+            total.fill(0)
+            for start in range(first, last, tuning.max_summed_rows):
+                chunk = indices[start : min(start + tuning.max_summed_rows, last)]
+                addends = work.scratch("addends", len(chunk), gates * hidden)
+                np.take(dzs, chunk, axis=0, out=addends.reshape(-1, gates, hidden), mode="clip")
+                total += np.add.reduce(addends, axis=0)
         if self.used is None:
             grad[...] = sums.T
         else:
@@ -80,70 +87,86 @@ class OneHotProjection(NamedTuple):
             grad[:, self.used] = sums.T
 
 
-def gathered(weight: Array, bias: Array, scale: Array) -> Array:
-    """Return (weight + bias) * scale, transposed: the rows that a gather takes."""
-    return np.multiply(weight.T + bias, scale, order="C")
+def projection_table(weight: Array, bias: Array, scale: Array) -> Array:
+    """Return the rows that a one-hot projection looks up, weight^T * scale + bias, (V, G*H)."""
+    table = np.multiply(weight.T, scale, order="C")
+    table += bias
+    return table
 
 
-def dense(factor: PackedMatrix, bias: Array, xs: Array, zs: Array) -> Array:
-    """Fill zs (G, T, B, H) with xs @ factor + bias, for the whole window at once.
+def dropout_mask(rng: np.random.Generator, fraction: float, out: Array) -> Array:
+    """Draw the factors of inverted dropout.
 
-    factor: W_ih^T, (F, G*H).  bias: (1, G*H).  xs: (T, B, F).
+    Parameters
+    ----------
+    rng : np.random.Generator
+    fraction : float
+        Probability of 0; the other values are 1 / (1 - fraction).
+    out : array
+        Overwritten and returned. A window has one mask (B, H) for all its steps.
+
+    References
+    ----------
+    Srivastava et al. 2014; one mask per sequence as in Gal & Ghahramani 2016, arXiv:1512.05287.
     """
-    factor.fill(zs, xs)
-    zs += bias.reshape(len(zs), 1, 1, -1)
-    return zs
-
-
-def dropout_mask(rng: np.random.Generator, share: float, out: Array) -> Array:
-    """Draw what dropout multiplies a layer's outputs by: 0 with probability `share`, else 1 / (1 - share).
-
-    out: (B, H), filled and returned: the same units are dropped at every step of a window.
-    Source: Srivastava et al. 2014; one mask a sequence as in Gal & Ghahramani 2016, arXiv:1512.05287.
-    """
-    np.multiply(rng.random(out.shape, dtype=np.float32) >= share, 1 / (1 - share), out=out)
+    np.multiply(rng.random(out.shape, dtype=np.float32) >= fraction, 1 / (1 - fraction), out=out)
     return out
 
 
 def head_loss_and_grads(
     params: Parameters,
     grads: Parameters,
+    window: Window,
     hs: Array,
-    targets: Ids,
-    weights: Array | None,
-    scale: float,
-    work: Workspace,
     dhs: Array,
+    work: Workspace,
+    tuning: NnTuning = DEFAULT_TUNING,
 ) -> float:
-    """Softmax head: summed cross-entropy of W_head h + b_head, and its gradients times `scale`.
+    """Compute the summed cross-entropy of W_head h + b_head, and its gradients times `window.scale`.
 
-    grads: where those of the head are written.  hs: rows (T*B, H).  dhs: filled with d loss / d hs.
-    targets, weights: (T, B).
-    Returns the loss in nats.
+    Parameters
+    ----------
+    params : Parameters
+    grads : Parameters
+        Those of the head are overwritten.
+    window : Window
+        Its inputs are not used.
+    hs : array (T*B, H)
+        Output of the stack.
+    dhs : array (T*B, H)
+        Overwritten by d loss / d hs.
+    work : Workspace
+    tuning : NnTuning
+
+    Returns
+    -------
+    float
+        The loss in nats, not scaled.
     """
     weight, bias = params["head.weight"], params["head.bias"]
-    weight_grad, bias_grad = grads["head.weight"], grads["head.bias"]
-    vocabulary, n = len(weight), targets.size
-    targets, weights = targets.ravel(), None if weights is None else weights.ravel()
-    run = max(FEWEST_AT_ONCE, LOGITS_AT_ONCE // vocabulary)
+    vocabulary, targets = len(weight), window.targets.ravel()
+    counts = None if window.weights is None else window.weights.ravel()
     columns = weight.T
     if rows_at_once(weight.size):
         columns = work.scratch("head", *weight.T.shape)
         np.copyto(columns, weight.T)
     loss = 0.0
-    for start in range(0, n, run):
-        span = slice(start, min(start + run, n))
+    run = max(tuning.min_head_rows, tuning.max_cached_logits // vocabulary)
+    for start in range(0, len(targets), run):
+        span = slice(start, min(start + run, len(targets)))
         logits = multiply_rows(hs[span], columns, work.scratch("logits", span.stop - start, vocabulary))
         logits += bias
-        counted = None if weights is None else weights[span]
-        run_loss, dlogits = cross_entropy(logits, targets[span], counted, scale)
-        loss += run_loss
+        span_loss, dlogits = cross_entropy(
+            logits, targets[span], None if counts is None else counts[span], window.scale
+        )
+        loss += span_loss
         multiply_rows(dlogits, weight, dhs[span])  # undoes W_head h
-        part = weight_grad if start == 0 else work.scratch("head_grad", *weight.shape)
-        write_gradient(dlogits[None, None], hs[None, span], part, work)
-        if start == 0:
-            bias_grad[...] = sum_rows(dlogits)
+        accumulate = start > 0
+        weight_grad = work.scratch("head_grad", *weight.shape) if accumulate else grads["head.weight"]
+        write_gradient(dlogits[None, None], hs[None, span], weight_grad, work)
+        if accumulate:
+            grads["head.weight"][...] += weight_grad
+            grads["head.bias"][...] += sum_rows(dlogits)
         else:
-            weight_grad += part
-            bias_grad += sum_rows(dlogits)
+            grads["head.bias"][...] = sum_rows(dlogits)
     return loss

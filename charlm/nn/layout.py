@@ -1,12 +1,14 @@
-"""Names and shapes of a network's parameters: those of `torch.nn.LSTM` and `torch.nn.Linear`.
+"""Names and shapes of the parameters: those of `torch.nn.LSTM` and `torch.nn.Linear`.
 
-A network of both directions has two stacks, `rnn` and `reverse`; each is a `torch.nn.LSTM` of its own.
+A network has the stack `rnn`; a bidirectional network has the stack `reverse` too. Each is the parameters of one
+`torch.nn.LSTM` (`GRU`, `RNN`). The head is one `torch.nn.Linear`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,21 +16,21 @@ from charlm.arrays import Array
 from charlm.config import NetworkConfig
 from charlm.nn.cells import find_cell
 
-Layout = Mapping[str, tuple[int, ...]]
-
-
-STACK, REVERSE = "rnn", "reverse"
-"""What the names of a stack's parameters begin with; the second reads from right to left."""
+FORWARD, REVERSE = "rnn", "reverse"
+"""Prefixes of the parameter names of the stack that reads from left to right, and of the one from right to left."""
 
 
 def parameter_layout(config: NetworkConfig, vocabulary: int) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of every parameter, in the order in which they lie in memory.
+    """Return the shape of every parameter by its name, in their order in memory.
 
-    Raises ConfigError if there is no such cell.
+    Raises
+    ------
+    ConfigError
+        If there is no such cell.
     """
     hidden = config.hidden
     rows = find_cell(config.cell).gates * hidden
-    stacks = (STACK, REVERSE) if config.bidirectional else (STACK,)
+    stacks = (FORWARD, REVERSE) if config.bidirectional else (FORWARD,)
     layout: dict[str, tuple[int, ...]] = {}
     for stack in stacks:
         for layer in range(config.layers):
@@ -41,18 +43,37 @@ def parameter_layout(config: NetworkConfig, vocabulary: int) -> dict[str, tuple[
     return layout
 
 
-def size_of(layout: Layout) -> int:
+def size_of(layout: Mapping[str, tuple[int, ...]]) -> int:
     """Return P, the number of parameters."""
     return sum(prod(shape) for shape in layout.values())
+
+
+class LayerParameters(NamedTuple):
+    """Views of the parameters of one layer: (G*H, K), (G*H, H), (G*H,) and (G*H,)."""
+
+    weight_ih: Array
+    weight_hh: Array
+    bias_ih: Array
+    bias_hh: Array
 
 
 class Parameters:
     """One flat vector with named views into it; gradients have the same form.
 
-    flat: (P,).  `parameters["head.bias"]` is a view: writing to it writes to `flat`.
+    Parameters
+    ----------
+    layout : mapping of str to tuple
+        Shape of each parameter by its name, in their order in memory.
+    flat : array (P,)
+        `parameters["head.bias"]` is a view: writing to it writes to `flat`.
+
+    Raises
+    ------
+    ValueError
+        If the layout needs another number of values.
     """
 
-    def __init__(self, layout: Layout, flat: Array) -> None:
+    def __init__(self, layout: Mapping[str, tuple[int, ...]], flat: Array) -> None:
         self.flat = flat
         self._views: dict[str, Array] = {}
         start = 0
@@ -72,12 +93,10 @@ class Parameters:
         """Yield each name with its view."""
         return iter(self._views.items())
 
-    def stack(self, name: str) -> Parameters:
-        """Return the same memory with the stack `name` under the names of the only stack of a network."""
-        view = Parameters({}, self.flat[:0])
-        view._views = {f"{STACK}.{key[len(name) + 1 :]}": v for key, v in self.items() if key.startswith(f"{name}.")}
-        return view
+    def layer(self, stack: str, layer: int) -> LayerParameters:
+        """Return the views of one layer of the stack `stack`."""
+        return LayerParameters(*(self[f"{stack}.{name}_l{layer}"] for name in LayerParameters._fields))
 
     def empty_like(self) -> Parameters:
-        """Return parameters of the same layout, zero."""
+        """Return parameters of the same layout, all zero."""
         return Parameters({name: view.shape for name, view in self.items()}, np.zeros_like(self.flat))

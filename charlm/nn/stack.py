@@ -1,0 +1,220 @@
+"""A stack of recurrent layers, as `torch.nn.LSTM` is one: ids in, the hidden states of each layer out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.arrays import Array, Ids
+from charlm.config import NetworkConfig
+from charlm.kernels.matmul import write_gradient
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.workspace import Workspace, sum_rows
+from charlm.nn.base import NetworkState
+from charlm.nn.cells import find_cell
+from charlm.nn.cells.cell import Backward, RecurrenceGrads
+from charlm.nn.layer_weights import LayerWeights
+from charlm.nn.layers import OneHotProjection, dropout_mask
+from charlm.nn.layout import FORWARD, Parameters
+from charlm.nn.tuning import DEFAULT_TUNING, NnTuning
+
+
+class StackPass(NamedTuple):
+    """Results of a forward pass, and what its backward pass needs.
+
+    Attributes
+    ----------
+    projection : OneHotProjection
+        Input projection of the first layer.
+    outputs : list of arrays (T, B, H)
+        Hidden states of each layer, before dropout.
+    state : NetworkState
+        Last state.
+    backwards : list of Backward
+        Backward pass of each layer's cell.
+    output_masks : list of arrays (B, H)
+        Dropout masks of the outputs; empty without dropout.
+    weight_masks : list of arrays (G*H, H)
+        Dropout masks of the recurrent weights; empty without recurrent dropout.
+    """
+
+    projection: OneHotProjection
+    outputs: list[Array]
+    state: NetworkState
+    backwards: list[Backward]
+    output_masks: list[Array]
+    weight_masks: list[Array]
+
+    def output(self, layer: int, work: Workspace) -> Array:
+        """Return the output of a layer after dropout, (T, B, H); with dropout it is scratch memory."""
+        hs = self.outputs[layer]
+        if self.output_masks:
+            hs = np.multiply(hs, self.output_masks[layer], out=work.scratch("output", *hs.shape))
+        return hs
+
+
+class Stack:
+    """Recurrent layers that read ids in one direction. It holds no parameters: each call takes them.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    start : int
+        EOS: an input of this id resets the state of its stream.
+    name : str, default "rnn"
+        Prefix of the names of its parameters.
+    """
+
+    def __init__(self, config: NetworkConfig, start: int, name: str = FORWARD) -> None:
+        self.config = config
+        self.start = start
+        self.name = name
+        self.cell = find_cell(config.cell)
+
+    def prepare(
+        self,
+        params: Parameters,
+        work: Workspace | None = None,
+        weight_masks: Sequence[Array] = (),
+        tuning: NnTuning = DEFAULT_TUNING,
+    ) -> list[LayerWeights]:
+        """Return the prepared weights of each layer: see `LayerWeights.prepare`."""
+        masks = weight_masks or [None] * self.config.layers
+        return [
+            LayerWeights.prepare(
+                self.cell, params.layer(self.name, layer), is_first=layer == 0, work=work, mask=mask, tuning=tuning
+            )
+            for layer, mask in enumerate(masks)
+        ]
+
+    def draw_masks(self, rng: np.random.Generator, streams: int, work: Workspace) -> tuple[list[Array], list[Array]]:
+        """Draw the dropout masks of a window, layer by layer, into `work`.
+
+        Returns
+        -------
+        output_masks : list of arrays (B, H)
+            One per layer; empty without dropout.
+        weight_masks : list of arrays (G*H, H)
+            One per layer, of its recurrent weights; empty without recurrent dropout.
+
+        References
+        ----------
+        Recurrent weights: Wan et al. 2013 (DropConnect); Merity et al. 2018, arXiv:1708.02182.
+        """
+        hidden = self.config.hidden
+        output_masks: list[Array] = []
+        weight_masks: list[Array] = []
+        for layer in range(self.config.layers):
+            scope = work.scope(f"layer{layer}")
+            if self.config.recurrent_dropout:
+                mask = scope.array("weight_mask", self.cell.gates * hidden, hidden)
+                weight_masks.append(dropout_mask(rng, self.config.recurrent_dropout, mask))
+            if self.config.dropout:
+                mask = scope.array("output_mask", streams, hidden)
+                output_masks.append(dropout_mask(rng, self.config.dropout, mask))
+        return output_masks, weight_masks
+
+    def forward(
+        self,
+        params: Parameters,
+        ids: Ids,
+        state: NetworkState,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+        prepared: Sequence[LayerWeights] | None = None,
+    ) -> StackPass:
+        """Run a window forward.
+
+        Parameters
+        ----------
+        params : Parameters
+        ids : ids (T, B)
+        state : NetworkState
+            Before the first step.
+        work : Workspace
+            Holds the results, the state excepted, until its next use.
+        rng : np.random.Generator, optional
+            Draws the dropout masks; without it nothing is dropped.
+        prepared : sequence of LayerWeights, optional
+            The weights of each layer, if the caller has prepared them.
+
+        Returns
+        -------
+        StackPass
+        """
+        (steps, streams), hidden, cell = ids.shape, self.config.hidden, self.cell
+        starts = ids == self.start
+        reset_mask = np.where(starts, 0, 1).astype(work.dtype)[:, :, None] if starts.any() else None
+        output_masks, weight_masks = ([], []) if rng is None else self.draw_masks(rng, streams, work)
+        all_weights = prepared or self.prepare(params, work, weight_masks)
+        first = all_weights[0]
+        projection = OneHotProjection.prepare(
+            params.layer(self.name, 0).weight_ih, first.bias, first.recurrence.scale, ids
+        )
+        run = StackPass(projection, [], [], [], output_masks, weight_masks)
+        for layer, weights in enumerate(all_weights):
+            scope = work.scope(f"layer{layer}")
+            zs = scope.array("zs", cell.gates, steps, streams, hidden)
+            if weights.projection is None:
+                run.projection.forward(zs)
+            else:
+                weights.projection.fill(zs, run.output(layer - 1, work))
+                zs += weights.bias.reshape(-1, 1, 1, hidden)
+            hs, last, backward = cell.forward(weights.recurrence, zs, state[layer], reset_mask, scope)
+            run.outputs.append(hs)
+            run.state.append(last)
+            run.backwards.append(backward)
+        return run
+
+    def backward(
+        self,
+        params: Parameters,
+        grads: Parameters,
+        run: StackPass,
+        dhs: Array,
+        dlast: NetworkState | None,
+        work: Workspace,
+    ) -> NetworkState:
+        """Run `forward` backward: from the gradient of the last output to those of the weights and the first state.
+
+        Parameters
+        ----------
+        params : Parameters
+        grads : Parameters
+            Those of this stack are overwritten.
+        run : StackPass
+            What `forward` returned.
+        dhs : array (T, B, H)
+            d loss / d `run.output(-1)`; overwritten.
+        dlast : NetworkState or None
+            d loss / d last state; None for zero.
+        work : Workspace
+            The one of `forward`.
+
+        Returns
+        -------
+        NetworkState
+            d loss / d first state.
+        """
+        dstate: NetworkState = []
+        shared = self.cell.bias_in_input(self.config.hidden)
+        for layer in reversed(range(self.config.layers)):
+            grad = grads.layer(self.name, layer)
+            if run.output_masks:
+                dhs *= run.output_masks[layer]  # undoes dropout of the output
+            recurrent = RecurrenceGrads(grad.weight_hh, grad.bias_hh)
+            dzs, dfirst = run.backwards[layer](dhs, None if dlast is None else dlast[layer], recurrent)
+            dstate.insert(0, dfirst)
+            if run.weight_masks:
+                np.multiply(grad.weight_hh, run.weight_masks[layer], out=grad.weight_hh)  # undoes dropout of weights
+            if layer == 0:
+                run.projection.backward(dzs, grad.weight_ih, work)
+                grad.weight_ih.sum(axis=1, out=grad.bias_ih)  # the sum of a one-hot input is 1
+            else:
+                write_gradient(dzs, run.output(layer - 1, work), grad.weight_ih, work)  # undoes W_ih x
+                grad.bias_ih[...] = sum_rows(dzs.reshape(len(dzs), -1, self.config.hidden)).ravel()
+                PackedMatrix(params.layer(self.name, layer).weight_ih, work).fill_sum(dhs, dzs, work)
+            grad.bias_hh[:shared] = grad.bias_ih[:shared]  # z contains the sum of both
+        return dstate

@@ -1,0 +1,26 @@
+"""Tuning constants of the networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NnTuning:
+    """Sizes at which the layers change their algorithm, chosen by measurement."""
+
+    max_cached_logits: int = 1 << 17
+    """Logits that the head computes at a time, so that they stay in a core's cache."""
+    min_head_rows: int = 256
+    """Minimum rows that the head reads at a time: each time, the gradient of all its weights is accumulated."""
+    max_summed_rows: int = 128
+    """Gradient rows of one id that are added at a time, so that they stay in a core's cache."""
+    max_full_table_ids: int = 256
+    """Vocabulary size up to which the input table is prepared for all ids, not only for those in the window."""
+    max_single_core_weights: int = 400_000
+    """Weights up to which OpenBLAS multiplies a vector on one core, fastest with contiguous rows; beyond, on all
+    cores, fastest with contiguous columns."""
+
+
+DEFAULT_TUNING = NnTuning()
+"""The instance that all functions use unless they are given another."""
