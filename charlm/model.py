@@ -20,6 +20,7 @@ from charlm.infilling.bidirectional_reader import BidirectionalReader
 from charlm.infilling.filling import Filled, fill_bidirectional, fill_from_left_to_right
 from charlm.infilling.proofing import Suspect, suspects
 from charlm.machine import usable_cores
+from charlm.nn.base import BaseNetwork
 from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
@@ -49,7 +50,7 @@ class LanguageModel:
 
     def __init__(
         self,
-        network: Network,
+        network: BaseNetwork,
         params: Parameters,
         vocabulary: Vocabulary,
         text: TextConfig,
@@ -67,7 +68,7 @@ class LanguageModel:
 
         Raises ConfigError if it reads from both sides.
         """
-        if self.config.bidirectional:
+        if not isinstance(self.network, Network):
             raise ConfigError(
                 "this model reads from both sides, so it has no probability from left to right: it can neither sample "
                 "nor score; charlm fill, charlm proof and charlm score --pseudo (the pseudo-log-likelihood) use it"
@@ -217,7 +218,7 @@ class LanguageModel:
         The model itself stays as it is.
         """
         return score_adaptively(
-            self.network,
+            self.runner.network,
             self.params,
             self.vocabulary,
             map(self.clean, texts),
@@ -272,7 +273,7 @@ class LanguageModel:
         if self.config.bidirectional:
             raise ConfigError("this model reads from both sides; gradients are followed in models of one direction")
         return measure_gradients(
-            self.network, self.params, self.vocabulary, self.clean(text),
+            self.runner.network, self.params, self.vocabulary, self.clean(text),
             lines=self.text.lines, back=back, places=places,
         )  # fmt: skip
 

@@ -120,7 +120,7 @@ def _follow(network: Network, params: Parameters, ids: Ids, places: Ids, back: i
     steps = places + np.arange(-WARM_UP - back, 1)[:, None]
     windows = np.where(steps < 0, network.start, ids[np.maximum(steps, 0)])
     state = network.zero_state(len(places), params.flat.dtype)
-    state = network.forward(params, windows[:WARM_UP], state, Workspace(params.flat.dtype)).state
+    state = network.stack.forward(params, windows[:WARM_UP], state, Workspace(params.flat.dtype)).state
     inputs = windows[WARM_UP:]
     return gradient_norms(network, params, inputs, ids[places + 1], state), reached(inputs, network.start)
 

@@ -21,10 +21,12 @@ import numpy as np
 from charlm.arrays import Array, Ids
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
+from charlm.nn.base import NetworkState
 from charlm.nn.cells.cell import RecurrenceGrads
 from charlm.nn.functional import cross_entropy
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network, NetworkState, Pass
+from charlm.nn.network import Network
+from charlm.nn.stack import StackPass
 
 
 def gradient_norms(network: Network, params: Parameters, inputs: Ids, targets: Ids, state: NetworkState) -> Array:
@@ -69,13 +71,13 @@ def walk_back(
 
 def run_step_by_step(
     network: Network, params: Parameters, inputs: Ids, state: NetworkState, work: Workspace
-) -> list[Pass]:
+) -> list[StackPass]:
     """Run a window forward, each step in a room of its own, so that each can be undone by itself."""
-    prepared = [network.prepare(params, layer) for layer in range(network.config.layers)]
-    runs: list[Pass] = []
+    prepared = network.stack.prepare(params)
+    runs: list[StackPass] = []
     for t, ids in enumerate(inputs):
         before = runs[-1].state if runs else state
-        runs.append(network.forward(params, ids[None], before, work.scope(f"step{t}"), prepared=prepared))
+        runs.append(network.stack.forward(params, ids[None], before, work.scope(f"step{t}"), prepared=prepared))
     return runs
 
 

@@ -11,8 +11,8 @@ from charlm.engines.engine import Engine
 from charlm.engines.numpy_engine import NumpyEngine
 from charlm.engines.ranks import Ranks
 from charlm.errors import ConfigError, MissingExtraError
+from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network
 
 if TYPE_CHECKING:
     from charlm.engines.torch import TorchEngine
@@ -55,7 +55,7 @@ def settle_ranks(engine: EngineConfig, paths: Sequence[str | os.PathLike[str]]) 
 def create_engine(
     engine: EngineConfig,
     ranks: Ranks,
-    network: Network,
+    network: BaseNetwork,
     params: Parameters,
     train: TrainConfig,
     steps: int,

@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 from charlm.arrays import Array, Ids
+from charlm.nn.base import NetworkState
 from charlm.nn.layout import Parameters
-from charlm.nn.network import NetworkState
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -26,8 +26,8 @@ from charlm.engines.shared_memory import Shard, ShardPlan, SharedMemory
 from charlm.engines.worker import DONE, GO, RELEASE, next_byte
 from charlm.errors import ResourceError
 from charlm.kernels.threads import blas_on_one_thread
+from charlm.nn.base import BaseNetwork, NetworkState, join_states
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network, NetworkState, join_states
 from charlm.text.store import temporary_space
 
 WORKER_SCRIPT = Path(__file__).with_name("worker_script.py").resolve()
@@ -44,7 +44,7 @@ class NumpyEngine:
     """
 
     def __init__(
-        self, network: Network, params: Parameters, steps: int, streams: int, count: int, seed: int = 0
+        self, network: BaseNetwork, params: Parameters, steps: int, streams: int, count: int, seed: int = 0
     ) -> None:
         dtype = str(params.flat.dtype)
         shards = min(count, streams)
@@ -62,7 +62,7 @@ class NumpyEngine:
             self._stack.close()
             raise
 
-    def _open(self, network: Network, params: Parameters) -> None:
+    def _open(self, network: BaseNetwork, params: Parameters) -> None:
         """Make the block of shared memory and start the workers."""
         size = SharedMemory.size(self.split)
         workers = self.split.shards - 1

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.arrays import Array, Ids
+from charlm.nn.base import BaseNetwork
 from charlm.nn.layers import dropout_mask
-from charlm.nn.network import Network
 
 WORTH_PACKING = 8
 """Steps of a window to each at which a stream starts anew, from which down segments are faster than spans."""
@@ -72,7 +72,7 @@ def cut_into_segments(inputs: Ids, start: int) -> Segments:
     return Segments(places, sizes, columns[order], carried[order].astype(np.float32), rank[ends])
 
 
-def draw_masks(network: Network, streams: int, rng: np.random.Generator) -> tuple[list[Array], list[Array]]:
+def draw_masks(network: BaseNetwork, streams: int, rng: np.random.Generator) -> tuple[list[Array], list[Array]]:
     """Draw the masks of dropout in the order of `Network.forward`: of each layer's outputs, and recurrent weights.
 
     Returns (B, H) and (G*H, H) for each layer; empty lists where nothing is dropped.

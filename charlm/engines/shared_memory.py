@@ -18,9 +18,10 @@ import numpy.typing as npt
 from charlm.arrays import Array
 from charlm.config import NetworkConfig
 from charlm.kernels.workspace import Workspace
+from charlm.nn.base import BaseNetwork, NetworkState
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network, NetworkState
 from charlm.nn.networks import make_network
+from charlm.nn.window import Window
 
 ALIGNMENT = 64
 """Bytes; where an array may begin."""
@@ -34,7 +35,7 @@ FEWEST_STREAMS = 8
 class ShardPlan:
     """A run and how it is split; small and JSON-able, so that a worker can be told.
 
-    network, vocabulary, start: as for `Network`.  steps, streams: T and B.  shards: K.  seed: of the dropout.
+    network, vocabulary, start: as for `BaseNetwork`.  steps, streams: T and B.  shards: K.  seed: of the dropout.
     """
 
     network: Mapping[str, Any]
@@ -50,7 +51,7 @@ class ShardPlan:
         """Return what `ShardPlan(**...)` takes."""
         return asdict(self)
 
-    def make_network(self) -> Network:
+    def make_network(self) -> BaseNetwork:
         """Return the network."""
         return make_network(NetworkConfig(**self.network), self.vocabulary, self.start)
 
@@ -85,7 +86,7 @@ class SharedMemory:
         return [tuple(layer) for layer in self.arrays[f"state{shard}"]]
 
 
-def layout(split: ShardPlan, network: Network) -> dict[str, tuple[tuple[int, ...], str]]:
+def layout(split: ShardPlan, network: BaseNetwork) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return the shape and dtype of everything in the block."""
     window = (split.steps, split.streams)
     arrays: dict[str, tuple[tuple[int, ...], str]] = {"params": ((network.size,), split.dtype)}
@@ -106,7 +107,7 @@ def layout(split: ShardPlan, network: Network) -> dict[str, tuple[tuple[int, ...
     }
 
 
-def micro_batches_of(network: Network, steps: int, streams: int) -> int:
+def micro_batches_of(network: BaseNetwork, steps: int, streams: int) -> int:
     """Return in how many turns a shard reads the B = `streams` of a window."""
     return max(1, min(network.window_size(steps, streams) // WINDOW_VALUES, streams // FEWEST_STREAMS))
 
@@ -155,17 +156,13 @@ class Shard:
         if arrays["is_weighted"][0]:
             weights = np.ascontiguousarray(arrays["weights"][:, columns])
         state = self.network.select(self.memory.state(self.shard), part)  # views
-        loss, last = self.network.loss_and_grads(
-            self.params,
-            grads,
+        window = Window(
             np.ascontiguousarray(arrays["inputs"][:, columns]),
             np.ascontiguousarray(arrays["targets"][:, columns]),
-            state,
-            scale=float(arrays["scale"][0]),
-            work=self._work,
-            weights=weights,
-            rng=rng,
+            weights,
+            float(arrays["scale"][0]),
         )
+        loss, last = self.network.loss_and_grads(self.params, grads, window, state, self._work, rng)
         for layer, after in zip(state, last, strict=True):
             for array, value in zip(layer, after, strict=True):
                 array[...] = value

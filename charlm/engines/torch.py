@@ -29,8 +29,8 @@ from charlm.engines.ranks import MAX_SECONDS, Ranks
 from charlm.engines.requirements import refuse_what_torch_lacks
 from charlm.engines.segments import cut_into_segments, cut_into_spans, draw_masks
 from charlm.errors import ConfigError, ResourceError
+from charlm.nn.base import BaseNetwork, NetworkState
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network, NetworkState
 
 
 class Packed(NamedTuple):
@@ -67,7 +67,7 @@ State = tuple[torch.Tensor, ...]
 class Model(torch.nn.Module):
     """A stack of `torch.nn.LSTM`, `GRU` or `RNN` of one layer each, with dropout between, and a `Linear` head."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: BaseNetwork) -> None:
         super().__init__()
         self.vocabulary = network.vocabulary
         hidden, cell = network.config.hidden, network.cell
@@ -130,7 +130,7 @@ class TorchEngine:
     """
 
     def __init__(
-        self, network: Network, params: Parameters, streams: int, config: EngineConfig,
+        self, network: BaseNetwork, params: Parameters, streams: int, config: EngineConfig,
         *, ranks: Ranks, threads: int, seed: int,
     ) -> None:  # fmt: skip
         refuse_what_torch_lacks(network.config)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
-from charlm.kernels.workspace import Workspaces
+from charlm.kernels.workspace import Workspaces, rows
+from charlm.nn.base import NetworkState
 from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.functional import gather_log_probs, log_softmax, loss_and_derivatives
-from charlm.nn.layout import REVERSE, STACK, Parameters
-from charlm.nn.network import NetworkState
+from charlm.nn.layout import Parameters
 
 VALUES_AT_ONCE = 1 << 23
 """Values of the widest array that a window of `PreparedBidirectionalNetwork` may hold."""
@@ -26,9 +26,7 @@ class PreparedBidirectionalNetwork:
         self.params = params
         self.dtype = params.flat.dtype
         self._workspaces = Workspaces(self.dtype)
-        layers = range(network.config.layers)
-        stacks = [params.stack(name) for name in (STACK, REVERSE)]
-        self._prepared = [[network.one_way.prepare(stack, layer) for layer in layers] for stack in stacks]
+        self._prepared = [stack.prepare(params) for stack in network.stacks]
 
     @property
     def vocabulary(self) -> int:
@@ -77,7 +75,7 @@ class PreparedBidirectionalNetwork:
 
     def _logits(self, inputs: Ids, targets: Ids) -> Array:
         with self._workspaces.borrow() as work:
-            both, _ = self.network.read(self.params, inputs, targets, work, prepared=self._prepared)
-            logits: Array = both @ self.params["head.weight"].T
+            hs, _ = self.network.forward(self.params, inputs, targets, work, prepared=self._prepared)
+            logits: Array = rows(hs) @ self.params["head.weight"].T
         logits += self.params["head.bias"]
         return logits

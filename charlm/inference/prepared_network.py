@@ -12,11 +12,12 @@ from charlm.kernels.blas import small_product
 from charlm.kernels.matmul import multiply_rows
 from charlm.kernels.packed_matrix import MOST_ROWS, PackedMatrix
 from charlm.kernels.workspace import Workspace, Workspaces, rows
+from charlm.nn.base import NetworkState
 from charlm.nn.functional import gather_log_probs, log_softmax, loss_and_derivatives
-from charlm.nn.layer_weights import ON_ONE_CORE
-from charlm.nn.layers import gathered
+from charlm.nn.layers import projection_table
 from charlm.nn.layout import Parameters
-from charlm.nn.network import FIRST, Network, NetworkState
+from charlm.nn.network import Network
+from charlm.nn.tuning import DEFAULT_TUNING, NnTuning
 
 VALUES_AT_ONCE = 1 << 21
 """Values of the widest array that a window of `PreparedNetwork.score` may hold."""
@@ -34,20 +35,21 @@ class PreparedNetwork:
     Several threads may use it at a time: each call works in buffers of its own.
     """
 
-    def __init__(self, network: Network, params: Parameters) -> None:
+    def __init__(self, network: Network, params: Parameters, tuning: NnTuning = DEFAULT_TUNING) -> None:
         self.network = network
         self.params = params
         self.dtype = params.flat.dtype
         self._workspaces = Workspaces(self.dtype)
-        self._layers = [network.prepare(params, layer) for layer in range(network.config.layers)]
+        self._layers = network.stack.prepare(params, tuning=tuning)
         self._joined: dict[int, PackedMatrix] = {}
         first = self._layers[0]
-        self._rows = gathered(params[FIRST], first.bias, first.scale)  # one for each id, (V, G*H)
+        table = projection_table(params["rnn.weight_ih_l0"], first.bias, first.recurrence.scale)
+        self._rows = table  # one for each id, (V, G*H)
         self._gates = np.arange(network.cell.gates)[:, None]
-        self._biases = [layer.bias * layer.scale for layer in self._layers]
+        self._biases = [layer.bias for layer in self._layers]
         weight, self._head_bias = params["head.weight"], params["head.bias"]
         # as a product of one row is fastest, like the weights of a layer
-        self._head_rows = np.ascontiguousarray(weight.T) if weight.size <= ON_ONE_CORE else weight.T
+        self._head_rows = np.ascontiguousarray(weight.T) if weight.size <= tuning.max_single_core_weights else weight.T
 
     @property
     def size(self) -> int:
@@ -172,7 +174,7 @@ class PreparedNetwork:
     def _tops(self, inputs: Ids, state: NetworkState, work: Workspace) -> tuple[Array, NetworkState]:
         """Return the outputs of the last layer as rows (T*B, H), in `work`, and the new state.
 
-        Unlike `Network.forward` it keeps nothing to undo the window by: a layer is projected at once, and then walked.
+        Unlike `Stack.forward` it keeps nothing to undo the window by: a layer is projected at once, and then walked.
         """
         (steps, streams), hidden, gates = inputs.shape, self.network.config.hidden, self.network.cell.gates
         reset_mask = (inputs != self.network.start)[:, :, None]

@@ -10,10 +10,11 @@ import numpy as np
 from charlm.arrays import Array, Ids, Mask
 from charlm.kernels.packed_matrix import FEWEST_ON_ALL_CORES, PackedMatrix
 from charlm.kernels.workspace import aligned, rows
+from charlm.nn.base import NetworkState
 from charlm.nn.cells.cell import Cell, State
 from charlm.nn.functional import gather_log_probs
 from charlm.nn.layer_weights import LayerWeights
-from charlm.nn.network import Network, NetworkState
+from charlm.nn.network import Network
 
 LOGITS_AT_ONCE = 1 << 18
 """Values of the logits that a window of `Stepper.score` may hold: they stay in a core's cache."""

@@ -70,8 +70,7 @@ class BidirectionalNetwork(BaseNetwork):
         runs = []
         for k, (stack, ids) in enumerate(zip(self.stacks, (inputs[:-1], targets[:0:-1]), strict=True)):
             scope = work.scope(stack.name)
-            state = stack.zero_state(streams, work.dtype)
-            run = stack.forward(params, ids, state, scope, rng, prepared and prepared[k])
+            run = stack.forward(params, ids, None, scope, rng, prepared[k] if prepared else None)
             output = run.output(-1, scope)
             self._half(hs, k)[...] = output[::-1] if k else output
             runs.append(run)

@@ -10,5 +10,6 @@ from charlm.nn.network import Network
 
 def make_network(config: NetworkConfig, vocabulary: int, start: int = 0) -> BaseNetwork:
     """Return the network of a configuration: see `BaseNetwork` for the parameters."""
-    kind = BidirectionalNetwork if config.bidirectional else Network
-    return kind(config, vocabulary, start)
+    if config.bidirectional:
+        return BidirectionalNetwork(config, vocabulary, start)
+    return Network(config, vocabulary, start)

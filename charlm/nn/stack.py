@@ -77,7 +77,7 @@ class Stack:
         self,
         params: Parameters,
         work: Workspace | None = None,
-        weight_masks: Sequence[Array] = (),
+        weight_masks: Sequence[Array | None] = (),
         tuning: NnTuning = DEFAULT_TUNING,
     ) -> list[LayerWeights]:
         """Return the prepared weights of each layer: see `LayerWeights.prepare`."""
@@ -120,7 +120,7 @@ class Stack:
         self,
         params: Parameters,
         ids: Ids,
-        state: NetworkState,
+        state: NetworkState | None,
         work: Workspace,
         rng: np.random.Generator | None = None,
         prepared: Sequence[LayerWeights] | None = None,
@@ -131,8 +131,8 @@ class Stack:
         ----------
         params : Parameters
         ids : ids (T, B)
-        state : NetworkState
-            Before the first step.
+        state : NetworkState or None
+            Before the first step; None for zero.
         work : Workspace
             Holds the results, the state excepted, until its next use.
         rng : np.random.Generator, optional
@@ -149,6 +149,8 @@ class Stack:
         reset_mask = np.where(starts, 0, 1).astype(work.dtype)[:, :, None] if starts.any() else None
         output_masks, weight_masks = ([], []) if rng is None else self.draw_masks(rng, streams, work)
         all_weights = prepared or self.prepare(params, work, weight_masks)
+        if state is None:
+            state = [tuple(np.zeros((cell.state_arrays, streams, hidden), work.dtype))] * self.config.layers
         first = all_weights[0]
         projection = OneHotProjection.prepare(
             params.layer(self.name, 0).weight_ih, first.bias, first.recurrence.scale, ids

@@ -16,7 +16,7 @@ from charlm.config import TextConfig, TrainConfig
 from charlm.engines.ranks import Ranks
 from charlm.errors import CheckpointError
 from charlm.model import LanguageModel, load
-from charlm.nn.network import Network
+from charlm.nn.base import BaseNetwork
 from charlm.runs.files import Files
 from charlm.runs.resume import SavedRun, identity
 from charlm.text.corpus import Corpus
@@ -33,7 +33,7 @@ class SavableRun(Protocol):
     trainer: Trainer
     corpus: Corpus
     vocabulary: Vocabulary
-    network: Network
+    network: BaseNetwork
     choice: Choice
     train: TrainConfig
     text: TextConfig

@@ -27,7 +27,7 @@ from charlm.kernels.threads import blas_on_one_thread, share_out
 
 if TYPE_CHECKING:
     from charlm.inference.prepared_network import PreparedNetwork
-    from charlm.nn.network import NetworkState
+    from charlm.nn.base import NetworkState
 
 COLUMNS = 32
 """Runs that are read side by side, at most."""

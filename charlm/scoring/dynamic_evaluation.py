@@ -16,8 +16,10 @@ from charlm.arrays import Array, Ids
 from charlm.config import check, is_real
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.workspace import Workspace
+from charlm.nn.base import NetworkState
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network, NetworkState
+from charlm.nn.network import Network
+from charlm.nn.window import Window
 from charlm.scoring.score import Score
 
 if TYPE_CHECKING:
@@ -53,9 +55,8 @@ class DynamicEvaluator:
     def read(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Score a stretch (T,), then learn from it; returns the log-probabilities (T,) and the new state."""
         log_probs, after = PreparedNetwork(self.network, self.params).score(inputs[:, None], targets[:, None], state)
-        self.network.loss_and_grads(
-            self.params, self._grads, inputs[:, None], targets[:, None], state, scale=1 / STRETCH, work=self._work
-        )
+        window = Window(inputs[:, None], targets[:, None], scale=1 / STRETCH)
+        self.network.loss_and_grads(self.params, self._grads, window, state, self._work)
         self._learn()
         return log_probs[:, 0], after
 
@@ -91,6 +92,4 @@ def score_adaptively(
             span = slice(start, min(start + STRETCH, len(ids) - 1))
             log_probs[span], state = follower.read(ids[:-1][span], ids[1:][span], state)
         unknown = ids[1:] == vocabulary.unk
-        yield Score(
-            len(log_probs), int(unknown.sum()), float(log_probs.sum()), float(log_probs[unknown].sum()), text
-        )
+        yield Score(len(log_probs), int(unknown.sum()), float(log_probs.sum()), float(log_probs[unknown].sum()), text)

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Ids
+from charlm.nn.base import NetworkState
 from charlm.nn.functional import gather_log_probs
-from charlm.nn.network import NetworkState
 
 if TYPE_CHECKING:
     from charlm.inference.prepared_network import PreparedNetwork

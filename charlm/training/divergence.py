@@ -13,8 +13,8 @@ import numpy as np
 from charlm.arrays import Array
 from charlm.config import TrainConfig
 from charlm.errors import DivergedError
+from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network
 
 REMEMBER_STEPS = 100
 """Steps between the states that can be gone back to."""
@@ -31,7 +31,7 @@ NOISE = 3.0
 class Recoverable(Protocol):
     """What the guard reads of a trainer, and sets when it rolls back."""
 
-    network: Network
+    network: BaseNetwork
     config: TrainConfig
     params: Parameters
     step: int

@@ -14,8 +14,8 @@ import numpy as np
 from charlm.arrays import Array, Ids, Mask
 from charlm.engines.engine import Engine
 from charlm.inference.prepare import prepare_network
+from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network
 from charlm.text.bidirectional import cut_into_windows
 
 WARM_UP = 96
@@ -48,7 +48,7 @@ def cut_into_streams(ids: Ids, streams: int, start: int) -> tuple[Ids, Ids, Mask
     return inputs.astype(np.intp), targets.astype(np.intp), counts
 
 
-def lay_out(ids: Ids, network: Network, streams: int) -> tuple[Ids, Ids, Mask]:
+def lay_out(ids: Ids, network: BaseNetwork, streams: int) -> tuple[Ids, Ids, Mask]:
     """Lay out a held-out text for a network, as `cut_into_streams` or `cut_into_windows`.
 
     With context on both sides what is measured is the pseudo-log-likelihood: each character given all others.
@@ -64,7 +64,7 @@ class HeldOut:
     ids: (N + 1,), the context before the text first.  streams: to read side by side.
     """
 
-    def __init__(self, ids: Ids, network: Network, engine: Engine, streams: int) -> None:
+    def __init__(self, ids: Ids, network: BaseNetwork, engine: Engine, streams: int) -> None:
         self._layout = lay_out(ids, network, streams)
         self._network = network
         self._engine = engine

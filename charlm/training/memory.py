@@ -10,8 +10,8 @@ from charlm.config import EngineConfig, TrainConfig
 from charlm.engines.shared_memory import micro_batches_of
 from charlm.errors import ResourceError
 from charlm.machine import free_group_memory
-from charlm.nn.layers import FEWEST_AT_ONCE, LOGITS_AT_ONCE
-from charlm.nn.network import Network
+from charlm.nn.base import BaseNetwork
+from charlm.nn.tuning import DEFAULT_TUNING
 from charlm.optim import find_optimizer
 from charlm.text.batches import Batches
 from charlm.text.store import IN_MEMORY
@@ -26,7 +26,7 @@ VALUE = 4
 
 
 def memory_needed(
-    network: Network, train: TrainConfig, *, steps: int, streams: int, shards: int, turns: int = 1
+    network: BaseNetwork, train: TrainConfig, *, steps: int, streams: int, shards: int, turns: int = 1
 ) -> float:
     """Return how many bytes a run needs at its peak, about: all of its processes together.
 
@@ -42,7 +42,7 @@ def memory_needed(
     window = network.window_size(steps, streams) / turns
     gradients = shards * (1 + (turns > 1))
     vectors_held = gradients + 2 * vectors + 2
-    logits = max(LOGITS_AT_ONCE, FEWEST_AT_ONCE * network.vocabulary)
+    logits = max(DEFAULT_TUNING.max_cached_logits, DEFAULT_TUNING.min_head_rows * network.vocabulary)
     head = min(logits, network.vocabulary * steps * streams) * 2 * shards
     dropped = 2 * layers if network.config.recurrent_dropout else 0  # masks, and what they leave
     blocks = (1 + dropped) * stacks * gates * hidden * hidden * shards  # weights as they are multiplied by
@@ -99,7 +99,7 @@ def _of_process() -> float | None:
     return None
 
 
-def needed(engine: EngineConfig, network: Network, train: TrainConfig, batches: Batches) -> float:
+def needed(engine: EngineConfig, network: BaseNetwork, train: TrainConfig, batches: Batches) -> float:
     """Return how many bytes this process and its workers take, about.
 
     Raises ResourceError if there are not as many.

@@ -18,8 +18,8 @@ from charlm.config import TrainConfig
 from charlm.engines.engine import Engine
 from charlm.engines.numpy_engine import NumpyEngine
 from charlm.errors import DivergedError
+from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network
 from charlm.optim import find_optimizer
 from charlm.optim.clipping import clip_by_global_norm
 from charlm.optim.optimizer import blocks
@@ -44,7 +44,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: Network,
+        network: BaseNetwork,
         params: Parameters,
         batches: Batches,
         held_out: Ids | None,

@@ -9,8 +9,8 @@ from charlm.arrays import Ids
 from charlm.config import NetworkConfig
 from charlm.errors import ConfigError
 from charlm.inference.prepare import prepare_network
+from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network
 from charlm.training.evaluation import lay_out
 
 KEPT = (1.0, 0.5)
@@ -36,7 +36,7 @@ def inherited(settings: Mapping[str, Any], parent: NetworkConfig) -> dict[str, A
 
 
 def inherit(
-    network: Network, fresh: Parameters, parent: Parameters, ids: Ids, line_end: tuple[int, int] | None
+    network: BaseNetwork, fresh: Parameters, parent: Parameters, ids: Ids, line_end: tuple[int, int] | None
 ) -> tuple[Parameters, float]:
     """Return the weights to begin with, and the share of the parent's that is in them.
 

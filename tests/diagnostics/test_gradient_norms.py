@@ -30,11 +30,11 @@ class Case:
         """Return the summed loss, by the cells' own steps, with h of one step and layer pushed, (B, H)."""
         cell, params = self.network.cell, self.params
         state = [tuple(layer) for layer in self.state]
-        prepared = [self.network.prepare(params, layer) for layer in range(self.network.config.layers)]
+        prepared = self.network.stack.prepare(params)
         for t, ids in enumerate(self.inputs):
             x = np.eye(VOCABULARY)[ids]
             for layer, weights in enumerate(prepared):
-                z = weights.scale * (x @ params[f"rnn.weight_ih_l{layer}"].T + weights.bias)
+                z = weights.recurrence.scale * (x @ params[f"rnn.weight_ih_l{layer}"].T) + weights.bias
                 h, *rest = cell.step(weights.recurrence, z, state[layer])
                 if (t, layer) == (at_step, at_layer):
                     h = h + push

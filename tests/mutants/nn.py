@@ -7,8 +7,8 @@ from tests.mutants.fault import Fault
 LSTM, GRU, BEFORE, SIMPLE, RNN, RELU, CELL = (
     f"charlm/nn/cells/{name}.py" for name in ("lstm", "gru", "gru_before", "gru_simple", "rnn", "rnn_relu", "cell")
 )
-NETWORK, BIDIRECTIONAL, FUNCTIONAL, LAYERS, LAYER_WEIGHTS = (
-    f"charlm/nn/{name}.py" for name in ("network", "bidirectional", "functional", "layers", "layer_weights")
+STACK, BIDIRECTIONAL, FUNCTIONAL, LAYERS, LAYER_WEIGHTS = (
+    f"charlm/nn/{name}.py" for name in ("stack", "bidirectional", "functional", "layers", "layer_weights")
 )
 PREPARED, STEPPER, BOTH = (
     f"charlm/inference/{name}.py" for name in ("prepared_network", "stepper", "prepared_bidirectional")
@@ -332,44 +332,44 @@ DROPOUT_FAULTS = (
     Fault(
         "dropped values are not made up for by the scale of the others",
         LAYERS,
-        "1 / (1 - share), out=out",
+        "1 / (1 - fraction), out=out",
         "1.0, out=out",
         ("tests/nn/test_functional.py::test_dropout_keeps_the_mean",),
     ),
     Fault(
         "the scale of dropout is off: seen by training alone",
         LAYERS,
-        "1 / (1 - share), out=out",
-        "1 + share, out=out",
+        "1 / (1 - fraction), out=out",
+        "1 + fraction, out=out",
         (PARAMETERS,),
     ),
     Fault(
         "dropped recurrent weights are not scaled",
-        NETWORK,
-        "dropped.append(dropout_mask(rng, config.recurrent_dropout, room))",
-        "dropped.append(np.sign(dropout_mask(rng, config.recurrent_dropout, room)))",
+        STACK,
+        "weight_masks.append(dropout_mask(rng, self.config.recurrent_dropout, mask))",
+        "weight_masks.append(np.sign(dropout_mask(rng, self.config.recurrent_dropout, mask)))",
         (PARAMETERS,),
     ),
     Fault(
         "the mask of the first layer everywhere",
-        NETWORK,
-        "np.multiply(hs, self.masks[layer],",
-        "np.multiply(hs, self.masks[0],",
+        STACK,
+        "np.multiply(hs, self.output_masks[layer],",
+        "np.multiply(hs, self.output_masks[0],",
         (PARAMETERS,),
-        ((NETWORK, "dhs *= run.masks[layer]", "dhs *= run.masks[0]"),),
+        ((STACK, "dhs *= run.output_masks[layer]", "dhs *= run.output_masks[0]"),),
     ),
     Fault(
         "the gradient of dropped weights is not dropped",
-        NETWORK,
-        "            if run.dropped:\n",
-        "            if run.dropped and self.start < 0:\n",
+        STACK,
+        "            if run.weight_masks:\n",
+        "            if run.weight_masks and self.start < 0:\n",
         (PARAMETERS,),
     ),
     Fault(
         "the gradient of dropped outputs is not dropped",
-        NETWORK,
-        "            if run.masks:\n",
-        "            if run.masks and self.start < 0:\n",
+        STACK,
+        "            if run.output_masks:\n",
+        "            if run.output_masks and self.start < 0:\n",
         (PARAMETERS,),
     ),
 )
@@ -378,34 +378,34 @@ NETWORK_FAULTS = (
     Fault(
         "the recurrent bias is ignored, throughout",
         LAYER_WEIGHTS,
-        "bias[:shared] += bias_hh[:shared]",
+        "bias[:shared] += params.bias_hh[:shared]",
         "bias[:shared] += 0",
         (TRAINING, INFERENCE),
     ),
     Fault(
         "the bias of upper layers is not halved, in training",
-        NETWORK,
-        "dense(weights.projection, weights.bias * weights.scale,",
-        "dense(weights.projection, weights.bias,",
+        STACK,
+        "zs += weights.bias.reshape(",
+        "zs += (weights.bias / weights.recurrence.scale).reshape(",
         (TRAINING,),
     ),
     Fault(
         "the bias of upper layers is not halved, in inference",
         PREPARED,
-        "[layer.bias * layer.scale for layer in self._layers]",
         "[layer.bias for layer in self._layers]",
+        "[layer.bias / layer.recurrence.scale for layer in self._layers]",
         (INFERENCE,),
     ),
     Fault(
         "an input of 0 resets, in training",
-        NETWORK,
-        "starts = inputs == self.start",
-        "starts = inputs == 0",
+        STACK,
+        "starts = ids == self.start",
+        "starts = ids == 0",
         (TRAINING,),
     ),
     Fault(
         "gradients of first states come in the wrong order",
-        NETWORK,
+        STACK,
         "dstate.insert(0, dfirst)",
         "dstate.append(dfirst)",
         (FIRST_STATE,),
@@ -493,23 +493,23 @@ BIDIRECTIONAL_FAULTS = (
     Fault(
         "the reverse stack reads what is to be predicted",
         BIDIRECTIONAL,
-        "(REVERSE, targets[:0:-1])",
-        "(REVERSE, targets[-2::-1])",
+        "(inputs[:-1], targets[:0:-1])",
+        "(inputs[:-1], targets[-2::-1])",
         (BOTH_SIDES, BOTH_SIDES_TRAINING),
     ),
     Fault(
         "the outputs of the reverse stack are not turned around",
         BIDIRECTIONAL,
-        "tops[::-1] if k else tops",
-        "tops",
+        "output[::-1] if k else output",
+        "output",
         (BOTH_SIDES, BOTH_SIDES_TRAINING),
         ((BIDIRECTIONAL, "half[::-1] if k else half", "half"),),
     ),
     Fault(
         "the weights of targets are shifted in training",
         BIDIRECTIONAL,
-        "None if weights is None else weights[:-1]",
-        "None if weights is None else weights[1:]",
+        "None if window.weights is None else window.weights[:-1]",
+        "None if window.weights is None else window.weights[1:]",
         (BOTH_SIDES_TRAINING,),
     ),
 )

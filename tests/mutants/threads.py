@@ -22,8 +22,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "logits of a network of both directions are computed from a workspace that was handed back",
         "charlm/inference/prepared_bidirectional.py",
-        "prepared=self._prepared)\n            logits: Array = both @ self.params[\"head.weight\"].T",
-        "prepared=self._prepared)\n        logits: Array = both @ self.params[\"head.weight\"].T",
+        "prepared=self._prepared)\n            logits: Array = rows(hs) @ self.params[\"head.weight\"].T",
+        "prepared=self._prepared)\n        logits: Array = rows(hs) @ self.params[\"head.weight\"].T",
         ("tests/test_threads.py::test_nothing_is_read_from_a_workspace_that_was_handed_back",),
     ),
     Fault(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from charlm.nn.network import NetworkState
+from charlm.nn.base import NetworkState
 
 STEP = 1e-6
 

@@ -14,6 +14,7 @@ from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.cells import CELLS, find_cell
 from charlm.nn.layout import Parameters
 from charlm.nn.networks import make_network
+from charlm.nn.window import Window
 
 STEPS, STREAMS, HIDDEN, VOCABULARY = 7, 3, 5, 8
 
@@ -38,9 +39,8 @@ class Case:
         grads = params.empty_like()
         grads.flat += np.nan  # whatever is not written shows
         loss, state = self.network.loss_and_grads(
-            params, grads, self.inputs, self.targets, [],
-            scale=1.0, work=Workspace(np.float64), weights=self.weights,
-        )  # fmt: skip
+            params, grads, Window(self.inputs, self.targets, self.weights), [], Workspace(np.float64)
+        )
         assert state == []
         return loss, grads
 

@@ -14,6 +14,7 @@ from charlm.nn.cells.lstm import LSTM, gate_activation
 from charlm.nn.functional import cross_entropy, gather_log_probs, log_softmax, loss_and_derivatives
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
+from charlm.nn.window import Window
 
 
 def test_log_softmax_is_stable() -> None:
@@ -80,7 +81,7 @@ def test_head_in_runs_equals_head_at_once(vocabulary: int, hidden: int, n: int) 
     hs, targets = rng.standard_normal((n, hidden)), rng.integers(0, vocabulary, (1, n))
     counted = rng.random(targets.shape)
     dhs = np.empty_like(hs)
-    loss = head_loss_and_grads(params, grads, hs, targets, counted, 0.1, Workspace(np.float64), dhs)
+    loss = head_loss_and_grads(params, grads, Window(targets, targets, counted, 0.1), hs, dhs, Workspace(np.float64))
     weight, bias = params["head.weight"], params["head.bias"]
     expected, dlogits = cross_entropy(hs @ weight.T + bias, targets.ravel(), counted.ravel(), 0.1)
     assert loss == pytest.approx(expected)

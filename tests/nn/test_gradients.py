@@ -13,11 +13,14 @@ from charlm.config import NetworkConfig
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.packed_matrix import PackedMatrix, block_shape
 from charlm.kernels.workspace import ALIGNMENT, WORTH_MAPPING, Workspace, aligned
+from charlm.nn.base import NetworkState
 from charlm.nn.cells import CELLS
 from charlm.nn.cells.cell import Recurrence
-from charlm.nn.layers import ROWS_AT_ONCE, OneHotProjection
+from charlm.nn.layers import OneHotProjection
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network, NetworkState
+from charlm.nn.network import Network
+from charlm.nn.tuning import NnTuning
+from charlm.nn.window import Window
 from tests.nn.gradients import assert_close, directional, inner, random_state
 
 STEPS, STREAMS, HIDDEN, VOCABULARY = 6, 3, 5, 7
@@ -51,8 +54,8 @@ class Case:
         """Return the loss (with the pull on the last state), its gradient, and that of the first state."""
         grads = params.empty_like()
         loss, last, dstate = self.network.backpropagate(
-            params, grads, self.inputs, self.targets, state, self.pull,
-            scale=1.0, work=Workspace(np.float64), weights=self.weights, rng=np.random.default_rng(5),
+            params, grads, Window(self.inputs, self.targets, self.weights), state, self.pull,
+            Workspace(np.float64), np.random.default_rng(5),
         )  # fmt: skip
         return loss + inner(last, self.pull), grads, dstate
 
@@ -78,11 +81,11 @@ class TestEveryCell:
         halves = [slice(0, 2), slice(2, None)]
         grads = [case.params.empty_like() for _ in halves]
         states, dlast = [case.state], case.pull
-        states.append(case.network.forward(case.params, case.inputs[:2], case.state, Workspace(np.float64)).state)
+        states.append(case.network.stack.forward(case.params, case.inputs[:2], case.state, Workspace(np.float64)).state)
         for half, grad, state in reversed(list(zip(halves, grads, states, strict=True))):
             _, _, dlast = case.network.backpropagate(
-                case.params, grad, case.inputs[half], case.targets[half], state, dlast,
-                scale=1.0, work=Workspace(np.float64), weights=case.weights[half],
+                case.params, grad, Window(case.inputs[half], case.targets[half], case.weights[half]), state, dlast,
+                Workspace(np.float64),
             )  # fmt: skip
         np.testing.assert_allclose(grads[0].flat + grads[1].flat, expected.flat, rtol=0, atol=1e-12)
         np.testing.assert_allclose(dlast[0][0], expected_dstate[0][0], rtol=0, atol=1e-12)
@@ -142,13 +145,12 @@ def test_parameters_of_useful_sizes(cell: str, hidden: int, streams: int, kernel
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_step_by_large_weights(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_by_large_weights(cell: str) -> None:
     """Weights that all cores multiply by lie in memory as they are stored; the numbers are the same."""
     case = Case(cell, 2)
     ids, state = case.inputs[0, :1], case.network.select(case.state, slice(0, 1))
     expected, expected_state = PreparedNetwork(case.network, case.params).step(ids, state)
-    monkeypatch.setattr("charlm.nn.layer_weights.ON_ONE_CORE", 0)
-    runner = PreparedNetwork(case.network, case.params)
+    runner = PreparedNetwork(case.network, case.params, NnTuning(max_single_core_weights=0))
     assert runner._layers[1].recurrence.factor.matrix.flags.f_contiguous
     logits, after = runner.step(ids, state)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-12)
@@ -193,7 +195,7 @@ def test_one_hot_product_is_the_gather() -> None:
         ids = rng.integers(0, vocabulary, (4, 3))
         one_hot = np.eye(vocabulary)[ids]  # (T, B, V)
         expected = scale * (one_hot @ weight.T + bias)
-        zs = OneHotProjection.prepare(weight, bias, scale, ids).forward(np.empty((2, 4, 3, 4)))
+        zs = OneHotProjection.prepare(weight, scale * bias, scale, ids).forward(np.empty((2, 4, 3, 4)))
         np.testing.assert_allclose(np.concatenate(list(zs), axis=2), expected, rtol=0, atol=1e-14)
 
 
@@ -203,7 +205,7 @@ def test_gradient_of_the_gather_is_the_one_hot_product(vocabulary: int) -> None:
     rng = np.random.default_rng(0)
     ids = rng.integers(0, 4, (400, 3))
     ids[5, 1] = vocabulary - 1
-    assert np.bincount(ids.ravel()).max() > 2 * ROWS_AT_ONCE
+    assert np.bincount(ids.ravel()).max() > 2 * NnTuning().max_summed_rows
     dzs, grad = rng.standard_normal((2, *ids.shape, 4)), np.full((8, vocabulary), np.nan)
     projection = OneHotProjection.prepare(np.zeros((8, vocabulary)), np.zeros(8), np.ones((1, 8)), ids)
     projection.backward(dzs, grad, Workspace(np.float64))
@@ -259,4 +261,4 @@ def test_gates_that_are_wide_open_are_nothing_to_warn_of() -> None:
         for ids in case.inputs:
             walk.read(ids)
         runner.score(case.inputs, case.targets, state)
-        case.network.forward(case.params, case.inputs, state, Workspace(case.params.flat.dtype))
+        case.network.stack.forward(case.params, case.inputs, state, Workspace(case.params.flat.dtype))

@@ -12,6 +12,7 @@ from charlm.kernels.workspace import Workspace
 from charlm.nn.cells import CELLS, find_cell
 from charlm.nn.layout import Parameters, parameter_layout, size_of
 from charlm.nn.network import Network
+from charlm.nn.window import Window
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -57,7 +58,7 @@ def test_a_relu_cell_whose_states_explode_stays_finite() -> None:
     assert all(array.max() == 1e6 for layer in state for array in layer)
     grads = params.empty_like()
     inputs = np.full((4, 2), 3)
-    network.loss_and_grads(params, grads, inputs, inputs, network.zero_state(2), scale=1.0, work=Workspace())
+    network.loss_and_grads(params, grads, Window(inputs, inputs), network.zero_state(2), Workspace())
     assert not grads["rnn.weight_hh_l1"].any()
 
 

@@ -18,11 +18,14 @@ from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.packed_matrix import block_shape
 from charlm.kernels.workspace import Workspace
+from charlm.nn.base import NetworkState
 from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.cells import CELLS
 from charlm.nn.cells.cell import orthogonal
 from charlm.nn.layout import Parameters
-from charlm.nn.network import Network, NetworkState, Pass
+from charlm.nn.network import Network
+from charlm.nn.stack import StackPass
+from charlm.nn.window import Window
 from charlm.scoring import chunked
 from tests.nn import reference
 from tests.nn.gradients import assert_close, directional, inner
@@ -131,14 +134,14 @@ class TestEveryPath:
         for cuts in ([0, shape.steps], [0, 2, shape.steps]):
             state, tops = first, []
             for begin, end in itertools.pairwise(cuts):
-                run = case.network.forward(runner.params, case.inputs[begin:end], state, Workspace(dtype))
+                run = case.network.stack.forward(runner.params, case.inputs[begin:end], state, Workspace(dtype))
                 tops.append(run.outputs[-1])
                 state = run.state
             np.testing.assert_allclose(np.concatenate(tops), wanted.tops, rtol=0, atol=tolerance)
             assert_same_state(state, wanted.state, tolerance)
         loss, _ = case.network.loss_and_grads(
-            runner.params, runner.params.empty_like(), case.inputs, case.targets, first,
-            scale=0.1, work=Workspace(dtype), weights=case.weights.astype(dtype),
+            runner.params, runner.params.empty_like(),
+            Window(case.inputs, case.targets, case.weights.astype(dtype), scale=0.1), first, Workspace(dtype),
         )  # fmt: skip
         assert loss == pytest.approx(-(wanted.scores * case.weights).sum(), rel=tolerance)
 
@@ -236,15 +239,15 @@ class Dropout(NamedTuple):
         return {name: array * self.weights.get(name, 1) for name, array in tensors.items()}
 
 
-def drawn(runs: dict[str, Pass], layers: int) -> dict[str, Dropout]:
+def drawn(runs: dict[str, StackPass], layers: int) -> dict[str, Dropout]:
     """Return what the windows of each stack drop, by which of the values are not 0."""
     result = {}
     for stack, run in runs.items():
-        assert len(run.masks) == len(run.dropped) == layers
-        outputs = [(mask != 0) / (1 - DROPOUT) for mask in run.masks]
+        assert len(run.output_masks) == len(run.weight_masks) == layers
+        outputs = [(mask != 0) / (1 - DROPOUT) for mask in run.output_masks]
         weights = {
             f"{stack}.weight_hh_l{layer}": (mask != 0) / (1 - RECURRENT_DROPOUT)
-            for layer, mask in enumerate(run.dropped)
+            for layer, mask in enumerate(run.weight_masks)
         }
         for masks, fraction in ((outputs, DROPOUT), (weights.values(), RECURRENT_DROPOUT)):
             assert all(0.5 * fraction < (mask == 0).mean() < 1.5 * fraction for mask in masks)
@@ -270,7 +273,7 @@ class TestEveryGradient:
     ) -> Callable[[dict[str, np.ndarray], NetworkState], np.ndarray]:
         """Return a function: tensors and a first state -> the loss of each stream, with a pull on its last state."""
         args = case.params, case.inputs, case.state, Workspace(np.float64)
-        run = case.network.forward(*args, np.random.default_rng(SEED)) if drops else None
+        run = case.network.stack.forward(*args, np.random.default_rng(SEED)) if drops else None
         dropout = drawn({"rnn": run}, case.shape.layers)["rnn"] if run else Dropout([], {})
 
         def losses(tensors: dict[str, np.ndarray], state: NetworkState) -> np.ndarray:
@@ -289,8 +292,8 @@ class TestEveryGradient:
         grads = case.params.empty_like()
         grads.flat[...] = np.nan  # so that a value that is not written shows
         loss, last, dstate = case.network.backpropagate(
-            case.params, grads, case.inputs, case.targets, case.state, case.pull, scale=1.0,
-            work=Workspace(np.float64), weights=case.weights, rng=np.random.default_rng(SEED) if drops else None,
+            case.params, grads, Window(case.inputs, case.targets, case.weights), case.state, case.pull,
+            Workspace(np.float64), np.random.default_rng(SEED) if drops else None,
         )  # fmt: skip
         return loss + inner(last, case.pull), grads, dstate
 
@@ -356,13 +359,12 @@ class TestBothSides:
         rng = (lambda: np.random.default_rng(SEED)) if drops else (lambda: None)
         dropout = None
         if drops:
-            _, runs = case.network.read(case.params, case.inputs, case.targets, Workspace(np.float64), rng())
+            _, runs = case.network.forward(case.params, case.inputs, case.targets, Workspace(np.float64), rng())
             dropout = drawn(dict(zip(("rnn", "reverse"), runs, strict=True)), shape.layers)
         grads = case.params.empty_like()
         grads.flat[...] = np.nan
         loss, _ = case.network.loss_and_grads(
-            case.params, grads, case.inputs, case.targets, [],
-            scale=1.0, work=Workspace(np.float64), weights=case.weights, rng=rng(),
+            case.params, grads, Window(case.inputs, case.targets, case.weights), [], Workspace(np.float64), rng()
         )  # fmt: skip
 
         def loss_along(step: float, directions: dict[str, np.ndarray]) -> float:

@@ -14,6 +14,7 @@ from charlm.model import LanguageModel
 from charlm.nn.cells import CELLS, find_cell
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
+from charlm.nn.window import Window
 from charlm.optim import OPTIMIZERS, find_optimizer
 from charlm.text.vocabulary import Vocabulary
 
@@ -78,9 +79,8 @@ def same_numbers(network: Network, params: Parameters, peer: Peer, inputs: np.nd
     np.testing.assert_allclose(log_probs.transpose(0, 2, 1), expected, rtol=0, atol=1e-12)
     grads = params.empty_like()
     state = network.zero_state(streams, np.float64)
-    loss, _ = network.loss_and_grads(
-        params, grads, inputs, targets, state, scale=1 / inputs.size, work=Workspace(np.float64)
-    )
+    window = Window(inputs, targets, scale=1 / inputs.size)
+    loss, _ = network.loss_and_grads(params, grads, window, state, Workspace(np.float64))
     peer_loss = peer.loss(inputs, targets)
     peer_loss.backward()
     assert loss / inputs.size == pytest.approx(float(peer_loss.detach()), rel=1e-12)
@@ -101,7 +101,7 @@ def test_five_steps_of_each_optimizer(cell: str, name: str) -> None:
     grads, work = params.empty_like(), Workspace(np.float64)
     for _ in range(5):
         state = network.zero_state(STREAMS, np.float64)
-        network.loss_and_grads(params, grads, inputs, targets, state, scale=1 / inputs.size, work=work)
+        network.loss_and_grads(params, grads, Window(inputs, targets, scale=1 / inputs.size), state, work)
         ours.begin_step()
         ours.update(params.flat, grads.flat, 0.01)
         theirs.zero_grad()

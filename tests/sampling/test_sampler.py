@@ -13,8 +13,9 @@ from charlm.config import NetworkConfig, SampleConfig
 from charlm.errors import ConfigError
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.inference.stepper import Stepper
+from charlm.nn.base import NetworkState
 from charlm.nn.cells import CELLS
-from charlm.nn.network import Network, NetworkState
+from charlm.nn.network import Network
 from charlm.sampling import sampler
 from charlm.sampling.sampler import sample, sample_each, sample_many
 from charlm.sampling.stopping import StopString

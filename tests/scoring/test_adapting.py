@@ -13,6 +13,7 @@ from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.workspace import Workspace
 from charlm.model import LanguageModel
 from charlm.nn.network import Network
+from charlm.nn.window import Window
 from charlm.scoring.dynamic_evaluation import score_adaptively
 from charlm.text.vocabulary import Vocabulary
 
@@ -40,9 +41,8 @@ def expected(texts: list[str], end: bool) -> Iterator[tuple[int, float]]:
             stretch = ids[start : start + 33, None]
             log_probs, after = PreparedNetwork(NETWORK, params).score(stretch[:-1], stretch[1:], state)
             total += log_probs.sum()
-            NETWORK.loss_and_grads(
-                params, grads, stretch[:-1], stretch[1:], state, scale=1 / 32, work=Workspace(np.dtype(np.float64))
-            )
+            window = Window(stretch[:-1], stretch[1:], scale=1 / 32)
+            NETWORK.loss_and_grads(params, grads, window, state, Workspace(np.dtype(np.float64)))
             updates += 1
             squares = 0.99 * squares + 0.01 * grads.flat**2
             params.flat -= RATE * grads.flat / (np.sqrt(squares / (1 - 0.99**updates)) + 1e-6)
