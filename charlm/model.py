@@ -29,7 +29,8 @@ from charlm.sampling.sampler import Sample, sample, sample_each, sample_many
 from charlm.scoring.dynamic_evaluation import ADAPTATION_RATE, score_adaptively
 from charlm.scoring.score import CharScore, Score
 from charlm.scoring.scorer import score_characters, score_texts
-from charlm.text.reading import cleaned
+from charlm.text.position import line_and_column
+from charlm.text.reading import normalize_text
 from charlm.text.vocabulary import LineVocabulary, Vocabulary
 
 
@@ -284,7 +285,7 @@ class LanguageModel:
         if places:
             pieces = self.vocabulary.split(text)
             offset = sum(map(len, pieces[: places[0]]))
-            line, column = text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+            line, column = line_and_column(text, offset)
             raise UnknownCharacterError(
                 f"line {line}, column {column}: {pieces[places[0]]!r} is not in the model's vocabulary "
                 f"({len(places):,} of {len(pieces):,} are not); leave out --strict to read it as UNK"
@@ -296,7 +297,7 @@ class LanguageModel:
 
     def clean(self, text: str) -> str:
         """Return a text as training reads it: CR LF and CR made LF, in the Unicode normal form of the model."""
-        return cleaned(text, self.text)
+        return normalize_text(text, self.text)
 
 
 def cores_for(threads: int | None) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from charlm.config import TextConfig
 from charlm.model import LanguageModel
 from charlm.text.corpus import Corpus
+from charlm.text.holdout import HoldOut
 
 
 def split_test(text: str, lines: bool, fraction: float, seed: int) -> tuple[str, str]:
@@ -49,9 +50,7 @@ def held_out_corpus(model: LanguageModel, text: Path) -> Corpus:
         [text],
         TextConfig(lines=model.text.lines),
         vocabulary=model.vocabulary,
-        valid=record["valid"],
-        held_out=record["settings"]["held_out"],
-        seed=record["seed"],
+        hold_out=HoldOut(record["valid"], record["settings"]["held_out"], record["seed"]),
     )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from charlm.arrays import Ids
 from charlm.config import HELD_OUT, TextConfig
 from charlm.text.corpus import Corpus
+from charlm.text.holdout import HoldOut
 
 
 class Order(NamedTuple):
@@ -118,7 +119,7 @@ def best_order(train: Ids, held_out: Ids, vocabulary: int, orders: Iterable[int]
 @click.option("--seed", default=0, show_default=True, help="Seed of the split into lines, as charlm train.")
 def main(text: Path, lines: bool, orders: str, valid: float | None, held_out: str, seed: int) -> None:
     """Measure the held-out loss of Kneser-Ney on the split of `charlm train`."""
-    with Corpus.read([text], TextConfig(lines=lines), valid=valid, held_out=held_out, seed=seed) as corpus:
+    with Corpus.read([text], TextConfig(lines=lines), hold_out=HoldOut(valid, held_out, seed)) as corpus:
         vocabulary = len(corpus.vocabulary)
         print(f"{text.name}: {len(corpus.train_ids):,} training tokens, {len(corpus.valid_ids):,} held out, "
               f"{vocabulary:,} in the vocabulary\n")  # fmt: skip

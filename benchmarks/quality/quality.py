@@ -28,6 +28,7 @@ from benchmarks.quality.ngram import best_order
 from charlm.config import TextConfig
 from charlm.model import LanguageModel
 from charlm.text.corpus import Corpus
+from charlm.text.holdout import HoldOut
 from charlm.training.evaluation import with_logit_scale
 
 WINDOW = 256
@@ -40,9 +41,9 @@ def n_gram(train_text: str, test_text: str, lines: bool) -> tuple[int, float]:
         for path, text in zip(paths, (train_text, test_text), strict=True):
             path.write_text(text, encoding="utf-8", newline="")
         settings = TextConfig(lines=lines)
-        with Corpus.read([paths[0]], settings, valid=0) as train:
+        with Corpus.read([paths[0]], settings, hold_out=HoldOut(0)) as train:
             vocabulary = train.vocabulary
-            with Corpus.read([paths[1]], settings, valid=0, vocabulary=vocabulary) as test:
+            with Corpus.read([paths[1]], settings, hold_out=HoldOut(0), vocabulary=vocabulary) as test:
                 ids = test.train_ids if lines else test.train_ids[:-1]  # the end of running text does not count
                 return best_order(train.train_ids, ids, len(vocabulary))
 

@@ -17,6 +17,7 @@ from charlm.machine import usable_cores
 from charlm.nn.network import Network
 from charlm.text.batches import StreamBatches
 from charlm.text.corpus import Corpus
+from charlm.text.holdout import HoldOut
 from charlm.training.trainer import Trainer
 
 ROWS = ((128, 1, 50, 50), (128, 2, 50, 50), (256, 2, 64, 100), (512, 1, 64, 100), (512, 2, 64, 128))
@@ -61,10 +62,13 @@ def main(text: Path, cells: str, rows: str, rounds: int, seconds: float, threads
 
     A short race finds the form: oneDNN on or off, nn.LSTM or LSTMCell, one thread or all, one-hot or embedding.
     """
-    corpus = Corpus.read([text], TextConfig(min_count=1), valid=0)
+    corpus = Corpus.read([text], TextConfig(min_count=1), hold_out=HoldOut(0))
     chosen = [tuple(int(n) for n in row.replace("x", ",").split(",")) for row in rows.split()] or ROWS
     print(describe_machine())
-    print(f"{text}: {corpus.n_characters:,} characters, {len(corpus.vocabulary)} in the vocabulary; {rounds} rounds\n")
+    print(
+        f"{text}: {corpus.source.n_characters:,} characters, {len(corpus.vocabulary)} in the vocabulary; "
+        f"{rounds} rounds\n"
+    )
     print("| cell | shape, batch, BPTT | charlm chars/s | PyTorch chars/s | its form | ratio | of sgemm peak |")
     print("|---|---|---|---|---|---|---|")
     for cell in cells.split(","):

@@ -14,6 +14,7 @@ from charlm.cli.inputs import lines_of, whole
 from charlm.cli.options import decoding_options, model_option, open_model, threads_option
 from charlm.cli.tables import aligned, show
 from charlm.cli.terminal import escape
+from charlm.text.position import line_and_column
 
 if TYPE_CHECKING:
     from charlm.model import LanguageModel
@@ -89,7 +90,7 @@ def odd_spots(model: LanguageModel, file: Path, n: int) -> list[list[str]]:
     rows = [["bits", "line", "column", "character", "expected", "where"]]
     for score in worst:
         at = score.offset
-        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+        line, column = line_and_column(text, at)
         expected = score.alternatives[0][0] if score.alternatives else ""
         behind = at + len(score.character)
         where = f"{text[max(at - AROUND, 0) : at]}[{score.character}]{text[behind : behind + AROUND]}"

@@ -15,6 +15,7 @@ from charlm.cli.inputs import whole
 from charlm.cli.options import decoding_options, model_option, open_model
 from charlm.cli.tables import aligned, show
 from charlm.cli.terminal import escape
+from charlm.text.position import line_and_column
 
 if TYPE_CHECKING:
     from charlm.infilling.proofing import Suspect
@@ -63,15 +64,10 @@ def offsets(pieces: Sequence[str]) -> list[int]:
     return starts
 
 
-def position(text: str, at: int) -> tuple[int, int]:
-    """Return line and column, from 1."""
-    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-
-
 def objects(found: Iterator[Suspect], text: str, starts: list[int]) -> Iterator[str]:
     """Yield a JSON object for each suspect."""
     for suspect in found:
-        line, column = position(text, starts[suspect.place])
+        line, column = line_and_column(text, starts[suspect.place])
         facts: dict[str, Any] = {
             "line": line,
             "column": column,
@@ -87,7 +83,7 @@ def rows(found: Iterator[Suspect], text: str, starts: list[int]) -> list[list[st
     table = [["line", "column", "gain/nats", "proposals", "where"]]
     for suspect in found:
         at = starts[suspect.place]
-        line, column = position(text, at)
+        line, column = line_and_column(text, at)
         behind = at + len(suspect.character)
         proposals = "  ".join(f"{c!r} {p:.0%}" for c, p in suspect.proposals[:3])
         where = f"{text[max(at - AROUND, 0) : at]}[{text[at:behind]}]{text[behind : behind + AROUND]}"

@@ -157,7 +157,7 @@ def say_what_begins(session: Run) -> None:
     corpus = session.corpus
     what = "words and marks" if session.vocabulary.unit == "word" else "characters"
     warn(
-        f"{corpus.n_characters:,} {what}, {len(session.vocabulary)} in the vocabulary, "
+        f"{corpus.source.n_characters:,} {what}, {len(session.vocabulary)} in the vocabulary, "
         f"{len(corpus.valid_ids):,} held out; {session.network.size:,} parameters, "
         f"about {as_size(session.memory)} of memory"
     )

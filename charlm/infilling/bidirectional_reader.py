@@ -44,7 +44,7 @@ class BidirectionalReader:
     def long_log_probs(self, ids: Ids) -> npt.NDArray[np.float64]:
         """Return log p of each character of a text of any length, (n,), read in windows with margins."""
         eos = self.vocabulary.eos
-        inputs, targets, counts = cut_into_windows(np.concatenate([[eos], ids]), eos)
+        inputs, targets, counts = cut_into_windows(np.concatenate([[eos], ids]))
         pieces = []
         for start in range(0, inputs.shape[1], WINDOWS_AT_ONCE):
             part = slice(start, start + WINDOWS_AT_ONCE)

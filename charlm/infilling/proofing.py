@@ -15,7 +15,7 @@ import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
 from charlm.infilling.bidirectional_reader import WINDOWS_AT_ONCE, BidirectionalReader
-from charlm.text.bidirectional import spread
+from charlm.text.bidirectional import gather_windows
 
 OWN, MARGIN = 192, 64
 """Characters of a window that are examined, and that are read on either side of them."""
@@ -50,7 +50,7 @@ def suspects(reader: BidirectionalReader, ids: Ids, *, least: float = 0.0) -> It
     eos = reader.vocabulary.eos
     whole = np.concatenate([[eos], ids])
     for first in range(0, len(ids), OWN):
-        window, is_text = spread(whole, np.array([first + 1 - MARGIN]), OWN + 2 * MARGIN - 1, eos)
+        window, is_text = gather_windows(whole, np.array([first + 1 - MARGIN]), OWN + 2 * MARGIN - 1)
         log_probs = reader.log_probs(window)[:, :, 0]
         places = candidates(reader, window[:, 0], log_probs, is_text[:, 0])
         for place, proposals in weigh(reader, whole, first, places, log_probs):
@@ -86,10 +86,9 @@ def weigh(
     """
     if not places.size:
         return
-    eos = reader.vocabulary.eos
     in_text = places - MARGIN + first
     tried = np.argsort(-log_probs[places], axis=1)[:, :TRIED]  # (places, TRIED)
-    near, _ = spread(whole, in_text + 1 - NEAR, 2 * NEAR, eos)  # (2 NEAR + 1, places), the suspect in the middle
+    near, _ = gather_windows(whole, in_text + 1 - NEAR, 2 * NEAR)  # (2 NEAR + 1, places), the suspect in the middle
     changed = np.repeat(near, TRIED, axis=1)
     changed[NEAR] = tried.ravel()
     texts = np.concatenate([near, changed], axis=1)

@@ -163,8 +163,8 @@ class SavedRun:
 def identity(corpus: Corpus) -> dict[str, Any]:
     """Return what tells a corpus from others, in words for people -> value."""
     return {
-        "its length in tokens": corpus.n_characters,
-        "its SHA-256": corpus.digest,
+        "its length in tokens": corpus.source.n_characters,
+        "its SHA-256": corpus.source.digest,
         "its training part in tokens": len(corpus.train_ids),
         "its held-out part in tokens": len(corpus.valid_ids),
     }

@@ -26,7 +26,8 @@ from charlm.runs.log import Log
 from charlm.runs.resume import SavedRun, identity
 from charlm.runs.saving import Saver
 from charlm.text.corpus import Corpus
-from charlm.text.novelty import MOST_LINES, lines_in, pack_hashes
+from charlm.text.holdout import HoldOut
+from charlm.text.novelty import MAX_LINES, lines_in, pack_hashes
 from charlm.text.windows import batches_over
 from charlm.training.memory import needed
 from charlm.training.probe import characters_per_second
@@ -126,14 +127,14 @@ class Run:
             refuse_what_torch_lacks(early.network)
         self.text = text
         corpus = Corpus.read(
-            paths, text, valid=known.valid, held_out=known.held_out, seed=known.seed,
+            paths, text, hold_out=HoldOut(known.valid, known.held_out, known.seed),
             vocabulary=saved.vocabulary if saved else None, base=parent.vocabulary if parent else None,
         )  # fmt: skip
         self.corpus = stack.enter_context(corpus)
         if saved:
             saved.check_text(identity(self.corpus))
-        elif self.corpus.unknown > MUCH_UNKNOWN:
-            part = f"{self.corpus.unknown:.1%} of the training text"
+        elif self.corpus.rates.unknown > MUCH_UNKNOWN:
+            part = f"{self.corpus.rates.unknown:.1%} of the training text"
             self.notes.append(f"{part} is rare and becomes UNK; a lower --min-count keeps more")
         settings["threads"] = settings.get("threads") or max(1, usable_cores() // self.ranks.local_count)
         is_open = settings.get("hidden") is None and settings.get("size") is None  # the speed decides the size
@@ -151,7 +152,7 @@ class Run:
     def _lines_seen(self) -> str:
         """Return the hashes of the training lines, for the model file; none of running text, or of too many lines."""
         ids = self.corpus.train_ids
-        if not self.text.lines or np.count_nonzero(ids == self.vocabulary.eos) > MOST_LINES:
+        if not self.text.lines or np.count_nonzero(ids == self.vocabulary.eos) > MAX_LINES:
             return ""
         return pack_hashes(lines_in(ids, self.vocabulary))
 
@@ -163,7 +164,7 @@ class Run:
         batches = batches_over(self.corpus, self.train, bidirectional=self.choice.network.bidirectional)
         if batches.shrunk:
             self.notes.append(batches.shrunk)
-        batches.part = self.ranks.local_slice(batches.streams)
+        batches.local_slice = self.ranks.local_slice(batches.streams)
         self.memory = needed(self.engine, self.network, self.train, batches)
         params = self.network.initial(np.random.default_rng([self.train.seed, 0]))
         if parent:

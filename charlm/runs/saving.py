@@ -68,9 +68,9 @@ class Saver:
         """Take the weights as they are now, averaged, for the model; its file is written at the next save."""
         session, trainer = self.session, self.session.trainer
         self._facts = {
-            "sources": list(session.corpus.sources),
-            "characters": session.corpus.n_characters,
-            "digest": session.corpus.digest,
+            "sources": list(session.corpus.source.names),
+            "characters": session.corpus.source.n_characters,
+            "digest": session.corpus.source.digest,
             "steps": trainer.step,
             "epochs": round(trainer.epoch, 4),
             "seconds": round(trainer.seconds, 2),
@@ -144,7 +144,7 @@ class Saver:
         found = None
         with suppress(CheckpointError):
             found = load(path) if self.session.ranks.is_main_process else None
-        if found is not None and found.training.get("digest") == self.session.corpus.digest:
+        if found is not None and found.training.get("digest") == self.session.corpus.source.digest:
             loss, step = found.training.get("valid_loss"), found.training.get("steps")
             if isinstance(step, int) and step >= trainer.model_step:
                 if isinstance(loss, float) and loss < trainer.best_loss:  # of a state that could not be written

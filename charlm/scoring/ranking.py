@@ -13,7 +13,7 @@ from charlm.config import TextConfig, check, is_real
 from charlm.errors import ConfigError
 from charlm.scoring.score import Score
 from charlm.scoring.scorer import score_texts
-from charlm.text.reading import cleaned
+from charlm.text.reading import normalize_text
 
 if TYPE_CHECKING:
     from charlm.inference.prepared_network import PreparedNetwork
@@ -130,8 +130,8 @@ def _known(vocabulary: Vocabulary) -> set[str]:
 
 
 def _scores(model: Model, texts: Iterable[str], *, end: bool, context: str) -> Iterator[Score]:
-    given = (cleaned(text, model.text) for text in texts)
-    return score_texts(model.runner, model.vocabulary, given, end=end, context=cleaned(context, model.text))
+    given = (normalize_text(text, model.text) for text in texts)
+    return score_texts(model.runner, model.vocabulary, given, end=end, context=normalize_text(context, model.text))
 
 
 def _log_priors(models: int, priors: Sequence[float] | None) -> list[float]:

@@ -1,8 +1,8 @@
-"""Windows for networks that read from both sides: nothing is carried into them, so they bring their context along.
+"""Windows of bidirectional networks. No state is carried into them, so each contains its context on both sides.
 
-In such a window some characters are blanks: UNK, in both directions. So the network learns to predict a character
-when others around it are missing, too, as `charlm fill` asks it to. A blank is read and does not count.
-EOS does not count either: where a text ends is given, not guessed.
+Some tokens of a window are masked: UNK, for both directions. So the network learns to predict a character when others
+near it are missing, as `charlm fill` requires. A masked token is read and has no weight in the loss. Neither has EOS:
+the end of a text is given, not predicted.
 """
 
 from __future__ import annotations
@@ -13,109 +13,133 @@ from charlm.arrays import Array, Ids, Mask
 from charlm.config import TrainConfig
 from charlm.text.batches import Batch, Batches, LineBatches
 from charlm.text.corpus import Corpus
+from charlm.text.tuning import DEFAULT_TUNING, TextTuning
+from charlm.text.vocabulary import Vocabulary
 
-WITH_BLANKS = 0.5
-"""Share of the streams of a window that have blanks."""
-MOST_BLANK = 0.3
-"""Share of the characters of such a stream that are blank at most."""
+EOS, UNK = Vocabulary.eos, Vocabulary.unk
 
 
-def mask_tokens(batch: Batch, batches: Batches) -> Batch:
-    """Make characters of a window blank, and say which targets count: neither blanks, nor EOS, nor the last one.
+def mask_tokens(batch: Batch, rng: np.random.Generator, tuning: TextTuning) -> Batch:
+    """Mask tokens of a window, in place, and return it with weights.
 
-    The characters are changed in place.
+    Parameters
+    ----------
+    batch : Batch
+        The window, (T, B).
+    rng : Generator
+        Draws the masked tokens.
+    tuning : TextTuning
+        The fraction of streams and of tokens that are masked.
+
+    Returns
+    -------
+    Batch
+        The window; masked targets, EOS and the last target of each stream have weight 0.
     """
-    inputs, targets, rng = batch.inputs, batch.targets, batches.rng
-    rates = rng.random(batches.streams) * MOST_BLANK * (rng.random(batches.streams) < WITH_BLANKS)
-    blank = (rng.random(targets.shape) < rates) & (targets != batches.eos)
-    targets[blank] = batches.unk
+    inputs, targets, weights = batch
+    streams = targets.shape[1]
+    rates = rng.random(streams) * tuning.max_masked_rate * (rng.random(streams) < tuning.masked_streams)
+    masked = (rng.random(targets.shape) < rates) & (targets != EOS)
+    targets[masked] = UNK
     next_inputs = inputs[1:]
-    next_inputs[blank[:-1] & (next_inputs != batches.eos)] = batches.unk
-    counts = ~blank & (targets != batches.eos)
+    next_inputs[masked[:-1] & (next_inputs != EOS)] = UNK
+    counts = ~masked & (targets != EOS)
     counts[-1] = False
-    weights = counts.astype(np.float32)
-    return Batch(inputs, targets, weights if batch.weights is None else weights * batch.weights)
+    return Batch(inputs, targets, counts.astype(np.float32) if weights is None else counts * weights)
 
 
 class BidirectionalTextBatches(Batches):
-    """Running text: segments in a new random order each epoch, each with a margin on either side.
+    """Running text: segments in a random order each epoch, each with a margin on both sides.
 
-    A character of the margin is read and does not count. Beyond the ends of the text there is EOS. Some ends of
-    lines are made EOS, so that the network learns how texts start and end.
+    A margin is read and has no weight. Beyond the ends of the text there is EOS. Some newlines are replaced by EOS, so
+    that the network learns how texts start and end.
     """
 
-    def __init__(self, corpus: Corpus, config: TrainConfig) -> None:
+    def __init__(self, corpus: Corpus, config: TrainConfig, tuning: TextTuning = DEFAULT_TUNING) -> None:
         pairs = len(corpus.train_ids) - 1
-        steps = max(2, min(config.bptt, pairs + 1))  # a text that fits needs no margin, but an EOS behind it
+        steps = max(2, min(config.bptt, pairs + 1))  # a text that fits needs no margin, only an EOS after it
         self.margin = steps // 8 if steps <= pairs else 0
-        self.own = steps - 1 - 2 * self.margin
-        self.segments = -(-pairs // self.own) + (pairs > self.own)  # one more, for they are shifted to the left
-        super().__init__(corpus, config, steps, max(1, min(config.batch, self.segments)))
-        self.pairs = pairs
+        self.inner = steps - 1 - 2 * self.margin  # targets of a window that count
+        self.segments = -(-pairs // self.inner) + (pairs > self.inner)  # one more, as they are shifted to the left
+        super().__init__(corpus, config, steps, self.segments, tuning)
         self.windows_per_epoch = max(1, self.segments // self.streams)
-        self.restart_rate = config.restart_rate
-        newline = corpus.vocabulary.encode("\n")
-        self.newline = int(newline[0]) if newline.size and newline[0] != self.unk else -1
-        self._epoch = -1
-        self._firsts: Ids = np.zeros(0, np.intp)
+        self.reset_rate = config.restart_rate
 
-    def firsts(self, epoch: int) -> Ids:
-        """Return where the segments of an epoch begin, in the order in which they are read."""
-        if epoch != self._epoch:
-            rng = self.epoch_rng(epoch)
-            offset = int(rng.integers(self.own)) if self.segments > 1 else 0
-            self._firsts = rng.permutation(self.segments) * self.own - offset
-            self._epoch = epoch
-        return self._firsts
+    def draw_order(self, rng: np.random.Generator) -> Ids:
+        """Draw the first index of each segment of an epoch, in the order in which they are read."""
+        offset = int(rng.integers(self.inner)) if self.segments > 1 else 0
+        return rng.permutation(self.segments) * self.inner - offset
 
-    def next(self) -> Batch:
-        """Return the next window."""
-        epoch, place = divmod(self.window, self.windows_per_epoch)
-        firsts = self.firsts(epoch)[place * self.streams : (place + 1) * self.streams]
-        ids, is_text = spread(self.ids, firsts - self.margin, self.steps, self.eos)
-        ends = (ids == self.newline) & (self.rng.random(ids.shape) < self.restart_rate)
-        ids[ends] = self.eos
+    def read(self, epoch: int, index: int) -> Batch:
+        """Return a window of an epoch."""
+        firsts = self.order(epoch)[index * self.streams : (index + 1) * self.streams]
+        ids, is_text = gather_windows(self.ids, firsts - self.margin, self.steps)
+        ends = (ids == self.corpus.vocabulary.newline) & (self.rng.random(ids.shape) < self.reset_rate)
+        ids[ends] = EOS
         inputs, targets = ids[:-1].copy(), ids[1:].copy()
         self.substitute_unknown(inputs, targets)
-        batch = mask_tokens(Batch(inputs, targets, None), self)
-        self.count_window()
-        inside = np.zeros((self.steps, 1), np.float32)
-        inside[self.margin : self.margin + self.own] = 1
-        weights: Array = (batch.weights if batch.weights is not None else 1) * inside * is_text[1:]
-        return batch._replace(weights=weights)
+        is_inner = np.zeros((self.steps, 1), np.float32)
+        is_inner[self.margin : self.margin + self.inner] = 1
+        weights: Array = is_inner * is_text[1:]
+        return mask_tokens(Batch(inputs, targets, weights), self.rng, self.tuning)
 
 
 class BidirectionalLineBatches(LineBatches):
-    """Lines, packed as for one direction: an EOS stands on both sides of each."""
+    """Lines, packed as for one direction: each is between two EOS."""
 
-    def next(self) -> Batch:
-        """Return the next window."""
-        return mask_tokens(super().next(), self)
+    def read(self, epoch: int, index: int) -> Batch:
+        """Return a window of an epoch."""
+        return mask_tokens(super().read(epoch, index), self.rng, self.tuning)
 
 
-def spread(ids: Ids, firsts: Ids, steps: int, eos: int) -> tuple[Ids, Mask]:
-    """Lay out stretches of a text as (steps + 1, B), and say where there is text; beyond its ends is EOS.
+def gather_windows(ids: Ids, firsts: Ids, steps: int) -> tuple[Ids, Mask]:
+    """Lay out parts of a text side by side, with EOS beyond its ends.
 
-    ids: (N + 1,), an EOS first.  firsts: where the stretches begin, (B,), may be outside.
+    Parameters
+    ----------
+    ids : ndarray of int, (N + 1,)
+        EOS and the text.
+    firsts : ndarray of int, (B,)
+        Index of the first id of each part; may be outside of the text.
+    steps : int
+        T.
+
+    Returns
+    -------
+    windows : ndarray of intp, (T + 1, B)
+        The ids.
+    is_text : ndarray of bool, (T + 1, B)
+        Whether each is inside the text.
     """
-    places = firsts + np.arange(steps + 1)[:, None]
-    is_text = (places >= 0) & (places < len(ids))
-    safe = np.clip(places, 0, len(ids) - 1)
-    return np.where(is_text, np.asarray(ids)[safe], eos).astype(np.intp), is_text
+    indices = firsts + np.arange(steps + 1)[:, None]
+    is_text = (indices >= 0) & (indices < len(ids))
+    inside = np.clip(indices, 0, len(ids) - 1)
+    return np.where(is_text, np.asarray(ids)[inside], EOS).astype(np.intp), is_text
 
 
-def cut_into_windows(ids: Ids, start: int, own: int = 192, margin: int = 64) -> tuple[Ids, Ids, Mask]:
-    """Lay out a held-out text as (T, B) inputs, targets, and whether each target counts: each character once.
+def cut_into_windows(ids: Ids, inner: int = 192, margin: int = 64) -> tuple[Ids, Ids, Mask]:
+    """Lay out a text for evaluation, so that each character counts once, in its context.
 
-    ids: (N + 1,), as for `evaluation.cut_into_streams`.  start: the id that stands before, behind and between texts.
-    own, margin: characters of a window that count, and that are read on either side.
+    Parameters
+    ----------
+    ids : ndarray of int, (N + 1,)
+        EOS before, after and between texts.
+    inner : int
+        Targets of a window that count, (default: 192).
+    margin : int
+        Further characters that are read on both sides, (default: 64).
+
+    Returns
+    -------
+    inputs, targets : ndarray of intp, (T, B)
+        The windows.
+    counts : ndarray of bool, (T, B)
+        Whether each target counts; EOS does not.
     """
     total = len(ids) - 1
-    own = min(own, total)
-    firsts = np.arange(0, total, own)
-    steps = own + 2 * margin + 1
-    window, is_text = spread(ids, firsts - margin, steps, start)
-    counts = is_text[1:] & (window[1:] != start)
+    inner = min(inner, total)
+    windows, is_text = gather_windows(ids, np.arange(0, total, inner) - margin, inner + 2 * margin + 1)
+    counts = is_text[1:] & (windows[1:] != EOS)
     counts[:margin] = False
-    counts[margin + own :] = False
-    return window[:-1], window[1:], counts
+    counts[margin + inner :] = False
+    return windows[:-1], windows[1:], counts

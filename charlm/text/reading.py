@@ -1,4 +1,4 @@
-"""Files of text as streams of characters: decoded, newlines made one, normalised, in bounded memory."""
+"""Read text files: bytes to characters, newlines to LF, Unicode to one normal form, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import codecs
 import gzip
 import io
 import lzma
+import re
 import sys
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
 from charlm.config import TextConfig
 from charlm.errors import CorpusError, EncodingError
+from charlm.text.tuning import DEFAULT_TUNING, TextTuning
 
-CHUNK = 1 << 20
-"""Bytes read at a time."""
-HEAD = 512
-"""Bytes at the start of a file that tell what it is: a block of a tar archive."""
+HEAD_BYTES = 512
+"""Bytes at the start of a file that show its type: a block of a tar archive."""
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 DAMAGE = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 SIGNATURES = {
@@ -33,39 +34,109 @@ SIGNATURES = {
     b"PK\x03\x04": "is a ZIP archive; unpack it, and name the texts in it",
     b"7z\xbc\xaf\x27\x1c": "is a 7z archive; unpack it, and name the texts in it",
 }
-"""How files begin that are not text, and what to do with them."""
+"""First bytes of files that are not text, and what to do with such a file."""
+TO_LAST_STARTER = re.compile(".*(?=[\0-\u02ff\u3400-\u9fff])", re.DOTALL)
+"""Matches a text up to its last character that no normal form joins with the character before."""
 
 
 def name_of(path: str | PathLike[str]) -> str:
-    """Return what a path is called in messages."""
+    """Return the name of a path in messages."""
     return "standard input" if str(path) == "-" else str(path)
 
 
 def read_text(path: str | PathLike[str], config: TextConfig | None = None) -> str:
-    """Return the whole text of a file, "-" for standard input.
+    """Return the text of a file, normalised.
 
-    Raises CorpusError if it cannot be read, EncodingError if its bytes are not valid.
+    Parameters
+    ----------
+    path : path
+        The file; "-" is standard input.
+    config : TextConfig, optional
+        Encoding, handling of invalid bytes, normal form.
+
+    Raises
+    ------
+    CorpusError
+        The file cannot be read.
+    EncodingError
+        The bytes are not valid in the encoding.
     """
     return "".join(read_chunks(path, config or TextConfig()))
 
 
-def read_chunks(path: str | PathLike[str], config: TextConfig) -> Iterator[str]:
-    """Yield the text of a file piece by piece: BOM dropped, CR LF and CR made LF, normalised.
+def read_chunks(path: str | PathLike[str], config: TextConfig, tuning: TextTuning = DEFAULT_TUNING) -> Iterator[str]:
+    """Yield the text of a file in chunks: without byte order mark, newlines as LF, in the normal form.
 
-    The pieces depend on how the bytes arrive; joined, they do not.
-    Raises CorpusError if it cannot be read, EncodingError if its bytes are not valid.
+    The cuts between chunks depend on how the bytes arrive; the joined text does not.
+
+    Parameters
+    ----------
+    path : path
+        The file; "-" is standard input. A name in .gz, .bz2 or .xz is unpacked.
+    config : TextConfig
+        Encoding, handling of invalid bytes, normal form.
+    tuning : TextTuning
+        Bytes per read.
+
+    Raises
+    ------
+    CorpusError
+        The file cannot be read.
+    EncodingError
+        The bytes are not valid in the encoding, or are not text.
     """
     with opened(path) as file:
-        chunks = decoded(pieces(file, path), name_of(path), config)
-        yield from chunks if config.normalize == "none" else normalized(chunks, config.normalize)
+        yield from normalize_chunks(decoded(byte_chunks(file, path, tuning), name_of(path), config), config)
+
+
+def normalize_text(text: str, config: TextConfig) -> str:
+    """Return a text with newlines as LF and in the normal form of `config`: the text that training learns.
+
+    >>> normalize_text("one\\r\\ntwo\\r", TextConfig())
+    'one\\ntwo\\n'
+    """
+    return "".join(normalize_chunks([text], config))
+
+
+def normalize_chunks(chunks: Iterable[str], config: TextConfig) -> Iterator[str]:
+    """Yield a text in chunks with newlines (CR LF, CR) as LF and in the Unicode normal form of `config`."""
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    texts = (newlines.decode(chunk, final=not chunk) for chunk in chain(filter(None, chunks), [""]))
+    if config.normalize == "none":
+        yield from filter(None, texts)
+    else:
+        for piece in regroup(texts, TO_LAST_STARTER):
+            yield unicodedata.normalize(config.normalize, piece)  # type: ignore[arg-type]
+
+
+def regroup(chunks: Iterable[str], to_last_border: re.Pattern[str]) -> Iterator[str]:
+    """Move the cuts between the chunks of a text to borders.
+
+    The work is linear in the length of the text, however far apart two borders are.
+
+    Parameters
+    ----------
+    chunks : iterable of str
+        The text.
+    to_last_border : Pattern
+        Matches the start of a chunk up to the last position where a cut is allowed.
+    """
+    held: list[str] = []
+    for chunk in chunks:
+        found = to_last_border.match(chunk)
+        if found is None:
+            held.append(chunk)
+            continue
+        if piece := "".join(held) + found[0]:
+            yield piece
+        held = [chunk[found.end() :]]
+    if piece := "".join(held):
+        yield piece
 
 
 @contextmanager
 def opened(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a file for reading bytes, unpacked if its name says so.
-
-    Raises CorpusError if it cannot be opened.
-    """
+    """Open a file for reading bytes, unpacked according to its name; CorpusError if that fails."""
     if str(path) == "-":
         yield sys.stdin.buffer
         return
@@ -81,53 +152,35 @@ def opened(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
         yield file
 
 
-def pieces(file: IO[bytes], path: str | PathLike[str]) -> Iterator[bytes]:
-    """Yield the bytes of a file.
-
-    Raises CorpusError if it cannot be read to its end.
-    """
-    read = getattr(file, "read1", file.read)  # what is there already, rather than wait for a whole chunk
-    while True:
-        try:
-            piece = read(CHUNK)
-        except (OSError, *DAMAGE) as error:
-            raise CorpusError(f"{name_of(path)}: cannot be read: {error}") from None
-        if not piece:
-            return
-        yield piece
+def byte_chunks(file: IO[bytes], path: str | PathLike[str], tuning: TextTuning) -> Iterator[bytes]:
+    """Yield the bytes of a file; CorpusError if it cannot be read to its end."""
+    read = getattr(file, "read1", file.read)  # returns available bytes, does not wait for a full chunk
+    try:
+        while chunk := read(tuning.bytes_per_read):
+            yield chunk
+    except (OSError, *DAMAGE) as error:
+        raise CorpusError(f"{name_of(path)}: cannot be read: {error}") from None
 
 
 def decoded(chunks: Iterable[bytes], name: str, config: TextConfig) -> Iterator[str]:
-    """Decode bytes, drop a BOM, and make every newline LF.
-
-    Raises EncodingError that says which byte is not valid.
-    """
+    """Decode bytes and drop a byte order mark; EncodingError names the first invalid byte."""
     decoder = decoder_for(config)
     head = b""
-    newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    taken = 0  # bytes that the decoder has been given
+    n_bytes = 0  # that the decoder has received
     at_start = True
-    for chunk in chunks:
-        if len(head) < HEAD:
-            head += chunk[: HEAD - len(head)]
-            refuse_foreign(head, name, config)
-        text = decode(decoder, chunk, False, taken, name, config)
-        taken += len(chunk)
+    for chunk in chain(chunks, [b""]):
+        if len(head) < HEAD_BYTES and chunk:
+            head += chunk[: HEAD_BYTES - len(head)]
+            refuse_other_formats(head, name, config)
+        text = decode(decoder, chunk, n_bytes, name, config)
+        n_bytes += len(chunk)
         if at_start and text:
             text, at_start = text.removeprefix("\ufeff"), False
-        text = newlines.decode(text)
-        if text:
-            yield text
-    text = decode(decoder, b"", True, taken, name, config)
-    if at_start:
-        text = text.removeprefix("\ufeff")
-    text = newlines.decode(text, final=True)
-    if text:
         yield text
 
 
-def refuse_foreign(head: bytes, name: str, config: TextConfig) -> None:
-    """Raise EncodingError if the first bytes of a file, up to HEAD, are those of an archive or of UTF-16."""
+def refuse_other_formats(head: bytes, name: str, config: TextConfig) -> None:
+    """Raise EncodingError if the first bytes of a file are those of an archive or of UTF-16."""
     encoding = codecs.lookup(config.encoding).name
     if encoding.startswith(("utf-16", "utf-32")):
         return  # any bytes may begin such a text
@@ -140,15 +193,12 @@ def refuse_foreign(head: bytes, name: str, config: TextConfig) -> None:
         kind = "UTF-32" if head.startswith(codecs.BOM_UTF32_LE) else "UTF-16"
         raise EncodingError(
             f"{name}: byte 0 (0x{head[0]:02x}) is not valid {config.encoding}: the byte order mark is that of {kind}; "
-            f"pass --encoding {kind.lower()}"
+            f'pass `encoding="{kind.lower()}"`'
         )
 
 
 def decoder_for(config: TextConfig) -> codecs.IncrementalDecoder:
-    """Return a decoder.
-
-    Raises EncodingError if there is no such encoding of text.
-    """
+    """Return a decoder; EncodingError if there is no such encoding of text."""
     try:
         if not codecs.lookup(config.encoding)._is_text_encoding:
             raise LookupError
@@ -157,46 +207,16 @@ def decoder_for(config: TextConfig) -> codecs.IncrementalDecoder:
         raise EncodingError(f"{config.encoding}: no such encoding; utf-8, latin-1 and cp1252 are some") from None
 
 
-def decode(
-    decoder: codecs.IncrementalDecoder, chunk: bytes, final: bool, taken: int, name: str, config: TextConfig
-) -> str:
-    """Decode a chunk; `taken` bytes went before it."""
-    waiting = len(decoder.getstate()[0])
+def decode(decoder: codecs.IncrementalDecoder, chunk: bytes, n_bytes: int, name: str, config: TextConfig) -> str:
+    """Decode a chunk that follows `n_bytes` bytes; an empty chunk is the last."""
+    n_pending = len(decoder.getstate()[0])
     try:
-        return decoder.decode(chunk, final)
+        return decoder.decode(chunk, final=not chunk)
     except UnicodeDecodeError as error:
-        place = taken - waiting + error.start
-        raise EncodingError(
-            f"{name}: byte {place:,} (0x{error.object[error.start]:02x}) is not valid {config.encoding}: "
-            f"{error.reason}; --encoding names another encoding, --errors replace reads on"
-        ) from None
+        reason = f"byte {n_bytes - n_pending + error.start:,} (0x{error.object[error.start]:02x}) is not valid "
+        reason += f"{config.encoding}: {error.reason}"
+        advice = '`encoding` names another encoding, `errors="replace"` reads on'
     except UnicodeError as error:  # of the text as a whole, such as a byte order mark that is missing
-        raise EncodingError(
-            f"{name}: is not valid {config.encoding}: {error}; --encoding names another encoding"
-        ) from None
-
-
-def normalized(chunks: Iterable[str], form: str) -> Iterator[str]:
-    """Bring a text into a Unicode normal form, whatever the pieces it comes in."""
-    held: list[str] = []  # pieces since the last border
-    for chunk in chunks:
-        cut = next((k for k in range(len(chunk) - 1, -1, -1) if is_border(chunk[k])), 0)
-        if cut or (held and is_border(chunk[0])):
-            yield unicodedata.normalize(form, "".join(held) + chunk[:cut])  # type: ignore[arg-type]
-            held = []
-        held.append(chunk[cut:])
-    if held:
-        yield unicodedata.normalize(form, "".join(held))  # type: ignore[arg-type]
-
-
-def cleaned(text: str, config: TextConfig) -> str:
-    """Return a text as `read_chunks` returns that of a file: CR LF and CR made LF, normalised."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    form = config.normalize
-    return text if form == "none" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
-
-
-def is_border(character: str) -> bool:
-    """Whether no normal form joins the character with what stands before it."""
-    return character < "\u0300" or "\u3400" <= character <= "\u9fff"
+        reason = f"is not valid {config.encoding}: {error}"
+        advice = "`encoding` names another encoding"
+    raise EncodingError(f"{name}: {reason}; {advice}")

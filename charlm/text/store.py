@@ -13,11 +13,7 @@ import numpy as np
 
 from charlm.arrays import Ids
 from charlm.errors import ResourceError
-
-IN_MEMORY = 32 << 20
-"""Bytes of ids that are kept in memory; more go to a temporary file."""
-AT_ONCE = 1 << 20
-"""Ids that are handled at a time."""
+from charlm.text.tuning import DEFAULT_TUNING, TextTuning
 
 
 @contextmanager
@@ -32,20 +28,13 @@ def temporary_space() -> Iterator[None]:
         ) from error
 
 
-def smallest_type(largest: int) -> np.dtype[Any]:
-    """Return the smallest unsigned integer type that holds `largest`."""
-    return np.min_scalar_type(largest)
-
-
 class GrowingIds:
-    """Ids in the order in which they come; the integers widen as larger ids turn up.
+    """A sequence of ids that grows at its end; the integers widen when larger ids come. Close it after use."""
 
-    Close it to remove what it keeps on disk.
-    """
-
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-        self._runs: list[tuple[np.dtype[Any], int]] = []  # dtype and number of ids, one run behind the other
+    def __init__(self, tuning: TextTuning = DEFAULT_TUNING) -> None:
+        self.tuning = tuning
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(tuning.max_bytes_in_memory)  # noqa: SIM115
+        self._runs: list[tuple[np.dtype[Any], int]] = []  # dtype and number of ids of each run, in order
 
     def __len__(self) -> int:
         return sum(count for _, count in self._runs)
@@ -54,44 +43,64 @@ class GrowingIds:
         """Add ids at the end."""
         if not ids.size:
             return
-        last = self._runs[-1] if self._runs else (np.dtype(np.uint8), 0)
-        dtype = max(smallest_type(int(ids.max())), last[0], key=lambda kind: kind.itemsize)
+        last, count = self._runs[-1] if self._runs else (np.dtype(np.uint8), 0)
+        dtype = np.promote_types(np.min_scalar_type(int(ids.max())), last)
         with temporary_space():
             self._file.write(ids.astype(dtype).tobytes())
-        if self._runs and dtype == last[0]:
-            self._runs[-1] = (dtype, last[1] + ids.size)
+        if dtype == last:
+            self._runs[-1:] = [(dtype, count + ids.size)]
         else:
             self._runs.append((dtype, ids.size))
 
     def chunks(self) -> Iterator[Ids]:
-        """Yield the ids from the start, a piece at a time."""
-        with temporary_space():  # what is still in the buffer is written
+        """Yield the ids from the start, in chunks."""
+        with temporary_space():  # seeking writes the buffer
             self._file.seek(0)
         for dtype, count in self._runs:
-            for first in range(0, count, AT_ONCE):
-                size = min(AT_ONCE, count - first)
+            for first in range(0, count, self.tuning.ids_per_chunk):
+                size = min(self.tuning.ids_per_chunk, count - first)
                 yield np.frombuffer(self._file.read(size * dtype.itemsize), dtype)
 
+    def counts(self, size: int) -> Ids:
+        """Return how often each id below `size` occurs, (size,)."""
+        counts = np.zeros(size, np.int64)
+        for chunk in self.chunks():
+            counts += np.bincount(chunk, minlength=size)
+        return counts
+
     def close(self) -> None:
-        """Remove what is kept on disk."""
+        """Remove the temporary file."""
         close_unflushed(self._file)
 
 
 class FixedIds:
-    """An array of ids, memory-mapped from a temporary file when it is large. Close it to remove the file.
+    """An array of ids, memory-mapped from a temporary file if it is large. Close it to remove the file.
 
-    pieces: of it, in order.  size: n, of all together.  largest: id among them.
-    ids: (n,), an array like any other, not to be written to.
+    Parameters
+    ----------
+    pieces : iterable of ndarray of int
+        The array in pieces, in order.
+    size : int
+        Number of ids in all pieces.
+    max_id : int
+        Upper bound of the ids.
+    tuning : TextTuning
+        The size from which the array is mapped.
+
+    Attributes
+    ----------
+    ids : ndarray of int, (size,)
+        The array, read-only.
     """
 
-    def __init__(self, pieces: Iterable[Ids], size: int, largest: int) -> None:
-        dtype = smallest_type(largest)
+    def __init__(self, pieces: Iterable[Ids], size: int, max_id: int, tuning: TextTuning = DEFAULT_TUNING) -> None:
+        dtype = np.min_scalar_type(max_id)
         narrow = (piece.astype(dtype) for piece in pieces)
         self.ids: Ids
-        if size * dtype.itemsize <= IN_MEMORY:
+        if size * dtype.itemsize <= tuning.max_bytes_in_memory:
             self._file: IO[bytes] | None = None
             self.ids = np.concatenate(list(narrow))
-        else:  # written rather than mapped, or all of it would be in memory until it is on the disk
+        else:  # written to the file: written through a map, all of it would be in memory until it is on disk
             with temporary_space():
                 self._file = tempfile.NamedTemporaryFile(prefix="charlm-", suffix=".ids")  # noqa: SIM115
                 weakref.finalize(self, close_unflushed, self._file)
@@ -101,7 +110,7 @@ class FixedIds:
             self.ids = np.memmap(self._file, dtype, "r", shape=(size,))
 
     def release(self) -> None:
-        """Let the operating system take back the memory of what was read; it is read again when needed."""
+        """Return the memory of mapped pages to the operating system; they are read again when needed."""
         mapped = getattr(self.ids, "_mmap", None)
         if mapped is not None and hasattr(mapped, "madvise"):
             import mmap
@@ -115,6 +124,6 @@ class FixedIds:
 
 
 def close_unflushed(file: IO[bytes]) -> None:
-    """Close a temporary file; what a full disk did not take is lost, as the rest is."""
+    """Close a temporary file; an error is of no concern, as its content is discarded."""
     with suppress(OSError):
         file.close()

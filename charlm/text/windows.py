@@ -1,4 +1,4 @@
-"""Which windows suit a corpus and a network."""
+"""The kind of windows for a corpus and a network."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from charlm.text.corpus import Corpus
 
 
 def batches_over(corpus: Corpus, config: TrainConfig, *, bidirectional: bool = False) -> Batches:
-    """Return the windows that suit the corpus.
-
-    bidirectional: whether the network reads them from either side.
-    """
+    """Return the windows of a corpus, for a network that reads it in one direction or in both."""
     if bidirectional:
         return BidirectionalLineBatches(corpus, config) if corpus.lines else BidirectionalTextBatches(corpus, config)
     return LineBatches(corpus, config) if corpus.lines else StreamBatches(corpus, config)

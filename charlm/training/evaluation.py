@@ -54,7 +54,7 @@ def lay_out(ids: Ids, network: BaseNetwork, streams: int) -> tuple[Ids, Ids, Mas
     With context on both sides what is measured is the pseudo-log-likelihood: each character given all others.
     """
     if network.config.bidirectional:
-        return cut_into_windows(ids, network.start)
+        return cut_into_windows(ids)
     return cut_into_streams(ids, streams, network.start)
 
 

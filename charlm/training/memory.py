@@ -14,7 +14,7 @@ from charlm.nn.base import BaseNetwork
 from charlm.nn.tuning import DEFAULT_TUNING
 from charlm.optim import find_optimizer
 from charlm.text.batches import Batches
-from charlm.text.store import IN_MEMORY
+from charlm.text.tuning import DEFAULT_TUNING
 from charlm.training import divergence
 
 PROCESS = 45e6
@@ -47,7 +47,8 @@ def memory_needed(
     dropped = 2 * layers if network.config.recurrent_dropout else 0  # masks, and what they leave
     blocks = (1 + dropped) * stacks * gates * hidden * hidden * shards  # weights as they are multiplied by
     values = parameters * vectors_held + window + head + blocks
-    return shards * PROCESS + IN_MEMORY + min(divergence.IN_MEMORY, VALUE * parameters * vectors) + VALUE * values
+    held = DEFAULT_TUNING.max_bytes_in_memory + min(divergence.IN_MEMORY, VALUE * parameters * vectors)
+    return shards * PROCESS + held + VALUE * values
 
 
 def memory_there() -> float | None:
@@ -104,7 +105,7 @@ def needed(engine: EngineConfig, network: BaseNetwork, train: TrainConfig, batch
 
     Raises ResourceError if there are not as many.
     """
-    steps, streams = batches.steps, batches.part.stop - batches.part.start
+    steps, streams = batches.steps, batches.local_slice.stop - batches.local_slice.start
     is_torch = engine.name == "torch"
     shards = 1 if is_torch else min(train.threads, streams)
     turns = 1 if is_torch else micro_batches_of(network, steps, -(-streams // shards))

@@ -252,7 +252,7 @@ class Trainer:
             "sharpness": self.logit_scale,
             "recovery": self.recovery.to_json(),
             "optimizer_steps": self.optimizer.steps,
-            "cursor": self.batches.cursor(),
+            "cursor": self.batches.state_dict(),
             "held_out_size": self._held_out_size,
         }
         return arrays, facts
@@ -275,6 +275,6 @@ class Trainer:
         self._stale = facts["stale"]
         self.best_loss = math.inf if facts["best_loss"] is None else facts["best_loss"]
         self.optimizer.steps = facts["optimizer_steps"]
-        self.batches.seek(facts["cursor"])
+        self.batches.load_state_dict(facts["cursor"])
         self._held_out_size = facts.get("held_out_size") or self._held_out_size
         self._clock.set(facts["seconds"])

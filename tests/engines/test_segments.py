@@ -59,7 +59,7 @@ def test_ranks_read_together_what_one_reads_alone(tmp_path: Path, lines: bool) -
         alone = batches_over(corpus, config)
         ranks = [batches_over(corpus, config) for _ in range(3)]
         for rank, batches in enumerate(ranks):
-            batches.part = Ranks(rank, 3).local_slice(batches.streams)
+            batches.local_slice = Ranks(rank, 3).local_slice(batches.streams)
         for _ in range(2 * alone.windows_per_epoch):
             whole, parts = alone.next(), [batches.next() for batches in ranks]
             assert np.array_equal(whole.inputs, np.hstack([part.inputs for part in parts]))

@@ -158,7 +158,7 @@ FAULTS = (
     Fault(
         "another text of the same length is accepted at --resume",
         "charlm/runs/resume.py",
-        '        "its SHA-256": corpus.digest,\n',
+        '        "its SHA-256": corpus.source.digest,\n',
         "",
         (f"{RESUME}test_another_text_of_the_same_characters_is_refused",),
     ),
@@ -196,7 +196,7 @@ FAULTS = (
     Fault(
         "a model of another text is taken for that of the run",
         "charlm/runs/saving.py",
-        'if found is not None and found.training.get("digest") == self.session.corpus.digest:',
+        'if found is not None and found.training.get("digest") == self.session.corpus.source.digest:',
         "if found is not None:",
         (f"{RESUME}test_a_model_of_another_text_is_not_taken_for_that_of_the_run",),
     ),

@@ -17,10 +17,12 @@ import pytest
 import charlm.cli
 from charlm.cli.train import resume_command
 from charlm.errors import ResourceError
-from charlm.text import store
 from charlm.text.corpus import Corpus
 from charlm.text.store import FixedIds, GrowingIds
+from charlm.text.tuning import TextTuning
 from tests.reliability.running import FLAGS, TEXT, write_text
+
+ON_DISK = TextTuning(max_bytes_in_memory=1)
 
 
 class FullDisk(io.RawIOBase):
@@ -38,14 +40,13 @@ class FullDisk(io.RawIOBase):
 
 @pytest.fixture
 def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of temporary files, none of which can be written; none is small enough for memory."""
+    """The folder of temporary files, none of which can be written."""
 
     def open_full(*arguments: Any, **named: Any) -> io.BufferedWriter:
         return io.BufferedWriter(FullDisk())
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(store, "IN_MEMORY", 1)
-    for name in ("TemporaryFile", "NamedTemporaryFile"):
+    for name in ("TemporaryFile", "NamedTemporaryFile", "SpooledTemporaryFile"):
         monkeypatch.setattr(tempfile, name, open_full)
     return tmp_path
 
@@ -63,7 +64,7 @@ def test_ids_on_a_full_disk_name_the_temporary_folder(full_disk: Path) -> None:
     assert str(caught.value) == full(full_disk)
     growing.close()
     with pytest.raises(ResourceError) as caught:
-        FixedIds([ids], ids.size, 99)
+        FixedIds([ids], ids.size, 99, ON_DISK)
     assert str(caught.value) == full(full_disk)
 
 
@@ -79,11 +80,10 @@ def test_no_temporary_folder_at_all_is_reported(monkeypatch: pytest.MonkeyPatch)
     def find_none() -> str:
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
 
-    monkeypatch.setattr(store, "IN_MEMORY", 1)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_get_default_tempdir", find_none)
     with pytest.raises(ResourceError, match=r"No usable temporary directory found .*TMPDIR"):
-        FixedIds([np.arange(100, dtype=np.uint8)], 100, 99)
+        FixedIds([np.arange(100, dtype=np.uint8)], 100, 99, ON_DISK)
 
 
 def train_on_two_threads(folder: Path) -> int:

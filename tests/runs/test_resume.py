@@ -129,12 +129,12 @@ def test_a_model_of_another_text_is_not_taken_for_that_of_the_run(
         facts["trainer"]["model_step"] = 9
     write_state(state, arrays, facts)
     with Run([text], stopped, resume=True) as session:
-        assert session.model.training["digest"] == session.corpus.digest
+        assert session.model.training["digest"] == session.corpus.source.digest
         assert session.trainer.best_loss > 1
         notes = [note for note in session.notes if "the best model of this run is not there" in note]
         assert len(notes) == missing
         list(session.reports())
-    assert charlm.load(stopped).training["digest"] == session.corpus.digest
+    assert charlm.load(stopped).training["digest"] == session.corpus.source.digest
 
 
 def test_a_model_without_held_out_text_is_written_again(text: Path, tmp_path: Path) -> None:

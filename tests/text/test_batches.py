@@ -1,4 +1,4 @@
-"""Batches: every character once an epoch, states that carry on, lines packed whole, exact resume."""
+"""Batches: each character once per epoch, streams that continue, whole lines in columns, exact resume."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from charlm.config import TextConfig, TrainConfig
 from charlm.text.batches import Batches, LineBatches, StreamBatches
 from charlm.text.corpus import Corpus
+from charlm.text.holdout import HoldOut
 from charlm.text.windows import batches_over
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
@@ -21,7 +22,7 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 def corpus_of(folder: Path, text: str, **config: object) -> Corpus:
     path = folder / "text.txt"
     path.write_text(text)
-    return Corpus.read([path], TextConfig(**config), valid=0)  # type: ignore[arg-type]
+    return Corpus.read([path], TextConfig(**config), hold_out=HoldOut(0))  # type: ignore[arg-type]
 
 
 def running(folder: Path, lines: int = 40, **train: object) -> StreamBatches:
@@ -36,15 +37,15 @@ def without_unknown(batches: Batches) -> Batches:
 
 
 class TestRunningText:
-    def test_a_stream_goes_on_where_it_stopped(self, tmp_path: Path) -> None:
+    def test_stream_continues_in_the_next_window(self, tmp_path: Path) -> None:
         batches = without_unknown(running(tmp_path))
         windows = [batches.next() for _ in range(batches.windows_per_epoch)]
         for before, after in pairwise(windows):
             np.testing.assert_array_equal(after.inputs[0], before.targets[-1])
         targets = np.concatenate([w.targets for w in windows])
-        stretch = (len(batches.ids) - 1) // 3
+        segment = (len(batches.ids) - 1) // 3
         for stream in range(3):
-            expected = batches.ids[1 + stream * stretch :][: len(targets)]
+            expected = batches.ids[1 + stream * segment :][: len(targets)]
             np.testing.assert_array_equal(targets[:, stream], expected)
 
     def test_inputs_are_the_characters_before_the_targets(self, tmp_path: Path) -> None:
@@ -53,47 +54,47 @@ class TestRunningText:
         changed = window.inputs[1:] != window.targets[:-1]
         assert (window.inputs[1:][changed] == batches.eos).all()
 
-    def test_restarts_stand_at_starts_of_lines(self, tmp_path: Path) -> None:
+    def test_resets_are_at_starts_of_lines(self, tmp_path: Path) -> None:
         batches = without_unknown(running(tmp_path, restart_rate=0.9, bptt=30))
         plain = without_unknown(running(tmp_path, restart_rate=0.0, bptt=30))
-        restarts = 0
+        resets = 0
         for _ in range(batches.windows_per_epoch):
-            with_restarts, without = batches.next(), plain.next()
-            np.testing.assert_array_equal(with_restarts.targets, without.targets)
-            new = with_restarts.inputs != without.inputs
-            assert (with_restarts.inputs[new] == batches.eos).all()
+            with_resets, without = batches.next(), plain.next()
+            np.testing.assert_array_equal(with_resets.targets, without.targets)
+            new = with_resets.inputs != without.inputs
+            assert (with_resets.inputs[new] == batches.eos).all()
             assert (without.inputs[new] == batches.newline).all()
-            restarts += int(new.sum())
-        assert restarts > 10
+            resets += int(new.sum())
+        assert resets > 10
 
-    def test_the_rate_of_restarts_allows_for_long_lines(self, tmp_path: Path) -> None:
+    def test_reset_rate_is_corrected_for_long_lines(self, tmp_path: Path) -> None:
         text = ("x" * 99 + "\n") * 200
         batches = StreamBatches(corpus_of(tmp_path, text), TrainConfig(batch=4, bptt=20, restart_rate=0.02))
-        assert batches.restart_rate == pytest.approx(0.02 / (1 - 0.99**20), rel=0.02)
+        assert batches.reset_rate == pytest.approx(0.02 / (1 - 0.99**20), rel=0.02)
         windows = 3000
-        restarts = sum(int((batches.next().inputs == batches.eos).sum()) for _ in range(windows))
-        assert restarts / (4 * windows) == pytest.approx(0.02, abs=0.006)
+        resets = sum(int((batches.next().inputs == batches.eos).sum()) for _ in range(windows))
+        assert resets / (4 * windows) == pytest.approx(0.02, abs=0.006)
 
-    def test_text_of_one_line_restarts_anywhere(self, tmp_path: Path) -> None:
+    def test_text_of_one_line_is_reset_anywhere(self, tmp_path: Path) -> None:
         batches = StreamBatches(corpus_of(tmp_path, "abc" * 100), TrainConfig(batch=4, bptt=10, restart_rate=0.5))
         batches.next()
         assert 0 < (batches.next().inputs[0] == batches.eos).sum() <= 4
 
-    def test_streams_restart_where_an_epoch_begins(self, tmp_path: Path) -> None:
-        """There they jump to another part of the text, so the state that they carry is of no use."""
+    def test_streams_are_reset_at_the_start_of_an_epoch(self, tmp_path: Path) -> None:
+        """There they move to another part of the text, so their state is of no use."""
         batches = without_unknown(running(tmp_path, restart_rate=0.0, bptt=30))
         for _ in range(3):
-            for place in range(batches.windows_per_epoch):
+            for index in range(batches.windows_per_epoch):
                 inputs, targets, _ = batches.next()
                 for x, y in zip(inputs.T, targets.T, strict=True):
-                    restarts = 1 + np.flatnonzero(x[1:] != y[:-1])
+                    resets = 1 + np.flatnonzero(x[1:] != y[:-1])
                     newlines = 1 + np.flatnonzero(y[:-1] == batches.newline)
-                    if place:
-                        assert restarts.size == 0
+                    if index:
+                        assert resets.size == 0
                     else:
-                        assert x[0] == batches.eos or restarts.tolist() == newlines[:1].tolist() != []
+                        assert x[0] == batches.eos or resets.tolist() == newlines[:1].tolist() != []
 
-    def test_epochs_are_shifted(self, tmp_path: Path) -> None:
+    def test_epochs_have_different_offsets(self, tmp_path: Path) -> None:
         batches = without_unknown(running(tmp_path))
         first = batches.next()
         for _ in range(batches.windows_per_epoch - 1):
@@ -101,13 +102,13 @@ class TestRunningText:
         assert not np.array_equal(batches.next().targets, first.targets)
 
     @pytest.mark.parametrize(("length", "shape"), [(100, (64, 1)), (40, (41, 1)), (1000, (64, 15)), (2, (3, 1))])
-    def test_short_texts_shrink_the_window(self, tmp_path: Path, length: int, shape: tuple[int, int]) -> None:
+    def test_short_text_shrinks_the_window(self, tmp_path: Path, length: int, shape: tuple[int, int]) -> None:
         batches = StreamBatches(corpus_of(tmp_path, ("ab" * length)[:length]), TrainConfig(batch=32, bptt=64))
         assert batches.next().inputs.shape == shape
         assert batches.shrunk is not None
         assert "windows shrunk" in batches.shrunk
 
-    def test_long_texts_do_not(self, tmp_path: Path) -> None:
+    def test_long_text_keeps_the_window(self, tmp_path: Path) -> None:
         batches = StreamBatches(corpus_of(tmp_path, "ab" * 1100), TrainConfig(batch=32, bptt=64))
         assert batches.shrunk is None
 
@@ -123,7 +124,7 @@ class TestLines:
         return batches
 
     def lines_in(self, batches: LineBatches, windows: int) -> Counter[str]:
-        """Read the lines that count back from the columns, following each column from window to window."""
+        """Return the lines of weight 1, read from the columns over several windows."""
         found: Counter[str] = Counter()
         open_lines = [""] * batches.streams
         for _ in range(windows):
@@ -142,13 +143,13 @@ class TestLines:
                         open_lines[b] += batches.corpus.vocabulary.decode([y])
         return found
 
-    def test_an_epoch_has_every_line_once(self, tmp_path: Path) -> None:
+    def test_epoch_has_each_line_once(self, tmp_path: Path) -> None:
         lines = [ALPHABET[k % 17 :][: 1 + k % 9] for k in range(100)]
         batches = self.make(tmp_path, lines)
         for _ in range(3):
             assert self.lines_in(batches, batches.windows_per_epoch) == Counter(lines)
 
-    def test_padding_does_not_count(self, tmp_path: Path) -> None:
+    def test_padding_has_weight_zero(self, tmp_path: Path) -> None:
         batches = self.make(tmp_path, ["abcdefgh"] * 9, batch=2)
         window = batches.next()
         assert window.weights is not None
@@ -159,33 +160,33 @@ class TestLines:
         batches = self.make(tmp_path, ["abc"] * 60)
         assert batches.next().weights is None
 
-    def test_long_lines_go_on_in_their_column(self, tmp_path: Path) -> None:
+    def test_long_lines_continue_in_their_column(self, tmp_path: Path) -> None:
         lines = ["ab", ALPHABET, "cd", ALPHABET[::-1], "ef", "gh"] * 5
         batches = self.make(tmp_path, lines, batch=1)
         found = self.lines_in(batches, batches.windows_per_epoch)
         assert found == Counter(lines)
 
-    def test_every_line_is_read_from_its_start(self, tmp_path: Path) -> None:
-        """A long line that is split between two columns does not count in the second, which never read its start."""
+    def test_line_split_between_columns_counts_only_after_its_start(self, tmp_path: Path) -> None:
+        """A long line that is split between two columns has weight 0 in the second, which has not read its start."""
         lines = [ALPHABET + ALPHABET[::-1]] * 20
         batches = self.make(tmp_path, lines, batch=3)
         split = 0
         for _ in range(6):
-            for place in range(batches.windows_per_epoch):
+            for index in range(batches.windows_per_epoch):
                 inputs, _, weights = batches.next()
                 counts = np.ones(inputs.shape) if weights is None else weights
-                if place == 0:
+                if index == 0:
                     assert (inputs[0] == batches.eos).all()
                     split += int((counts.sum(axis=0) == 0).sum())
         assert split > 0, "no line is split between two columns, so the test tests nothing"
 
-    def test_small_corpora_shrink_the_window(self, tmp_path: Path) -> None:
+    def test_few_lines_shrink_the_window(self, tmp_path: Path) -> None:
         batches = self.make(tmp_path, ["ab", "c"], batch=32, bptt=64)
         window = batches.next()
         assert window.inputs.shape == (5, 1)
         assert batches.shrunk is not None
 
-    def test_windows_come_in_another_order_each_epoch(self, tmp_path: Path) -> None:
+    def test_epochs_have_different_orders(self, tmp_path: Path) -> None:
         batches = self.make(tmp_path, [a + b for a in ALPHABET for b in ALPHABET])
         first = batches.next().inputs
         for _ in range(batches.windows_per_epoch - 1):
@@ -202,7 +203,7 @@ def test_resume_is_exact(tmp_path: Path, lines: bool) -> None:
     one.unk_rate = other.unk_rate = 0.01
     for _ in range(2 * one.windows_per_epoch + 1):
         one.next()
-    other.seek(json.loads(json.dumps(one.cursor())))
+    other.load_state_dict(json.loads(json.dumps(one.state_dict())))
     for _ in range(one.windows_per_epoch + 2):
         for expected, got in zip(one.next(), other.next(), strict=True):
             np.testing.assert_array_equal(got, expected)
@@ -211,7 +212,7 @@ def test_resume_is_exact(tmp_path: Path, lines: bool) -> None:
 def test_unknown_is_substituted_at_its_rate_as_target_and_next_input(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, "abcdefgh\n" * 500)
     batches = StreamBatches(corpus, TrainConfig(batch=8, bptt=50, restart_rate=0.0))
-    assert batches.unk_rate == corpus.novelty
+    assert batches.unk_rate == corpus.rates.unseen
     batches.unk_rate = 0.01
     windows = [batches.next() for _ in range(100)]
     targets = np.stack([w.targets for w in windows])
@@ -222,6 +223,6 @@ def test_unknown_is_substituted_at_its_rate_as_target_and_next_input(tmp_path: P
         assert ((following == batches.unk) | (following == batches.eos)).all()
 
 
-def test_no_substitution_where_unknown_occurs_by_itself(tmp_path: Path) -> None:
+def test_text_with_unknown_tokens_has_no_substitution(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, "abab?", min_count=2)
     assert StreamBatches(corpus, TrainConfig()).unk_rate == 0

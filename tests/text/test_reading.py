@@ -1,4 +1,4 @@
-"""Reading: newlines, BOM, normal forms and encodings, whatever the chunks; what goes wrong says where."""
+"""Reading: newlines, BOM, normal forms and encodings do not depend on the chunks; errors name the position."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import unicodedata
 import zipfile
@@ -18,8 +19,18 @@ from hypothesis import strategies as st
 
 from charlm.config import TextConfig
 from charlm.errors import CorpusError, EncodingError
-from charlm.text import reading
-from charlm.text.reading import cleaned, decoded, normalized, read_text
+from charlm.text.reading import (
+    SIGNATURES,
+    TO_LAST_STARTER,
+    decoded,
+    normalize_chunks,
+    normalize_text,
+    read_chunks,
+    read_text,
+    regroup,
+)
+from charlm.text.tuning import TextTuning
+from charlm.text.vocabulary import TO_LAST_WORD_BORDER, split_words
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -28,52 +39,77 @@ def in_pieces(data: bytes, size: int) -> list[bytes]:
     return [data[k : k + size] for k in range(0, len(data), size)]
 
 
+def newlines_as_lf(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_pieces(pieces: list[bytes], config: TextConfig) -> str:
+    return "".join(normalize_chunks(decoded(pieces, "x", config), config))
+
+
 @given(UNICODE, st.integers(1, 7))
-def test_pieces_do_not_matter(text: str, size: int) -> None:
-    read = "".join(decoded(in_pieces(text.encode(), size), "x", TextConfig()))
-    expected = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    assert read == expected
+def test_text_does_not_depend_on_the_pieces(text: str, size: int) -> None:
+    read = read_pieces(in_pieces(text.encode(), size), TextConfig())
+    assert read == newlines_as_lf(text.removeprefix("\ufeff"))
 
 
 @given(UNICODE, st.integers(1, 5), st.sampled_from(["NFC", "NFKC"]))
 def test_normal_forms_do_not_depend_on_the_pieces(text: str, size: int, form: str) -> None:
     chunks = [text[k : k + size] for k in range(0, len(text), size)]
-    assert "".join(normalized(chunks, form)) == unicodedata.normalize(form, text)
+    assert "".join(normalize_chunks(chunks, TextConfig(normalize=form))) == unicodedata.normalize(
+        form, newlines_as_lf(text)
+    )
 
 
 def test_combining_marks_meet_their_letter_across_pieces() -> None:
-    assert "".join(normalized(["e", "\u0301", "a"], "NFC")) == "\u00e9a"
+    assert "".join(normalize_chunks(["e", "\u0301", "a"], TextConfig(normalize="NFC"))) == "\u00e9a"
 
 
-def test_normalizing_inspects_each_character_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long line without ASCII that comes in small pieces, as from a pipe."""
-    inspected = 0
+class CountingPattern:
+    """A regular expression that counts the characters it inspects. Its match tries each at most twice."""
 
-    def is_border(character: str) -> bool:
-        nonlocal inspected
-        inspected += 1
-        return real(character)
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern
+        self.inspected = 0
 
-    real = reading.is_border
-    monkeypatch.setattr(reading, "is_border", is_border)
-    text = "наука\u0301" * 1000
-    chunks = [text[k : k + 10] for k in range(0, len(text), 10)]
-    assert "".join(normalized(chunks, "NFD")) == unicodedata.normalize("NFD", text)
-    assert inspected <= 2 * len(text)
+    def match(self, text: str) -> re.Match[str] | None:
+        self.inspected += len(text)
+        return self.pattern.match(text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"), [(TO_LAST_STARTER, "наука\u0301" * 1000), (TO_LAST_WORD_BORDER, "x'" * 3000 + ".")]
+)
+def test_regrouping_of_a_long_line_in_small_pieces_is_linear(pattern: re.Pattern[str], text: str) -> None:
+    counting = CountingPattern(pattern)
+    assert "".join(regroup([text[k : k + 10] for k in range(0, len(text), 10)], counting)) == text  # type: ignore[arg-type]
+    assert counting.inspected == len(text)
+
+
+@given(st.text(st.sampled_from("ab1_'\u2019 .\u0301文\n")), st.integers(1, 5))
+def test_words_do_not_depend_on_the_pieces(text: str, size: int) -> None:
+    pieces = regroup([text[k : k + size] for k in range(0, len(text), size)], TO_LAST_WORD_BORDER)
+    assert [word for piece in pieces for word in split_words(piece)] == split_words(text)
+
+
+@given(UNICODE, st.integers(1, 5))
+def test_newlines_do_not_depend_on_the_pieces(text: str, size: int) -> None:
+    text = text.replace("a", "\r").replace("b", "\n")
+    chunks = [text[k : k + size] for k in range(0, len(text), size)]
+    assert "".join(normalize_chunks(chunks, TextConfig())) == newlines_as_lf(text)
 
 
 @given(UNICODE, st.sampled_from(["none", "NFC", "NFKC"]))
-def test_strings_are_cleaned_as_files_are(text: str, form: str) -> None:
+def test_strings_are_normalised_as_files_are(text: str, form: str) -> None:
     config = TextConfig(normalize=form)
-    chunks = decoded([text.encode()], "x", config)
-    read = "".join(chunks if form == "none" else normalized(chunks, form))
-    assert cleaned(text.removeprefix("\ufeff"), config) == read
-    assert cleaned(read, config) == read
+    read = read_pieces([text.encode()], config)
+    assert normalize_text(text.removeprefix("\ufeff"), config) == read
+    assert normalize_text(read, config) == read
 
 
 @given(st.binary(max_size=60), st.integers(1, 7))
-def test_the_first_bad_byte_is_named(data: bytes, size: int) -> None:
-    assume(not data.startswith(tuple(reading.SIGNATURES)))
+def test_first_invalid_byte_is_named(data: bytes, size: int) -> None:
+    assume(not data.startswith(tuple(SIGNATURES)))
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -84,19 +120,19 @@ def test_the_first_bad_byte_is_named(data: bytes, size: int) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["txt", "gz", "bz2", "xz"])
-def test_packed_files_are_unpacked(tmp_path: Path, suffix: str) -> None:
+def test_compressed_files_are_unpacked(tmp_path: Path, suffix: str) -> None:
     pack = {"txt": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix]
     path = tmp_path / f"text.{suffix}"
     path.write_bytes(pack("\ufeffone\r\ntwo\r".encode()))
     assert read_text(path) == "one\ntwo\n"
 
 
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("наука".encode())))
     assert read_text("-") == "наука"
 
 
-def test_other_encodings_and_lenient_decoding(tmp_path: Path) -> None:
+def test_other_encodings_and_error_handlers_are_used(tmp_path: Path) -> None:
     path = tmp_path / "latin.txt"
     path.write_bytes(b"caf\xe9")
     assert read_text(path, TextConfig(encoding="latin-1")) == "café"
@@ -109,11 +145,11 @@ def test_other_encodings_and_lenient_decoding(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])
-def test_a_byte_order_mark_that_is_missing_is_no_traceback(tmp_path: Path, errors: str) -> None:
+def test_missing_byte_order_mark_is_an_encoding_error(tmp_path: Path, errors: str) -> None:
     """Python's decoder raises a bare UnicodeError there; found by fuzz/fuzz_text.py."""
     path = tmp_path / "t.txt"
     path.write_bytes("quick".encode("utf-16-be"))
-    with pytest.raises(EncodingError, match=r"t\.txt: is not valid utf-16: .* BOM; --encoding names another"):
+    with pytest.raises(EncodingError, match=r"t\.txt: is not valid utf-16: .* BOM; `encoding` names another"):
         read_text(path, TextConfig(encoding="utf-16", errors=errors))
 
 
@@ -153,7 +189,7 @@ def test_archives_are_refused_by_name(tmp_path: Path, kind: str, config: TextCon
     assert str(caught.value) == f"{path}: {says}"
 
 
-def test_tar_archive_is_recognised_once_unpacked_and_in_small_pieces(tmp_path: Path) -> None:
+def test_tar_archive_in_gzip_or_small_pieces_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "text.tar.gz"
     path.write_bytes(gzip.compress(tar_of(b"text")))
     with pytest.raises(EncodingError, match="is a tar archive"):
@@ -167,7 +203,7 @@ def test_tar_archive_is_recognised_once_unpacked_and_in_small_pieces(tmp_path: P
 def test_utf_16_is_refused_as_utf_8_by_name(tmp_path: Path, encoding: str, errors: str) -> None:
     path = tmp_path / "t"
     path.write_bytes("наука\n".encode(encoding))
-    says = rf"byte 0 \(0xff\) is not valid utf-8: .* is that of {encoding.upper()}; pass --encoding {encoding}$"
+    says = rf"byte 0 \(0xff\) is not valid utf-8: .* is that of {encoding.upper()}; pass `encoding=\"{encoding}\"`$"
     with pytest.raises(EncodingError, match=says):
         read_text(path, TextConfig(errors=errors))
     assert read_text(path, TextConfig(encoding=encoding)) == "наука\n"
@@ -175,7 +211,7 @@ def test_utf_16_is_refused_as_utf_8_by_name(tmp_path: Path, encoding: str, error
     assert read_text(path, TextConfig(encoding="cp1251")) == "юя"
 
 
-def test_text_that_only_looks_like_an_archive_is_read(tmp_path: Path) -> None:
+def test_text_with_part_of_a_signature_is_read(tmp_path: Path) -> None:
     path = tmp_path / "t"
     for text in ("BZh9 is how bzip2 begins", "x" * 257 + "ustar", "PK"):
         path.write_text(text)
@@ -184,7 +220,7 @@ def test_text_that_only_looks_like_an_archive_is_read(tmp_path: Path) -> None:
     assert read_text(path, TextConfig(encoding="utf-16-le")) == "謟ࠀ"
 
 
-def test_what_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no such file"):
         read_text(tmp_path / "nowhere.txt")
     with pytest.raises(CorpusError, match="is a folder"):
@@ -202,10 +238,9 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         read_text(cut)
 
 
-def test_large_files_come_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "CHUNK", 10)
+def test_large_files_come_in_chunks(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     path.write_text("abc\n" * 100)
-    chunks = list(reading.read_chunks(path, TextConfig()))
+    chunks = list(read_chunks(path, TextConfig(), TextTuning(bytes_per_read=10)))
     assert len(chunks) == 40
     assert "".join(chunks) == "abc\n" * 100

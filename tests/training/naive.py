@@ -34,15 +34,19 @@ class Windows(Batches):
     def next(self) -> Batch:
         """Return the next window."""
         self.window += 1
-        return self.windows[(self.window - 1) % len(self.windows)]
+        return self.read(0, (self.window - 1) % len(self.windows))
 
-    def cursor(self) -> dict[str, Any]:
+    def read(self, epoch: int, index: int) -> Batch:
+        """Return a window."""
+        return self.windows[index]
+
+    def state_dict(self) -> dict[str, Any]:
         """Return the number of the next window."""
         return {"window": self.window}
 
-    def seek(self, cursor: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue with a window."""
-        self.window = cursor["window"]
+        self.window = state["window"]
 
 
 def random_windows(rng: np.random.Generator, count: int, steps: int, streams: int, vocabulary: int) -> list[Batch]:

@@ -1,0 +1,36 @@
+"""Tuning constants of reading, splitting and batching texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TextTuning:
+    """Sizes and rates that decide speed, memory and what a network learns besides the text itself."""
+
+    bytes_per_read: int = 1 << 20
+    """Bytes that are read from a file at a time."""
+    max_bytes_in_memory: int = 32 << 20
+    """Bytes of ids that are kept in memory; more go to a temporary file."""
+    ids_per_chunk: int = 1 << 20
+    """Ids that are processed at a time."""
+    max_blocks: int = 50
+    """Maximum number of held-out blocks that are spread over a running text."""
+    min_blocks: int = 10
+    """Minimum number of such blocks; a text with room for fewer holds out its end."""
+    min_block_tokens: int = 500
+    """Minimum length of a held-out block in tokens."""
+    min_tokens_to_drop_rare: int = 10_000
+    """Length of the training text in tokens from which tokens seen once become UNK by default."""
+    max_unknown_rate: float = 0.01
+    """Maximum fraction of the training tokens that is replaced by UNK, so that UNK is learned."""
+    masked_streams: float = 0.5
+    """Fraction of the streams of a bidirectional window that have masked tokens."""
+    max_masked_rate: float = 0.3
+    """Maximum fraction of masked tokens in such a stream."""
+    windows_per_release: int = 512
+    """Windows after which the memory of a mapped corpus is returned to the operating system."""
+
+
+DEFAULT_TUNING = TextTuning()
