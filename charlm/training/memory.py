@@ -14,7 +14,7 @@ from charlm.nn.base import BaseNetwork
 from charlm.nn.tuning import DEFAULT_TUNING
 from charlm.optim import find_optimizer
 from charlm.text.batches import Batches
-from charlm.text.tuning import DEFAULT_TUNING
+from charlm.text.tuning import TextTuning
 from charlm.training import divergence
 
 PROCESS = 45e6
@@ -47,7 +47,7 @@ def memory_needed(
     dropped = 2 * layers if network.config.recurrent_dropout else 0  # masks, and what they leave
     blocks = (1 + dropped) * stacks * gates * hidden * hidden * shards  # weights as they are multiplied by
     values = parameters * vectors_held + window + head + blocks
-    held = DEFAULT_TUNING.max_bytes_in_memory + min(divergence.IN_MEMORY, VALUE * parameters * vectors)
+    held = TextTuning.max_bytes_in_memory + min(divergence.IN_MEMORY, VALUE * parameters * vectors)
     return shards * PROCESS + held + VALUE * values
 
 
