@@ -1,5 +1,5 @@
-# Needs Python 3.10 or newer and a package index that pip can reach; everything else is installed into .venv.
-# Another Python: make PYTHON=python3.12 test.  Another folder for it: make VENV=.venv312 test.
+# Needs Python 3.10 or newer and a package index; everything else is installed into .venv.
+# Another Python: make PYTHON=python3.12 test.  Another environment: make VENV=.venv312 test.
 
 VENV ?= .venv
 PYTHON ?=
@@ -13,43 +13,46 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10 python
 unexport PYTHONPATH
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch check format bench mutants torture fuzz clean
+.PHONY: help demo test test-torch check format bench docs mutants torture fuzz clean
 
-help: ## list these targets
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/runtime.stamp ## train on dinosaur names in under a minute, invent new ones, score two
+demo: $(VENV)/runtime.stamp ## train on dinosaur names for half a minute, sample ten, score two
 	@mkdir -p $(DEMO)
 	$(BIN)/charlm train corpora/dinosaurs.txt --lines --minutes $(MINUTES) --model $(DEMO)/dinosaurs.safetensors --overwrite
 	$(BIN)/charlm sample --model $(DEMO)/dinosaurs.safetensors -n 10
 	$(BIN)/charlm score --model $(DEMO)/dinosaurs.safetensors "Velocisaurus" "Vlcsrseouaiu"
 
-test: check ## everything that must pass: the static checks, then all tests with their coverage
+test: check ## static checks, then all tests that need no PyTorch, with coverage
 	$(BIN)/python -m pytest --cov=charlm
 
-test-torch: $(VENV)/torch.stamp ## the tests that need PyTorch, with the coverage of charlm/engines
+test-torch: $(VENV)/torch.stamp ## install PyTorch, then the tests that need it, with coverage
 	COVERED=charlm.engines $(BIN)/python -m pytest --cov --cov-fail-under=90 \
 		tests/engines $$(grep -rl --include='test_*.py' 'importorskip("torch' tests)
 
-check: $(VENV)/dev.stamp ## the static checks alone: ruff, mypy, import-linter
+check: $(VENV)/dev.stamp ## static checks alone: ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/dev.stamp ## put the code into its standard form
+format: $(VENV)/dev.stamp ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp ## measure speed and memory on this machine
+bench: $(VENV)/dev.stamp ## measure speed and memory (about 20 minutes)
 	$(BIN)/python -m benchmarks speed
 
-mutants: $(VENV)/dev.stamp ## make deliberate faults, one at a time, and see that a test notices each
+docs: $(VENV)/runtime.stamp ## write docs/commands.md from the help texts
+	$(BIN)/python docs/commands.py
+
+mutants: $(VENV)/dev.stamp ## apply deliberate faults one at a time; a test must fail for each
 	$(BIN)/python -m tests.mutants
 
-torture: $(VENV)/dev.stamp ## kill training runs at 200 random moments, and see that nothing is lost
+torture: $(VENV)/dev.stamp ## kill training runs at 200 random moments and check that nothing is lost
 	$(BIN)/python -m pytest -m torture --capture=no
 
-fuzz: $(VENV)/dev.stamp ## feed the readers of models and texts bytes, FUZZ_SECONDS each
+fuzz: $(VENV)/dev.stamp ## fuzz the readers of models and texts, FUZZ_SECONDS each
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	@mkdir -p build/fuzz
 	@for target in fuzz/fuzz_*.py; do \
@@ -57,7 +60,7 @@ fuzz: $(VENV)/dev.stamp ## feed the readers of models and texts bytes, FUZZ_SECO
 		$(BIN)/python "$$target" -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ || exit 1; \
 	done
 
-clean: ## remove everything that was made here
+clean: ## delete everything that make creates
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* *.egg-info \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find charlm tests -name __pycache__ -prune -exec rm -rf {} +
@@ -67,7 +70,7 @@ $(BIN)/python:
 		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || continue; \
 		if "$$python" -m venv $(VENV); then exit 0; fi; \
 		rm -rf $(VENV); \
-		echo "make: $$python cannot make a virtual environment: install its venv module" \
+		echo "make: $$python cannot create a virtual environment: install its venv module" \
 			"(on Debian and Ubuntu: apt install python3-venv)" >&2; \
 		exit 1; \
 	done; \

@@ -1,13 +1,13 @@
-"""What holds for all tests; read before anything else."""
+"""Environment of all tests; pytest imports this file first."""
 
 from __future__ import annotations
 
 import os
 import signal
 
-# As the command does: threads of BLAS would wait for each other on a machine that has other work, too.
+# The command sets this, too: BLAS threads wait for each other on a busy machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# A user's output is buffered, whatever this machine's is.
+# The output of the tested commands is buffered, as a user's is.
 os.environ.pop("PYTHONUNBUFFERED", None)
-# A shell lets jobs in the background ignore Ctrl-C, and the commands that tests start would inherit that.
+# Background jobs of a shell ignore Ctrl-C, and the commands that tests start would inherit this.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""The same from Python: what `import charlm` offers, and what that costs."""
+"""The public Python API and the cost of importing it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with texts."""
+    """Return a folder with two texts."""
     folder = tmp_path_factory.mktemp("texts")
     (folder / "verse.txt").write_text(VERSE * 20)
     (folder / "digits.txt").write_text("0123456789\n" * 50)
@@ -25,14 +25,14 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("statement", ["import charlm", "import charlm; charlm.__version__", "from charlm import cli"])
-def test_importing_loads_nothing_heavy(statement: str) -> None:
+def test_import_loads_no_heavy_package(statement: str) -> None:
     heavy = ("numpy", "safetensors", "tqdm", "torch")
     code = f"import sys; {statement}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_every_public_name_is_there_and_explained() -> None:
+def test_public_names_exist_and_have_docstrings() -> None:
     for name in charlm.__all__:
         found = getattr(charlm, name)
         if name != "__version__":
@@ -42,7 +42,7 @@ def test_every_public_name_is_there_and_explained() -> None:
         _ = charlm.transformer
 
 
-def test_train_score_sample_and_load(texts: Path, tmp_path: Path) -> None:
+def test_train_returns_a_model_that_scores_samples_and_loads(texts: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     model = charlm.train(texts / "verse.txt", path, steps=150, hidden=24, batch=4, dropout=0.0, threads=1)
     assert isinstance(model, charlm.LanguageModel)
@@ -55,14 +55,14 @@ def test_train_score_sample_and_load(texts: Path, tmp_path: Path) -> None:
     assert best[1].text == "the"
 
 
-def test_several_texts_of_several_kinds_of_path(texts: Path, tmp_path: Path) -> None:
+def test_train_accepts_several_texts_as_str_and_path(texts: Path, tmp_path: Path) -> None:
     paths = [texts / "verse.txt", str(texts / "digits.txt")]
     model = charlm.train(paths, str(tmp_path / "m.safetensors"), steps=2, hidden=8, threads=1)
     assert model.training["sources"] == [str(path) for path in paths]
     assert model.score("fox 42").unknown == 0
 
 
-def test_settings_are_those_of_the_command(texts: Path, tmp_path: Path) -> None:
+def test_train_takes_the_settings_of_the_command(texts: Path, tmp_path: Path) -> None:
     model = charlm.train(
         texts / "verse.txt", tmp_path / "m.safetensors", text=TextConfig(lines=True, min_count=2),
         cell="gru", hidden=8, layers=2, steps=3, optimizer="sgd", learning_rate=0.1, valid=0.2, seed=5, threads=1,
@@ -73,7 +73,7 @@ def test_settings_are_those_of_the_command(texts: Path, tmp_path: Path) -> None:
     assert (settings["optimizer"], settings["learning_rate"], settings["valid"]) == ("sgd", 0.1, 0.2)
 
 
-def test_every_error_is_a_charlm_error(texts: Path, tmp_path: Path) -> None:
+def test_errors_of_the_api_are_charlm_errors(texts: Path, tmp_path: Path) -> None:
     model = tmp_path / "m.safetensors"
     with pytest.raises(charlm.CharlmError, match="no such file"):
         charlm.train(tmp_path / "nowhere.txt", model)

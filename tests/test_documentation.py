@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 import charlm
 from charlm.checkpoint.container import open_container
 from charlm.checkpoint.strict_json import parse_json
+from charlm.cli import COMMANDS, Commands
+from charlm.cli import charlm as charlm_group
 
 TOP = Path(__file__).parents[1]
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+OTHER_PAGES = [
+    TOP / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md", "corpora/SOURCES.md")
+]
 PLACEHOLDERS = {f"{name}.txt" for name in ("corpus", "new", "a", "b", "c", "first90", "last10", "letter", "book")}
 """Placeholders for texts of the reader."""
 SOURCES = (TOP / "corpora/SOURCES.md").read_text(encoding="utf-8")
@@ -31,6 +37,33 @@ def test_text_of_every_command_is_in_the_clone_or_has_a_source(page: Path) -> No
         assert re.search(rf"^\| `{re.escape(text)}` \|.*\| \w+/[\w-]+, `", SOURCES, re.MULTILINE), text
     if elsewhere:
         assert "SOURCES.md" in page.read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda page: page.name)
+def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_reference_of_a_command_has_all_its_flags(name: str) -> None:
+    page = (TOP / "docs/commands.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    command = Commands.get_command(charlm_group, click.Context(charlm_group), name)  # type: ignore[arg-type]
+    assert command is not None
+    flags = {flag for option in command.params if isinstance(option, click.Option) for flag in option.opts}
+    assert flags <= set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", section))
 
 
 def test_commands_that_read_texts_are_found() -> None:

@@ -1,4 +1,4 @@
-"""No two modules of the package import each other, directly or through others."""
+"""The import graph of the package has no cycle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def module_name(path: Path) -> str:
 
 
 def imports_of(path: Path, modules: dict[str, Path]) -> set[str]:
-    """Return the modules of the package that a file imports anywhere, for types and inside functions, too."""
+    """Return the package modules that a file imports, also inside functions and under `TYPE_CHECKING`."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module in modules:

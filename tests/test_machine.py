@@ -1,4 +1,4 @@
-"""The cores and the memory that a process may use: affinity and control groups, in trees of files made here."""
+"""Usable cores and memory of a process: affinity and control groups, on generated file trees."""
 
 from __future__ import annotations
 
@@ -52,32 +52,34 @@ BOTH = "4:memory:/a/b\n2:cpu,cpuacct:/a/b\n1:name=systemd:/\n0::/u"
         ("no colons\n0::/", {"cpu.max": "100000 0"}, None),
     ],
 )
-def test_quota(tmp_path: Path, groups: str, files: dict[str, str], quota: float | None) -> None:
+def test_cpu_quota_is_the_lowest_of_all_groups(
+    tmp_path: Path, groups: str, files: dict[str, str], quota: float | None
+) -> None:
     assert cpu_quota(make_tree(tmp_path, groups, files)) == quota
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("max", 8), ("1", 1), ("100001", 2), ("250000", 3), ("900000", 8)])
-def test_usable_cores_are_the_least_of_affinity_and_quota(
+def test_usable_cores_are_the_minimum_of_affinity_and_quota(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
 ) -> None:
     monkeypatch.setattr(machine, "allowed_cores", lambda: 8)
     assert usable_cores(make_tree(tmp_path, "0::/", {"cpu.max": f"{quota} 100000"})) == cores
 
 
-def test_a_quota_is_read_once(tmp_path: Path) -> None:
+def test_cpu_quota_is_read_once(tmp_path: Path) -> None:
     root = make_tree(tmp_path, "0::/", {"cpu.max": "300000 100000"})
     assert cpu_quota(root) == 3
     (root / "sys/fs/cgroup/cpu.max").unlink()
     assert cpu_quota(root) == 3
 
 
-def test_a_system_without_control_groups_has_no_limits(tmp_path: Path) -> None:
+def test_system_without_control_groups_has_no_limits(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path) is None
     assert free_group_memory(tmp_path) is None
     assert usable_cores(tmp_path) == allowed_cores()
 
 
-def test_affinity_counts_and_not_the_cores_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_allowed_cores_follow_the_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 7}, raising=False)
     monkeypatch.delattr(os, "process_cpu_count", raising=False)
@@ -89,7 +91,7 @@ def test_affinity_counts_and_not_the_cores_of_the_machine(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("call", ["process_cpu_count", "cpu_count"])
-def test_a_system_that_does_not_tell_has_one_core(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_allowed_cores_of_an_unknown_system_are_one(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     monkeypatch.delattr(os, "process_cpu_count", raising=False)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, call, lambda: None, raising=False)
@@ -125,5 +127,7 @@ def memory_1(limit: int, used: int, folder: str = "memory/") -> dict[str, str]:
         (BOTH, memory_1(1_000_000, 600_000) | memory_2("900000", 600_000, "unified/u/"), 700_000),
     ],
 )
-def test_free_memory(tmp_path: Path, groups: str, files: dict[str, str], free: float | None) -> None:
+def test_free_group_memory_is_the_lowest_of_all_groups(
+    tmp_path: Path, groups: str, files: dict[str, str], free: float | None
+) -> None:
     assert free_group_memory(make_tree(tmp_path, groups, files)) == free

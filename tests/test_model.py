@@ -1,4 +1,4 @@
-"""LanguageModel: what it draws, scores and keeps."""
+"""LanguageModel: sampling, scoring, saving and loading."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LETTERS = "abcdefgh"
 
 @pytest.fixture(params=CELLS)
 def model(request: pytest.FixtureRequest) -> LanguageModel:
-    """A model of lines with random weights; two layers."""
+    """Return a two-layer model of lines with random weights."""
     return make(request.param, TextConfig(lines=True))
 
 
@@ -35,7 +35,7 @@ def make(cell: str, text: TextConfig, scale: float = 1.0, letters: str = LETTERS
     return LanguageModel(network, params, vocabulary, text, {"steps": 7, "sources": ["a", "b"]})
 
 
-def test_what_is_saved_is_what_is_loaded(model: LanguageModel, tmp_path: Path) -> None:
+def test_load_returns_the_saved_model(model: LanguageModel, tmp_path: Path) -> None:
     model.save(tmp_path / "m.safetensors")
     loaded = load(str(tmp_path / "m.safetensors"))
     np.testing.assert_array_equal(loaded.params.flat, model.params.flat)
@@ -45,7 +45,7 @@ def test_what_is_saved_is_what_is_loaded(model: LanguageModel, tmp_path: Path) -
     assert loaded.sample(n=3, seed=1) == model.sample(n=3, seed=1)
 
 
-def test_saving_never_replaces_unasked(model: LanguageModel, tmp_path: Path) -> None:
+def test_save_without_overwrite_refuses_an_existing_file(model: LanguageModel, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     path.write_text("precious")
     with pytest.raises(ModelExistsError, match="overwrite=True replaces it"):
@@ -55,32 +55,32 @@ def test_saving_never_replaces_unasked(model: LanguageModel, tmp_path: Path) -> 
     assert load(path).training["steps"] == 7
 
 
-def test_saving_nowhere_is_an_error(model: LanguageModel, tmp_path: Path) -> None:
+def test_save_into_a_missing_folder_is_refused(model: LanguageModel, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file or folder"):
         model.save(tmp_path / "no" / "m.safetensors")
 
 
-def test_scores_obey_the_chain_rule(model: LanguageModel) -> None:
-    whole = model.score("badgecafe")
+def test_score_obeys_the_chain_rule(model: LanguageModel) -> None:
+    total = model.score("badgecafe")
     parts = model.score("badge", end=False).log_prob + model.score("cafe", context="badge").log_prob
-    assert whole.log_prob == pytest.approx(parts, abs=1e-5)
-    assert whole.characters == len("badgecafe") + 1  # the end counts in a model of lines
+    assert total.log_prob == pytest.approx(parts, abs=1e-5)
+    assert total.characters == len("badgecafe") + 1  # the end counts in a model of lines
 
 
-def test_all_continuations_together_are_certain(model: LanguageModel) -> None:
-    """Over every next character, the end and UNK, the probabilities make up one."""
+def test_probabilities_of_all_continuations_sum_to_one(model: LanguageModel) -> None:
+    """Continuations are every character, UNK and the end."""
     first = model.score("bad", end=False).log_prob
     onward = [model.score("bad" + c, end=False).log_prob for c in LETTERS + "?"]
     ends = model.score("bad", end=True).log_prob
     assert sum(math.exp(log_prob - first) for log_prob in [*onward, ends]) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_uniform_model_has_the_perplexity_of_its_vocabulary() -> None:
+def test_perplexity_of_a_uniform_model_is_the_vocabulary_size() -> None:
     model = make("gru", TextConfig(), scale=0.0)
     assert model.score("abba").perplexity == pytest.approx(len(LETTERS) + 2, rel=1e-6)
 
 
-def test_characters_add_up_to_the_text(model: LanguageModel) -> None:
+def test_character_scores_sum_to_the_text_score(model: LanguageModel) -> None:
     text = "fade?"
     each = list(model.score_characters(text))
     assert [c.character for c in each] == [*text, "<EOS>"]
@@ -88,8 +88,8 @@ def test_characters_add_up_to_the_text(model: LanguageModel) -> None:
     assert [c.is_unknown for c in each] == [False] * 4 + [True, False]
 
 
-def test_a_newline_ends_a_line_in_a_model_of_lines(model: LanguageModel) -> None:
-    """So a text of several lines costs what its lines cost together, whichever way it is scored."""
+def test_newline_in_a_model_of_lines_ends_a_line(model: LanguageModel) -> None:
+    """The score of a text is the sum of the scores of its lines, in every scoring function."""
     apart = [model.score(line) for line in ("bad", "ca?fe", "ha")]
     log_prob, text = sum(score.log_prob for score in apart), "bad\nca?fe\nha"
     whole = model.score(text)
@@ -102,11 +102,11 @@ def test_a_newline_ends_a_line_in_a_model_of_lines(model: LanguageModel) -> None
     assert model.sample("bad\n", n=3, seed=5) == model.sample("", n=3, seed=5)
 
 
-def test_a_newline_of_running_text_is_a_character_like_any_other() -> None:
-    assert make("gru", TextConfig()).score("bad\nha").unknown == 1  # it does not occur in what was learned
+def test_newline_in_a_model_of_running_text_is_a_character() -> None:
+    assert make("gru", TextConfig()).score("bad\nha").unknown == 1  # the newline is not in the vocabulary
 
 
-def test_many_scores_are_those_of_each(model: LanguageModel) -> None:
+def test_score_many_equals_single_scores(model: LanguageModel) -> None:
     texts = ["abc", "", "hhhhhhhh", "a?b"]
     for threads in (1, 2):
         many = list(model.score_many(iter(texts), threads=threads))
@@ -116,7 +116,7 @@ def test_many_scores_are_those_of_each(model: LanguageModel) -> None:
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_texts_prompts_contexts_and_stop_strings_are_cleaned_as_training_cleans(lines: bool) -> None:
+def test_texts_prompts_contexts_and_stop_strings_are_normalised_like_the_training_text(lines: bool) -> None:
     """CR LF and CR become LF, and the Unicode normal form is that of the model."""
     model = make("gru", TextConfig(normalize="NFC", lines=lines), letters="ab\u00e9\n")
     raw, clean = "be\u0301\r\nae\u0301", "b\u00e9\na\u00e9"
@@ -140,8 +140,8 @@ def test_texts_prompts_contexts_and_stop_strings_are_cleaned_as_training_cleans(
     model.refuse_unknown(raw)
 
 
-def test_context_of_a_model_of_lines_begins_where_its_last_line_does(model: LanguageModel) -> None:
-    """A newline is the end of a line, which resets the state."""
+def test_context_of_a_model_of_lines_is_its_last_line(model: LanguageModel) -> None:
+    """A newline ends a line, which resets the state."""
     for context, last_line in (("cafe\nbad\n", ""), ("cafe\nba", "ba")):
         expected = model.score("ab", context=last_line).log_prob
         assert model.score("ab", context=context).log_prob == pytest.approx(expected, rel=1e-6)
@@ -149,7 +149,7 @@ def test_context_of_a_model_of_lines_begins_where_its_last_line_does(model: Lang
     assert model.score("ab") != model.score("ab", context="ba")
 
 
-def test_classified_texts_are_cleaned_for_each_model() -> None:
+def test_classified_texts_are_normalised_for_each_model() -> None:
     texts, form = ["be\u0301\r\na"], {"letters": "ab\u00e9e\u0301\n"}
     composed, plain = make("gru", TextConfig(normalize="NFC"), **form), make("gru", TextConfig(), **form)
     found = next(classify([composed, plain], texts, context="ae\u0301\r\n"))
@@ -161,20 +161,20 @@ def test_classified_texts_are_cleaned_for_each_model() -> None:
     assert expected[0] != pytest.approx(expected[1])
 
 
-def test_a_stream_is_the_first_sample(model: LanguageModel) -> None:
+def test_stream_equals_the_first_sample(model: LanguageModel) -> None:
     drawn = model.sample("ab", n=4, seed=3, length=30)
     assert "".join(model.stream("ab", seed=3, length=30)) == drawn[0].text
     assert len({sample.text for sample in drawn}) > 1
     assert all(set(sample.text) <= set(LETTERS) for sample in drawn)
 
 
-def test_a_sample_scores_what_it_was_drawn_with(model: LanguageModel) -> None:
+def test_score_of_a_sample_equals_its_log_probability(model: LanguageModel) -> None:
     for sample in model.sample(n=5, seed=0, length=40):
         score = model.score(sample.text, end=sample.has_ended)
         assert score.log_prob == pytest.approx(sample.log_prob, abs=1e-4, rel=1e-6)
 
 
-def test_settings_complete_a_config(model: LanguageModel) -> None:
+def test_sample_settings_override_a_config(model: LanguageModel) -> None:
     config = SampleConfig(temperature=0.5, length=9)
     assert model.sampling(config, {"length": 4}).temperature == 0.5
     assert len("".join(model.stream(seed=1, config=config, length=0))) == 0
@@ -184,10 +184,10 @@ def test_settings_complete_a_config(model: LanguageModel) -> None:
     ("lines", "sources", "can_end"),
     [(False, ["a"], False), (False, ["a", "b"], True), (False, [], True), (True, ["a"], True)],
 )
-def test_a_text_may_end_only_where_the_model_has_seen_texts_end(
+def test_sample_ends_only_if_the_model_learned_ends(
     lines: bool, sources: list[str], can_end: bool
 ) -> None:
-    """One running text has no end that could be learned: EOS was an input alone. No text ends before it starts."""
+    """One running text has no learned end, because EOS is only an input there. No text is empty."""
     model = make("rnn", TextConfig(lines=lines))
     model.training = {"sources": sources}
     model.params["head.bias"][model.vocabulary.eos] = 50
@@ -207,12 +207,14 @@ def test_a_text_may_end_only_where_the_model_has_seen_texts_end(
         (lambda m: m.stream(stop=""), "`stop` is ''"),
     ],
 )
-def test_out_of_range(model: LanguageModel, call: Callable[[LanguageModel], object], says: str) -> None:
+def test_setting_out_of_range_is_refused(
+    model: LanguageModel, call: Callable[[LanguageModel], object], says: str
+) -> None:
     with pytest.raises(ConfigError, match=says):
         call(model)
 
 
-def test_texts_are_brought_into_the_form_that_was_learned() -> None:
+def test_text_is_brought_into_the_normal_form_of_the_model() -> None:
     vocabulary = Vocabulary.build({"é": 1, "a": 1})
     network = Network(NetworkConfig("rnn", 4, 1), len(vocabulary))
     params = network.initial(np.random.default_rng(0))

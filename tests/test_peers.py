@@ -1,4 +1,4 @@
-"""The forms of PyTorch that benchmarks compare with: all compute the same network."""
+"""All forms of PyTorch that benchmarks compare with compute the same network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.library.peers import Form, TorchModel, forms  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def _restore() -> object:
-    """Restore what a form sets for the whole process."""
+    """Restore the process-wide options of PyTorch."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -24,7 +24,7 @@ def _restore() -> object:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_every_form_with_the_weights_of_a_model_scores_as_the_model(cell: str, tmp_path: Path) -> None:
+def test_form_with_the_weights_of_a_model_scores_like_the_model(cell: str, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("to be or not to be\n" * 40)
     model = charlm.train(text, tmp_path / "m", cell=cell, hidden=9, layers=2, steps=3, batch=2, bptt=8, threads=1)
@@ -39,7 +39,7 @@ def test_every_form_with_the_weights_of_a_model_scores_as_the_model(cell: str, t
 
 
 @pytest.mark.parametrize("form", [form for form in forms(1) if form.one_dnn], ids=str)
-def test_every_form_learns_and_draws(form: Form) -> None:
+def test_form_learns_and_samples(form: Form) -> None:
     torch.manual_seed(0)
     peer = TorchModel("lstm", 5, 8, 2, form)
     streams = np.tile(np.arange(5), 40).reshape(2, -1).T.copy()

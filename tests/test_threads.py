@@ -1,4 +1,4 @@
-"""One model used by several threads at a time gives the numbers that it gives alone, to the bit."""
+"""A model used by several threads at once returns bit for bit its serial results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Call = Callable[[LanguageModel, str], object]
 
 @pytest.fixture(autouse=True)
 def frequent_switches() -> Iterator[None]:
-    """Let threads take turns every few microseconds rather than every 5 milliseconds."""
+    """Switch threads every few microseconds instead of every 5 milliseconds."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -41,7 +41,7 @@ def frequent_switches() -> Iterator[None]:
 
 
 def make(cell: str = "lstm", *, bidirectional: bool = False, hidden: int = 16, lines: bool = True) -> LanguageModel:
-    """Return an untrained model of two layers with large weights, the same each time."""
+    """Return an untrained two-layer model with large weights, equal for each call."""
     vocabulary = Vocabulary.build(dict.fromkeys(LETTERS, 1))
     config = NetworkConfig(cell, hidden, 2, bidirectional=bidirectional)
     network = make_network(config, len(vocabulary), vocabulary.eos)
@@ -50,10 +50,10 @@ def make(cell: str = "lstm", *, bidirectional: bool = False, hidden: int = 16, l
     return LanguageModel(network, params, vocabulary, TextConfig(lines=lines))
 
 
-def texts_of(count: int, most: int, seed: int = 0) -> list[str]:
-    """Return texts of different lengths, up to `most` characters."""
+def texts_of(count: int, max_length: int, seed: int = 0) -> list[str]:
+    """Return `count` texts of up to `max_length` characters."""
     rng = np.random.default_rng(seed)
-    return ["".join(rng.choice(list(LETTERS), length)) for length in rng.integers(1, most, count)]
+    return ["".join(rng.choice(list(LETTERS), length)) for length in rng.integers(1, max_length, count)]
 
 
 def seed_of(text: str) -> int:
@@ -73,7 +73,7 @@ def is_refused(model: LanguageModel, text: str) -> bool:
     return False
 
 
-ONE_WAY: Mapping[str, Call] = {
+LEFT_TO_RIGHT: Mapping[str, Call] = {
     "config": lambda model, text: model.config,
     "runner": lambda model, text: model.runner.score(*window(text), model.runner.zero_state(3))[0].tobytes(),
     "networks": lambda model, text: [astuple(model.score(text)) for _ in model.networks(2)],
@@ -91,15 +91,15 @@ ONE_WAY: Mapping[str, Call] = {
     "counts_end": lambda model, text: model.counts_end(None),
     "clean": lambda model, text: model.clean(text),
 }
-"""A use of each public name of a model that reads from left to right."""
+"""A call of each public name of a left-to-right model."""
 
-BOTH_SIDES: Mapping[str, Call] = {
+BIDIRECTIONAL: Mapping[str, Call] = {
     "bidirectional": lambda model, text: model.bidirectional.log_probs(window(text)[0]).tobytes(),
     "pseudo_score": lambda model, text: model.pseudo_score(text),
     "fill": lambda model, text: model.fill(text[:20] + "_" + text[20:30] + "_", beam=3),
     "proof": lambda model, text: list(model.proof(text)),
 }
-"""A use of each public name that is for a model of both directions."""
+"""A call of each public name that needs a bidirectional model."""
 
 
 def window(text: str) -> tuple[Any, Any]:
@@ -108,25 +108,25 @@ def window(text: str) -> tuple[Any, Any]:
 
 
 def assert_same_on_threads(serial: LanguageModel, shared: LanguageModel, call: Call, texts: list[str]) -> None:
-    """Compare the results for all texts, of one thread and of several on a model that has done nothing yet."""
+    """Compare the results of one thread with those of several threads on a new model."""
     expected = [call(serial, text) for text in texts]
     with ThreadPoolExecutor(THREADS) as threads:
         found = list(threads.map(lambda text: call(shared, text), texts))
     assert [k for k, (one, other) in enumerate(zip(expected, found, strict=True)) if one != other] == []
 
 
-@pytest.mark.parametrize("name", ONE_WAY)
-def test_a_model_of_one_direction_on_threads(name: str) -> None:
-    assert_same_on_threads(make(), make(), ONE_WAY[name], texts_of(40, 200))
+@pytest.mark.parametrize("name", LEFT_TO_RIGHT)
+def test_left_to_right_model_on_threads_equals_serial_results(name: str) -> None:
+    assert_same_on_threads(make(), make(), LEFT_TO_RIGHT[name], texts_of(40, 200))
 
 
-@pytest.mark.parametrize("name", BOTH_SIDES)
-def test_a_model_of_both_directions_on_threads(name: str) -> None:
+@pytest.mark.parametrize("name", BIDIRECTIONAL)
+def test_bidirectional_model_on_threads_equals_serial_results(name: str) -> None:
     models = make(bidirectional=True, lines=False), make(bidirectional=True, lines=False)
-    assert_same_on_threads(*models, BOTH_SIDES[name], texts_of(24, 120))
+    assert_same_on_threads(*models, BIDIRECTIONAL[name], texts_of(24, 120))
 
 
-def test_files_on_threads(tmp_path: Path) -> None:
+def test_save_and_load_on_threads_equal_serial_results(tmp_path: Path) -> None:
     texts = texts_of(12, 50)
     paths = {text: tmp_path / f"{number}.safetensors" for number, text in enumerate(texts)}
     assert_same_on_threads(make(), make(), lambda model, text: saved(model, paths[text]), texts)
@@ -134,12 +134,12 @@ def test_files_on_threads(tmp_path: Path) -> None:
     assert_same_on_threads(make(), make(), lambda _, text: LanguageModel.load(same).score(text), texts)
 
 
-def test_every_public_name_is_used_on_threads() -> None:
+def test_every_public_name_is_tested_on_threads() -> None:
     public = {name for name, _ in inspect.getmembers(LanguageModel) if not name.startswith("_")}
-    assert public == {*ONE_WAY, *BOTH_SIDES, "load", "save"}
+    assert public == {*LEFT_TO_RIGHT, *BIDIRECTIONAL, "load", "save"}
 
 
-def test_classification_on_threads() -> None:
+def test_classify_on_threads_equals_serial_results() -> None:
     others = [make("gru"), make("gru")]
 
     def posterior(model: LanguageModel, text: str) -> object:
@@ -150,7 +150,7 @@ def test_classification_on_threads() -> None:
     assert_same_on_threads(serial, shared, posterior, texts_of(40, 100))
 
 
-def test_generators_that_take_turns_do_not_disturb_each_other() -> None:
+def test_interleaved_generators_equal_separate_ones() -> None:
     model = make()
     texts = texts_of(3, 100)
     alone = [list(model.score_characters(text)) for text in texts]
@@ -161,19 +161,19 @@ def test_generators_that_take_turns_do_not_disturb_each_other() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_200_texts_of_different_lengths_on_threads(cell: str) -> None:
+def test_score_of_200_texts_on_threads_equals_serial_results(cell: str) -> None:
     serial, shared = make(cell), make(cell)
     assert_same_on_threads(serial, shared, LanguageModel.score, texts_of(200, 120))
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.sampled_from(sorted(CELLS)), st.integers(1, 24), st.lists(st.text(LETTERS + "?", max_size=90), max_size=30))
-def test_any_texts_on_threads(cell: str, hidden: int, texts: list[str]) -> None:
+def test_score_of_any_texts_on_threads_equals_serial_results(cell: str, hidden: int, texts: list[str]) -> None:
     serial, shared = make(cell, hidden=hidden), make(cell, hidden=hidden)
     assert_same_on_threads(serial, shared, LanguageModel.score, texts)
 
 
-def test_a_model_keeps_one_workspace_per_core_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_keeps_at_most_one_workspace_per_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charlm.kernels.workspace.usable_cores", lambda: 2)
     works = make().runner._workspaces
     with works.borrow() as first, works.borrow() as second, works.borrow() as third:
@@ -185,7 +185,7 @@ def test_a_model_keeps_one_workspace_per_core_at_most(monkeypatch: pytest.Monkey
 
 
 class Poisoned(Workspaces):
-    """Workspaces whose arrays are overwritten with NaN as soon as they are handed back."""
+    """Workspaces whose arrays are overwritten with NaN on release."""
 
     @contextmanager
     def borrow(self) -> Iterator[Workspace]:
@@ -201,11 +201,11 @@ def poison(work: Workspace) -> None:
         poison(room)
 
 
-@pytest.mark.parametrize(("bidirectional", "name"), [*((False, n) for n in ONE_WAY), *((True, n) for n in BOTH_SIDES)])
-def test_nothing_is_read_from_a_workspace_that_was_handed_back(
-    monkeypatch: pytest.MonkeyPatch, bidirectional: bool, name: str
-) -> None:
-    call = (BOTH_SIDES if bidirectional else ONE_WAY)[name]
+@pytest.mark.parametrize(
+    ("bidirectional", "name"), [*((False, n) for n in LEFT_TO_RIGHT), *((True, n) for n in BIDIRECTIONAL)]
+)
+def test_released_workspace_is_not_read(monkeypatch: pytest.MonkeyPatch, bidirectional: bool, name: str) -> None:
+    call = (BIDIRECTIONAL if bidirectional else LEFT_TO_RIGHT)[name]
     (text,) = texts_of(1, 100)
     expected = call(make(bidirectional=bidirectional), text)
     for module in ("prepared_network", "prepared_bidirectional"):

@@ -1,8 +1,8 @@
-"""Commands whose output is frozen in `expected.json`, for three small models of an earlier version.
+"""Commands whose standard output is frozen in `expected.json`, on three small models of an earlier version.
 
     python -m tests.golden.commands
 
-writes `expected.json` again; do so only when an output is meant to change.
+rewrites `expected.json`. Run it only for an intended change of an output.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 
 
 def output_of(command: tuple[str, ...]) -> list[str]:
-    """Run a command on the models and texts of this folder; return the lines of its standard output."""
+    """Run a command on the files of this folder; return the lines of its standard output."""
     done = CliRunner().invoke(charlm, [_located(argument) for argument in command])
     assert done.exit_code == 0, (command, done.output, done.exception)
     return done.stdout.replace(f"{FOLDER}/", "").splitlines()

@@ -10,13 +10,13 @@ FAULTS = (
         "charlm/model.py",
         'has_seen_ends = self.text.lines or len(self.training.get("sources", [])) != 1',
         "has_seen_ends = True",
-        ("tests/test_model.py::test_a_text_may_end_only_where_the_model_has_seen_texts_end",),
+        ("tests/test_model.py::test_sample_ends_only_if_the_model_learned_ends",),
     ),
     Fault(
         "a newline is UNK in a model of lines",
         "charlm/model.py",
         "LineVocabulary(vocabulary.tokens, vocabulary.unit) if text.lines else vocabulary",
         "vocabulary",
-        ("tests/test_model.py::test_a_newline_ends_a_line_in_a_model_of_lines",),
+        ("tests/test_model.py::test_newline_in_a_model_of_lines_ends_a_line",),
     ),
 )

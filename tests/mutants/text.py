@@ -7,7 +7,7 @@ from tests.mutants.fault import Fault
 BATCHES = "tests/text/test_batches.py"
 BIDIRECTIONAL = "tests/text/test_bidirectional.py"
 CORPUS = "tests/text/test_corpus.py"
-CLEANED = "tests/test_model.py::test_texts_prompts_contexts_and_stop_strings_are_cleaned_as_training_cleans"
+CLEANED = "tests/test_model.py::test_texts_prompts_contexts_and_stop_strings_are_normalised_like_the_training_text"
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
@@ -120,7 +120,7 @@ FAULTS: tuple[Fault, ...] = (
         "charlm/scoring/ranking.py",
         "_scores(model, copy, end=end, context=context)",
         "_scores(models[-1], copy, end=end, context=context)",
-        ("tests/test_model.py::test_classified_texts_are_cleaned_for_each_model",),
+        ("tests/test_model.py::test_classified_texts_are_normalised_for_each_model",),
     ),
     Fault(
         "a prompt file is read as UTF-8, whatever the model's text was",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.fault import Fault
 
-MODEL = "tests/test_threads.py::test_a_model_of_one_direction_on_threads"
+MODEL = "tests/test_threads.py::test_left_to_right_model_on_threads_equals_serial_results"
 MACHINE = "tests/test_machine.py"
 BLAS = "tests/kernels/test_threads.py"
 
@@ -17,21 +17,21 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a model keeps a workspace for every thread that ever used it",
         "charlm/kernels/workspace.py", "deque(maxlen=usable_cores())", "deque()",
-        ("tests/test_threads.py::test_a_model_keeps_one_workspace_per_core_at_most",),
+        ("tests/test_threads.py::test_model_keeps_at_most_one_workspace_per_core",),
     ),
     Fault(
         "logits of a network of both directions are computed from a workspace that was handed back",
         "charlm/inference/prepared_bidirectional.py",
         "prepared=self._prepared)\n            logits: Array = rows(hs) @ self.params[\"head.weight\"].T",
         "prepared=self._prepared)\n        logits: Array = rows(hs) @ self.params[\"head.weight\"].T",
-        ("tests/test_threads.py::test_nothing_is_read_from_a_workspace_that_was_handed_back",),
+        ("tests/test_threads.py::test_released_workspace_is_not_read",),
     ),
     Fault(
         "log-probabilities of a window are computed from a workspace that was handed back",
         "charlm/inference/prepared_network.py",
         "tops, state = self._tops(inputs, state, work)\n            logits",
         "tops, state = self._tops(inputs, state, work)\n        logits",
-        ("tests/test_threads.py::test_nothing_is_read_from_a_workspace_that_was_handed_back",),
+        ("tests/test_threads.py::test_released_workspace_is_not_read",),
     ),
     Fault(
         "the first thread that leaves lifts the limit of the BLAS",
