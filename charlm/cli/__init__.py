@@ -23,17 +23,17 @@ from charlm.errors import CharlmError, ConfigError
 from charlm.version import __version__
 
 COMMANDS = {
-    "train": "Learn a text and write a model file.",
-    "sample": "Write more of the text that was learned.",
-    "score": "Say how probable a text is.",
-    "classify": "Say which of several models a text is from.",
-    "odd": "Find the most surprising lines or spots of a text.",
+    "train": "Train a model on a text.",
+    "sample": "Generate text.",
+    "score": "Print how probable texts are.",
+    "classify": "Find which of several models a text is from.",
+    "odd": "Find the most surprising lines or characters of a text.",
     "fill": "Restore missing characters.",
     "proof": "Mark characters that do not fit, and propose others.",
-    "gradients": "See whether gradients vanish, last or explode.",
-    "info": "Say what a model is and what it was trained on.",
+    "gradients": "Measure whether gradients vanish, last or explode.",
+    "info": "Describe a model.",
 }
-"""Each is a module here, with a `command`; what `charlm --help` says of it."""
+"""Summaries of the commands; each command is the `command` of the module with its name."""
 
 FAILED, USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
@@ -66,18 +66,21 @@ class Commands(click.Group):
             return CLOSED_PIPE
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="charlm")
 def charlm() -> None:
-    """Learn a text, write more of it, say how probable a text is.
+    """Train character-level language models; generate, score and repair text with them.
 
     \b
-    charlm train corpus.txt          learn any text
-    charlm sample --temp 0.8         write more of it, one character at a time
-    charlm score "a sentence"        say how probable a text is
+    charlm train corpus.txt          train a model on any text
+    charlm sample --temp 0.8         generate text
+    charlm score "a sentence"        print how probable a text is
 
-    The model is kept in charlm.safetensors in the current folder, or where -m or the environment's
-    CHARLM_MODEL says. Results go to standard output, everything else to standard error.
+    The model file is charlm.safetensors in the current folder, or the path in -m or in the environment variable
+    CHARLM_MODEL. Results go to standard output, all else to standard error.
     """
 
 

@@ -1,101 +1,63 @@
-"""charlm classify: say which of several models a text is from."""
+"""charlm classify: find which of several models a text is from."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from charlm.cli.command import Command
-from charlm.cli.inputs import texts_from
-from charlm.cli.options import decoding_options, open_model
-from charlm.cli.tables import aligned, in_tsv, show
-from charlm.cli.terminal import escape
+from charlm.cli import options
+from charlm.cli.command import Command, option_group
+from charlm.cli.inputs import read_texts, require_texts
+from charlm.cli.tables import aligned, model_names, show, show_json, show_tsv
 
-if TYPE_CHECKING:
-    from charlm.scoring.ranking import Classification
-
-FILE = click.Path(path_type=Path, allow_dash=True)
+models_option = option_group("Models")
 
 
-@click.command(cls=Command)
-@click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@click.option("-m", "--model", "paths", type=click.Path(path_type=Path), multiple=True, required=True, metavar="PATH",
-              help="A model file; give two or more.")  # fmt: skip
-@click.option("--prior", "priors", type=float, multiple=True, metavar="P",
-              help="How probable each model is beforehand, in their order.  [default: all the same]")  # fmt: skip
-@click.option("--file", "files", type=FILE, multiple=True, metavar="FILE", help='Read a file; "-" is standard input.')
-@click.option("--lines", is_flag=True, help="Each line of the files is a text.")
-@click.option("--eos/--no-eos", "end", default=None,
-              help="Whether the end of a text counts.  [default: where all models learned lines]")  # fmt: skip
-@click.option("--json", "form", flag_value="json", help="Print a JSON object a text.")
-@click.option("--tsv", "form", flag_value="tsv", help="Print tab-separated values.")
-@decoding_options
+@click.command("classify", cls=Command)
+@options.texts
+@options.decoding
+@models_option("-m", "--model", "paths", type=options.PATH, multiple=True, required=True, metavar="PATH",
+               help="Compare this model file; give two or more.")  # fmt: skip
+@models_option("--prior", "priors", type=float, multiple=True, metavar="P", show_default="equal",
+               help="Prior probability of each model, in their order.")  # fmt: skip
+@models_option("--eos/--no-eos", "end", default=None, show_default="if all models learned lines",
+               help="Score the end of each text.")  # fmt: skip
+@options.output("--json", "form", flag_value="json", help="Print JSON Lines.")
+@options.output("--tsv", "form", flag_value="tsv", help="Print tab-separated values.")
 def command(
-    texts: tuple[str, ...],
-    paths: tuple[Path, ...],
-    priors: tuple[float, ...],
-    files: tuple[Path, ...],
-    lines: bool,
-    end: bool | None,
-    form: str | None,
-    encoding: str | None,
-    errors: str | None,
-) -> None:
+    texts: tuple[str, ...], files: tuple[Path, ...], by_line: bool, encoding: str | None, errors: str | None,
+    paths: tuple[Path, ...], priors: tuple[float, ...], end: bool | None, form: str | None,
+) -> None:  # fmt: skip
     """Print the probability that each TEXT is from each model, by Bayes' rule.
 
-    Characters that a model does not know are shared out of its UNK, so that models with different vocabularies are
-    compared fairly. Results come in the order of the input.
+    A model divides the probability of its UNK among the characters that it does not know, so that models with
+    different vocabularies are comparable. Results come in the order of the input.
+
+    Examples:
+      charlm classify -m english.safetensors -m german.safetensors "guten Tag"
+      charlm classify -m ham.safetensors -m spam.safetensors --prior 0.8 --prior 0.2 --file mail.txt --lines --tsv
     """
     from charlm.scoring.ranking import classify
 
-    if not texts and not files:
-        raise click.UsageError("nothing to classify: give a TEXT, or --file FILE")
-    models = [open_model(path, encoding=encoding, errors=errors) for path in paths]
-    names = names_of(paths)
-    reading = replace(models[0].text, normalize="none")  # each model normalises for itself
-    given = texts_from(texts, files, lines, reading)
-    found = classify(models, given, priors=priors or None, end=end)
+    require_texts(texts, files)
+    models = [options.open_model(path, encoding=encoding, errors=errors) for path in paths]
+    names = model_names(paths)
+    as_written = replace(models[0].text, normalize="none")  # each model normalizes for itself
+    found = classify(models, read_texts(texts, files, by_line, as_written), priors=priors or None, end=end)
     if form == "json":
-        show(as_json(found, names))
+        show_json(
+            {
+                "text": one.text,
+                "best": names[one.best],
+                "posterior": dict(zip(names, one.posterior, strict=True)),
+                "log_prob": dict(zip(names, one.log_probs, strict=True)),
+            }
+            for one in found
+        )
     elif form == "tsv":
-        show(as_tsv(found, names))
+        show_tsv(["best", *names, "text"], ([names[one.best], *one.posterior, one.text] for one in found))
     else:
-        show(as_table(list(found), names))
-
-
-def names_of(paths: Iterable[Path]) -> list[str]:
-    """Return a name for each model: its file's, or its whole path where two files have one name."""
-    given = list(paths)
-    stems = [path.name.removesuffix(".safetensors") for path in given]
-    return [stem if stems.count(stem) == 1 else str(path) for stem, path in zip(stems, given, strict=True)]
-
-
-def as_json(found: Iterable[Classification], names: list[str]) -> Iterator[str]:
-    """Yield an object for each text: the best model, the posterior, and log p(text | model) in nats."""
-    for one in found:
-        fields = {
-            "text": one.text,
-            "best": names[one.best],
-            "posterior": dict(zip(names, one.posterior, strict=True)),
-            "log_prob": dict(zip(names, one.log_probs, strict=True)),
-        }
-        yield json.dumps(fields, ensure_ascii=False)
-
-
-def as_tsv(found: Iterable[Classification], names: list[str]) -> Iterator[str]:
-    """Yield a head and a line for each text: the best model, each one's probability, the text."""
-    yield "\t".join(["best", *map(in_tsv, names), "text"])
-    for one in found:
-        yield "\t".join([in_tsv(names[one.best]), *map(repr, one.posterior), in_tsv(one.text)])
-
-
-def as_table(found: Iterable[Classification], names: list[str]) -> Iterator[str]:
-    """Yield a table with a column for each model."""
-    rows = [["best", *names, "text"]]
-    rows += [[names[one.best], *(f"{p:.2%}" for p in one.posterior), one.text] for one in found]
-    return aligned([[escape(cell) for cell in row] for row in rows])
+        rows = ([names[one.best], *(f"{p:.2%}" for p in one.posterior), one.text] for one in found)
+        show(aligned([["best", *names, "text"], *rows]))

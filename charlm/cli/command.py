@@ -1,20 +1,69 @@
-"""The class of all commands."""
+"""The classes of commands and options: help in groups, with examples, and errors that name flags."""
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import click
 
 from charlm.cli.flags import with_flags
 from charlm.errors import CharlmError
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+COLUMN = 34
+"""Width of the column of flags in a help text."""
+
+
+class Option(click.Option):
+    """An option in a group of the help text.
+
+    Parameters
+    ----------
+    group : title of the group
+    """
+
+    def __init__(self, *args: Any, group: str, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.group = group
+
+
+def option_group(title: str) -> Callable[..., Callable[[Function], Function]]:
+    """Return a function like `click.option` that adds options to the group of this title."""
+    return partial(click.option, cls=Option, group=title)
+
 
 class Command(click.Command):
-    """A command whose errors name flags, not the parameters of Python functions."""
+    """A command whose help shows groups of options and ends with examples, and whose errors name its flags.
+
+    The examples are the last section of the function's docstring, under the line "Examples:".
+    """
+
+    def __init__(self, name: str | None, *, help: str = "", **settings: Any) -> None:
+        text, _, examples = inspect.cleandoc(help).partition("\n\nExamples:\n")
+        super().__init__(name, help=text, epilog=examples, **settings)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of each group under its title."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if isinstance(parameter, click.Option) and record is not None:
+                title = parameter.group if isinstance(parameter, Option) else "Help"
+                groups.setdefault(title, []).append((record[0].ljust(COLUMN), record[1]))
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records, col_max=COLUMN)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        with formatter.section("Examples"):
+            formatter.write(f"{self.epilog}\n")
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
+        """Run the command; replace Python parameters in its errors by flags."""
         try:
             return super().invoke(ctx)
         except CharlmError as error:

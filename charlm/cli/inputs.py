@@ -1,61 +1,76 @@
-"""Texts that commands read: arguments, files, standard input; whole or line by line."""
+"""The texts that a command reads: arguments, files, standard input; as a whole or line by line."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 from charlm.cli.terminal import warn
 
 if TYPE_CHECKING:
     from charlm.config import TextConfig
+    from charlm.model import LanguageModel
 
 
-def texts_from(arguments: Iterable[str], files: Iterable[Path], by_line: bool, config: TextConfig) -> Iterator[str]:
-    """Yield the texts in order: arguments first, then the files, each a text or, `by_line`, each of its lines.
+def require_texts(texts: Sequence[str], files: Sequence[Path]) -> None:
+    """Raise UsageError if neither a text nor a file is given."""
+    if not texts and not files:
+        raise click.UsageError("no text is given; pass a TEXT, or --file FILE")
 
-    Lines come as they are read, so that a slow source gets its answers early. An empty line is a text, too.
-    In a model of lines, the newline at the end of a file is no part of its text: the last line needs none.
+
+def read_texts(texts: Sequence[str], files: Iterable[Path], by_line: bool, config: TextConfig) -> Iterator[str]:
+    """Yield the texts in order: first the arguments, then the files.
+
+    Lines are yielded while the file is read, so that a slow source gets early answers. An empty line is a text.
+    For a model of lines, the newline at the end of a file is not part of its text.
+
+    Parameters
+    ----------
+    texts : arguments of the command
+    files : paths of files
+    by_line : whether each line of a file is a text
+    config : how to decode files
     """
-    arguments = list(arguments)
-    warn_of_file_names(arguments)
-    yield from arguments
+    warn_of_file_names(texts)
+    yield from texts
     for path in files:
         if by_line:
-            yield from lines_of(path, config)
+            yield from read_lines(path, config)
         else:
-            text = whole(path, config)
+            text = read_text(path, config)
             yield text.removesuffix("\n") if config.lines else text
 
 
-def warn_of_file_names(arguments: Iterable[str]) -> None:
-    """Say how to read a file, or standard input, where an argument that is taken as text names one."""
-    named = [text for text in arguments if text == "-" or os.path.isfile(text)]
-    if not named:
+def warn_of_file_names(texts: Iterable[str]) -> None:
+    """Warn if a text is the name of a file, or "-", and print the flags that read the file."""
+    names = [text for text in texts if text == "-" or os.path.isfile(text)]
+    if not names:
         return
-    flags = " ".join(f"--file {shlex.quote(name)}" for name in named[:3]) + " ..." * (len(named) > 3)
-    if len(named) > 1:
-        warn(f"{named[0]!r} and {len(named) - 1:,} more names of files are taken as text; to read the files: {flags}")
+    flags = " ".join(f"--file {shlex.quote(name)}" for name in names[:3]) + " ..." * (len(names) > 3)
+    if len(names) > 1:
+        warn(f"{names[0]!r} and {len(names) - 1:,} more names of files are taken as text; to read the files: {flags}")
     else:
-        what = "standard input" if named == ["-"] else "the file"
-        warn(f"{named[0]!r} is taken as text; to read {what}: {flags}")
+        what = "standard input" if names == ["-"] else "the file"
+        warn(f"{names[0]!r} is taken as text; to read {what}: {flags}")
 
 
-def whole(path: Path, config: TextConfig) -> str:
-    """Return the text of a file."""
+def read_text(path: Path, config: TextConfig) -> str:
+    """Return the text of a file, or of standard input for "-"."""
     from charlm.text.reading import read_text
 
     return read_text(path, config)
 
 
-def lines_of(path: Path, config: TextConfig) -> Iterator[str]:
-    """Yield the lines of a file without their ends; a last line needs none."""
+def read_lines(path: Path, config: TextConfig) -> Iterator[str]:
+    """Yield the lines of a file without their newlines."""
     from charlm.text.reading import read_chunks
 
-    rest: list[str] = []  # pieces of a line that continues
+    rest: list[str] = []  # pieces of a line that continues in the next chunk
     for chunk in read_chunks(path, config):
         first, *others = chunk.split("\n")
         rest.append(first)
@@ -67,22 +82,28 @@ def lines_of(path: Path, config: TextConfig) -> Iterator[str]:
         yield "".join(rest)
 
 
-def groups_from_tsv(lines: Iterable[str], name: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield (group, candidates) from lines "group TAB candidate"; a group is a run of lines of one name.
+def read_groups(path: Path, config: TextConfig) -> Iterator[tuple[str, list[str]]]:
+    """Yield (group, candidates) from a file of lines "group TAB candidate"; a group is a run of lines of one name.
 
-    A line without a tab is a group of its own, under its own text; it is reported, and not lost.
+    A line without a tab is a group with one candidate, its own text; a warning reports it.
     """
-    group: str | None = None
+    group = ""
     candidates: list[str] = []
-    for number, line in enumerate(lines, 1):
-        key, tab, candidate = line.partition("\t")
+    for number, line in enumerate(read_lines(path, config), 1):
+        name, tab, candidate = line.partition("\t")
         if not tab:
-            warn(f"{name}: line {number} has no tab; ranked alone")
-            candidate = line
-        if group is not None and key != group:
+            warn(f"{path}: line {number} has no tab; ranked alone")
+        if candidates and name != group:
             yield group, candidates
             candidates = []
-        group = key
-        candidates.append(candidate)
-    if group is not None:
+        group = name
+        candidates.append(candidate if tab else line)
+    if candidates:
         yield group, candidates
+
+
+def refuse_unknown(model: LanguageModel, texts: Iterable[str]) -> Iterator[str]:
+    """Yield the texts; raise UnknownCharacterError at the first one with a character outside the vocabulary."""
+    for text in texts:
+        model.refuse_unknown(text)
+        yield text

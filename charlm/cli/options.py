@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands have."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from charlm.cli.command import option_group
 from charlm.config import DECODING_ERRORS
 from charlm.errors import CheckpointError
 
@@ -17,38 +18,48 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-DEFAULT_MODEL = "charlm.safetensors"
+PATH = click.Path(path_type=Path)
+INPUT = click.Path(path_type=Path, allow_dash=True)
+"""The path of a file to read; "-" is standard input."""
+
+input = option_group("Input")
+output = option_group("Output")
+machine = option_group("Machine")
+
+model = option_group("Model")(
+    "-m", "--model", "model_path", type=PATH, default="charlm.safetensors", envvar="CHARLM_MODEL", show_envvar=True,
+    metavar="PATH", help="Set the path of the model file.",
+)  # fmt: skip
+threads = machine(
+    "--threads",
+    type=int,
+    metavar="CORES",
+    show_default="all usable",
+    help="Limit the number of CPU cores.",
+)
+json = output("--json", "as_json", is_flag=True, help="Print JSON Lines.")
+file = click.argument("file", type=INPUT, metavar="FILE")
 
 
-def model_option(function: Function) -> Function:
-    """-m/--model PATH."""
-    return click.option(
-        "-m",
-        "--model",
-        "model_path",
-        type=click.Path(path_type=Path),
-        default=DEFAULT_MODEL,
-        envvar="CHARLM_MODEL",
-        show_default=True,
-        show_envvar=True,
-        metavar="PATH",
-        help="The model file.",
-    )(function)
+def decoding(function: Function) -> Function:
+    """Add --encoding and --errors, which apply to the files that a command reads."""
+    return input(
+        "--encoding", metavar="NAME", show_default="as in training", help="Decode files with this encoding."
+    )(
+        input(
+            "--errors", type=click.Choice(DECODING_ERRORS), show_default="as in training",
+            help="Refuse, replace or ignore invalid bytes.",
+        )(function)
+    )  # fmt: skip
 
 
-def threads_option(function: Function) -> Function:
-    """--threads N."""
-    return click.option(
-        "--threads", type=int, metavar="N", help="Cores to use.  [default: all that this process may use]"
-    )(function)
-
-
-def decoding_options(function: Function) -> Function:
-    """--encoding NAME and --errors HOW, of the files that a command reads."""
+def texts(function: Function) -> Function:
+    """Add the argument TEXT... and the options --file and --lines: the texts that a command reads."""
     for option in (
-        click.option("--errors", type=click.Choice(DECODING_ERRORS),
-                     help="What becomes of invalid bytes in FILE.  [default: as in training]"),
-        click.option("--encoding", metavar="NAME", help="Encoding of FILE.  [default: as in training]"),
+        input("--lines", "by_line", is_flag=True, help="Treat each line of the files as a text."),
+        input("--file", "files", type=INPUT, multiple=True, metavar="FILE",
+                     help='Read a text from a file; "-" is standard input. Repeatable.'),
+        click.argument("texts", nargs=-1, metavar="[TEXT]..."),
     ):  # fmt: skip
         function = option(function)
     return function
@@ -57,10 +68,18 @@ def decoding_options(function: Function) -> Function:
 def open_model(
     path: Path, threads: int | None = None, *, encoding: str | None = None, errors: str | None = None
 ) -> LanguageModel:
-    """Read the model at `path`, and let NumPy's products use `threads` cores, None for all that this process may use.
+    """Load a model, and limit the threads of NumPy's BLAS library.
 
-    encoding, errors: how to decode files that are read for this model; None for the way of its training.
-    Raises CheckpointError, with how to train one if there is no such file; ConfigError if `threads` is negative.
+    Parameters
+    ----------
+    path : the model file
+    threads : cores to use, >= 0; 0 or None for all that this process may use
+    encoding, errors : how to decode files that are read for this model; None for the settings of its training
+
+    Raises
+    ------
+    CheckpointError : there is no such file, or it is not a model
+    ConfigError : `threads` is negative
     """
     if not path.exists():
         raise CheckpointError(f"{path}: no such model; train one with: charlm train YOUR_TEXT.txt -m {path}")

@@ -1,94 +1,103 @@
-"""charlm score: say how probable texts are."""
+"""charlm score: print how probable texts are."""
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from charlm.cli.command import Command
-from charlm.cli.inputs import groups_from_tsv, lines_of, texts_from
-from charlm.cli.options import decoding_options, model_option, open_model, threads_option
-from charlm.cli.tables import as_json, as_summary, as_table, as_tsv, show
-from charlm.cli.terminal import for_output, warn
+from charlm.cli import options
+from charlm.cli.command import Command, option_group
+from charlm.cli.heat import character_lines, print_heat_map
+from charlm.cli.inputs import read_groups, read_texts, refuse_unknown, require_texts
+from charlm.cli.scores import UNITS, print_scores
+from charlm.cli.tables import show, show_tsv
 
 if TYPE_CHECKING:
-    from charlm.model import LanguageModel
     from charlm.scoring.score import Score
 
-FILE = click.Path(path_type=Path, allow_dash=True)
+scoring_option = option_group("Scoring")
 
 
-@click.command(cls=Command)
-@click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@model_option
-@click.option("--file", "files", type=FILE, multiple=True, metavar="FILE", help='Score a file; "-" is standard input.')
-@click.option("--lines", is_flag=True, help="Each line of the files is a text.")
-@click.option("--context", default="", metavar="TEXT", help="Read this before each text, and do not count it.")
-@click.option("--eos/--no-eos", "end", default=None,
-              help="Whether the end of a text counts.  [default: where the model learned lines]")  # fmt: skip
-@click.option("--json", "form", flag_value="json", help="Print a JSON object a text, in the order of the input.")
-@click.option("--tsv", "form", flag_value="tsv", help="Print tab-separated values, in the order of the input.")
-@click.option("--summary", "form", flag_value="summary", help="Print the figures of all texts together.")
-@click.option("--per-char", "form", flag_value="chars", help="Print each character's probability, rank, alternatives.")
-@click.option("--rank", "form", flag_value="groups",
-              help='Rank the candidates of each group in files of lines "group TAB candidate".')  # fmt: skip
-@click.option("--base", type=click.Choice(["e", "2", "10"]), default="e", show_default=True,
-              help="Base of the logarithms in tables and summaries: nats, bits or bans.")  # fmt: skip
-@click.option("--best", default=5, show_default=True, type=click.IntRange(0), metavar="K",
-              help="Alternatives named for each character.")  # fmt: skip
-@click.option("--color/--no-color", default=None, help="Colour --per-char.  [default: on a terminal]")
-@click.option("--strict", is_flag=True, help="Refuse texts with unknown characters.")
-@click.option("--pseudo", is_flag=True, help="Score each character given all others, by a model of both directions.")
-@click.option("--adapt", is_flag=True, help="Let the weights follow the texts as they are read; the file stays.")
-@threads_option
-@decoding_options
+@click.command("score", cls=Command)
+@options.texts
+@options.decoding
+@options.model
+@scoring_option(
+    "--context", default="", show_default=False, metavar="TEXT", help="Read this before each text, without scoring it."
+)
+@scoring_option("--eos/--no-eos", "end", default=None, show_default="if the model learned lines",
+                help="Score the end of each text.")  # fmt: skip
+@scoring_option("--strict", is_flag=True, help="Refuse texts with characters outside the vocabulary.")
+@scoring_option("--pseudo", is_flag=True, help="Score each character given all others, with a bidirectional model.")
+@scoring_option("--adapt", is_flag=True,
+                help="Adapt the weights while scoring (dynamic evaluation); the model file is unchanged.")  # fmt: skip
+@options.output("--json", "form", flag_value="json", help="Print JSON Lines, in the order of the input.")
+@options.output("--tsv", "form", flag_value="tsv", help="Print tab-separated values, in the order of the input.")
+@options.output("--summary", "form", flag_value="summary", help="Print the figures of all texts together.")
+@options.output("--per-char", "form", flag_value="chars",
+               help="Print the probability, rank and alternatives of each character.")  # fmt: skip
+@options.output("--rank", "form", flag_value="groups",
+               help='Rank the candidates of each group, from files of lines "group TAB candidate".')  # fmt: skip
+@options.output("--base", type=click.Choice(list(UNITS)), default="e",
+               help="Print tables and summaries in nats (e), bits (2) or bans (10).")  # fmt: skip
+@options.output("--best", default=5, type=click.IntRange(0), metavar="K",
+               help="Print K alternatives of each character.")  # fmt: skip
+@options.output("--color/--no-color", default=None, show_default="on a terminal", help="Colour --per-char.")
+@options.threads
 def command(
-    texts: tuple[str, ...],
-    model_path: Path,
-    files: tuple[Path, ...],
-    lines: bool,
-    context: str,
-    end: bool | None,
-    form: str | None,
-    base: str,
-    best: int,
-    color: bool | None,
-    strict: bool,
-    pseudo: bool,
-    adapt: bool,
-    threads: int | None,
-    encoding: str | None,
-    errors: str | None,
-) -> None:
+    texts: tuple[str, ...], files: tuple[Path, ...], by_line: bool, encoding: str | None, errors: str | None,
+    model_path: Path, threads: int | None,
+    context: str, end: bool | None, strict: bool, pseudo: bool, adapt: bool,
+    form: str | None, base: str, best: int, color: bool | None,
+) -> None:  # fmt: skip
     """Print the probability of each TEXT: log-probability in nats, bits per character, perplexity.
 
-    Several texts are ranked, the most probable first, each with its probability relative to the others. The forms
-    for programs (--json, --tsv) keep the order of the input and print each text's figures as soon as they are
-    there, so any number of lines goes through. With --pseudo the figures are those of the pseudo-log-likelihood, which
-    is no probability: only figures of the same kind can be compared.
+    Several texts are ranked, the most probable first, each with its probability relative to the others. --json and
+    --tsv keep the order of the input and print each score at once, so they take any number of lines. With --pseudo,
+    the figures are pseudo-log-likelihoods; compare them only with one another.
+
+    Examples:
+      charlm score "the quick brown fox" "the quick fox brown"
+      charlm score --file log.txt --lines --tsv > scores.tsv
+      charlm score --per-char --color "the qick brown fox"
     """
-    if not texts and not files:
-        raise click.UsageError("nothing to score: give a TEXT, or --file FILE")
+    require_texts(texts, files)
     if form == "groups" and texts:
-        raise click.UsageError('--rank reads groups from files of lines "group TAB candidate": name them with --file')
+        raise click.UsageError('--rank reads lines "group TAB candidate" from files; name them with --file')
     if adapt and (context or form in ("chars", "groups")):
-        raise click.UsageError("--adapt goes with neither --context nor --per-char nor --rank")
+        raise click.UsageError("--adapt cannot be combined with --context, --per-char or --rank")
     if pseudo and (adapt or context or end or form in ("chars", "groups")):
-        raise click.UsageError("--pseudo goes with neither --context, --eos, --per-char, --rank nor --adapt")
-    model = open_model(model_path, threads, encoding=encoding, errors=errors)
+        raise click.UsageError("--pseudo cannot be combined with --context, --eos, --per-char, --rank or --adapt")
+    model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
+
     if form == "groups":
-        return rank_groups(model, files, context, end, base, strict, threads)
-    given = texts_from(texts, files, lines, model.text)
+        from charlm.scoring.ranking import rank
+        from charlm.scoring.score import in_base
+
+        def ranked() -> Iterator[list[object]]:
+            for path in files:
+                for group, candidates in read_groups(path, model.text):
+                    known = refuse_unknown(model, candidates) if strict else candidates
+                    scores = model.score_many(known, end=end, context=context, threads=threads)
+                    for position, (relative, score) in enumerate(rank(scores), 1):
+                        yield [group, position, f"{relative:.6g}", in_base(score.log_prob, base), score.text]
+
+        return show_tsv(("group", "place", "relative", f"log_prob_{UNITS[base]}", "text"), ranked())
+
+    given = read_texts(texts, files, by_line, model.text)
     if strict:
-        given = known_texts(model, given)
+        given = refuse_unknown(model, given)
     if form == "chars":
-        return print_characters(model, given, context, end, best, color)
+        is_coloured = color if color is not None else sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        for text in given:
+            characters = model.score_characters(text, end=end, context=context, alternatives=best)
+            print_heat_map(characters) if is_coloured else show(character_lines(characters))
+        return None
     if pseudo:
         scores: Iterator[Score] = map(model.pseudo_score, given)
     elif adapt:
@@ -96,75 +105,3 @@ def command(
     else:
         scores = model.score_many(given, end=end, context=context, threads=threads)
     return print_scores(scores, form, base, model.text.unit)
-
-
-def known_texts(model: LanguageModel, texts: Iterable[str]) -> Iterator[str]:
-    """Yield the texts as long as the model knows every character; the first other one is an error."""
-    for text in texts:
-        model.refuse_unknown(text)
-        yield text
-
-
-def print_scores(scores: Iterator[Score], form: str | None, base: str, unit: str) -> None:
-    """Print scores in one of the forms; None is a ranked table."""
-    from charlm.scoring.ranking import rank
-    from charlm.scoring.score import Summary
-
-    if form == "json":
-        show(as_json(scores))
-    elif form == "tsv":
-        show(as_tsv(scores))
-    elif form == "summary":
-        show(as_summary(functools.reduce(Summary.__add__, scores, Summary()), base, unit))
-    else:
-        every = list(scores)
-        warn_of_unknown(every, unit)
-        show(as_table(rank(every), base, unit))
-
-
-def warn_of_unknown(scores: Iterable[Score], unit: str) -> None:
-    """Say how many characters the model has never seen."""
-    scores = list(scores)
-    unknown, total = sum(score.unknown for score in scores), sum(score.characters for score in scores)
-    if unknown:
-        what = "characters" if unit == "char" else "tokens"
-        warn(f"{unknown:,} of {total:,} {what} are unknown to the model, and scored as UNK")
-
-
-def rank_groups(
-    model: LanguageModel,
-    files: Iterable[Path],
-    context: str,
-    end: bool | None,
-    base: str,
-    strict: bool,
-    threads: int | None,
-) -> None:
-    """Print each group's candidates, the most probable first: group, place, relative probability, log p, text."""
-    from charlm.cli.tables import UNITS, in_tsv
-    from charlm.scoring.ranking import rank
-    from charlm.scoring.score import in_base
-
-    click.echo(f"group\tplace\trelative\tlog_prob_{UNITS[base]}\ttext")
-    for path in files:
-        for group, candidates in groups_from_tsv(lines_of(path, model.text), str(path)):
-            given = known_texts(model, candidates) if strict else candidates
-            ranked = rank(model.score_many(given, end=end, context=context, threads=threads))
-            for place, (share, score) in enumerate(ranked, 1):
-                log_prob = in_base(score.log_prob, base)
-                row = f"{in_tsv(group)}\t{place}\t{share:.6g}\t{log_prob!r}\t{in_tsv(score.text)}"
-                click.echo(for_output(row))
-
-
-def print_characters(
-    model: LanguageModel, texts: Iterable[str], context: str, end: bool | None, best: int, color: bool | None
-) -> None:
-    """Print each character of each text: a heat map in colour, or a table."""
-    from charlm.cli.heat import heat_map, plain
-
-    if color is None:
-        color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    form: Any = heat_map if color else plain
-    for text in texts:
-        for piece in form(model.score_characters(text, end=end, context=context, alternatives=best)):
-            click.echo(piece if color else for_output(piece), nl=False, color=color)

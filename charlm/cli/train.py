@@ -1,4 +1,4 @@
-"""charlm train: learn a text."""
+"""charlm train: train a model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import Command
-from charlm.cli.options import model_option, threads_option
+from charlm.cli import options
+from charlm.cli.command import Command, option_group
 from charlm.cli.signals import Signals
 from charlm.cli.tables import PSEUDO
 from charlm.cli.terminal import warn
@@ -34,75 +34,84 @@ if TYPE_CHECKING:
     from charlm.runs.run import Run
 
 
-@click.command(cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@model_option
-@click.option("--cell", type=click.Choice(list(CELLS)), help="Recurrent cell.  [default: lstm]")
-@click.option("--hidden", type=int, metavar="N", help="Units in each layer.  [default: chosen]")
-@click.option("--layers", type=int, metavar="N", help="Depth of the stack.  [default: chosen]")
-@click.option("--bidirectional", is_flag=True, default=None,
-              help="Predict each character from both sides, for fill, proof and score --pseudo.")  # fmt: skip
-@click.option("--dropout", type=float, metavar="P", help="Share of outputs dropped in training.  [default: chosen]")
-@click.option("--recurrent-dropout", type=float, metavar="P",
-              help="Share of recurrent weights dropped in training.  [default: chosen]")  # fmt: skip
-@click.option("--batch", type=int, metavar="N", help="Streams read side by side.  [default: chosen]")
-@click.option("--bptt", type=int, metavar="N", help="Steps of back-propagation through time.  [default: chosen]")
-@click.option("--epochs", type=float, metavar="N", help="Budget: passes over the text.")
-@click.option("--steps", type=int, metavar="N", help="Budget: updates of the weights.")
-@click.option("--minutes", type=float, metavar="M", help="Budget: minutes of training.  [default: by the text's size]")
-@click.option("--lr", "learning_rate", type=float, metavar="R", help="Peak learning rate.  [default: chosen]")
-@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Optimizer.  [default: adam]")
-@click.option("--clip", type=float, metavar="NORM", help="Largest norm of the gradient, 0 for none.  [default: 1]")
-@click.option("--patience", type=int, metavar="N", help="Evaluations in vain before stopping.  [default: chosen]")
-@click.option("--size", type=click.Choice(SIZES), help="Size of the network alone.  [default: chosen]")
-@click.option("--valid", type=float, metavar="P", help="Share of the text that is held out.  "
-              "[default: 0.1, of long texts less]")  # fmt: skip
-@click.option("--held-out", type=click.Choice(HELD_OUT),
-              help="Which part of running text: stretches all over it, or its end.  [default: spread]")  # fmt: skip
-@click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]")
-@threads_option
-@click.option("--engine", type=click.Choice(ENGINES), default="numpy", show_default=True,
-              help="What computes: NumPy, or PyTorch, alone or under torchrun.")  # fmt: skip
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Device of PyTorch.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True,
-              help="Of PyTorch's products; the weights stay float32.")  # fmt: skip
-@click.option("--lines", is_flag=True, help="Each line is a document of its own.")
-@click.option("--min-count", type=int, metavar="N", help="Rarer characters become UNK.  [default: chosen]")
-@click.option("--encoding", metavar="NAME", default="utf-8", show_default=True, help="Encoding of the text.")
-@click.option("--errors", type=click.Choice(DECODING_ERRORS), default="strict", show_default=True,
-              help="What becomes of bytes that are not valid.")  # fmt: skip
-@click.option("--normalize", type=click.Choice(NORMALIZATIONS), default="none", show_default=True,
-              help="Unicode normal form; applied again to prompts and scored texts.")  # fmt: skip
-@click.option("--unit", type=click.Choice(UNITS), default="char", show_default=True,
-              help="What a token is: a character, or a word.")  # fmt: skip
-@click.option("--init-from", type=click.Path(path_type=Path), metavar="MODEL",
-              help="Begin with this model's weights; its file stays as it is.")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with the run that was stopped, as it was set.")
-@click.option("--save-every", "save_minutes", type=float, default=1.0, show_default=True, metavar="MINUTES",
-              help="Time between saves; 0 saves after every step.")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace a model that is there already.")
-def command(
-    files: tuple[str, ...],
-    model_path: Path,
-    engine: str,
-    device: str,
-    precision: str,
-    lines: bool,
-    min_count: int | None,
-    encoding: str,
-    errors: str,
-    normalize: str,
-    unit: str,
-    init_from: Path | None,
-    resume: bool,
-    save_minutes: float,
-    overwrite: bool,
-    **settings: Any,
-) -> int:
-    """Learn the text in FILE... ("-" is standard input) and write a model file.
+text_option = option_group("Text")
+network_option = option_group("Network")
+budget_option = option_group("Budget (training ends when the first is used up)")
+optimization_option = option_group("Optimization")
+file_option = option_group("Files")
 
-    A part of the text is held out, and the model with the lowest loss on it is kept. Ctrl-C saves and
-    stops. What is not given is chosen by the length of the text and the minutes.
+
+@click.command("train", cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@text_option("--lines", is_flag=True, help="Treat each line as a document.")
+@text_option("--unit", type=click.Choice(UNITS), default="char", help="Model characters or words.")
+@text_option("--min-count", type=int, metavar="N", show_default="chosen",
+             help="Map characters that occur fewer than N times to UNK.")  # fmt: skip
+@text_option("--encoding", metavar="NAME", default="utf-8", help="Decode the text with this encoding.")
+@text_option("--errors", type=click.Choice(DECODING_ERRORS), default="strict",
+             help="Refuse, replace or ignore invalid bytes.")  # fmt: skip
+@text_option("--normalize", type=click.Choice(NORMALIZATIONS), default="none",
+             help="Bring the text into this Unicode normal form, and later prompts and scored texts too.")  # fmt: skip
+@text_option("--valid", type=float, metavar="FRACTION", show_default="0.1, less of long texts",
+             help="Hold out this fraction of the text.")  # fmt: skip
+@text_option("--held-out", type=click.Choice(HELD_OUT), show_default="spread",
+             help="Hold out passages spread over running text, or its end.")  # fmt: skip
+@network_option("--cell", type=click.Choice(list(CELLS)), show_default="lstm", help="Use this recurrent cell.")
+@network_option("--size", type=click.Choice(SIZES), show_default="chosen", help="Use a network of this size.")
+@network_option("--hidden", type=int, metavar="UNITS", show_default="chosen", help="Set the units of each layer.")
+@network_option("--layers", type=int, metavar="N", show_default="chosen", help="Stack N layers.")
+@network_option("--bidirectional", is_flag=True, default=None,
+                help="Predict each character from both sides, for fill, proof and score --pseudo.")  # fmt: skip
+@network_option("--dropout", type=float, metavar="P", show_default="chosen",
+                help="Drop outputs of each layer with probability P.")  # fmt: skip
+@network_option("--recurrent-dropout", type=float, metavar="P", show_default="chosen",
+                help="Drop recurrent weights with probability P.")  # fmt: skip
+@budget_option("--minutes", type=float, metavar="MINUTES", show_default="by the length of the text",
+               help="Train for this time.")  # fmt: skip
+@budget_option("--epochs", type=float, metavar="N", help="Read the text N times.")
+@budget_option("--steps", type=int, metavar="N", help="Update the weights N times.")
+@optimization_option(
+    "--batch", type=int, metavar="STREAMS", show_default="chosen", help="Read this number of streams in parallel."
+)
+@optimization_option("--bptt", type=int, metavar="STEPS", show_default="chosen",
+                     help="Truncate back-propagation through time at this length.")  # fmt: skip
+@optimization_option("--lr", "learning_rate", type=float, metavar="RATE", show_default="chosen",
+                     help="Set the peak learning rate.")  # fmt: skip
+@optimization_option("--optimizer", type=click.Choice(list(OPTIMIZERS)), show_default="adam",
+                     help="Use this optimizer.")  # fmt: skip
+@optimization_option("--clip", type=float, metavar="NORM", show_default="1",
+                     help="Clip the gradient at this L2 norm; 0 disables clipping.")  # fmt: skip
+@optimization_option("--patience", type=int, metavar="N", show_default="chosen",
+                     help="Stop after N evaluations without improvement; 0 disables early stopping.")  # fmt: skip
+@optimization_option("--seed", type=int, metavar="N", show_default="0", help="Seed all random numbers.")
+@options.model
+@file_option(
+    "--init-from", type=options.PATH, metavar="MODEL", help="Start from the weights of this model (fine-tuning)."
+)
+@file_option("--resume", is_flag=True, help="Resume the run that was stopped, with its settings.")
+@file_option("--save-every", "save_minutes", type=float, default=1.0, metavar="MINUTES",
+             help="Save the run at this interval; 0 saves after every step.")  # fmt: skip
+@file_option("--overwrite", is_flag=True, help="Replace an existing model.")
+@options.threads
+@options.machine("--engine", type=click.Choice(ENGINES), default="numpy",
+                help="Compute with NumPy, or with PyTorch, also under torchrun.")  # fmt: skip
+@options.machine("--device", type=click.Choice(DEVICES), default="auto", help="Use this device of PyTorch.")
+@options.machine("--precision", type=click.Choice(PRECISIONS), default="float32",
+                help="Multiply matrices in this precision of PyTorch; the weights are float32.")  # fmt: skip
+def command(
+    files: tuple[str, ...], lines: bool, unit: str, min_count: int | None, encoding: str, errors: str, normalize: str,
+    model_path: Path, init_from: Path | None, resume: bool, save_minutes: float, overwrite: bool,
+    engine: str, device: str, precision: str, **settings: Any,
+) -> int:  # fmt: skip
+    """Train a model on the text in FILE... and write it to a file.
+
+    charlm holds out a part of the text and keeps the weights with the lowest loss on it. It derives the settings that
+    you do not give from the text, the time and the machine. Ctrl-C saves the run and stops. FILE "-" is standard input.
+
+    Examples:
+      charlm train corpus.txt --minutes 10
+      charlm train names.txt --lines -m names.safetensors
+      charlm train corpus.txt --resume --minutes 30
     """
     from charlm.runs.run import Run
 

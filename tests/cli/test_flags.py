@@ -21,6 +21,7 @@ from tests.cli.tiny import Terminal
 @click.option("--lines", is_flag=True)
 @click.option("--eos/--no-eos", "end")
 def command(**_: object) -> None:
+    """Raise ConfigError."""
     SampleConfig(temperature=-1)
 
 

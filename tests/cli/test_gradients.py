@@ -29,7 +29,7 @@ def test_a_table_of_norms_and_what_clipping_did(folder: Path) -> None:
     done = charlm("gradients", "verse.safetensors", "verse.txt", "--back", 20, cwd=folder)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    assert lines[0] == "norm of d loss_t / d h_(t-k), loss in nats, mean over 100 places t"
+    assert lines[0] == "norm of d loss_t / d h_(t-k), loss in nats, mean over 100 positions t"
     assert lines[1].split() == ["k", "(steps", "back)", "layer", "1"]
     assert [int(line.split()[0]) for line in lines[2:9]] == [0, 1, 2, 4, 8, 16, 20]
     assert all(float(line.split()[1]) > 0 for line in lines[2:9])
@@ -59,7 +59,7 @@ def test_models_are_compared_on_one_text(folder: Path, names_model: Path) -> Non
     lines = done.out.splitlines()
     assert lines[1].split()[-2:] == ["verse", "names"]
     assert lines[8].split()[2] == "-"  # no line of the text is 40 characters long
-    assert "names.safetensors: clipping: no log of its run beside names.safetensors" in done.out
+    assert "names.safetensors: clipping: not known, there is no training log next to names.safetensors" in done.out
 
 
 def test_a_plot(folder: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_model_that_nobody_trained(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "layer 1: times" in done.out
     assert "layer 2: times" in done.out
-    assert done.out.endswith("clipping: the model file does not tell the settings of its training\n")
+    assert done.out.endswith("clipping: not known, the model file does not hold the settings of its training\n")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import charlm as package
 from charlm.cli import COMMANDS, Commands
 from charlm.cli import charlm as group
+from charlm.cli.command import Option
 from tests.cli.command import charlm
 
 
@@ -28,6 +30,17 @@ def test_every_command_and_option_has_help(command: click.Command) -> None:
     for option in command.params:
         if isinstance(option, click.Option):
             assert option.help, option.name
+            assert isinstance(option, Option), f"{option.name} is in no group"
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda c: str(c.name))
+def test_examples_of_a_command_are_accepted(command: click.Command) -> None:
+    examples = (command.epilog or "").splitlines()
+    assert len(examples) >= 2
+    for line in examples:
+        words = shlex.split(line.partition(" > ")[0])
+        assert words[:2] == ["charlm", command.name]
+        command.make_context(command.name, words[2:])
 
 
 def test_help_version_and_nothing(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_without_a_corpus_texts_that_were_cut_are_not_written(charlm: Terminal) 
     shown = charlm("sample", "--novel", "-n", N, "--seed", 1, "--length", 2)
     assert shown.out.splitlines() == [drawn[k].text for k in new[:N]]
     assert f"of {total:,} texts drawn" in shown.err
-    assert f"charlm: {cut:,} were cut by --length or --stop" in shown.err
+    assert f"charlm: {cut:,} texts were cut by --length or --stop" in shown.err
 
 
 def test_running_text_that_occurs_in_the_corpus_is_no_news(charlm: Terminal, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_pseudo_score_ranks(both: Path) -> None:
         (("sample",), "pseudo-log-likelihood"),
         (("score", "a text"), "--pseudo"),
         (("fill", "nothing missing"), "--blank"),
-        (("fill",), "nothing to fill in"),
+        (("fill",), "no text is given"),
         (("score", "--pseudo", "--adapt", "a"), "--pseudo"),
     ],
 )

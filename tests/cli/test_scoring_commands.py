@@ -102,7 +102,7 @@ class TestInputs:
     def test_nothing_to_score(self, verse_model: Path) -> None:
         done = charlm("score", cwd=verse_model.parent)
         assert (done.code, done.out) == (2, "")
-        assert "nothing to score" in done.err
+        assert "no text is given" in done.err
         assert charlm("score", "--file", "nowhere", cwd=verse_model.parent).code == 1
 
     def test_a_byte_in_another_encoding_ends_the_command_with_its_place(self, verse_model: Path) -> None:

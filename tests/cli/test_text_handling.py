@@ -193,7 +193,7 @@ class TestWords:
 class TestInfo:
     def test_it_says_what_the_model_is(self, names_model: Path, tmp_path: Path) -> None:
         out = charlm("info", names_model, cwd=tmp_path).out
-        assert re.search(r"^sharpness +logits times [01]\.\d{3}, as the held-out text wants them$", out, re.MULTILINE)
+        assert re.search(r"^logit scale +[01]\.\d{3}, calibrated on the held-out text$", out, re.MULTILINE)
         for part in ("lstm, 16 units x 1", "parameters", "names.txt", "each line is a document", "nats/char, "):
             assert part in out
         facts = info(tmp_path, names_model)

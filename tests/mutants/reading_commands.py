@@ -9,14 +9,14 @@ LINES = "tests/cli/test_lines.py::"
 FAULTS = (
     Fault(
         "score --lines fails on an empty file",
-        "charlm/cli/score.py",
-        "    scores = list(scores)\n",
-        "    scores = list(scores) or [None]\n",
+        "charlm/cli/scores.py",
+        "table_of(list(scores), base, unit)",
+        "table_of(list(scores) or [Score()], base, unit)",
         (LINES + "test_an_empty_file_has_no_lines",),
     ),
     Fault(
         "an empty text prints nan",
-        "charlm/cli/tables.py",
+        "charlm/cli/scores.py",
         'return "-" if math.isnan(value) else format(value, digits)',
         "return format(value, digits)",
         (LINES + "test_an_empty_text_has_no_figures_per_character",),
@@ -38,7 +38,7 @@ FAULTS = (
     Fault(
         "fill --lines stops at a line without a gap",
         "charlm/cli/fill.py",
-        "if lines and len(blank) == 1 and",
+        "if by_line and len(blank) == 1 and",
         "if False and",
         (LINES + "test_fill_leaves_lines_without_a_gap_as_they_are",),
     ),
@@ -52,8 +52,8 @@ FAULTS = (
     Fault(
         "score --rank ignores --strict",
         "charlm/cli/score.py",
-        "given = known_texts(model, candidates) if strict else candidates",
-        "given = candidates",
+        "known = refuse_unknown(model, candidates) if strict else candidates",
+        "known = candidates",
         (LINES + "test_rank_is_strict_if_asked",),
     ),
 )

@@ -1,0 +1,100 @@
+"""The forms in which `charlm score` prints scores: JSON Lines, TSV, a summary, a ranked table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from charlm.cli.tables import aligned, show, show_json, show_tsv
+from charlm.cli.terminal import warn
+
+if TYPE_CHECKING:
+    from charlm.scoring.score import Score, Summary
+
+UNITS = {"e": "nats", "2": "bits", "10": "bans"}
+"""Name of the unit of information for each base of the logarithm."""
+
+
+def print_scores(scores: Iterable[Score], form: str | None, base: str, unit: str) -> None:
+    """Print scores.
+
+    Parameters
+    ----------
+    scores : in the order of the input
+    form : "json", "tsv", "summary", or None for a table of ranked texts
+    base : base of the logarithms in summaries and tables, a name in UNITS
+    unit : unit of the vocabulary, "char" or "word"
+    """
+    from charlm.scoring.score import Score, Summary
+
+    if form == "json":
+        show_json(map(fields_of, scores))
+    elif form == "tsv":
+        show_tsv(list(fields_of(Score())), (list(fields_of(score).values()) for score in scores))
+    elif form == "summary":
+        show(summary_lines(reduce(Summary.__add__, scores, Summary()), base, unit))
+    else:
+        show(table_of(list(scores), base, unit))
+
+
+def fields_of(score: Score) -> dict[str, Any]:
+    """Return the fields of the JSON and TSV forms; `_known` fields leave out unknown characters."""
+    known = score.known
+    figures = (known.log_prob, known.bits_per_char, known.perplexity) if known.characters else (None, None, None)
+    names = ("log_prob_known", "bits_per_char_known", "perplexity_known")
+    return score.as_json() | dict(zip(names, figures, strict=True))
+
+
+def summary_lines(summary: Summary, base: str, unit: str) -> Iterator[str]:
+    """Yield the figures of all texts together, in the format of KenLM's `query`."""
+    from charlm.scoring.score import in_base
+
+    name = UNITS[base]
+    figures = {
+        "Perplexity including unknown": figure(summary.perplexity, ".6g"),
+        "Perplexity excluding unknown": figure(summary.known.perplexity, ".6g"),
+        "Unknown": str(summary.unknown),
+        "Characters" if unit == "char" else "Tokens": str(summary.characters),
+        "Texts": str(summary.texts),
+        f"Log probability ({name})": f"{in_base(summary.log_prob, base):.6f}",
+        f"{name.capitalize()} per {unit}": figure(in_base(summary.nats_per_char, base), ".6f"),
+        f"Bits per {unit}": figure(summary.bits_per_char, ".6f"),
+    }
+    for title, value in figures.items():
+        yield f"{title}:\t{value}"
+
+
+def table_of(scores: list[Score], base: str, unit: str) -> Iterator[str]:
+    """Yield a table of the texts, the most probable first; warn of unknown characters."""
+    from charlm.scoring.ranking import rank
+    from charlm.scoring.score import Score
+
+    unknown, total = sum(score.unknown for score in scores), sum(score.characters for score in scores)
+    if unknown:
+        what = "characters" if unit == "char" else "tokens"
+        warn(f"{unknown:,} of {total:,} {what} are unknown to the model and are scored as UNK")
+    rows = [cells_of(score, relative, base, unit) for relative, score in rank(scores)]
+    return aligned([list(cells_of(Score(), 0, base, unit)), *(list(row.values()) for row in rows)])
+
+
+def cells_of(score: Score, relative: float, base: str, unit: str) -> dict[str, str]:
+    """Return a row of the table by the titles of its columns; in base 2 two of them are one."""
+    from charlm.scoring.score import in_base
+
+    name = UNITS[base]
+    return {
+        f"log p ({name})": f"{in_base(score.log_prob, base):.3f}",
+        f"{name}/{unit}": figure(in_base(score.nats_per_char, base), ".4f"),
+        f"bits/{unit}": figure(score.bits_per_char, ".4f"),
+        "perplexity": figure(score.perplexity, ".3f"),
+        "unknown": str(score.unknown),
+        "relative": f"{relative:.2%}",
+        "text": score.text,
+    }
+
+
+def figure(value: float, digits: str) -> str:
+    """Format a figure; "-" if it is not defined, as for an empty text."""
+    return "-" if math.isnan(value) else format(value, digits)
