@@ -80,8 +80,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "info: training and held-out loss swapped",
         "charlm/cli/info.py",
-        'for key, (title, data) in losses.items():\n        nats = training.get(key)',
-        'for key, (title, data) in zip(reversed(losses), losses.values(), strict=True):\n        nats = training.get(key)',
+        "training.get(key)",
+        "training.get((set(losses) - {key}).pop())",
         (f"{FIGURES}::TestInfo",),
     ),
     Fault(
