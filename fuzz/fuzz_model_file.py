@@ -1,9 +1,9 @@
-"""Any bytes as a model file or as the state of a run: CheckpointError, or something that works.
+"""Fuzz the readers of models and state files: any bytes give a working object, a CheckpointError or a ResumeError.
 
     python fuzz/fuzz_model_file.py -max_total_time=600
 
-Coverage-guided (atheris, libFuzzer). Inputs are mutated as files with JSON in them where they are such files, so that
-they get past the first checks; it begins with small files that are in order.
+Coverage-guided (atheris, libFuzzer). Inputs that are safetensors files are mutated as such, so that they pass the first
+checks. The seeds are small valid files.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FILE = Path(FOLDER.name) / "m.safetensors"
 
 
 def write_seeds(folder: Path) -> None:
-    """Write a model of each cell, and the state of a run."""
+    """Write a model of each cell and the state of a run."""
     folder.mkdir(exist_ok=True)
     for number, cell in enumerate(CELLS):
         vocabulary = Vocabulary.build(dict.fromkeys("a\n文"[: number + 1], 2), unit="word" if number == 2 else "char")
@@ -58,7 +58,7 @@ def write_seeds(folder: Path) -> None:
 
 
 def test_one_input(content: bytes) -> None:
-    """Read the bytes as a model, and as a state."""
+    """Read the bytes as a model and as a state file."""
     FILE.write_bytes(content)
     try:
         model = charlm.load(FILE)
@@ -66,7 +66,7 @@ def test_one_input(content: bytes) -> None:
         check_message(str(error))
     else:
         if not np.isfinite(model.score("a文\n").log_prob):
-            raise AssertionError("a model that was accepted gives no probability")
+            raise AssertionError("an accepted model gives no finite probability")
         model.sample("a", length=3, seed=0)
         readable(facts_of(model, FILE))
     try:
@@ -77,23 +77,23 @@ def test_one_input(content: bytes) -> None:
 
 
 def check_message(message: str) -> None:
-    """Raise AssertionError unless a message is one line for a terminal."""
+    """Raise AssertionError unless a message is one printable line."""
     if not message.isprintable() or len(message) > 1000:
-        raise AssertionError(f"no message for a terminal: {message!r}")
+        raise AssertionError(f"not a printable line: {message!r}")
 
 
-def mutate(data: bytes, most: int, seed: int) -> bytes:
-    """Mutate as a file with JSON in it, if it is one; else as bytes."""
+def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+    """Mutate a safetensors file as such, other bytes as bytes."""
     rng = random.Random(seed)
-    with suppress(Exception):  # these bytes are no such file
-        return next(damaged(data, rng, 1))[:most]
-    place = rng.randrange(len(data) + 1)
+    with suppress(Exception):  # not a safetensors file
+        return next(damaged(data, rng, 1))[:max_size]
+    offset = rng.randrange(len(data) + 1)
     piece = rng.choice((rng.randbytes(rng.randrange(1, 9)), b'{"', struct.pack("<Q", rng.randrange(999))))
-    return (data[:place] + piece + data[place + rng.randrange(9) :])[:most]
+    return (data[:offset] + piece + data[offset + rng.randrange(9) :])[:max_size]
 
 
 def main() -> None:
-    """Fuzz; the arguments are libFuzzer's."""
+    """Fuzz with the arguments of libFuzzer."""
     seeds = Path(FOLDER.name) / "seeds"
     write_seeds(seeds)
     arguments = [sys.argv[0], "-max_len=20000", "-rss_limit_mb=4096", "-timeout=20", *sys.argv[1:], str(seeds)]

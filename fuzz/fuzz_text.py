@@ -1,8 +1,8 @@
-"""Any bytes as a text: a CorpusError, or ids that say what the text says.
+"""Fuzz the reader of texts: any bytes give ids that decode to the text, or a CorpusError.
 
     python fuzz/fuzz_text.py -max_total_time=600
 
-Coverage-guided (atheris, libFuzzer). The first bytes of an input choose encoding, normal form, unit and packing;
+Coverage-guided (atheris, libFuzzer). The first bytes of an input choose encoding, normal form, unit and compression;
 the rest is the file.
 """
 
@@ -23,8 +23,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 with atheris.instrument_imports(include=["charlm"]):
     from charlm.config import DECODING_ERRORS, NORMALIZATIONS, UNITS, TextConfig, TrainConfig
     from charlm.errors import CorpusError
-    from charlm.text import reading
     from charlm.text.corpus import Corpus
+    from charlm.text.holdout import HoldOut
+    from charlm.text.reading import read_text
+    from charlm.text.tuning import TextTuning
     from charlm.text.windows import batches_over
 
 ENCODINGS = ("utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32", "utf-7", "shift_jis",
@@ -36,7 +38,7 @@ FOLDER = TemporaryDirectory(prefix="charlm-fuzz-", dir="/dev/shm" if Path("/dev/
 
 
 def test_one_input(content: bytes) -> None:
-    """Read the bytes as a text, and take two windows of it."""
+    """Read the bytes as a text and take two windows of it."""
     choice = atheris.FuzzedDataProvider(content[:12])
     config = TextConfig(
         unit=choice.PickValueInList(list(UNITS)),
@@ -49,16 +51,16 @@ def test_one_input(content: bytes) -> None:
     suffix = choice.PickValueInList(list(SUFFIXES))
     is_packed = choice.ConsumeBool()
     valid = choice.PickValueInList([0.0, 0.1, 0.9])
-    reading.CHUNK = choice.PickValueInList([1, 3, 7, 1 << 20])
+    tuning = TextTuning(bytes_per_read=choice.PickValueInList([1, 3, 7, 1 << 20]))
     data = content[12:]
     path = Path(FOLDER.name) / f"text{suffix}"
     path.write_bytes(PACKERS[suffix](data) if is_packed else data)
     try:
-        text = reading.read_text(path, config)
-        corpus = Corpus.read([path], config, valid=valid)
+        text = read_text(path, config)
+        corpus = Corpus.read([path], config, hold_out=HoldOut(valid), tuning=tuning)
     except CorpusError as error:
         if not str(error).startswith(str(path)) and not str(error).startswith(config.encoding):
-            raise AssertionError(f"a message that names no file: {error}") from error
+            raise AssertionError(f"the message names no file: {error}") from error
         return
     with corpus:
         check(corpus, text, config)
@@ -67,25 +69,25 @@ def test_one_input(content: bytes) -> None:
 def check(corpus: Corpus, text: str, config: TextConfig) -> None:
     """Raise AssertionError unless the corpus holds the text."""
     if "\r" in text and config.normalize == "none":
-        raise AssertionError("a carriage return came through")
+        raise AssertionError("a carriage return was not normalised")
     if config.min_count == 1 and not config.lines and not len(corpus.valid_ids):
-        said = corpus.vocabulary.decode(corpus.train_ids.tolist())
-        if said != text:
-            raise AssertionError(f"{said!r} is not {text!r}")
+        decoded = corpus.vocabulary.decode(corpus.train_ids.tolist())
+        if decoded != text:
+            raise AssertionError(f"{decoded!r} is not {text!r}")
     if len(corpus.train_ids) < 2:
         return
     batches = batches_over(corpus, TrainConfig(batch=3, bptt=5))
     for _ in range(2):
         batch = batches.next()
         if batch.inputs.shape != batch.targets.shape or batch.targets.max() >= len(corpus.vocabulary):
-            raise AssertionError(f"a window that is none: {batch}")
+            raise AssertionError(f"invalid window: {batch}")
 
 
 def write_seeds(folder: Path) -> None:
-    """Write texts in several encodings, and packed."""
+    """Write texts in several encodings, plain and compressed."""
     folder.mkdir(exist_ok=True)
     text = "\ufeffa\r\nb\rc\u0301 \U0001f98a e\u0301\u212b\u1100\u1161\u11a8\n\n"
-    text += "she said \"it's 1599.\"\n\x00\x1b\x85\u2028end"
+    text += 'she said "it\'s 1599."\n\x00\x1b\x85\u2028end'
     for number, encoding in enumerate(ENCODINGS[:12]):
         data = text.encode(encoding, "ignore")
         (folder / f"plain{number}").write_bytes(bytes(range(number, number + 12)) + data)
@@ -97,7 +99,7 @@ def write_seeds(folder: Path) -> None:
 
 
 def main() -> None:
-    """Fuzz; the arguments are libFuzzer's."""
+    """Fuzz with the arguments of libFuzzer."""
     seeds = Path(FOLDER.name) / "seeds"
     write_seeds(seeds)
     # no limit on memory: atheris keeps about 15 kB of each run
