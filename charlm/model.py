@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from charlm.checkpoint import ModelFile, read_model, write_model
+from charlm.checkpoint import ModelFile, TrainingRecord, read_model, write_model
 from charlm.config import NetworkConfig, SampleConfig, TextConfig, check, is_count
 from charlm.diagnostics.gradient_flow import GradientFlow, measure_gradients
 from charlm.errors import ConfigError, ModelExistsError, UnknownCharacterError
@@ -39,7 +39,7 @@ class LanguageModel:
 
     network, params: what computes it.  vocabulary: V tokens.  text: how text becomes tokens. In a model of lines, a
     newline in a text is EOS: the end of one line and the start of another.
-    training: what it was trained on, how long, the losses reached; JSON-able.
+    training: what it was trained on, how long, the losses reached.
 
     Several threads may use one model at a time: every call works in buffers of its own, and gives the numbers that it
     gives alone. They are the same to the bit while the BLAS has one thread (OPENBLAS_NUM_THREADS=1); otherwise a call
@@ -55,13 +55,13 @@ class LanguageModel:
         params: Parameters,
         vocabulary: Vocabulary,
         text: TextConfig,
-        training: Mapping[str, Any] | None = None,
+        training: TrainingRecord | None = None,
     ) -> None:
         self.network = network
         self.params = params
         self.vocabulary = LineVocabulary(vocabulary.tokens, vocabulary.unit) if text.lines else vocabulary
         self.text = text
-        self.training = dict(training or {})
+        self.training = training or TrainingRecord()
 
     @cached_property
     def runner(self) -> PreparedNetwork:
@@ -173,7 +173,7 @@ class LanguageModel:
 
         The stop string is cleaned as prompts are.
         """
-        has_seen_ends = self.text.lines or len(self.training.get("sources", [])) != 1
+        has_seen_ends = self.text.lines or len(self.training.sources) != 1
         base = config or SampleConfig()
         completed = replace(base, **({"can_end": base.can_end and has_seen_ends} | dict(settings)))
         return completed if completed.stop is None else replace(completed, stop=self.clean(completed.stop))

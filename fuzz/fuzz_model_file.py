@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 with atheris.instrument_imports(include=["charlm"]):
     import charlm
-    from charlm.checkpoint import read_state, write_state
+    from charlm.checkpoint import TrainingRecord, read_state, write_state
     from charlm.cli.info import facts_of, readable
     from charlm.errors import CheckpointError, ResumeError
     from charlm.model import LanguageModel
@@ -46,9 +46,9 @@ def write_seeds(folder: Path) -> None:
         vocabulary = Vocabulary.build(dict.fromkeys("a\n文"[: number + 1], 2), unit="word" if number == 2 else "char")
         network = Network(NetworkConfig(cell, 2, 1 + number % 2), len(vocabulary))
         params = network.initial(np.random.default_rng(0))
-        notes = {"sources": ["x"], "steps": 3, "valid_loss": 1.5}
+        record = TrainingRecord(sources=("x",), steps=3, valid_loss=1.5)
         text = TextConfig(unit=vocabulary.unit)
-        LanguageModel(network, params, vocabulary, text, notes).save(folder / cell, overwrite=True)
+        LanguageModel(network, params, vocabulary, text, record).save(folder / cell, overwrite=True)
     arrays = {"params": np.zeros(3, np.float32), "state.0.0": np.zeros((2, 1))}
     facts = {"network": {}, "train": {"seed": 1}, "text": {}, "trainer": {"step": 1}, "corpus": {}, "model": {}}
     write_state(folder / "state", arrays, facts)

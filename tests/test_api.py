@@ -58,7 +58,7 @@ def test_train_returns_a_model_that_scores_samples_and_loads(texts: Path, tmp_pa
 def test_train_accepts_several_texts_as_str_and_path(texts: Path, tmp_path: Path) -> None:
     paths = [texts / "verse.txt", str(texts / "digits.txt")]
     model = charlm.train(paths, str(tmp_path / "m.safetensors"), steps=2, hidden=8, threads=1)
-    assert model.training["sources"] == [str(path) for path in paths]
+    assert model.training.sources == tuple(str(path) for path in paths)
     assert model.score("fox 42").unknown == 0
 
 
@@ -69,7 +69,7 @@ def test_train_takes_the_settings_of_the_command(texts: Path, tmp_path: Path) ->
     )  # fmt: skip
     assert (model.config.cell, model.config.hidden, model.config.layers) == ("gru", 8, 2)
     assert model.text == TextConfig(lines=True, min_count=2)
-    settings = model.training["settings"]
+    settings = model.training.settings
     assert (settings["optimizer"], settings["learning_rate"], settings["valid"]) == ("sgd", 0.1, 0.2)
 
 

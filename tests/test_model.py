@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charlm.checkpoint import TrainingRecord
 from charlm.config import NetworkConfig, SampleConfig, TextConfig
 from charlm.errors import CheckpointError, ConfigError, ModelExistsError
 from charlm.model import LanguageModel, load
@@ -32,7 +33,7 @@ def make(cell: str, text: TextConfig, scale: float = 1.0, letters: str = LETTERS
     params = network.initial(np.random.default_rng(0))
     params.flat += np.random.default_rng(1).standard_normal(params.flat.size).astype(np.float32)
     params.flat *= scale
-    return LanguageModel(network, params, vocabulary, text, {"steps": 7, "sources": ["a", "b"]})
+    return LanguageModel(network, params, vocabulary, text, TrainingRecord(steps=7, sources=("a", "b")))
 
 
 def test_load_returns_the_saved_model(model: LanguageModel, tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_load_returns_the_saved_model(model: LanguageModel, tmp_path: Path) -> N
     loaded = load(str(tmp_path / "m.safetensors"))
     np.testing.assert_array_equal(loaded.params.flat, model.params.flat)
     assert (loaded.config, loaded.vocabulary, loaded.text) == (model.config, model.vocabulary, model.text)
-    assert loaded.training == {"steps": 7, "sources": ["a", "b"]}
+    assert loaded.training == model.training
     assert loaded.score("badge").log_prob == model.score("badge").log_prob
     assert loaded.sample(n=3, seed=1) == model.sample(n=3, seed=1)
 
@@ -52,7 +53,7 @@ def test_save_without_overwrite_refuses_an_existing_file(model: LanguageModel, t
         model.save(path)
     assert path.read_text() == "precious"
     model.save(path, overwrite=True)
-    assert load(path).training["steps"] == 7
+    assert load(path).training.steps == 7
 
 
 def test_save_into_a_missing_folder_is_refused(model: LanguageModel, tmp_path: Path) -> None:
@@ -189,7 +190,7 @@ def test_sample_ends_only_if_the_model_learned_ends(
 ) -> None:
     """One running text has no learned end, because EOS is only an input there. No text is empty."""
     model = make("rnn", TextConfig(lines=lines))
-    model.training = {"sources": sources}
+    model.training = TrainingRecord(sources=tuple(sources))
     model.params["head.bias"][model.vocabulary.eos] = 50
     drawn = model.sample(n=3, seed=0, length=7)
     assert [(len(each.text), each.has_ended) for each in drawn] == [(1, True) if can_end else (7, False)] * 3

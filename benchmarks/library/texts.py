@@ -50,7 +50,7 @@ def held_out_corpus(model: LanguageModel, text: Path) -> Corpus:
         [text],
         TextConfig(lines=model.text.lines),
         vocabulary=model.vocabulary,
-        hold_out=HoldOut(record["valid"], record["settings"]["held_out"], record["seed"]),
+        hold_out=HoldOut(record.valid, record.settings["held_out"], record.seed or 0),
     )
 
 

@@ -108,7 +108,7 @@ def main(text: Path, minutes: float, seeds: str, only: Sequence[str]) -> None:
                 source.write_text(train_text, encoding="utf-8", newline="")
                 model = charlm.train(source, path, minutes=minutes, seed=seed, **change.settings)
                 losses.append(test_set_loss(model, test_text, False))
-                steps = model.training["steps"]
+                steps = model.training.steps
         print(
             f"| {change.name} | {mean(losses):.4f} | {' '.join(f'{loss:.4f}' for loss in losses)} | {steps:,} |",
             flush=True,

@@ -58,7 +58,7 @@ def row(name: str, loss: float | None, model: LanguageModel, text: str, back: in
     loss_cell = "" if loss is None else f"{loss:.4f}"
     at = " | ".join(f"{norms[k]:.2g}" for k in (1, back // 4, back))
     print(
-        f"| {name} | {model.config.hidden}x{model.config.layers} | {model.training.get('steps') or 0:,} | {loss_cell} "
+        f"| {name} | {model.config.hidden}x{model.config.layers} | {model.training.steps or 0:,} | {loss_cell} "
         f"| {at} | {flow.factor(top):.3f} | {until or f'> {back}'} | {clipped} |",
         flush=True,
     )

@@ -110,7 +110,7 @@ def main(
     print("|---|---|---|---|---|---|---|")
     networks = [charlm.load(model) for model in models] or [trained(text, *size, minutes, tail) for size in SIZES]
     for model in networks:
-        seconds = model.training.get("seconds") or 0.0
+        seconds = model.training.seconds or 0.0
         long_text(f"trained for {seconds / 60:.1f} minutes", model, end, rounds, threads, compiled)
     for size in SIZES if with_untrained else ():
         long_text("untrained", untrained(content, *size), end, rounds, threads, compiled)

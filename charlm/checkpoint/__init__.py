@@ -3,9 +3,11 @@
 from charlm.checkpoint.model_file import ModelFile, read_model, write_model
 from charlm.checkpoint.state_file import read_state, write_state
 from charlm.checkpoint.storage import atomic_write, check_writable, discard_leftovers, printable
+from charlm.checkpoint.training_record import TrainingRecord
 
 __all__ = [
     "ModelFile",
+    "TrainingRecord",
     "atomic_write",
     "check_writable",
     "discard_leftovers",

@@ -20,7 +20,8 @@ from charlm.checkpoint.container import open_container, refusal_to_write, write_
 from charlm.checkpoint.format_version import check_version
 from charlm.checkpoint.storage import Path, printable
 from charlm.checkpoint.strict_json import as_object, dump_json, parse_json
-from charlm.config import NetworkConfig, TextConfig, is_real
+from charlm.checkpoint.training_record import TrainingRecord
+from charlm.config import NetworkConfig, TextConfig
 from charlm.errors import ModelExistsError
 from charlm.nn.cells import find_cell
 from charlm.nn.layout import parameter_layout
@@ -30,23 +31,19 @@ from charlm.version import __version__
 FORMAT_VERSION = 1
 MAX_WEIGHT = 1e20  # times the largest hidden size, a sum of such weights is still finite in float32
 
-FIGURES = ("characters", "steps", "epochs", "seconds", "train_loss", "valid_loss", "valid", "sharpness", "seed")
-"""Numbers in the training record; None where there is none."""
-
-
 @dataclass(frozen=True, eq=False)
 class ModelFile:
     """What a model file holds.
 
     text: the fields of a TextConfig.  tensors: name -> float32 array, exactly those of `parameter_layout`.
-    training: notes that go through JSON: what the model was trained on, how long, the losses reached.
+    training: what the model was trained on, how long, the losses reached.
     """
 
     config: NetworkConfig
     text: dict[str, Any]
     vocabulary: Vocabulary
     tensors: Mapping[str, npt.NDArray[Any]]
-    training: dict[str, Any] = field(default_factory=dict)
+    training: TrainingRecord = field(default_factory=TrainingRecord)
 
 
 def write_model(path: Path, model: ModelFile, *, overwrite: bool = True) -> None:
@@ -81,8 +78,7 @@ def read_model(path: Path) -> ModelFile:
         content = _content(container.metadata)
         vocabulary = Vocabulary.from_json(content.get("vocabulary"))
         config, text = _from_json(as_object(content.get("config"), "its config"), vocabulary)
-        training = as_object(content.get("training"), "its training record")
-        _check_training(training)
+        training = TrainingRecord.from_json(content.get("training"))
         _check_shapes(container.shapes, config, len(vocabulary))  # before anything of that size is read
         tensors = container.tensors()
         _check_weights(tensors)
@@ -92,14 +88,15 @@ def read_model(path: Path) -> ModelFile:
 def _to_json(model: ModelFile) -> dict[str, Any]:
     text = TextConfig(**{"unit": model.vocabulary.unit, **model.text})
     _check_text(text, model.vocabulary)
-    _check_training(model.training)
+    training = model.training.to_json()
+    TrainingRecord.from_json(training)  # refuses what `read_model` would refuse
     return {
         "format_version": FORMAT_VERSION,
         "charlm_version": __version__,
         "config": {**_config_json(model.config), "text": asdict(text)},
         "torch": find_cell(model.config.cell).in_torch() or "none: PyTorch has no such cell",
         "vocabulary": model.vocabulary.to_json(),
-        "training": model.training,
+        "training": training,
     }
 
 
@@ -144,16 +141,6 @@ def _check_text(text: TextConfig, vocabulary: Vocabulary) -> None:
         raise ValueError(f"its text config says {text.unit}, its vocabulary {vocabulary.unit}")
     if not _is_encoding(text.encoding):
         raise ValueError(f"its encoding {printable(text.encoding, 40)} is not known here")
-
-
-def _check_training(training: Mapping[str, Any]) -> None:
-    """Raise ValueError if a note that is shown or counted with is not what it should be; others are free."""
-    for name in FIGURES:
-        if training.get(name) is not None and not is_real(training[name]):
-            raise ValueError(f"its training record says {printable(training[name], 40)} of {name}, which is no number")
-    sources = training.get("sources", [])
-    if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
-        raise ValueError("the sources in its training record are no list of names")
 
 
 def _is_encoding(name: Any) -> bool:

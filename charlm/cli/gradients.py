@@ -99,8 +99,7 @@ def measure(path: Path, model: LanguageModel, flow: GradientFlow) -> Measurement
     from charlm.diagnostics.clipping_log import read_clipping
     from charlm.runs.files import Files
 
-    settings = model.training.get("settings")
-    clip = settings.get("clip") if isinstance(settings, dict) else None
+    clip = model.training.settings.get("clip")
     limit = float(clip) if clip is not None and is_real(clip) and clip >= 0 else None
     return Measurement(path, flow, limit, None if limit is None else read_clipping(Files(path).log, limit))
 

@@ -44,7 +44,7 @@ def command(model: Path | None, model_path: Path, as_json: bool) -> None:
 
 def facts_of(model: LanguageModel, path: Path) -> dict[str, Any]:
     """Return the fields of the JSON form."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     return {
         "path": str(path),
@@ -53,7 +53,7 @@ def facts_of(model: LanguageModel, path: Path) -> dict[str, Any]:
         "torch": model.network.cell.in_torch(),
         "text": asdict(model.text),
         "vocabulary": model.vocabulary.to_json(),
-        "training": {name: value for name, value in model.training.items() if name != "line_hashes"},
+        "training": replace(model.training, line_hashes="").to_json(),
     }
 
 

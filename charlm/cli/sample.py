@@ -130,7 +130,7 @@ def copies_of(model: LanguageModel, corpus: Path | None) -> IsCopy:
     from charlm.text.novelty import hash_of, unpack_hashes
 
     if corpus is None:
-        hashes = unpack_hashes(model.training.get("line_hashes"))
+        hashes = unpack_hashes(model.training.line_hashes)
         if not hashes:
             raise click.UsageError("the model holds no hashes of lines; pass its training text with --corpus FILE")
         return lambda text, is_whole: hash_of(model.clean(text)) in hashes if is_whole else None

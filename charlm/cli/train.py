@@ -175,7 +175,7 @@ def say_what_begins(session: Run) -> None:
 
 def say_what_was_written(session: Run) -> None:
     """Print where the model is, and the held-out loss that it reached."""
-    nats, unit = session.model.training.get("valid_loss"), session.vocabulary.unit
+    nats, unit = session.model.training.valid_loss, session.vocabulary.unit
     loss = f"held-out {PSEUDO}" if session.network.config.bidirectional else "held-out"
     reached = "" if nats is None else f": {loss} {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
     warn(f"wrote {session.files.model}{reached}")

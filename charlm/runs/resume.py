@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.checkpoint import printable, read_state, write_state
+from charlm.checkpoint import TrainingRecord, printable, read_state, write_state
 from charlm.config import NetworkConfig, TextConfig, TrainConfig, is_count, is_real
 from charlm.errors import ConfigError, ResumeError
 from charlm.text.corpus import Corpus
@@ -42,7 +42,7 @@ class SavedRun:
     corpus: dict[str, Any]
     arrays: dict[str, Array]
     trainer: dict[str, Any]
-    model: dict[str, Any]
+    model: TrainingRecord
 
     @classmethod
     def read(cls, path: Path) -> SavedRun:
@@ -63,7 +63,7 @@ class SavedRun:
                 dict(facts["corpus"]),
                 arrays,
                 dict(facts["trainer"]),
-                dict(facts["model"]),
+                TrainingRecord.from_json(facts["model"]),
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise cls.misfit(path, error) from error
@@ -80,7 +80,7 @@ class SavedRun:
             "vocabulary": self.vocabulary.to_json(),
             "corpus": self.corpus,
             "trainer": self.trainer,
-            "model": self.model,
+            "model": self.model.to_json(),
         }
         write_state(self.path, self.arrays, facts)
 

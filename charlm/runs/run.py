@@ -171,7 +171,7 @@ class Run:
             ids = self.corpus.train_ids
             params, kept = inherit(self.network, params, parent.params, ids, self._line_end(parent))
             half = "" if kept == 1 else "; half of its weights is forgotten, as the new text is of another kind"
-            self.notes.append(f"begun with a model of {parent.training.get('steps') or 0:,} steps{half}")
+            self.notes.append(f"begun with a model of {parent.training.steps or 0:,} steps{half}")
         held_out = self.corpus.valid_ids[: MOST_HELD_OUT + 1]
         return Trainer(
             self.network,

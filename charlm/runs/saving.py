@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
+from charlm.checkpoint import TrainingRecord
 from charlm.config import TextConfig, TrainConfig
 from charlm.engines.ranks import Ranks
 from charlm.errors import CheckpointError
@@ -52,7 +53,7 @@ class Saver:
 
     def __init__(self, session: SavableRun, minutes: float) -> None:
         self.session = session
-        self._facts: dict[str, Any] = {}  # what the model file says of its training
+        self._record = TrainingRecord()
         self.model = self._current()
         self._unsaved: LanguageModel | None = None
         self._seconds = minutes * 60
@@ -67,20 +68,20 @@ class Saver:
     def take(self, train_loss: float | None) -> None:
         """Take the weights as they are now, averaged, for the model; its file is written at the next save."""
         session, trainer = self.session, self.session.trainer
-        self._facts = {
-            "sources": list(session.corpus.source.names),
-            "characters": session.corpus.source.n_characters,
-            "digest": session.corpus.source.digest,
-            "steps": trainer.step,
-            "epochs": round(trainer.epoch, 4),
-            "seconds": round(trainer.seconds, 2),
-            "train_loss": train_loss,
-            "valid_loss": None if math.isinf(trainer.best_loss) else trainer.best_loss,
-            "valid": session.corpus.valid,
-            "sharpness": round(trainer.logit_scale, 4),
-            "seed": session.train.seed,
-            "settings": asdict(session.train),
-        }
+        self._record = TrainingRecord(
+            sources=session.corpus.source.names,
+            characters=session.corpus.source.n_characters,
+            digest=session.corpus.source.digest,
+            steps=trainer.step,
+            epochs=round(trainer.epoch, 4),
+            seconds=round(trainer.seconds, 2),
+            train_loss=train_loss,
+            valid_loss=None if math.isinf(trainer.best_loss) else trainer.best_loss,
+            valid=session.corpus.valid,
+            logit_scale=round(trainer.logit_scale, 4),
+            seed=session.train.seed,
+            settings=asdict(session.train),
+        )
         trainer.model_step = trainer.step
         self.model = self._unsaved = self._current()
 
@@ -122,7 +123,7 @@ class Saver:
         choice = session.choice
         run = SavedRun(
             session.files.state, choice.network, choice.train, session.text, session.vocabulary,
-            identity(session.corpus), arrays, facts, self._facts,
+            identity(session.corpus), arrays, facts, self._record,
         )  # fmt: skip
         try:
             run.write()
@@ -140,14 +141,14 @@ class Saver:
         Raises CheckpointError if it cannot be written.
         """
         trainer, path = self.session.trainer, self.session.files.model
-        self._facts = saved.model
+        self._record = saved.model
         found = None
         with suppress(CheckpointError):
             found = load(path) if self.session.ranks.is_main_process else None
-        if found is not None and found.training.get("digest") == self.session.corpus.source.digest:
-            loss, step = found.training.get("valid_loss"), found.training.get("steps")
-            if isinstance(step, int) and step >= trainer.model_step:
-                if isinstance(loss, float) and loss < trainer.best_loss:  # of a state that could not be written
+        if found is not None and found.training.digest == self.session.corpus.source.digest:
+            loss, step = found.training.valid_loss, found.training.steps
+            if step is not None and step >= trainer.model_step:
+                if loss is not None and loss < trainer.best_loss:  # of a state that could not be written
                     trainer.best_loss = loss
                 self.model = found
                 return
@@ -162,5 +163,5 @@ class Saver:
     def _current(self) -> LanguageModel:
         """Return the model as it is now, its weights averaged and its head as sharp as held-out text wants it."""
         session = self.session
-        facts = self._facts | ({"line_hashes": session.seen} if session.seen else {})
-        return LanguageModel(session.network, session.trainer.weights(), session.vocabulary, session.text, facts)
+        record = replace(self._record, line_hashes=session.seen)
+        return LanguageModel(session.network, session.trainer.weights(), session.vocabulary, session.text, record)

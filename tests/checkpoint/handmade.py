@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlm.checkpoint import ModelFile, read_model
+from charlm.checkpoint import ModelFile, TrainingRecord, read_model
 from charlm.config import NetworkConfig
 from charlm.errors import CheckpointError
 from charlm.nn.layout import parameter_layout
@@ -36,7 +36,7 @@ def make_model(
     config = NetworkConfig(cell, hidden, layers, 0.25, bidirectional=bidirectional)
     layout = parameter_layout(config, len(vocabulary))
     tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in layout.items()}
-    training = {"sources": ["a.txt"], "seconds": 1.5, "valid_loss": None}
+    training = TrainingRecord(sources=("a.txt",), seconds=1.5, other={"note": 7})
     return ModelFile(config, dict(TEXT), vocabulary, tensors, training)
 
 

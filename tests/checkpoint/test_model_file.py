@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from charlm.checkpoint import read_model, write_model
+from charlm.checkpoint import TrainingRecord, read_model, write_model
 from charlm.config import NetworkConfig
 from charlm.errors import CheckpointError, ModelExistsError
 from charlm.nn.cells import CELLS
@@ -69,7 +69,7 @@ def test_file_is_as_the_contract_says(model, tmp_path):
                    "text": model.text},
         "torch": "torch.nn.LSTM",
         "vocabulary": model.vocabulary.to_json(),
-        "training": model.training,
+        "training": {"sources": ["a.txt"], "seconds": 1.5, "note": 7},
     }
     assert {entry["dtype"] for entry in header.values()} == {"F32"}
 
@@ -142,12 +142,12 @@ UNWRITABLE = {
         lambda m: replace(m, tensors={**m.tensors, "x\x1b": np.zeros(1)}),
         r"tensor x\\x1b has no place",
     ),
-    "NaN loss": (lambda m: replace(m, training={"loss": float("nan")}), "JSON"),
-    "not JSON": (lambda m: replace(m, training={"loss": np.float32(2)}), "float32"),
+    "NaN loss": (lambda m: replace(m, training=TrainingRecord(other={"loss": float("nan")})), "JSON"),
+    "not JSON": (lambda m: replace(m, training=TrainingRecord(other={"loss": np.float32(2)})), "float32"),
     "other unit": (lambda m: replace(m, text={"unit": "word"}), "word"),
     "encoding": (lambda m: replace(m, text={"encoding": "hex"}), "hex"),
     "unknown": (lambda m: replace(m, text={"colour": "red"}), "colour"),
-    "too long": (lambda m: replace(m, training={"notes": "x" * 2**26}), "characters"),
+    "too long": (lambda m: replace(m, training=TrainingRecord(other={"notes": "x" * 2**26})), "characters"),
 }
 
 

@@ -317,7 +317,7 @@ def test_training_reports_the_losses_of_its_files(charlm: Terminal, folder: Path
     (folder / "t.txt").write_text("abba cdd aab\n" * 40)
     err = charlm("train", "t.txt", *TINY, *["--bidirectional"] * bidirectional).err
     *_, progress, last = err.splitlines()
-    nats = package.load("charlm.safetensors").training["valid_loss"]
+    nats = package.load("charlm.safetensors").training.valid_loss
     row = json.loads((folder / "charlm.log.jsonl").read_text().splitlines()[-1])
     name = "held-out negative pseudo-log-likelihood" if bidirectional else "held-out"
     assert f"wrote charlm.safetensors: {name} {nats:.4f} nats/char" in last

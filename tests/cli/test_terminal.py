@@ -59,7 +59,7 @@ def test_ctrl_c_once_saves_and_says_how_to_go_on(folder: Path) -> None:
         assert screen.end() == 130
     assert "once more to leave at once" in screen.shown
     assert "go on with: charlm train 'two words.txt' -m charlm.safetensors --resume" in screen.shown
-    assert package.load(folder / "charlm.safetensors").training["steps"] > 0
+    assert package.load(folder / "charlm.safetensors").training.steps > 0
     with Screen("train", name.name, "--resume", cwd=folder, columns=200) as screen:  # no setting is repeated
         screen.read_until("resumed behind step")
         screen.read_until("chars/s")

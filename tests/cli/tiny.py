@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from charlm.checkpoint import TrainingRecord
 from charlm.cli import run
 from charlm.config import NetworkConfig, TextConfig
 from charlm.model import LanguageModel
@@ -29,7 +30,8 @@ def make_model(
     )
     params = network.initial(np.random.default_rng(seed))
     params.flat *= 3
-    model = LanguageModel(network, params, vocabulary, TextConfig(unit=unit, lines=lines), training)
+    model = LanguageModel(network, params, vocabulary, TextConfig(unit=unit, lines=lines),
+                          TrainingRecord.from_json(training or {}))  # fmt: skip
     model.save(path)
     return model
 

@@ -177,8 +177,8 @@ def test_bfloat16_learns(text: Path) -> None:
         text, text.with_name("m"), engine=EngineConfig("torch", "cpu", "bfloat16"), **TINY | {"steps": 60}
     )
     whole = charlm.train(text, text.with_name("w"), engine=EngineConfig("torch", "cpu"), **TINY | {"steps": 60})
-    assert model.training["valid_loss"] == pytest.approx(whole.training["valid_loss"], abs=0.05)
-    assert model.training["valid_loss"] != whole.training["valid_loss"]
+    assert model.training.valid_loss == pytest.approx(whole.training.valid_loss, abs=0.05)
+    assert model.training.valid_loss != whole.training.valid_loss
 
 
 def test_what_pytorch_cannot_do_is_refused(text: Path) -> None:

@@ -204,7 +204,7 @@ def test_training_on_threads_gives_the_blas_its_threads_back(
     def train(steps: int) -> int:
         where = tmp_path / f"{steps}.safetensors"
         model = charlm.train(tmp_path / "text.txt", where, steps=steps, hidden=4, batch=2, bptt=8, threads=1)
-        return int(model.training["steps"])
+        return int(model.training.steps)
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(train, [2, 30, 9])) == [2, 30, 9]

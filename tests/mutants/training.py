@@ -196,7 +196,7 @@ FAULTS = (
     Fault(
         "a model of another text is taken for that of the run",
         "charlm/runs/saving.py",
-        'if found is not None and found.training.get("digest") == self.session.corpus.source.digest:',
+        'if found is not None and found.training.digest == self.session.corpus.source.digest:',
         "if found is not None:",
         (f"{RESUME}test_a_model_of_another_text_is_not_taken_for_that_of_the_run",),
     ),

@@ -40,7 +40,7 @@ def train(folder: Path, *command: str, threads: int = 2, **environment: str) -> 
     )  # fmt: skip
     executed = sorted(path.name for path in folder.glob("executed*"))
     assert done.returncode == 0, (done.stderr, executed)
-    assert charlm.load(folder / "charlm.safetensors").training["steps"] <= 3
+    assert charlm.load(folder / "charlm.safetensors").training.steps <= 3
     return executed
 
 

@@ -63,7 +63,7 @@ def test_a_rate_that_is_too_high_is_halved_until_it_works(text: Path, tmp_path: 
     assert "back to step 0, the peak learning rate halved to 10" in said[0]
     assert max(report.learning_rate for report in reports[-150:]) <= 20.0 / 2 ** len(said)
     assert reports[-1].train_loss < reports[0].train_loss
-    assert charlm.load(tmp_path / "m.safetensors").training["valid_loss"] < math.log(38)
+    assert charlm.load(tmp_path / "m.safetensors").training.valid_loss < math.log(38)
 
 
 def test_the_command_says_so_in_lines_and_exits_with_1(text: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_explosion_in_mid_run_costs_a_hundred_steps_and_not_the_best_model(
         for report in session.reports():
             if report.step < last:
                 back = report.step
-                kept = charlm.load(tmp_path / "m.safetensors").training["valid_loss"]
+                kept = charlm.load(tmp_path / "m.safetensors").training.valid_loss
                 assert kept == lowest
             if report.valid_loss is not None:
                 lowest = min(lowest, report.valid_loss)
@@ -119,7 +119,7 @@ def test_an_explosion_in_mid_run_costs_a_hundred_steps_and_not_the_best_model(
     assert last == 400
     assert any("back to step 200" in note for note in session.notes)
     assert lowest < 2.5
-    assert charlm.load(tmp_path / "m.safetensors").training["valid_loss"] == lowest
+    assert charlm.load(tmp_path / "m.safetensors").training.valid_loss == lowest
 
 
 def test_a_run_that_has_gone_back_resumes_to_the_bit(text: Path, tmp_path: Path) -> None:

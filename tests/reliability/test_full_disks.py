@@ -87,7 +87,7 @@ def test_a_disk_with_room_for_the_model_alone_gets_the_model(tmp_path: Path) -> 
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 0, err
     assert "the model is written, but this run cannot be resumed from its end" in err
-    assert charlm.load(tmp_path / "charlm.safetensors").training["steps"] <= 20
+    assert charlm.load(tmp_path / "charlm.safetensors").training.steps <= 20
     assert not (tmp_path / "charlm.resume.safetensors").exists()
 
 

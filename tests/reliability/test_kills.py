@@ -120,7 +120,7 @@ def test_a_kill_between_state_and_model_costs_nothing(tmp_path: Path) -> None:
     begin(tmp_path, steps=20).communicate(timeout=60)
     model = tmp_path / "charlm.safetensors"
     wanted = model.read_bytes()
-    assert check_files(tmp_path) == charlm.load(model).training["steps"] == 20
+    assert check_files(tmp_path) == charlm.load(model).training.steps == 20
     model.unlink()
     begin(tmp_path, "--resume", steps=20).communicate(timeout=60)
     assert model.read_bytes() == wanted

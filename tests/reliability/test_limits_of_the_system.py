@@ -153,4 +153,4 @@ def test_the_resume_command_takes_a_text_that_looks_like_an_option(tmp_path: Pat
     again[again.index("--") : again.index("--")] = ["--steps", "6"]
     done = subprocess.run(again, cwd=tmp_path, timeout=60, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert charlm.load(tmp_path / "m").training["steps"] <= 6
+    assert charlm.load(tmp_path / "m").training.steps <= 6

@@ -151,7 +151,7 @@ def test_a_finished_run_can_be_extended(tmp_path: Path) -> None:
     settings = {"hidden": 8, "batch": 4, "bptt": 8, "threads": 1, "patience": 0}
     short = charlm.train(text, path, steps=20, **settings)
     longer = charlm.train(text, path, steps=400, resume=True)
-    assert longer.training["valid_loss"] < short.training["valid_loss"]
+    assert longer.training.valid_loss < short.training.valid_loss
     assert read_state(tmp_path / "m.resume.safetensors")[1]["trainer"]["step"] == 400
-    by_time = charlm.train(text, path, minutes=0.02 + longer.training["seconds"] / 60, resume=True)
-    assert by_time.training["steps"] >= longer.training["steps"]
+    by_time = charlm.train(text, path, minutes=0.02 + longer.training.seconds / 60, resume=True)
+    assert by_time.training.steps >= longer.training.steps

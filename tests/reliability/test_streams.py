@@ -132,4 +132,4 @@ def test_a_program_with_closed_streams_can_train_on_two_cores(tmp_path: Path) ->
     )
     done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, timeout=60, check=False)
     assert done.returncode == 0
-    assert charlm.load(tmp_path / "charlm.safetensors").training["steps"] <= 20
+    assert charlm.load(tmp_path / "charlm.safetensors").training.steps <= 20

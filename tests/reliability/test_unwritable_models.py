@@ -47,7 +47,7 @@ def test_a_name_that_is_too_long_is_refused_before_training(text: Path, tmp_path
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
     text, path = write_text(tmp_path), tmp_path / ("m" * LONGEST)
     charlm.train(text, path, steps=2, **SETTINGS)
-    assert charlm.load(path).training["steps"] == 2
+    assert charlm.load(path).training.steps == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")

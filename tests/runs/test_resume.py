@@ -92,7 +92,7 @@ def test_resume_is_exact_on_two_threads(text: Path, tmp_path: Path) -> None:
 
 def test_a_budget_that_is_given_replaces_the_old_one(text: Path, stopped: Path) -> None:
     model = charlm.train(text, stopped, resume=True, epochs=2.0)
-    settings = model.training["settings"]
+    settings = model.training.settings
     assert (settings["epochs"], settings["steps"], settings["minutes"]) == (2.0, None, None)
 
 
@@ -120,7 +120,7 @@ def test_a_model_of_another_text_is_not_taken_for_that_of_the_run(
     foreign = tmp_path / "foreign.txt"
     foreign.write_text("ab" * 500)
     charlm.train(foreign, stopped, overwrite=True, steps=40, **TINY)
-    assert charlm.load(stopped).training["valid_loss"] < 1
+    assert charlm.load(stopped).training.valid_loss < 1
     state = stopped.with_name("m.resume.safetensors")
     state.unlink()
     run(text, tmp_path / "own.safetensors", TINY | {"steps": 30}, 11)
@@ -129,12 +129,12 @@ def test_a_model_of_another_text_is_not_taken_for_that_of_the_run(
         facts["trainer"]["model_step"] = 9
     write_state(state, arrays, facts)
     with Run([text], stopped, resume=True) as session:
-        assert session.model.training["digest"] == session.corpus.source.digest
+        assert session.model.training.digest == session.corpus.source.digest
         assert session.trainer.best_loss > 1
         notes = [note for note in session.notes if "the best model of this run is not there" in note]
         assert len(notes) == missing
         list(session.reports())
-    assert charlm.load(stopped).training["digest"] == session.corpus.source.digest
+    assert charlm.load(stopped).training.digest == session.corpus.source.digest
 
 
 def test_a_model_without_held_out_text_is_written_again(text: Path, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_model_without_held_out_text_is_written_again(text: Path, tmp_path: Pa
 def test_a_model_that_was_moved_away_is_written_again(text: Path, stopped: Path) -> None:
     stopped.unlink()
     charlm.train(text, stopped, resume=True)
-    assert charlm.load(stopped).training["steps"] > 12
+    assert charlm.load(stopped).training.steps > 12
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def test_a_stop_does_not_count(text: Path, tmp_path: Path, time: Time) -> None:
 @pytest.mark.parametrize("settings", [{"minutes": 1e-9}, {"minutes": 0.01}, {"steps": 1, "minutes": 1e-9}])
 def test_the_shortest_budget_is_a_step(text: Path, tmp_path: Path, time: Time, settings: dict[str, Any]) -> None:
     model = charlm.train(text, tmp_path / "m.safetensors", **TINY, **settings)
-    assert model.training["steps"] == 1
-    assert model.training["valid_loss"] < math.log(40)
+    assert model.training.steps == 1
+    assert model.training.valid_loss < math.log(40)
 
 
 def test_standard_input_that_is_slow_uses_up_no_minutes(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_standard_input_that_is_slow_uses_up_no_minutes(tmp_path: Path) -> None:
             process.wait(timeout=1.5)
         _, err = process.communicate((VERSE * 100).encode(), timeout=60)
     assert process.returncode == 0, err
-    assert charlm.load(tmp_path / "charlm.safetensors").training["steps"] > 1
+    assert charlm.load(tmp_path / "charlm.safetensors").training.steps > 1
 
 
 def diverge(trainer: Trainer, rate: float) -> tuple[float, float]:

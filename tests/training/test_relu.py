@@ -19,5 +19,5 @@ def test_the_relu_cell_learns_running_text(tmp_path: Path, rate: float) -> None:
         tmp_path / "text.txt", tmp_path / "model.safetensors", cell="rnn-relu", hidden=96, layers=1, dropout=0.0,
         batch=16, bptt=32, steps=120, learning_rate=rate, threads=1,
     )  # fmt: skip
-    assert model.training["steps"] > 90
-    assert model.training["valid_loss"] < 1.2  # a uniform model: 3.1 nats per character
+    assert model.training.steps > 90
+    assert model.training.valid_loss < 1.2  # a uniform model: 3.1 nats per character

@@ -209,10 +209,10 @@ class TestRun:
         assert all(tuple(row) == LOG_KEYS for row in rows)
         assert rows[-1]["step"] == 30
         measured = [row["valid_loss"] for row in rows if row["valid_loss"] is not None]
-        assert model.training["valid_loss"] == min(measured)
+        assert model.training.valid_loss == min(measured)
         loaded = charlm.load(tmp_path / "m.safetensors")
         assert loaded.score("the fox").log_prob == model.score("the fox").log_prob
-        assert loaded.training["sources"] == [str(text)]
+        assert loaded.training.sources == (str(text),)
         assert (tmp_path / "m.resume.safetensors").exists()
 
     def test_a_model_is_as_sharp_as_the_held_out_text_wants_it(self, text: Path, tmp_path: Path) -> None:
@@ -223,21 +223,21 @@ class TestRun:
             assert list(session.reports())[-1].is_last
             held_out = session.corpus.valid_ids
         model = charlm.load(tmp_path / "m.safetensors")
-        assert 0.01 < abs(model.training["sharpness"] - 1) < 0.9
+        assert 0.01 < abs(model.training.logit_scale - 1) < 0.9
         losses = {}
         for factor in (0.95, 1.0, 1.05):
             params = model.network.parameters(model.params.flat.copy())
             for name in ("head.weight", "head.bias"):
                 params[name][...] *= factor
             losses[factor] = held_out_loss(PreparedNetwork(model.network, params), held_out, 16)
-        assert losses[1.0] == pytest.approx(model.training["valid_loss"], abs=1e-5)
+        assert losses[1.0] == pytest.approx(model.training.valid_loss, abs=1e-5)
         assert losses[1.0] < min(losses[0.95], losses[1.05])
 
     def test_without_held_out_text_the_last_model_is_kept(self, text: Path, tmp_path: Path) -> None:
         model = charlm.train(text, tmp_path / "m.safetensors", steps=12, valid=0.0, **TINY)
-        assert model.training["steps"] == 12
-        assert model.training["valid_loss"] is None
-        assert model.training["sharpness"] == 1
+        assert model.training.steps == 12
+        assert model.training.valid_loss is None
+        assert model.training.logit_scale == 1
 
     def test_an_existing_model_is_not_replaced(self, text: Path, tmp_path: Path) -> None:
         path = tmp_path / "m.safetensors"
@@ -264,7 +264,7 @@ class TestRun:
         model = charlm.train(
             tmp_path / "lines.txt", tmp_path / "m.safetensors", steps=2, valid=0.3, text=TextConfig(lines=True), **TINY
         )
-        seen = unpack_hashes(model.training["line_hashes"])
+        seen = unpack_hashes(model.training.line_hashes)
         with Run([tmp_path / "lines.txt"], tmp_path / "n.safetensors", TINY | {"valid": 0.3},
                      TextConfig(lines=True)) as session:  # fmt: skip
             aside = session.vocabulary.decode(session.corpus.valid_ids)
@@ -291,7 +291,7 @@ class TestRun:
         with Run([text], tmp_path / "m.safetensors", {"steps": 1000} | TINY, overwrite=True) as session:
             for _ in session.reports():
                 session.stop()
-        assert charlm.load(tmp_path / "m.safetensors").training["steps"] == 2
+        assert charlm.load(tmp_path / "m.safetensors").training.steps == 2
 
     @pytest.mark.parametrize("names", [("m", "m.safetensors"), ("m.safetensors", "m")])
     def test_two_models_do_not_share_a_state_and_a_log(
@@ -335,7 +335,7 @@ class TestRun:
         rows = [json.loads(line) for line in (tmp_path / "m.log.jsonl").read_text().splitlines()]
         assert [row["valid_loss"] for row in rows if row["valid_loss"] is not None] == [3.0, 2.0, 2.5, 2.6]
         assert rows[-1]["step"] == 40
-        assert model.training["valid_loss"] == 2.0
+        assert model.training.valid_loss == 2.0
 
     def test_the_seed_draws_the_initial_weights(self, text: Path, tmp_path: Path) -> None:
         starts = []

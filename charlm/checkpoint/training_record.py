@@ -1,0 +1,101 @@
+"""What a model file records of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from charlm.checkpoint.storage import printable
+from charlm.checkpoint.strict_json import as_object
+from charlm.config import is_real
+
+KEYS = {"logit_scale": "sharpness"}
+"""Field -> its key in the file, where the two differ."""
+NUMBERS = ("characters", "steps", "epochs", "seconds", "train_loss", "valid_loss", "valid", "logit_scale", "seed")
+"""Fields that are a number or None."""
+LOSSES = ("train_loss", "valid_loss")
+"""Fields that are written even if they are None, unless the model was never trained."""
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What a model file records of the training. A field that the file lacks is None or empty.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        Names of the training texts.
+    characters : int or None
+        Length of the texts in tokens.
+    digest : str or None
+        SHA-256 of the texts.
+    steps, epochs, seconds : float or None
+        Training until the model was at its best.
+    train_loss, valid_loss : float or None
+        Loss of the last training window and of the held-out text, in nats per token.
+    valid : float or None
+        Fraction of the texts that was held out.
+    logit_scale : float or None
+        Scale of the logits, calibrated on the held-out text and contained in the weights.
+    seed : int or None
+        Seed of all random numbers.
+    settings : mapping
+        Fields of the TrainConfig.
+    line_hashes : str
+        Hashes of the training lines, see `charlm.text.novelty`.
+    other : mapping
+        Entries of the file that this version does not know.
+    """
+
+    sources: tuple[str, ...] = ()
+    characters: int | None = None
+    digest: str | None = None
+    steps: int | None = None
+    epochs: float | None = None
+    seconds: float | None = None
+    train_loss: float | None = None
+    valid_loss: float | None = None
+    valid: float | None = None
+    logit_scale: float | None = None
+    seed: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    line_hashes: str = ""
+    other: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, content: Any) -> TrainingRecord:
+        """Read the entry `training` of a model file.
+
+        Raises
+        ------
+        ValueError
+            If the entry is not an object, or a value in it has the wrong type.
+        """
+        other = dict(as_object(content, "its training record"))
+        names = [one.name for one in fields(cls) if one.name != "other"]
+        found = {name: other.pop(KEYS.get(name, name), None) for name in names}
+        for name in NUMBERS:
+            if found[name] is not None and not is_real(found[name]):
+                key, shown = KEYS.get(name, name), printable(found[name], 40)
+                raise ValueError(f"its training record says {shown} of {key}, which is no number")
+        sources = found["sources"] or []
+        if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
+            raise ValueError("the sources in its training record are no list of names")
+        found["sources"] = tuple(sources)
+        for name, kind in (("digest", str), ("settings", dict), ("line_hashes", str)):
+            if not isinstance(found[name], kind):
+                del found[name]
+        return cls(**found, other=other)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry `training` of a model file."""
+        entries = asdict(self) | {"sources": list(self.sources)}
+        other: dict[str, Any] = entries.pop("other")
+        always = () if self.steps is None else LOSSES
+        known = {
+            KEYS.get(name, name): value
+            for name, value in entries.items()
+            if name in always or value not in (None, "", [], {})
+        }
+        return {**known, **other}
