@@ -1,8 +1,9 @@
-"""Settings, each with its range. Frozen: a setting never changes under a running model."""
+"""Settings with their ranges, as frozen dataclasses."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,28 +41,48 @@ def check(is_valid: bool, field: str, value: Any, expected: str) -> None:
 
 
 def is_count(value: Any, least: int = 1) -> bool:
-    """Whether `value` is a whole number of at least `least` (a bool is not a number)."""
+    """Return whether `value` is an integer of at least `least`; a bool is not an integer."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def is_real(value: Any) -> bool:
-    """Whether `value` is a finite real number."""
+    """Return whether `value` is a finite real number; a bool is not a number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_fraction(value: Any) -> bool:
-    """Whether `value` is a number in [0, 1)."""
-    return is_real(value) and 0 <= value < 1
+def check_counts(config: Any, *fields: str, minimum: int = 1) -> None:
+    """Raise ConfigError unless each field of `config` is an integer of at least `minimum`."""
+    for field in fields:
+        value = getattr(config, field)
+        check(is_count(value, minimum), field, value, f"{minimum} or more")
+
+
+def check_fractions(config: Any, *fields: str) -> None:
+    """Raise ConfigError unless each field of `config` is a number in [0, 1)."""
+    for field in fields:
+        value = getattr(config, field)
+        check(is_real(value) and 0 <= value < 1, field, value, "in [0, 1)")
+
+
+def check_choice(field: str, value: Any, choices: Iterable[str]) -> None:
+    """Raise ConfigError unless `value` is one of `choices`."""
+    known = list(choices)
+    check(value in known, field, value, f"one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The shape of a network; with a vocabulary size, all that is needed to build one.
+    """Shape of a network; together with the vocabulary size it defines the network.
 
-    cell: a name in `charlm.nn.cells.CELLS`.  hidden: units a layer.  layers: depth of the stack.
-    dropout: share of each layer's outputs that is dropped in training, in [0, 1).
-    recurrent_dropout: share of the recurrent weights that is dropped in each window of training, in [0, 1).
-    bidirectional: whether a second stack reads from right to left, and each character is predicted from both sides.
+    Attributes
+    ----------
+    cell : name in `charlm.nn.cells.CELLS`, default "lstm"
+    hidden : units of each layer, 1 to 65536, default 256
+    layers : number of layers, 1 to 64, default 1
+    dropout : probability of dropping an output of a layer in training, in [0, 1), default 0
+    recurrent_dropout : probability of dropping a recurrent weight in a training window, in [0, 1), default 0
+    bidirectional : whether a second stack reads from right to left, so that each character is predicted from both
+        sides, default False
     """
 
     cell: str = "lstm"
@@ -75,23 +96,26 @@ class NetworkConfig:
         check(isinstance(self.cell, str), "cell", self.cell, "the name of a cell")
         check(is_count(self.hidden) and self.hidden <= 65536, "hidden", self.hidden, "1 to 65536")
         check(is_count(self.layers) and self.layers <= 64, "layers", self.layers, "1 to 64")
-        check(is_fraction(self.dropout), "dropout", self.dropout, "in [0, 1)")
-        check(is_fraction(self.recurrent_dropout), "recurrent_dropout", self.recurrent_dropout, "in [0, 1)")
+        check_fractions(self, "dropout", "recurrent_dropout")
         check(isinstance(self.bidirectional, bool), "bidirectional", self.bidirectional, "true or false")
 
     @property
     def has_dropout(self) -> bool:
-        """Whether anything is dropped in training."""
+        """Whether training drops outputs or recurrent weights."""
         return self.dropout > 0 or self.recurrent_dropout > 0
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """How text becomes tokens. Recorded in the model, and applied again to prompts and scored text.
+    """How text becomes tokens. A model stores it and applies it to prompts and scored texts.
 
-    unit: "char" or "word".  lines: whether each line is a document of its own.
-    min_count: tokens seen less often than this become UNK; None chooses by the corpus.
-    encoding, errors: as in `bytes.decode`.  normalize: Unicode normal form, or "none".
+    Attributes
+    ----------
+    unit : "char" or "word", default "char"
+    lines : whether each line is a document, default False
+    min_count : tokens with a lower count become UNK, >= 1; None (default) derives it from the corpus
+    encoding, errors : as in `bytes.decode`, default "utf-8" and "strict"
+    normalize : Unicode normal form "NFC" or "NFKC", or "none" (default)
     """
 
     unit: str = "char"
@@ -102,21 +126,25 @@ class TextConfig:
     normalize: str = "none"
 
     def __post_init__(self) -> None:
-        check(self.unit in UNITS, "unit", self.unit, "one of " + ", ".join(UNITS))
+        check_choice("unit", self.unit, UNITS)
         check(isinstance(self.lines, bool), "lines", self.lines, "true or false")
         check(self.min_count is None or is_count(self.min_count), "min_count", self.min_count, "1 or more")
-        check(self.errors in DECODING_ERRORS, "errors", self.errors, "one of " + ", ".join(DECODING_ERRORS))
-        check(self.normalize in NORMALIZATIONS, "normalize", self.normalize, "one of " + ", ".join(NORMALIZATIONS))
+        check_choice("errors", self.errors, DECODING_ERRORS)
+        check_choice("normalize", self.normalize, NORMALIZATIONS)
 
 
 @dataclass(frozen=True)
 class SampleConfig:
     """How characters are drawn from the softmax.
 
-    temperature: logits are divided by it; 0 takes the most probable character always.
-    top_k: keep the k most probable, 0 for all.  top_p: keep the smallest set whose probability
-    reaches p (nucleus).  length: most characters a text may have.  stop: text ends behind this string.
-    can_end: whether the model may end a text, by drawing EOS.
+    Attributes
+    ----------
+    temperature : divisor of the logits, >= 0, default 1; 0 always takes the most probable character
+    top_k : number of characters to draw from, the most probable ones; 0 (default) is all
+    top_p : draw from the smallest set of characters with this total probability (nucleus), in (0, 1], default 1
+    length : maximum length of a text in characters, >= 0, default 1000
+    stop : a text ends after this string, None (default) for no such string
+    can_end : whether the model may end a text by drawing EOS, default True
     """
 
     temperature: float = 1.0
@@ -128,9 +156,8 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         check(is_real(self.temperature) and self.temperature >= 0, "temperature", self.temperature, "0 or more")
-        check(is_count(self.top_k, least=0), "top_k", self.top_k, "0 (all) or more")
+        check_counts(self, "top_k", "length", minimum=0)
         check(is_real(self.top_p) and 0 < self.top_p <= 1, "top_p", self.top_p, "in (0, 1]")
-        check(is_count(self.length, least=0), "length", self.length, "0 or more")
         check(self.stop is None or (isinstance(self.stop, str) and self.stop != ""), "stop", self.stop, "not empty")
 
 
@@ -138,18 +165,28 @@ class SampleConfig:
 class TrainConfig:
     """How a network is trained.
 
-    batch: parallel streams B.  bptt: steps T of a window.
-    epochs, steps, minutes: the budget; training ends at the first that is used up, and the learning rate
-    decays over just that.  learning_rate: its peak, reached after the share `warmup` of the budget; from there
-    half a cosine leads down to the share `final_rate` of it.
-    optimizer: a name in `charlm.optim.OPTIMIZERS`.  clip: largest L2 norm of the gradient, 0 for no clipping.
-    average: decay of the running average of the weights that is evaluated and saved, 0 for none.
-    restart_rate: share of streams that start anew in each window, so that starts are learned.
-    patience: evaluations without a lower held_out loss after which training stops, 0 for never.
-    valid: share of the text that is held out, None for `held_out_fraction`.  held_out: where in running text, "spread"
-    over it or at its "end".
-    seed: of everything random.
-    threads: cores to use, 0 for all.
+    Training ends when the first of `epochs`, `steps` and `minutes` is used up. The learning rate rises to its peak in a
+    warm-up and then decays along half a cosine over the same budget.
+
+    Attributes
+    ----------
+    batch : parallel streams B, >= 1, default 32
+    bptt : time steps T of a window, >= 1, default 64
+    epochs : budget in passes over the text, > 0, None for no limit
+    steps : budget in updates of the weights, >= 1, None for no limit
+    minutes : budget in minutes, > 0, None for no limit
+    learning_rate : peak learning rate, > 0, default 0.01
+    warmup : fraction of the budget until the peak, in [0, 1), default 0.02
+    final_rate : final learning rate as a fraction of the peak, in [0, 1], default 0.02
+    optimizer : name in `charlm.optim.OPTIMIZERS`, default "adam"
+    clip : maximum L2 norm of the gradient, >= 0, default 1; 0 disables clipping
+    average : decay of the running average of the weights that is evaluated and saved, in [0, 1); 0 disables averaging
+    restart_rate : fraction of streams whose state is reset at a random start in each window, in [0, 1), default 0.02
+    patience : evaluations without a lower held-out loss until training stops, >= 0; 0 (default) disables early stopping
+    valid : fraction of the text to hold out, in [0, 1); None (default) for `held_out_fraction`
+    held_out : part of running text to hold out: "spread" (default) over the text, or its "end"
+    seed : seed of all random numbers, >= 0, default 0
+    threads : CPU cores to use, >= 0; 0 (default) for all usable cores
     """
 
     batch: int = 32
@@ -171,32 +208,28 @@ class TrainConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        check(is_count(self.batch), "batch", self.batch, "1 or more")
-        check(is_count(self.bptt), "bptt", self.bptt, "1 or more")
-        for name in ("epochs", "minutes"):
-            value = getattr(self, name)
-            check(value is None or (is_real(value) and value > 0), name, value, "more than 0")
+        check_counts(self, "batch", "bptt")
+        check_counts(self, "patience", "seed", "threads", minimum=0)
         check(self.steps is None or is_count(self.steps), "steps", self.steps, "1 or more")
-        check(
-            is_real(self.learning_rate) and self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0"
-        )
-        for name in ("warmup", "average", "restart_rate", "valid"):
-            value = getattr(self, name)
-            is_open = name == "valid" and value is None
-            check(is_open or is_fraction(value), name, value, "in [0, 1)")
+        for field in ("epochs", "minutes", "learning_rate"):
+            value = getattr(self, field)
+            is_unlimited = value is None and field != "learning_rate"
+            check(is_unlimited or (is_real(value) and value > 0), field, value, "more than 0")
+        check_fractions(self, "warmup", "average", "restart_rate", *["valid"] * (self.valid is not None))
         check(is_real(self.final_rate) and 0 <= self.final_rate <= 1, "final_rate", self.final_rate, "in [0, 1]")
-        check(is_real(self.clip) and self.clip >= 0, "clip", self.clip, "0 (none) or more")
-        check(self.held_out in HELD_OUT, "held_out", self.held_out, "one of " + ", ".join(HELD_OUT))
-        check(is_count(self.patience, least=0), "patience", self.patience, "0 (never) or more")
-        check(is_count(self.seed, least=0), "seed", self.seed, "0 or more")
-        check(is_count(self.threads, least=0), "threads", self.threads, "0 (all cores) or more")
+        check(is_real(self.clip) and self.clip >= 0, "clip", self.clip, "0 or more")
+        check_choice("held_out", self.held_out, HELD_OUT)
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """What computes a run; the files of a run do not depend on it.
+    """What computes the gradients. The files of a run do not depend on it.
 
-    name: "numpy", or "torch" for PyTorch.  device, precision: of PyTorch; with bfloat16 the weights stay float32.
+    Attributes
+    ----------
+    name : "numpy" (default), or "torch" for PyTorch
+    device : device of PyTorch: "auto" (default), "cpu", "cuda" or "mps"
+    precision : precision of PyTorch's matrix products, "float32" (default) or "bfloat16"; the weights stay float32
     """
 
     name: str = "numpy"
@@ -204,9 +237,8 @@ class EngineConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        check(self.name in ENGINES, "engine", self.name, "one of " + ", ".join(ENGINES))
-        check(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
-        check(self.precision in PRECISIONS, "precision", self.precision, "one of " + ", ".join(PRECISIONS))
-        is_default = (self.device, self.precision) == ("auto", "float32")
-        if self.name == "numpy" and not is_default:
+        check_choice("engine", self.name, ENGINES)
+        check_choice("device", self.device, DEVICES)
+        check_choice("precision", self.precision, PRECISIONS)
+        if self.name == "numpy" and (self.device, self.precision) != ("auto", "float32"):
             raise ConfigError('`device` and `precision` are settings of PyTorch; pass `engine="torch"`')

@@ -1,20 +1,21 @@
-"""Everything that charlm raises on purpose.
+"""The errors that charlm raises on purpose.
 
 CharlmError
 ├── ConfigError              a setting is out of its range, or two settings contradict each other
 ├── CorpusError              the text cannot be used
-│   ├── EncodingError        bytes that are not valid in the chosen encoding
-│   └── EmptyCorpusError     nothing to learn from
-├── UnknownCharacterError    a character outside the vocabulary, where that was asked to be an error
-├── CheckpointError          a file that is not a charlm model, is damaged, or is from a newer charlm
-├── ModelExistsError         writing would destroy a model that is there already
-├── ResumeError              a run cannot be continued as asked
-├── BusyError                another run is writing the same model
-├── ResourceError            this machine cannot hold what was asked for
-├── DivergedError            training left the finite numbers and did not come back
-└── MissingExtraError        an optional package is needed and not installed
+│   ├── EncodingError        the bytes are not valid in the chosen encoding
+│   └── EmptyCorpusError     the text is empty
+├── UnknownCharacterError    a character is not in the vocabulary, and the caller asked for an error
+├── CheckpointError          a file is not a charlm model, is damaged, or was written by a newer charlm
+├── ModelExistsError         a write would replace an existing model
+├── ResumeError              a run cannot be resumed as asked
+├── BusyError                another run writes the same model
+├── ResourceError            the machine lacks memory, processes or a device
+├── DivergedError            training diverged to non-finite values and did not recover
+└── MissingExtraError        an optional package is not installed
 
-Each message says what happened, where, and what to do about it.
+A message states what happened, where, and what to do next. It names parameters of Python functions in backticks, as in
+"`temperature` is -1; expected 0 or more". The command line turns them into flags.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 
 class CharlmError(Exception):
-    """Base of every error that charlm raises on purpose."""
+    """Base class of the errors that charlm raises on purpose."""
 
 
 class ConfigError(CharlmError, ValueError):
@@ -31,8 +32,8 @@ class ConfigError(CharlmError, ValueError):
 
     Parameters
     ----------
-    message : the whole message; names of settings are in backticks
-    field : name of the setting that is at fault, None if there is not one
+    message : the message, with names of settings in backticks
+    field : the setting that is out of its range, None if there is no single one
     value : its value
     """
 
@@ -47,40 +48,40 @@ class CorpusError(CharlmError):
 
 
 class EncodingError(CorpusError):
-    """Bytes that are not valid in the chosen encoding."""
+    """The bytes are not valid in the chosen encoding."""
 
 
 class EmptyCorpusError(CorpusError):
-    """There is nothing to learn from."""
+    """The text is empty."""
 
 
 class UnknownCharacterError(CharlmError):
-    """A character outside the vocabulary, where that was asked to be an error."""
+    """A character is not in the vocabulary, and the caller asked for an error."""
 
 
 class CheckpointError(CharlmError):
-    """A file that is not a charlm model, is damaged, or comes from a newer charlm."""
+    """A file is not a charlm model, is damaged, or was written by a newer charlm."""
 
 
 class ModelExistsError(CharlmError):
-    """Writing would destroy a model that is there already."""
+    """A write would replace an existing model."""
 
 
 class ResumeError(CharlmError):
-    """A run cannot be continued as asked."""
+    """A run cannot be resumed as asked."""
 
 
 class BusyError(CharlmError):
-    """Another run is writing the same model."""
+    """Another run writes the same model."""
 
 
 class ResourceError(CharlmError):
-    """This machine cannot hold what was asked for."""
+    """The machine lacks memory, processes or a device."""
 
 
 class DivergedError(CharlmError):
-    """Training left the finite numbers and did not come back."""
+    """Training diverged to non-finite values and did not recover."""
 
 
 class MissingExtraError(CharlmError):
-    """An optional package is needed and is not installed."""
+    """An optional package is not installed."""

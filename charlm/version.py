@@ -1,3 +1,3 @@
-"""The version of charlm, in one place."""
+"""The version of charlm."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""The command line. One file a command; each parses, calls and prints.
+"""The command line. Each command has its own file, which parses, calls and prints.
 
-Nothing here imports NumPy before a command runs, so that `--help` answers at once.
+No module here imports NumPy before a command runs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ FAILED, USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
 
 class Commands(click.Group):
-    """A group that loads a command when it is asked for."""
+    """A group that imports a command on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the order in which one meets them."""
+        """Return the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of that name, or None."""
+        """Import and return a command, or None if the name is unknown."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"charlm.cli.{cmd_name}").command
@@ -54,12 +54,12 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without loading any."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. A reader that has left is no failure, which click would make of it."""
+        """Run a command. A closed pipe is not a failure here, as it is for click."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -85,14 +85,14 @@ def charlm() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line, and exit: 0 done, 1 failed, 2 usage, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 failed, 2 usage error, 130 interrupted, 141 closed pipe."""
     prepare_streams()
     code = run(arguments)
     sys.exit(code if flush_output() else code or FAILED)
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """Run a command; the one place where an error becomes a line on stderr and an exit code."""
+    """Run a command; print an error as one line on stderr, and return the exit code."""
     try:
         code = charlm.main(arguments, prog_name="charlm", standalone_mode=False)
         sys.stdout.flush()
@@ -101,31 +101,29 @@ def run(arguments: Sequence[str] | None) -> int:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return USAGE
     except click.ClickException as error:
-        # a file may be called anything, and so may an argument
+        # names of files and arguments may contain control characters
         click.UsageError(escape(error.format_message(), keep="\n"), getattr(error, "ctx", None)).show()
         return error.exit_code
     except ConfigError as error:
         return complain(error, USAGE)
     except CharlmError as error:
         return complain(error, FAILED)
-    except BrokenPipeError:  # from the flush: the reader of our output has seen enough
+    except BrokenPipeError:  # from the flush
         flush_output()
         return CLOSED_PIPE
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except MemoryError:
-        return complain(CharlmError("out of memory; a smaller --hidden, --batch or --bptt needs less"), FAILED)
     except RuntimeError as error:
         if "can't start new thread" not in str(error):
             raise
-        return complain(CharlmError("the system starts no more threads; raise its limit (ulimit -u)"), FAILED)
+        return complain(CharlmError("cannot start a thread; raise the limit of processes (ulimit -u)"), FAILED)
     except OSError as error:
-        # what we write by a descriptor is standard output; other files have names
+        # an error without a file name is from a descriptor, which is standard output
         name = error.filename or ("standard output" if error.errno else "file")
         return complain(CharlmError(f"{name}: {error.strerror or error}"), FAILED)
 
 
 def complain(error: CharlmError, code: int) -> int:
-    """Print an error as one line."""
+    """Print an error as one line and return the exit code."""
     click.echo(f"charlm: {escape(with_flags(str(error)))}", err=True)
     return code

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from charlm.cli.flags import with_flags
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, ResourceError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 COLUMN = 34
@@ -69,3 +69,6 @@ class Command(click.Command):
         except CharlmError as error:
             error.args = (with_flags(str(error), self),)
             raise
+        except MemoryError as error:
+            message = "out of memory; a smaller `hidden`, `batch` or `bptt` needs less"
+            raise ResourceError(with_flags(message, self)) from error

@@ -1,4 +1,4 @@
-"""Plots, by matplotlib, which is the extra `plot`."""
+"""Plots of gradient norms, with matplotlib (the extra `plot`)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from charlm.errors import ConfigError, MissingExtraError
 
 
 def find_matplotlib(path: Path) -> None:
-    """See, before work is done, that a plot can be drawn.
+    """Check that matplotlib can draw a file, before anything is computed.
 
-    Raises MissingExtraError without matplotlib, ConfigError if it does not draw files that end as `path` does.
+    Raises
+    ------
+    MissingExtraError : matplotlib is not installed
+    ConfigError : matplotlib does not know the file format of `path`
     """
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
         raise MissingExtraError(
-            "--plot needs matplotlib, which is not installed; get it with: pip install matplotlib"
+            "--plot needs matplotlib, which is not installed; run: pip install matplotlib"
         ) from None
     known = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix.lower().lstrip(".") not in known:
@@ -25,15 +28,18 @@ def find_matplotlib(path: Path) -> None:
 
 
 def draw_curves(curves: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Draw norms against steps back, one line a name, on a logarithmic scale.
+    """Draw norms against the steps back on a logarithmic scale. The same norms give the same SVG file.
 
-    curves: name -> norms, k = 0 first; what is zero or not finite leaves a gap. The same norms give the same SVG.
+    Parameters
+    ----------
+    curves : norms for k = 0, 1, ... by the name of the curve; zeros and non-finite norms leave a gap
+    path : the file to write; its suffix selects the format
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter
 
-    # a model's name is no formula, whatever is in it; so the numbers are not written as formulas, either
+    # names of models are not formulas, so "$" has no meaning in them
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "charlm", "text.parse_math": False}):
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot(

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or gone: they are replaced or tolerated, so that none ends a run."""
+"""Replaces closed standard streams and tolerates failing ones, so that they never end a run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 class TolerantFile(io.FileIO):
-    """A descriptor whose failing writes are dropped; a line reports them once writing works again."""
+    """A file that drops what it cannot write, and reports the gap when a write succeeds again."""
 
     _problem = ""
 
     def write(self, data: object, /) -> int:
-        """Write bytes, or drop them if they cannot be written; return their number.
+        """Write bytes, or drop them if that fails; return their number.
 
-        Nothing is buffered: a signal that ends a write must not leave bytes that are written again at exit.
+        There is no buffer: a signal that interrupts a write would leave bytes in it that are written again at exit.
         """
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
         try:
@@ -26,7 +26,7 @@ class TolerantFile(io.FileIO):
                 super().write(f"\ncharlm: lines are missing here: {self._problem}\n".encode())
                 self._problem = ""
             written = 0
-            while written < view.nbytes and (count := super().write(view[written:])):  # None: it must not wait
+            while written < view.nbytes and (count := super().write(view[written:])):  # None: the write would block
                 written += count
         except OSError as error:
             self._problem = error.strerror or str(error)
@@ -34,15 +34,15 @@ class TolerantFile(io.FileIO):
 
 
 def prepare_streams() -> None:
-    """Open the null device for closed descriptors, write UTF-8, and let stderr drop what cannot be written.
+    """Open the null device for closed descriptors, encode output as UTF-8, and make stderr tolerant.
 
-    A closed descriptor would be the number of the next file that is opened, which then gets what is printed.
+    Without this the next file that is opened would get the number of a closed descriptor, and what is printed.
     """
     for descriptor, (name, mode) in enumerate(STREAMS):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number, which is `descriptor`
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     if os.name == "posix" and sys.stderr is sys.__stderr__:
@@ -50,12 +50,12 @@ def prepare_streams() -> None:
         sys.stderr = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # a byte of an argument that is not UTF-8 becomes \udcXX, which is also how JSON escapes it
+            # a byte of an argument that is not UTF-8 becomes \udcXX, as in JSON
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def flush_output() -> bool:
-    """Flush standard output; return whether that worked. If not, drop its buffer, which would fail again at exit."""
+    """Flush standard output; return whether that succeeded. If not, drop its buffer, which would fail again at exit."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

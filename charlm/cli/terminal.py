@@ -1,4 +1,4 @@
-"""What a terminal may be shown."""
+"""Text that is safe on a terminal, and messages to stderr."""
 
 from __future__ import annotations
 
@@ -9,32 +9,29 @@ from contextlib import suppress
 from charlm.cli.flags import with_flags
 
 UNSAFE = frozenset(("Cc", "Cs", "Zl", "Zp"))
-"""Categories: controls (with the escape), lone surrogates, separators of lines and paragraphs."""
-TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufff9\ufffa\ufffb")
-"""Embeddings, overrides and isolates of direction, and interlinear annotation: they reorder what stands around them."""
+"""Unicode categories of control characters, lone surrogates, and separators of lines and paragraphs."""
+REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufff9\ufffa\ufffb")
+"""Marks of text direction and interlinear annotation, which reorder the text around them."""
 
 
 def escape(text: str, keep: str = "") -> str:
-    """Replace characters that could steer a terminal by a visible form, such as \\x1b.
+    """Replace characters that control a terminal or reorder a line by Python escapes, such as \\x1b.
 
-    keep: control characters that pass, such as a newline.
+    Parameters
+    ----------
+    text : any text
+    keep : control characters that stay, such as a newline
     """
-    return "".join(c if c in keep or is_harmless(c) else visible(c) for c in text)
 
+    def is_safe(character: str) -> bool:
+        return unicodedata.category(character) not in UNSAFE and character not in REORDERING
 
-def is_harmless(character: str) -> bool:
-    """Whether a character shows, joins or marks text, and cannot steer a terminal or turn the order of a line."""
-    return unicodedata.category(character) not in UNSAFE and character not in TURNING
+    return "".join(c if c in keep or is_safe(c) else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def for_output(text: str) -> str:
-    """Return a text as standard output may have it: raw into a pipe, control characters escaped on a terminal."""
+    """Return a text for standard output: unchanged for a pipe, control characters escaped for a terminal."""
     return escape(text, keep="\n\t") if sys.stdout.isatty() else text
-
-
-def visible(character: str) -> str:
-    """Return the escape sequence by which Python writes a character."""
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def warn(message: str) -> None:

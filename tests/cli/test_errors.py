@@ -16,6 +16,7 @@ import pytest
 
 import charlm.cli
 from charlm.cli import run
+from charlm.cli.command import Command
 from charlm.errors import CharlmError, CheckpointError, ConfigError
 from tests.cli.command import charlm as command
 from tests.cli.command import files_in
@@ -25,8 +26,9 @@ from tests.cli.conftest import TINY, VERSE
 def raising(error: BaseException) -> click.Command:
     """Return a command that fails."""
 
-    @click.command()
+    @click.command(cls=Command)
     def fail() -> None:
+        """Raise the error."""
         raise error
 
     return fail
@@ -38,7 +40,7 @@ def raising(error: BaseException) -> click.Command:
         (ConfigError("`hidden` is 0; expected 1 or more"), 2, "charlm: hidden is 0; expected 1 or more\n"),
         (CheckpointError("m: damaged"), 1, "charlm: m: damaged\n"),
         (CharlmError("a\nb\x1b"), 1, "charlm: a\\nb\\x1b\n"),
-        (MemoryError(), 1, "charlm: out of memory; a smaller --hidden, --batch or --bptt needs less\n"),
+        (MemoryError(), 1, "charlm: out of memory\n"),
         (OSError(errno.ENOSPC, "No space left on device", "m.log"), 1, "charlm: m.log: No space left on device\n"),
         (OSError("odd"), 1, "charlm: file: odd\n"),
         (KeyboardInterrupt(), 130, "\n"),
@@ -94,7 +96,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_keeps_the_files_whole(tmp_path: Path
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stderr is not None
-        for awaited in ("in a step", "once more to leave at once"):
+        for awaited in ("in a step", "press Ctrl-C again to stop at once"):
             assert any(awaited in line for line in iter(process.stderr.readline, ""))
             process.send_signal(signal.SIGINT)
         assert process.stderr.read().strip() == ""

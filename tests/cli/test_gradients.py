@@ -85,7 +85,7 @@ def test_without_matplotlib_a_plot_says_what_to_install(folder: Path) -> None:
     arguments = ("gradients", "verse.safetensors", "verse.txt", "--plot", "flow.svg")
     done = charlm(*arguments, cwd=folder, PYTHONPATH=path_with(folder / "nowhere"))
     assert done.code == 1
-    assert done.err == "charlm: --plot needs matplotlib, which is not installed; get it with: pip install matplotlib\n"
+    assert done.err == "charlm: --plot needs matplotlib, which is not installed; run: pip install matplotlib\n"
     assert not done.out
     assert charlm(*arguments[:3], cwd=folder, PYTHONPATH=path_with(folder / "nowhere")).code == 0
 

@@ -57,7 +57,7 @@ def test_ctrl_c_once_saves_and_says_how_to_go_on(folder: Path) -> None:
         screen.read_until("chars/s")
         screen.process.send_signal(signal.SIGINT)
         assert screen.end() == 130
-    assert "once more to leave at once" in screen.shown
+    assert "press Ctrl-C again to stop at once" in screen.shown
     assert "go on with: charlm train 'two words.txt' -m charlm.safetensors --resume" in screen.shown
     assert package.load(folder / "charlm.safetensors").training.steps > 0
     with Screen("train", name.name, "--resume", cwd=folder, columns=200) as screen:  # no setting is repeated

@@ -127,7 +127,7 @@ def test_a_limit_on_threads_is_one_line(
     monkeypatch.setattr(threading.Thread, "start", start)
     assert train_on_two_threads(tmp_path) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "charlm: the system starts no more threads; raise its limit (ulimit -u)"
+    assert last == "charlm: cannot start a thread; raise the limit of processes (ulimit -u)"
 
 
 def test_another_runtime_error_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:

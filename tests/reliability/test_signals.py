@@ -66,7 +66,7 @@ def test_the_second_leaves_at_once_with_whole_files(tmp_path: Path, number: sign
     time.sleep(0.3)  # into a step of many seconds
     process.send_signal(number)
     said = b""
-    while b"once more to leave at once" not in said:  # two signals within one product would be one
+    while b"press Ctrl-C again to stop at once" not in said:  # two signals within one product would be one
         piece = process.stderr.read1() if isinstance(process.stderr, BufferedReader) else b""
         assert piece, said
         said += piece
