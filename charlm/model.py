@@ -71,8 +71,8 @@ class LanguageModel:
         """
         if not isinstance(self.network, Network):
             raise ConfigError(
-                "this model reads from both sides, so it has no probability from left to right: it can neither sample "
-                "nor score; charlm fill, charlm proof and charlm score --pseudo (the pseudo-log-likelihood) use it"
+                "this model reads from both sides and has no probability from left to right, so it cannot sample or "
+                "score a text: it supports `fill`, `proof` and `pseudo_score` (the pseudo-log-likelihood)"
             )
         return PreparedNetwork(self.network, self.params)
 
@@ -87,9 +87,7 @@ class LanguageModel:
         Raises ConfigError if it reads from left to right alone.
         """
         if not isinstance(self.network, BidirectionalNetwork):
-            raise ConfigError(
-                "this model reads from left to right alone; a model trained with charlm train --bidirectional is needed"
-            )
+            raise ConfigError("this model reads from left to right only; use one trained with `bidirectional=True`")
         return BidirectionalReader(PreparedBidirectionalNetwork(self.network, self.params), self.vocabulary)
 
     @property
@@ -251,7 +249,7 @@ class LanguageModel:
         pieces = self.vocabulary.split(self.clean(text))
         missing = [place for place, piece in enumerate(pieces) if piece == blank]
         if not missing:
-            raise ConfigError(f"nothing to fill in: there is no {blank} in the text (--blank sets another sign)")
+            raise ConfigError(f"nothing to fill in: the text has no {blank!r}; pass another `blank`")
         if self.config.bidirectional:
             return fill_bidirectional(self.bidirectional, pieces, missing, beam=beam, best=best)
         return fill_from_left_to_right(self.runner, self.vocabulary, pieces, missing, beam=beam, best=best)
@@ -288,7 +286,7 @@ class LanguageModel:
             line, column = line_and_column(text, offset)
             raise UnknownCharacterError(
                 f"line {line}, column {column}: {pieces[places[0]]!r} is not in the model's vocabulary "
-                f"({len(places):,} of {len(pieces):,} are not); leave out --strict to read it as UNK"
+                f"({len(places):,} of {len(pieces):,} are not)"
             )
 
     def counts_end(self, end: bool | None) -> bool:

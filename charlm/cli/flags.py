@@ -8,7 +8,7 @@ import click
 
 NAME = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]*))?`")
 """A parameter in a message: `name` or `name=value`, in backticks."""
-ALIASES = {"path": "model_path", "prior": "priors"}
+ALIASES = {"path": "model_path", "model": "model_path", "prior": "priors", "pseudo_score": "pseudo"}
 """Python parameters whose click parameter has another name."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli.terminal import warn
+from charlm.errors import UnknownCharacterError
 
 if TYPE_CHECKING:
     from charlm.config import TextConfig
@@ -105,5 +106,8 @@ def read_groups(path: Path, config: TextConfig) -> Iterator[tuple[str, list[str]
 def refuse_unknown(model: LanguageModel, texts: Iterable[str]) -> Iterator[str]:
     """Yield the texts; raise UnknownCharacterError at the first one with a character outside the vocabulary."""
     for text in texts:
-        model.refuse_unknown(text)
+        try:
+            model.refuse_unknown(text)
+        except UnknownCharacterError as error:
+            raise UnknownCharacterError(f"{error}; leave out --strict to read it as UNK") from None
         yield text

@@ -11,7 +11,7 @@ import click
 
 from charlm.cli.command import option_group
 from charlm.config import DECODING_ERRORS
-from charlm.errors import CheckpointError
+from charlm.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from charlm.model import LanguageModel
@@ -63,6 +63,14 @@ def texts(function: Function) -> Function:
     ):  # fmt: skip
         function = option(function)
     return function
+
+
+def require_bidirectional(model: LanguageModel) -> None:
+    """Raise ConfigError, with the command that trains another model, if a model reads from left to right only."""
+    if not model.config.bidirectional:
+        raise ConfigError(
+            "this model reads from left to right only; train another with: charlm train FILE --bidirectional"
+        )
 
 
 def open_model(

@@ -44,6 +44,7 @@ def command(
       charlm proof scan.txt --least 5 --json
     """
     model = options.open_model(model_path, encoding=encoding, errors=errors)
+    options.require_bidirectional(model)
     text = model.clean(read_text(file, model.text))
     found = model.proof(text, least=least)
     if n is not None:

@@ -12,7 +12,7 @@ import click
 
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
-from charlm.cli.inputs import read_text
+from charlm.cli.inputs import read_text, refuse_unknown
 from charlm.cli.terminal import escape, warn
 from charlm.config import SampleConfig
 
@@ -76,7 +76,7 @@ def command(
         prompt += read_prompt(prompt_file, model.text)
     prompt = model.clean(prompt)
     if strict:
-        model.refuse_unknown(prompt)
+        list(refuse_unknown(model, [prompt]))
     warn_of_unknown(model, prompt)
     if novel:
         context = prompt.rpartition("\n")[2] if model.text.lines else prompt

@@ -99,6 +99,7 @@ def command(
             print_heat_map(characters) if is_coloured else show(character_lines(characters))
         return None
     if pseudo:
+        options.require_bidirectional(model)
         scores: Iterator[Score] = map(model.pseudo_score, given)
     elif adapt:
         scores = model.score_adaptively(given, end=end)

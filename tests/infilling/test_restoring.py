@@ -294,5 +294,5 @@ def test_each_direction_says_what_it_cannot_do(model: LanguageModel) -> None:
         model.gradients(VERSE)
     one_way = random_model(bidirectional=False)
     for refused in (lambda: one_way.pseudo_score("a"), lambda: one_way.proof("a")):
-        with pytest.raises(ConfigError, match="--bidirectional"):
+        with pytest.raises(ConfigError, match="bidirectional=True"):
             refused()
