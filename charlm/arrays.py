@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,3 +16,13 @@ Ids: TypeAlias = npt.NDArray[np.integer[Any]]
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 """Whether something holds, for each place."""
+
+
+def split_evenly(start: int, stop: int, parts: int) -> list[slice]:
+    """Split a range into contiguous parts whose sizes differ by at most one.
+
+    >>> split_evenly(10, 15, 2)
+    [slice(10, 12, None), slice(12, 15, None)]
+    """
+    bounds = [start + (stop - start) * part // parts for part in range(parts + 1)]
+    return [slice(first, last) for first, last in pairwise(bounds)]

@@ -50,7 +50,7 @@ def step_times(text: Path, model: Path, settings: dict[str, Any], result: Path) 
             times.append(time.perf_counter() - last)
             last = time.perf_counter()
         found = {"step": median(times[5:-1]), "parameters": session.network.size, "gradient": 0.0, "number": 0.0}
-        if session.ranks.count > 1:
+        if session.ranks.world_size > 1:
             for name, size in (("gradient", session.network.size), ("number", 1)):
                 tensor, seconds = ones(size), []
                 for _ in range(30):
@@ -124,11 +124,11 @@ def noise_scale(model: LanguageModel, text: Path, few: int = 8, many: int = 512,
     with Corpus.read([text], vocabulary=model.vocabulary) as corpus:
         for streams, found in squares.items():
             batches = batches_over(corpus, TrainConfig(batch=streams, bptt=bptt))
-            with NumpyEngine(model.network, model.params, bptt, streams, 1) as shards:
+            with NumpyEngine(model.network, model.params, bptt, streams, 1) as engine:
                 for _ in range(16 * many // streams + 4):
                     window = batches.next()
-                    shards.loss_and_grads(window.inputs, window.targets, window.weights)
-                    found.append(float(np.dot(shards.grads[0], shards.grads[0])))
+                    engine.loss_and_grads(window.inputs, window.targets, window.weights)
+                    found.append(float(np.dot(engine.grads, engine.grads)))
     a, b = (float(np.mean(found[4:])) for found in squares.values())  # the first windows have no state yet
     square = (many * b - few * a) / (many - few)
     return square, (a - b) / (1 / few - 1 / many) / square

@@ -13,6 +13,8 @@ import numpy as np
 from benchmarks.library.alternation import alternate, describe_machine, race, rate_of, sgemm_peak, timed
 from benchmarks.library.peers import Form, Step, TorchModel, forms
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
+from charlm.engines.numpy_engine import NumpyEngine
+from charlm.engines.process_group import ProcessGroup
 from charlm.machine import usable_cores
 from charlm.nn.network import Network
 from charlm.text.batches import StreamBatches
@@ -30,7 +32,12 @@ def charlm_rate(corpus: Corpus, cell: str, row: tuple[int, ...], threads: int, s
     config = TrainConfig(batch=batch, bptt=bptt, average=0.0, learning_rate=1e-3)
     network = Network(NetworkConfig(cell, hidden, layers), len(corpus.vocabulary))
     params = network.initial(np.random.default_rng(0))
-    with Trainer(network, params, StreamBatches(corpus, config), None, config, threads=threads) as trainer:
+    with (
+        NumpyEngine(network, params, bptt, batch, threads, config.seed) as engine,
+        Trainer(
+            network, StreamBatches(corpus, config), None, config, threads=threads, engine=engine, group=ProcessGroup()
+        ) as trainer,
+    ):
 
         def step() -> int:
             trainer.train_window(1e-3)

@@ -1,71 +1,113 @@
-"""Create the engine of a run: NumPy in shards, or PyTorch, alone or as one of the ranks that torchrun starts."""
+"""Create the process group and the engine of a run, by the name of the engine."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from charlm.config import EngineConfig, TrainConfig
+from charlm.config import EngineConfig, NetworkConfig, TrainConfig
 from charlm.engines.engine import Engine
 from charlm.engines.numpy_engine import NumpyEngine
-from charlm.engines.ranks import Ranks
+from charlm.engines.process_group import ProcessGroup, read_environment
+from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
 from charlm.errors import ConfigError, MissingExtraError
 from charlm.nn.base import BaseNetwork
+from charlm.nn.cells import find_cell
 from charlm.nn.layout import Parameters
 
-if TYPE_CHECKING:
-    from charlm.engines.torch import TorchEngine
 
-SHAPES_KEPT = "16"
-"""Shapes of products and layers whose code PyTorch's oneDNN keeps: of the many lengths of spans, it would keep all."""
+def require_torch(tuning: EngineTuning = DEFAULT_TUNING) -> None:
+    """Import PyTorch.
 
-
-def find_torch_engine() -> type[TorchEngine]:
-    """Return the engine that runs on PyTorch.
-
-    Raises MissingExtraError if PyTorch is not installed.
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", SHAPES_KEPT)
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(tuning.onednn_primitives))
     try:
-        from charlm.engines.torch import TorchEngine
+        import charlm.engines.torch_engine  # noqa: F401
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "torch":
             raise
         raise MissingExtraError(
-            "--engine torch needs PyTorch, which is not installed: pip install torch, or leave --engine out"
+            "`engine` is 'torch', and PyTorch is not installed: pip install torch, or leave `engine` out"
         ) from None
-    return TorchEngine
 
 
-def settle_ranks(engine: EngineConfig, paths: Sequence[str | os.PathLike[str]]) -> Ranks:
-    """Return the place of this process among those that train together.
+def check_network(engine: EngineConfig, network: NetworkConfig) -> None:
+    """Check that an engine can train a network.
 
-    Raises MissingExtraError without PyTorch, if it is asked for; ConfigError for ranks that share a standard input.
+    Raises
+    ------
+    ConfigError
+        If PyTorch lacks its cell, or it is bidirectional.
     """
     if engine.name == "numpy":
-        return Ranks()
-    find_torch_engine()
-    ranks = Ranks.of_environment()
-    if ranks.world_size > 1 and "-" in map(str, paths):
+        return
+    if find_cell(network.cell).torch_name is None:
+        raise ConfigError(f"`cell` is {network.cell!r}, which PyTorch does not have; leave `engine` out")
+    if network.bidirectional:
+        raise ConfigError("only NumPy trains a `bidirectional` network; leave `engine` out")
+
+
+def create_process_group(
+    engine: EngineConfig, paths: Sequence[str | os.PathLike[str]], tuning: EngineTuning = DEFAULT_TUNING
+) -> ProcessGroup:
+    """Return the group of the processes that train together: one process, or the ranks of torchrun with PyTorch.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        The texts; several ranks cannot read them from standard input.
+
+    Raises
+    ------
+    MissingExtraError
+        If the engine needs PyTorch, which is not installed.
+    ConfigError
+        If the ranks are not numbered correctly, or would read the same standard input.
+    """
+    if engine.name == "numpy":
+        return ProcessGroup()
+    require_torch()
+    environment = read_environment()
+    if environment["world_size"] == 1:
+        return ProcessGroup(**environment)
+    if "-" in map(str, paths):
         raise ConfigError("several ranks cannot read one standard input; name a file that all of them can read")
-    return ranks
+    from charlm.engines.torch_group import TorchProcessGroup
+
+    return TorchProcessGroup(**environment, device=engine.device, tuning=tuning)
 
 
 def create_engine(
     engine: EngineConfig,
-    ranks: Ranks,
+    group: ProcessGroup,
     network: BaseNetwork,
     params: Parameters,
     train: TrainConfig,
     steps: int,
     streams: int,
 ) -> Engine:
-    """Return what computes, at `params`.
+    """Return the engine that trains a network, to be used as a context inside that of `group`.
 
-    Raises ConfigError or ResourceError if it cannot.
+    Parameters
+    ----------
+    params : Parameters
+        Initial parameters.
+    train : TrainConfig
+        Number of threads, and the seed of the dropout masks.
+    steps, streams : int
+        Shape (T, B) of a window, for all processes of the group together.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer streams than processes.
     """
-    threads, seed = train.threads, train.seed
     if engine.name == "numpy":
-        return NumpyEngine(network, params, steps, streams, threads, seed)
-    return find_torch_engine()(network, params, streams, engine, ranks=ranks, threads=threads, seed=seed)
+        return NumpyEngine(network, params, steps, streams, train.threads, train.seed)
+    from charlm.engines.torch_engine import TorchEngine
+
+    return TorchEngine(network, params, streams, engine, train, group)

@@ -1,13 +1,14 @@
-"""What the trainer asks of an engine. `training.parallel.NumpyEngine` is the one on NumPy."""
+"""The interface of an engine, which computes the gradient of a window and carries the state to the next one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from charlm.arrays import Array, Ids
-from charlm.nn.base import NetworkState
+import numpy as np
+
+from charlm.arrays import Array, Ids, split_evenly
+from charlm.nn.base import BaseNetwork, NetworkState
 from charlm.nn.layout import Parameters
 
 Item = TypeVar("Item")
@@ -18,51 +19,99 @@ WORTH_SHARING = 400_000
 
 def parts_of(size: int, threads: int) -> list[slice]:
     """Return a vector of `size` parameters cut into a part for each thread, or whole where that is not worth it."""
-    count = threads if size >= WORTH_SHARING else 1
-    return [slice(size * k // count, size * (k + 1) // count) for k in range(count)]
+    return split_evenly(0, size, threads if size >= WORTH_SHARING else 1)
 
 
 class Engine(Protocol):
-    """Computes losses and gradients; may be one of several processes (ranks) that train one network together.
+    """Computes the loss and the mean gradient of windows; use as a context.
 
-    params: what is trained, the same on all ranks.  grads: the first is the mean gradient of the last window, (P,).
-    threads: that this process may use.  characters: targets that counted in the last window, on all ranks.
+    T is the number of steps of a window, b the number of streams that this process reads, P the number of parameters.
+
+    Attributes
+    ----------
+    params : Parameters
+        The parameters to train, available inside the context. The trainer updates them in place between windows.
+    grads : ndarray of shape (P,)
+        The mean gradient of the last window over all processes. The trainer may overwrite it.
+    characters : float
+        Number of targets of the last window, or their summed weights, over all processes.
+    threads : int
+        Number of threads that this process may use.
     """
 
     params: Parameters
-    grads: list[Array]
-    threads: int
+    grads: Array
     characters: float
+    threads: int
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give back what is held."""
+    def __enter__(self) -> Engine:
+        """Acquire memory, processes or devices. Raises ResourceError if the system refuses."""
 
-    @property
-    def state(self) -> NetworkState:
-        """The carried state of all streams, (B, H) each; all ranks must ask together."""
-
-    @state.setter
-    def state(self, state: NetworkState) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        """Release all resources."""
 
     def loss_and_grads(self, inputs: Ids, targets: Ids, weights: Array | None, window: int = 0) -> float:
-        """Back-propagate through this rank's streams of a window; returns the mean loss on all, in nats."""
+        """Backpropagate through one window, from the carried state to the next one.
 
-    def local_slice(self, count: int) -> slice:
-        """Return which of `count` streams are this rank's."""
+        Parameters
+        ----------
+        inputs, targets : ndarray of int, shape (T, b)
+            Ids of the streams that this process reads.
+        weights : ndarray of shape (T, b) or None
+            Weight of each target in the loss; None for 1 each.
+        window : int
+            Number of the window, which seeds its dropout masks.
 
-    def all_reduce_max(self, *values: float) -> list[float]:
-        """Return the greatest of each value on all ranks: what they decide by, they decide alike."""
+        Returns
+        -------
+        float
+            Mean loss over the streams of all processes, in nats per character. The gradient is in `grads`.
 
-    def all_reduce_sum(self, *values: float) -> list[float]:
-        """Return the sum of each value over all ranks."""
+        Raises
+        ------
+        ResourceError
+            If memory runs out, or if another process has exited.
+        """
 
-    def release(self) -> None:
-        """Give buffers back for a while."""
+    def state_dict(self) -> dict[str, Array]:
+        """Return the carried state of the streams of all processes; every process must call this together.
+
+        Keys are `state.{layer}.{index}`; arrays are copies of shape (H, B), as in the state file.
+        """
+
+    def load_state_dict(self, arrays: Mapping[str, Array]) -> None:
+        """Continue from the carried state that `state_dict` returned; other keys are ignored."""
+
+    def free_buffers(self) -> None:
+        """Free the buffers of a window; the next window allocates them again."""
 
     def parameter_parts(self) -> list[slice]:
         """Return the flat vector cut into a part for each thread."""
 
     def parallel_map(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Call `do` with every item on threads, and return the results in the order of the items."""
+
+
+def state_to_dict(state: NetworkState) -> dict[str, Array]:
+    """Return the state of all layers (B, H) under the names, and in the shape (H, B), of the state file."""
+    return {
+        f"state.{layer}.{index}": array.T.copy()
+        for layer, arrays in enumerate(state)
+        for index, array in enumerate(arrays)
+    }
+
+
+def state_from_dict(network: BaseNetwork, arrays: Mapping[str, Array]) -> NetworkState:
+    """Return the state of all layers, (B, H) each, from arrays that `state_to_dict` returned."""
+    layers, count, _ = network.state_shape
+    return [
+        tuple(np.ascontiguousarray(arrays[f"state.{layer}.{index}"].T) for index in range(count))
+        for layer in range(layers)
+    ]
+
+
+def copy_state(target: NetworkState, source: NetworkState) -> None:
+    """Overwrite the arrays of a state."""
+    for to_layer, layer in zip(target, source, strict=True):
+        for to, array in zip(to_layer, layer, strict=True):
+            to[...] = array

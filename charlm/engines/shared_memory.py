@@ -1,174 +1,181 @@
-"""Memory that the shards of a run share, and what one shard does with it.
+"""The memory that the processes of the NumPy engine share: parameters, gradients, states and the current window.
 
-A run is split over processes rather than threads: a step of a small network is a few dozen calls of a few
-microseconds, and threads would wait for the interpreter's lock between them. Everything a shard needs lies in
-one block of shared memory, so a shard has no state of its own: whoever holds the block holds the run.
+A run is split over processes rather than threads. A step of a small network is a few dozen calls of NumPy of a few
+microseconds each, and threads would wait for the interpreter's lock between them.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
+import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from charlm.arrays import Array
+from charlm.arrays import Array, Ids, split_evenly
 from charlm.config import NetworkConfig
-from charlm.kernels.workspace import Workspace
+from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
 from charlm.nn.base import BaseNetwork, NetworkState
-from charlm.nn.layout import Parameters
 from charlm.nn.networks import make_network
-from charlm.nn.window import Window
+from charlm.text.store import temporary_space
 
 ALIGNMENT = 64
-"""Bytes; where an array may begin."""
-WINDOW_VALUES = 14_000_000
-"""Values of a shard's window from which on its streams are read in turns, so that memory holds those of one turn."""
-FEWEST_STREAMS = 8
-"""Streams of a turn at least: fewer take as long."""
+"""Alignment of the arrays, in bytes: a cache line."""
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """A run and how it is split; small and JSON-able, so that a worker can be told.
+    """What a worker process must know of a run: its network, and how streams are split into shards.
 
-    network, vocabulary, start: as for `BaseNetwork`.  steps, streams: T and B.  shards: K.  seed: of the dropout.
+    Attributes
+    ----------
+    config, vocabulary, start : NetworkConfig, int, int
+        Arguments of `make_network`.
+    steps, streams : int
+        Shape (T, B) of a window.
+    shards : int
+        Number of shards K, one process each.
+    seed : int
+        Seed of the dropout masks.
+    dtype : str
+        Type of parameters, gradients and states.
+    tuning : EngineTuning
+        When to split a shard into micro-batches.
     """
 
-    network: Mapping[str, Any]
+    config: NetworkConfig
     vocabulary: int
     start: int
     steps: int
     streams: int
     shards: int
     seed: int
-    dtype: str = "float32"
+    dtype: str
+    tuning: EngineTuning
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what `ShardPlan(**...)` takes."""
-        return asdict(self)
-
-    def make_network(self) -> BaseNetwork:
-        """Return the network."""
-        return make_network(NetworkConfig(**self.network), self.vocabulary, self.start)
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ShardPlan:
+        """Return the plan from its fields as nested dicts, the opposite of `dataclasses.asdict`."""
+        nested = {"config": NetworkConfig(**fields["config"]), "tuning": EngineTuning(**fields["tuning"])}
+        return cls(**{**fields, **nested})
 
     def local_slice(self, shard: int) -> slice:
-        """Return the streams of a shard; shards differ by one stream at most."""
-        return slice(self.streams * shard // self.shards, self.streams * (shard + 1) // self.shards)
+        """Return the streams of a shard."""
+        return split_evenly(0, self.streams, self.shards)[shard]
+
+
+def micro_batches_of(network: BaseNetwork, steps: int, streams: int, tuning: EngineTuning = DEFAULT_TUNING) -> int:
+    """Return the number of micro-batches into which a shard splits `streams` streams, to bound its memory."""
+    by_memory = network.window_size(steps, streams) // tuning.max_micro_batch_values
+    return max(1, min(by_memory, streams // tuning.min_micro_batch_streams))
 
 
 class SharedMemory:
-    """Views into the block: parameters, a gradient and a state for each shard, and the window at work.
+    """Named arrays of a run in one block of bytes, at the same offsets in every process.
 
-    buffer: at least `SharedMemory.size(split)` bytes; zero at first.
+    Parameters
+    ----------
+    plan : ShardPlan
+        Determines the arrays, see `_layout`.
+    buffer : memoryview
+        At least `SharedMemory.size(plan)` bytes, zero at first.
     """
 
-    def __init__(self, split: ShardPlan, buffer: memoryview) -> None:
-        self.network = split.make_network()
+    def __init__(self, plan: ShardPlan, buffer: memoryview) -> None:
+        self.network = make_network(plan.config, plan.vocabulary, plan.start)
         self.arrays: dict[str, npt.NDArray[Any]] = {}
-        place = 0
-        for name, (shape, dtype) in layout(split, self.network).items():
-            count = prod(shape)
-            self.arrays[name] = np.frombuffer(buffer, dtype, count, place).reshape(shape)
-            place += padded(count * np.dtype(dtype).itemsize)
+        offset = 0
+        for name, (shape, dtype) in _layout(plan).items():
+            self.arrays[name] = np.frombuffer(buffer, dtype, prod(shape), offset).reshape(shape)
+            offset += _padded_size(shape, dtype)
 
     @staticmethod
-    def size(split: ShardPlan) -> int:
-        """Return how many bytes the block has."""
-        arrays = layout(split, split.make_network()).values()
-        return sum(padded(prod(shape) * np.dtype(dtype).itemsize) for shape, dtype in arrays)
+    def size(plan: ShardPlan) -> int:
+        """Return the number of bytes of the block."""
+        return sum(_padded_size(shape, dtype) for shape, dtype in _layout(plan).values())
 
     def state(self, shard: int) -> NetworkState:
-        """Return views of a shard's carried state."""
+        """Return views of the carried state of a shard."""
         return [tuple(layer) for layer in self.arrays[f"state{shard}"]]
 
+    def write_window(self, inputs: Ids, targets: Ids, weights: Array | None, window: int) -> float:
+        """Write the window (T, B) that all shards read next; return the summed weight of its targets."""
+        arrays = self.arrays
+        arrays["inputs"][...], arrays["targets"][...] = inputs, targets
+        arrays["is_weighted"][0] = weights is not None
+        if weights is not None:
+            arrays["weights"][...] = weights
+        total = float(targets.size if weights is None else weights.sum())
+        arrays["scale"][0] = 1 / max(total, 1.0)
+        arrays["window"][0] = window
+        return total
 
-def layout(split: ShardPlan, network: BaseNetwork) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return the shape and dtype of everything in the block."""
-    window = (split.steps, split.streams)
-    arrays: dict[str, tuple[tuple[int, ...], str]] = {"params": ((network.size,), split.dtype)}
-    for shard in range(split.shards):
-        part = split.local_slice(shard)
-        layers, count, hidden = network.state_shape
-        state = (layers, count, part.stop - part.start, hidden)
-        arrays[f"grads{shard}"] = ((network.size,), split.dtype)
-        arrays[f"state{shard}"] = (state, split.dtype)
+
+def _layout(plan: ShardPlan) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return the shape and type of every array in the block."""
+    network = make_network(plan.config, plan.vocabulary, plan.start)
+    layers, count, hidden = network.state_shape
+    window = (plan.steps, plan.streams)
+    arrays: dict[str, tuple[tuple[int, ...], str]] = {"params": ((network.size,), plan.dtype)}
+    for shard in range(plan.shards):
+        own = plan.local_slice(shard)
+        arrays[f"grads{shard}"] = ((network.size,), plan.dtype)
+        arrays[f"state{shard}"] = ((layers, count, own.stop - own.start, hidden), plan.dtype)
     return arrays | {
         "inputs": (window, "int64"),
         "targets": (window, "int64"),
-        "weights": (window, split.dtype),
-        "losses": ((split.shards,), "float64"),
-        "scale": ((1,), "float64"),
-        "window": ((1,), "int64"),
+        "weights": (window, plan.dtype),
         "is_weighted": ((1,), "bool"),
+        "scale": ((1,), "float64"),  # of the gradient: 1 / summed weight of the targets
+        "window": ((1,), "int64"),
+        "losses": ((plan.shards,), "float64"),  # summed over the streams of each shard, in nats
     }
 
 
-def micro_batches_of(network: BaseNetwork, steps: int, streams: int) -> int:
-    """Return in how many turns a shard reads the B = `streams` of a window."""
-    return max(1, min(network.window_size(steps, streams) // WINDOW_VALUES, streams // FEWEST_STREAMS))
+def _padded_size(shape: tuple[int, ...], dtype: str) -> int:
+    """Return the bytes of an array, rounded up to the alignment."""
+    return -(-prod(shape) * np.dtype(dtype).itemsize // ALIGNMENT) * ALIGNMENT
 
 
-def padded(size: int) -> int:
-    """Round up to the alignment."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
+def allocate_shared_block(size: int, stack: ExitStack) -> tuple[mmap.mmap, int | str]:
+    """Return `size` zero bytes, and the file that other processes map: a descriptor, or a path without memfd.
+
+    `stack` closes or removes the file. Raises OSError or ResourceError if there is no memory or disk space.
+    """
+    if hasattr(os, "memfd_create"):
+        descriptor = _above_standard_streams(os.memfd_create("charlm"))
+        stack.callback(os.close, descriptor)
+        os.truncate(descriptor, size)
+        return mmap.mmap(descriptor, size), descriptor
+    with temporary_space():
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="charlm-", ignore_cleanup_errors=True)))
+        path /= "shared"
+        path.write_bytes(bytes(size))
+    with path.open("r+b") as file:
+        return mmap.mmap(file.fileno(), size), str(path)
 
 
-class Shard:
-    """The work of one shard: the gradient of its streams."""
+def map_shared_block(file: int | str, size: int) -> mmap.mmap:
+    """Map the block of another process, and close the descriptor."""
+    descriptor = file if isinstance(file, int) else os.open(file, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    block = mmap.mmap(descriptor, size)
+    os.close(descriptor)
+    return block
 
-    def __init__(self, split: ShardPlan, memory: SharedMemory, shard: int) -> None:
-        self.split = split
-        self.memory = memory
-        self.shard = shard
-        self.network = memory.network
-        self.params = Parameters(self.network.layout, memory.arrays["params"])
-        self.grads = Parameters(self.network.layout, memory.arrays[f"grads{shard}"])
-        self._work = Workspace(split.dtype)
 
-    def release(self) -> None:
-        """Give the buffers back; the next window makes them anew."""
-        self._work = Workspace(self.split.dtype)
+def _above_standard_streams(descriptor: int) -> int:
+    """Return the descriptor, or a duplicate above 2: a worker uses 0 to 2 for its standard streams."""
+    if descriptor > 2:
+        return descriptor
+    import fcntl  # Windows has neither fcntl nor memfd_create
 
-    def run(self) -> None:
-        """Back-propagate through this shard's part of the window; gradient, state and loss go into the block."""
-        arrays, own = self.memory.arrays, self.split.local_slice(self.shard)
-        streams = own.stop - own.start
-        seeds = [self.split.seed, 4, int(arrays["window"][0]), self.shard]
-        rng = np.random.default_rng(seeds) if self.network.config.has_dropout else None
-        count = micro_batches_of(self.network, self.split.steps, streams)
-        loss = 0.0
-        for turn in range(count):
-            part = slice(streams * turn // count, streams * (turn + 1) // count)
-            loss += self._read(part, self._more_grads if turn else self.grads, rng)
-            if turn:
-                self.grads.flat += self._more_grads.flat
-        arrays["losses"][self.shard] = loss
-
-    def _read(self, part: slice, grads: Parameters, rng: np.random.Generator | None) -> float:
-        """Back-propagate through some of this shard's streams; returns their summed loss, in nats."""
-        arrays, first = self.memory.arrays, self.split.local_slice(self.shard).start
-        columns = slice(first + part.start, first + part.stop)
-        weights: Array | None = None
-        if arrays["is_weighted"][0]:
-            weights = np.ascontiguousarray(arrays["weights"][:, columns])
-        state = self.network.select(self.memory.state(self.shard), part)  # views
-        window = Window(
-            np.ascontiguousarray(arrays["inputs"][:, columns]),
-            np.ascontiguousarray(arrays["targets"][:, columns]),
-            weights,
-            float(arrays["scale"][0]),
-        )
-        loss, last = self.network.loss_and_grads(self.params, grads, window, state, self._work, rng)
-        for layer, after in zip(state, last, strict=True):
-            for array, value in zip(layer, after, strict=True):
-                array[...] = value
-        return loss
-
-    @property
-    def _more_grads(self) -> Parameters:
-        """The gradient of a turn, to be added."""
-        return Parameters(self.network.layout, self._work.array("grads", self.network.size))
+    duplicate = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return duplicate

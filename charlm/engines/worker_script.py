@@ -1,6 +1,7 @@
-"""Start of a worker process, run by its path: `python -m` would import the Python files of the current folder.
+"""Start a worker process, run by path: `python -m` would import Python files of the current folder.
 
-It loads the charlm that it is part of, whatever other charlm there is, and imports nothing before `sys.path` is clean.
+It imports the charlm that contains this file, whatever other charlm is installed, and nothing before `sys.path` is
+clean.
 """
 
 import sys
@@ -9,7 +10,7 @@ if __name__ == "__main__":
     import os
 
     script_folder = os.path.dirname(os.path.abspath(__file__))
-    if sys.path and os.path.abspath(sys.path[0]) == script_folder:  # with PYTHONSAFEPATH it is not there
+    if sys.path and os.path.abspath(sys.path[0]) == script_folder:  # absent with PYTHONSAFEPATH
         del sys.path[0]
 
     from importlib.util import module_from_spec, spec_from_file_location

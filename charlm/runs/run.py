@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from charlm.config import EngineConfig, TextConfig, check, is_real
-from charlm.engines.create import create_engine, settle_ranks
-from charlm.engines.requirements import refuse_what_torch_lacks
+from charlm.engines.create import check_network, create_engine, create_process_group
 from charlm.errors import ConfigError, DivergedError
 from charlm.machine import usable_cores
 from charlm.model import LanguageModel, load
@@ -75,7 +74,7 @@ class Run:
     ) -> None:
         self.files = Files(Path(model))
         self.engine = engine or EngineConfig()
-        self.ranks = settle_ranks(self.engine, paths)
+        self.ranks = create_process_group(self.engine, paths)
         self.interrupted = False
         self.notes: list[str] = []
         check(is_real(save_minutes) and save_minutes >= 0, "save_minutes", save_minutes, "0 (each step) or more")
@@ -86,7 +85,7 @@ class Run:
             if self.ranks.is_main_process:
                 stack.callback(release, lock(self.files.lock))
                 self.files.discard_leftovers()
-                if self.ranks.elastic and overwrite and not (resume or is_restart):
+                if self.ranks.is_elastic and overwrite and not (resume or is_restart):
                     self.files.forget_state()  # a restart shall not take it for its own
             saved = SavedRun.read(self.files.state) if resume else None
             parent = load(init_from) if init_from is not None and not resume else None
@@ -95,7 +94,7 @@ class Run:
             if saved:
                 self._saver.take_up(saved)
                 best = self.trainer.best_loss if self.ranks.is_main_process else -math.inf
-                (self.trainer.best_loss,) = self.trainer.engine.all_reduce_max(best)
+                (self.trainer.best_loss,) = self.ranks.all_reduce_max(best)
                 if not is_restart:
                     saved.refuse_what_is_done(self.trainer)
             self._stack = stack.pop_all()
@@ -123,8 +122,7 @@ class Run:
                 raise ConfigError(f"unit is {text.unit!r}, but the model to begin with has {parent.text.unit!r}")
         early = choose(settings, 1)
         known = early.train  # what is out of range is said before a long text is read
-        if self.engine.name == "torch":
-            refuse_what_torch_lacks(early.network)
+        check_network(self.engine, early.network)
         self.text = text
         corpus = Corpus.read(
             paths, text, hold_out=HoldOut(known.valid, known.held_out, known.seed),
@@ -136,7 +134,7 @@ class Run:
         elif self.corpus.rates.unknown > MUCH_UNKNOWN:
             part = f"{self.corpus.rates.unknown:.1%} of the training text"
             self.notes.append(f"{part} is rare and becomes UNK; a lower --min-count keeps more")
-        settings["threads"] = settings.get("threads") or max(1, usable_cores() // self.ranks.local_count)
+        settings["threads"] = settings.get("threads") or max(1, usable_cores() // self.ranks.local_world_size)
         is_open = settings.get("hidden") is None and settings.get("size") is None  # the speed decides the size
         is_open = is_open and self.engine.name == "numpy"  # ranks must choose alike
         speed = characters_per_second(settings["threads"]) if is_open else REFERENCE_SPEED
@@ -145,7 +143,7 @@ class Run:
         self.vocabulary = self.corpus.vocabulary
         self.network = make_network(self.choice.network, len(self.vocabulary), start=self.vocabulary.eos)
         self.seen = self._lines_seen()
-        self.trainer = stack.enter_context(self._make_trainer(parent))
+        self.trainer = stack.enter_context(self._make_trainer(parent, stack))
         if saved:
             self.notes.append(saved.restore(self.trainer))
 
@@ -156,7 +154,7 @@ class Run:
             return ""
         return pack_hashes(lines_in(ids, self.vocabulary))
 
-    def _make_trainer(self, parent: LanguageModel | None) -> Trainer:
+    def _make_trainer(self, parent: LanguageModel | None, stack: ExitStack) -> Trainer:
         """Return a trainer at its start, with the weights of `parent` if there is one.
 
         Raises ResourceError if this machine has not the memory.
@@ -173,16 +171,18 @@ class Run:
             half = "" if kept == 1 else "; half of its weights is forgotten, as the new text is of another kind"
             self.notes.append(f"begun with a model of {parent.training.steps or 0:,} steps{half}")
         held_out = self.corpus.valid_ids[: MOST_HELD_OUT + 1]
+        stack.enter_context(self.ranks)
+        engine = create_engine(
+            self.engine, self.ranks, self.network, params, self.train, batches.steps, batches.streams
+        )
         return Trainer(
             self.network,
-            params,
             batches,
             held_out if len(held_out) > 1 else None,
             self.train,
             threads=self.train.threads,
-            engine=create_engine(
-                self.engine, self.ranks, self.network, params, self.train, batches.steps, batches.streams
-            ),
+            engine=stack.enter_context(engine),
+            group=self.ranks,
             notes=self.notes,
         )
 
@@ -227,7 +227,7 @@ class Run:
         losses: list[float] = []
         is_overwritten = self.trainer.step == 0 and self.ranks.is_main_process
         for report in self.trainer.reports():
-            must_stop, must_save = self.trainer.engine.all_reduce_max(
+            must_stop, must_save = self.ranks.all_reduce_max(
                 self.interrupted, self.ranks.is_main_process and (report.is_best or self._saver.is_due)
             )
             self.interrupted = bool(must_stop)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from charlm.checkpoint import TrainingRecord
 from charlm.config import TextConfig, TrainConfig
-from charlm.engines.ranks import Ranks
+from charlm.engines.process_group import ProcessGroup
 from charlm.errors import CheckpointError
 from charlm.model import LanguageModel, load
 from charlm.nn.base import BaseNetwork
@@ -30,7 +30,7 @@ class SavableRun(Protocol):
     """What the saver reads of a run."""
 
     files: Files
-    ranks: Ranks
+    ranks: ProcessGroup
     trainer: Trainer
     corpus: Corpus
     vocabulary: Vocabulary
@@ -116,7 +116,7 @@ class Saver:
         session = self.session
         if math.isinf(session.trainer.best_loss):
             self.take(train_loss)
-        session.trainer.engine.release()
+        session.trainer.engine.free_buffers()
         arrays, facts = session.trainer.snapshot()  # all ranks take part
         if not session.ranks.is_main_process:
             return

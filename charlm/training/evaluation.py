@@ -11,8 +11,9 @@ import math
 
 import numpy as np
 
-from charlm.arrays import Array, Ids, Mask
+from charlm.arrays import Array, Ids, Mask, split_evenly
 from charlm.engines.engine import Engine
+from charlm.engines.process_group import ProcessGroup
 from charlm.inference.prepare import prepare_network
 from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
@@ -64,10 +65,10 @@ class HeldOut:
     ids: (N + 1,), the context before the text first.  streams: to read side by side.
     """
 
-    def __init__(self, ids: Ids, network: BaseNetwork, engine: Engine, streams: int) -> None:
+    def __init__(self, ids: Ids, network: BaseNetwork, engine: Engine, group: ProcessGroup, streams: int) -> None:
         self._layout = lay_out(ids, network, streams)
         self._network = network
-        self._engine = engine
+        self._engine, self._group = engine, group
 
     def loss(self, params: Parameters, logit_scale: float) -> tuple[float, float]:
         """Return the mean loss of weights whose logits are as sharp as this text wants them, in nats, and how sharp.
@@ -83,10 +84,10 @@ class HeldOut:
     def _measure(self, params: Parameters, logit_scale: float) -> tuple[float, float]:
         """Return the mean loss at a logit_scale, and a better one."""
         inputs, targets, counts = self._layout
-        own = self._engine.local_slice(inputs.shape[1])
+        own = self._group.local_slice(inputs.shape[1])
         streams = own.stop - own.start
         count = min(self._engine.threads, streams)
-        parts = [slice(own.start + streams * k // count, own.start + streams * (k + 1) // count) for k in range(count)]
+        parts = split_evenly(own.start, own.stop, count)
         weights = with_logit_scale(self._network.parameters(params.flat.copy()), logit_scale)
 
         @np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -94,7 +95,7 @@ class HeldOut:
             return prepare_network(self._network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
 
         sums = np.sum(self._engine.parallel_map(measure, parts), axis=0)
-        total, slope, curvature, counted = self._engine.all_reduce_sum(*sums.tolist(), int(counts[:, own].sum()))
+        total, slope, curvature, counted = self._group.all_reduce_sum(*sums.tolist(), int(counts[:, own].sum()))
         return total / counted, better_logit_scale(logit_scale, slope, curvature)
 
 

@@ -21,11 +21,11 @@ def characters_per_second(threads: int) -> float:
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(1, VOCABULARY, (2, STEPS, BATCH))
     times: list[float] = []
-    with NumpyEngine(network, network.initial(rng), STEPS, BATCH, threads) as shards:
-        shards.loss_and_grads(inputs, targets, None)  # makes the buffers
+    with NumpyEngine(network, network.initial(rng), STEPS, BATCH, threads) as engine:
+        engine.loss_and_grads(inputs, targets, None)  # makes the buffers
         begun = perf_counter()
         while perf_counter() - begun < SECONDS:
             window = perf_counter()
-            shards.loss_and_grads(inputs, targets, None)
+            engine.loss_and_grads(inputs, targets, None)
             times.append(perf_counter() - window)
     return BATCH * STEPS / float(np.quantile(times, 0.25))

@@ -16,7 +16,7 @@ import numpy as np
 from charlm.arrays import Array, Ids
 from charlm.config import TrainConfig
 from charlm.engines.engine import Engine
-from charlm.engines.numpy_engine import NumpyEngine
+from charlm.engines.process_group import ProcessGroup
 from charlm.errors import DivergedError
 from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
@@ -35,7 +35,7 @@ class Trainer:
     """Trains the parameters it is given, in place; use as a context.
 
     held_out: ids (N + 1,) to measure the held-out loss on, or None.
-    engine: computes; by default NumPy on that many threads.
+    engine: computes losses and gradients, entered already.  group: the processes that train together.
 
     best_loss, model_step: the lowest held-out loss so far, and the step of the weights that count as the model.
     logit_scale: what their logits are multiplied by.
@@ -45,13 +45,13 @@ class Trainer:
     def __init__(
         self,
         network: BaseNetwork,
-        params: Parameters,
         batches: Batches,
         held_out: Ids | None,
         config: TrainConfig,
         *,
         threads: int,
-        engine: Engine | None = None,
+        engine: Engine,
+        group: ProcessGroup,
         notes: list[str] | None = None,
     ) -> None:
         self.network = network
@@ -61,9 +61,9 @@ class Trainer:
         self.best_loss = math.inf
         self.model_step = 0
         self.notes = [] if notes is None else notes
-        self.engine = engine or NumpyEngine(network, params, batches.steps, batches.streams, threads, config.seed)
-        self.params = self.engine.params
-        self.optimizer = find_optimizer(config.optimizer, params.flat.size, params.flat.dtype)
+        self.engine, self.group = engine, group
+        self.params = engine.params
+        self.optimizer = find_optimizer(config.optimizer, self.params.flat.size, self.params.flat.dtype)
         self.average = self.params.flat.copy() if config.average else self.params.flat
         self._held_out_ids = held_out
         self._held_out_size: int | None = None  # of those, how many are measured; None for all, or not known yet
@@ -82,7 +82,6 @@ class Trainer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.recovery.close()
-        self.engine.__exit__(kind, error, trace)
 
     @property
     def seconds(self) -> float:
@@ -99,7 +98,7 @@ class Trainer:
         """How much of the budget is used, 1 or more when it is used up; minutes include the last evaluation."""
         seconds = self.seconds + self._pace.seconds
         share = used_share(self.config, steps=self.step, epochs=self.epoch, seconds=seconds)
-        return self.engine.all_reduce_max(share)[0]
+        return self.group.all_reduce_max(share)[0]
 
     @property
     def has_lost_patience(self) -> bool:
@@ -164,7 +163,7 @@ class Trainer:
         batch = self.batches.next()
         loss = self.engine.loss_and_grads(batch.inputs, batch.targets, batch.weights, self.step)
         self.recovery.check_loss(loss, self.engine.characters)
-        grads = self.engine.grads[0]
+        grads = self.engine.grads
         norm = clip_by_global_norm(grads, self.config.clip)
         self.step += 1
         self.optimizer.begin_step()
@@ -198,7 +197,7 @@ class Trainer:
     def _has_time_to_evaluate(self) -> bool:
         """Whether an evaluation now would leave enough time for training; all ranks decide alike."""
         missing = self._pace.missing(self.seconds) if self._time_is_short else 0.0
-        return self.engine.all_reduce_max(missing)[0] <= 0
+        return self.group.all_reduce_max(missing)[0] <= 0
 
     def _open_held_out(self, ids: Ids) -> HeldOut:
         """Return the held-out text: all of it, or as much as a short budget has time for; all ranks decide alike.
@@ -208,11 +207,11 @@ class Trainer:
         is_first = self._held_out_size is None and math.isinf(self.best_loss)
         if is_first and self.config.minutes is not None and self._time_is_short:
             speed = self.step * self.batches.steps * self.batches.streams / self.seconds
-            size = -int(self.engine.all_reduce_max(-affordable(self.config.minutes, speed))[0])
+            size = -int(self.group.all_reduce_max(-affordable(self.config.minutes, speed))[0])
             if size < len(ids) - 1:
                 self._held_out_size = size
                 self.notes.append(f"the budget has time to evaluate {size:,} of {len(ids) - 1:,} held-out tokens")
-        return HeldOut(ids[: self._held_out_characters + 1], self.network, self.engine, 16 * self._threads)
+        return HeldOut(ids[: self._held_out_characters + 1], self.network, self.engine, self.group, 16 * self._threads)
 
     def weights(self) -> Parameters:
         """Return the weights as a model has them, in memory of their own: averaged, and the head as sharp as it is."""
@@ -228,7 +227,7 @@ class Trainer:
             return None
         begun = monotonic()
         self._held_out = self._held_out or self._open_held_out(self._held_out_ids)
-        self.engine.release()
+        self.engine.free_buffers()
         loss, self.logit_scale = self._held_out.loss(self.network.parameters(self.average), self.logit_scale)
         self._pace.record(monotonic() - begun, self.seconds)
         if not math.isfinite(loss):
@@ -241,8 +240,7 @@ class Trainer:
         if self.average is not self.params.flat:
             arrays["average"] = self.average
         arrays |= {f"moment.{name}": moment for name, moment in self.optimizer.moments.items()}
-        for layer, state in enumerate(self.engine.state):
-            arrays |= {f"state.{layer}.{k}": array.T.copy() for k, array in enumerate(state)}  # (H, B) in the file
+        arrays |= self.engine.state_dict()
         facts = {
             "step": self.step,
             "seconds": self.seconds,
@@ -264,10 +262,7 @@ class Trainer:
             self.average[...] = arrays["average"]
         for name, moment in self.optimizer.moments.items():
             moment[...] = arrays[f"moment.{name}"]
-        layers, count, _ = self.network.state_shape
-        self.engine.state = [
-            tuple(arrays[f"state.{layer}.{k}"].T for k in range(count)) for layer in range(layers)
-        ]
+        self.engine.load_state_dict(arrays)
         self.step = facts["step"]
         self.model_step = facts["model_step"]
         self.logit_scale = facts.get("sharpness", 1.0)  # older states have none

@@ -1,4 +1,4 @@
-"""A run whose every loss is written down: `python -m tests.engines.driver`, alone or under torchrun."""
+"""Train and write the loss of each step to a file: `python -m tests.engines.driver`, alone or under torchrun."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def losses(
     text: Path, model: Path, engine: str, settings: dict[str, Any], *,
     lines: bool = False, resume: bool = False, stop_at: int | None = None,
 ) -> list[float]:  # fmt: skip
-    """Train, stop behind a step if one is given; return the loss of each step."""
+    """Train, stop after the step `stop_at` if given, and return the loss of each step."""
     found = []
     config = EngineConfig(engine, "auto" if engine == "numpy" else "cpu")
     with Run(

@@ -1,107 +1,140 @@
-"""NumpyEngine: the gradient of a window, whoever computes which part of it."""
+"""The NumPy engine: the gradient of a window does not depend on the processes that compute it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig
-from charlm.engines import shared_memory
+from charlm.engines.engine import state_to_dict
 from charlm.engines.numpy_engine import NumpyEngine
+from charlm.engines.shared_memory import micro_batches_of
+from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
 from charlm.errors import ResourceError
 from charlm.nn.network import Network
 
+NETWORK = Network(NetworkConfig("lstm", 6, 2, 0.0), 9)
+STEPS, STREAMS = 7, 5
+WINDOWS = np.random.default_rng(0).integers(0, 9, (2, 2, STEPS, STREAMS))
+WEIGHTS = np.random.default_rng(1).random((STEPS, STREAMS)).astype(np.float32)
 
-class TestShards:
-    network = Network(NetworkConfig("lstm", 6, 2, 0.0), 9)
 
-    def gradients(self, count: int, weights: np.ndarray | None = None) -> tuple[float, np.ndarray, Any]:
-        rng = np.random.default_rng(0)
-        params = self.network.initial(rng)
-        inputs, targets = rng.integers(0, 9, (2, 2, 7, 5))
-        with NumpyEngine(self.network, params, 7, 5, count) as shards:
-            shards.loss_and_grads(inputs[0], targets[0], weights)
-            loss = shards.loss_and_grads(inputs[1], targets[1], weights)
-            return loss, shards.grads[0].copy(), shards.state
+def engine(threads: int, tuning: EngineTuning = DEFAULT_TUNING) -> NumpyEngine:
+    """Return an engine whose parameters are always the same."""
+    params = NETWORK.initial(np.random.default_rng(0))
+    return NumpyEngine(NETWORK, params, STEPS, STREAMS, threads, tuning=tuning)
 
-    @pytest.mark.parametrize("weighted", [False, True])
-    def test_any_number_of_shards_gives_the_same_gradient(self, weighted: bool) -> None:
-        weights = np.random.default_rng(1).random((7, 5)).astype(np.float32) if weighted else None
-        loss, grads, state = self.gradients(1, weights)
-        for count in (2, 3, 9):
-            other_loss, other, other_state = self.gradients(count, weights)
-            assert other_loss == pytest.approx(loss, rel=1e-5)
-            np.testing.assert_allclose(other, grads, rtol=0, atol=1e-6)
-            np.testing.assert_allclose(other_state[1][0], state[1][0], rtol=0, atol=1e-6)
 
-    @pytest.mark.parametrize("weighted", [False, True])
-    def test_streams_that_are_read_in_turns_give_the_same_gradient(
-        self, weighted: bool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        weights = np.random.default_rng(1).random((7, 5)).astype(np.float32) if weighted else None
-        loss, grads, state = self.gradients(1, weights)
-        monkeypatch.setattr(shared_memory, "WINDOW_VALUES", self.network.window_size(7, 2))
-        monkeypatch.setattr(shared_memory, "FEWEST_STREAMS", 1)
-        assert shared_memory.micro_batches_of(self.network, 7, 5) == 2
-        other_loss, other, other_state = self.gradients(1, weights)
+def train(
+    threads: int, weights: np.ndarray | None = None, tuning: EngineTuning = DEFAULT_TUNING
+) -> tuple[float, np.ndarray, dict[str, np.ndarray]]:
+    """Return the loss and the gradient of the second of two windows, and the state that follows it."""
+    with engine(threads, tuning) as running:
+        for inputs, targets in WINDOWS:
+            loss = running.loss_and_grads(inputs, targets, weights)
+        return loss, running.grads.copy(), running.state_dict()
+
+
+def assert_states_close(state: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
+    assert state.keys() == expected.keys()
+    for name, array in state.items():
+        np.testing.assert_allclose(array, expected[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_gradient_with_any_number_of_shards_is_the_same(weights: np.ndarray | None) -> None:
+    loss, grads, state = train(1, weights)
+    for threads in (2, 3, 9):
+        other_loss, other_grads, other_state = train(threads, weights)
         assert other_loss == pytest.approx(loss, rel=1e-5)
-        np.testing.assert_allclose(other, grads, rtol=0, atol=1e-6)
-        for layer, expected in zip(other_state, state, strict=True):
-            np.testing.assert_allclose(layer, expected, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(other_grads, grads, rtol=0, atol=1e-6)
+        assert_states_close(other_state, state)
 
-    def test_the_same_number_gives_the_same_bits(self) -> None:
-        one, other = self.gradients(2), self.gradients(2)
-        assert one[0] == other[0]
-        np.testing.assert_array_equal(one[1], other[1])
 
-    def test_buffers_that_are_given_back_are_made_anew(self) -> None:
-        """By the workers as well; what they are told meanwhile changes nothing."""
-        rng = np.random.default_rng(0)
-        inputs, targets = rng.integers(0, 9, (2, 7, 5))
-        with NumpyEngine(self.network, self.network.initial(rng), 7, 5, 3) as shards:
-            loss = shards.loss_and_grads(inputs, targets, None)
-            grads = shards.grads[0].copy()
-            shards.state = self.network.zero_state(5)
-            shards.release()
-            shards.release()
-            assert shards.loss_and_grads(inputs, targets, None) == loss
-            np.testing.assert_array_equal(shards.grads[0], grads)
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("count", [2, 5])
+def test_gradient_in_micro_batches_is_the_same(weights: np.ndarray | None, count: int) -> None:
+    tuning = EngineTuning(NETWORK.window_size(STEPS, STREAMS) // count, min_micro_batch_streams=1)
+    assert micro_batches_of(NETWORK, STEPS, STREAMS, tuning) == count
+    loss, grads, state = train(1, weights)
+    other_loss, other_grads, other_state = train(1, weights, tuning)
+    assert other_loss == pytest.approx(loss, rel=1e-5)
+    np.testing.assert_allclose(other_grads, grads, rtol=0, atol=1e-6)
+    assert_states_close(other_state, state)
 
-    def test_state_is_set_and_read(self) -> None:
-        rng = np.random.default_rng(0)
-        state = [tuple(rng.standard_normal((2, 5, 6)).astype(np.float32)) for _ in range(2)]
-        with NumpyEngine(self.network, self.network.initial(rng), 7, 5, 2) as shards:
-            shards.state = state
-            for layer, expected in zip(shards.state, state, strict=True):
-                np.testing.assert_array_equal(layer, expected)
 
-    def test_without_memfd_a_file_is_shared(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        expected = self.gradients(2)[1]
-        monkeypatch.delattr("os.memfd_create", raising=False)
-        np.testing.assert_array_equal(self.gradients(2)[1], expected)
+def test_same_number_of_shards_gives_the_same_bits() -> None:
+    (loss, grads, _), (other_loss, other_grads, _) = train(2), train(2)
+    assert other_loss == loss
+    np.testing.assert_array_equal(other_grads, grads)
 
-    def test_a_worker_that_dies_is_an_error(self) -> None:
-        rng = np.random.default_rng(0)
-        inputs = rng.integers(0, 9, (7, 5))
-        with NumpyEngine(self.network, self.network.initial(rng), 7, 5, 2) as shards:
-            shards._workers[0].kill()
-            shards._workers[0].wait()
-            with pytest.raises(ResourceError, match="worker process ended"):
-                shards.loss_and_grads(inputs, inputs, None)
 
-    def test_a_system_that_gives_no_memory_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(name: str) -> int:
-            raise OSError("Too many open files")
+def test_workers_split_into_micro_batches_as_the_main_process_does() -> None:
+    tuning = EngineTuning(max_micro_batch_values=1, min_micro_batch_streams=1)
+    np.testing.assert_allclose(train(2, None, tuning)[1], train(2)[1], rtol=0, atol=1e-6)
 
-        monkeypatch.setattr("os.memfd_create", refuse, raising=False)
-        with pytest.raises(ResourceError, match=r"cannot share [\d,]+ bytes between 2 processes: Too many open files"):
-            self.gradients(2)
 
-    def test_work_on_parts_covers_everything(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("charlm.engines.engine.WORTH_SHARING", 10)
-        with NumpyEngine(self.network, self.network.initial(np.random.default_rng(0)), 7, 5, 2) as shards:
-            parts = shards.parameter_parts()
-            assert [parts[0].start, parts[-1].stop] == [0, self.network.size]
-            assert shards.parallel_map(lambda part: part.stop - part.start, parts) == [p.stop - p.start for p in parts]
+def test_freed_buffers_are_allocated_again_in_all_processes() -> None:
+    inputs, targets = WINDOWS[0]
+    with engine(3) as running:
+        loss = running.loss_and_grads(inputs, targets, None)
+        grads = running.grads.copy()
+        running.load_state_dict(state_to_dict(NETWORK.zero_state(STREAMS)))
+        running.free_buffers()
+        running.free_buffers()
+        assert running.loss_and_grads(inputs, targets, None) == loss
+        np.testing.assert_array_equal(running.grads, grads)
+
+
+def test_loaded_state_is_returned() -> None:
+    rng = np.random.default_rng(0)
+    state = {f"state.{layer}.{k}": rng.random((6, STREAMS), dtype=np.float32) for layer in (0, 1) for k in (0, 1)}
+    with engine(2) as running:
+        running.load_state_dict(state | {"params": np.zeros(3, np.float32)})
+        found = running.state_dict()
+    assert found.keys() == state.keys()
+    for name, expected in state.items():
+        np.testing.assert_array_equal(found[name], expected)
+
+
+def test_without_memfd_a_file_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = train(2)[1]
+    monkeypatch.delattr("os.memfd_create", raising=False)
+    np.testing.assert_array_equal(train(2)[1], expected)
+
+
+def test_killed_worker_is_an_error() -> None:
+    inputs, targets = WINDOWS[0]
+    with engine(2) as running:
+        running._workers[0]._process.kill()
+        running._workers[0]._process.wait()
+        with pytest.raises(ResourceError, match="worker process exited with code -9"):
+            running.loss_and_grads(inputs, targets, None)
+
+
+def test_refused_shared_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> int:
+        raise OSError("Too many open files")
+
+    monkeypatch.setattr("os.memfd_create", refuse, raising=False)
+    with pytest.raises(ResourceError, match=r"cannot share [\d,]+ bytes between 2 processes: Too many open files"):
+        train(2)
+
+
+def test_engine_outside_its_context_holds_no_process_and_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("acquired in the constructor")
+
+    for name in ("subprocess.Popen", "mmap.mmap", "os.memfd_create"):
+        monkeypatch.setattr(name, refuse, raising=False)
+    engine(3)
+
+
+def test_work_on_parts_covers_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charlm.engines.engine.WORTH_SHARING", 10)
+    with engine(2) as running:
+        parts = running.parameter_parts()
+        assert [parts[0].start, parts[-1].stop] == [0, NETWORK.size]
+        assert running.parallel_map(lambda part: part.stop - part.start, parts) == [p.stop - p.start for p in parts]

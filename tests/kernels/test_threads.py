@@ -178,27 +178,28 @@ def test_many_threads_that_limit_the_blas_leave_it_as_it_was(blas_threads: Threa
 def test_runs_that_overlap_give_the_blas_its_threads_back(blas_threads: Threads) -> None:
     network = Network(NetworkConfig("rnn", 4, 1), 5)
     params = network.initial(np.random.default_rng(0))
-    first, second = NumpyEngine(network, params, 3, 2, 1), NumpyEngine(network, params, 3, 2, 1)
+    first, second = ExitStack(), ExitStack()
     for run in (first, second):
-        with run:
-            run.loss_and_grads(np.ones((3, 2), np.intp), np.ones((3, 2), np.intp), None)
-            assert blas_threads() == {1}
+        engine = run.enter_context(NumpyEngine(network, params, 3, 2, 1))
+        engine.loss_and_grads(np.ones((3, 2), np.intp), np.ones((3, 2), np.intp), None)
+        assert blas_threads() == {1}
+    first.close()
+    assert blas_threads() == {1}
+    second.close()
     assert blas_threads() == {3}
 
 
 def test_a_run_that_cannot_start_gives_the_blas_its_threads_back(
     blas_threads: Threads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(NumpyEngine, "_open", lambda *_: 1 / 0)
+    monkeypatch.setattr(NumpyEngine, "_start", lambda *_: 1 / 0)
     network = Network(NetworkConfig("rnn", 4, 1), 5)
-    with pytest.raises(ZeroDivisionError):
-        NumpyEngine(network, network.initial(np.random.default_rng(0)), 3, 2, 1)
+    with pytest.raises(ZeroDivisionError), NumpyEngine(network, network.initial(np.random.default_rng(0)), 3, 2, 1):
+        pass
     assert blas_threads() == {3}
 
 
-def test_training_on_threads_gives_the_blas_its_threads_back(
-    tmp_path: Path, blas_threads: Threads
-) -> None:
+def test_training_on_threads_gives_the_blas_its_threads_back(tmp_path: Path, blas_threads: Threads) -> None:
     (tmp_path / "text.txt").write_text("how much wood would a woodchuck chuck\n" * 20)
 
     def train(steps: int) -> int:

@@ -1,91 +1,152 @@
-"""Faults of the engines: PyTorch, its ranks, and how a window is cut for it."""
+"""Faults of the engines: PyTorch, process groups, and how a window is cut for PyTorch."""
 
 from __future__ import annotations
 
 from tests.mutants.fault import Fault
 
-TORCH = "charlm/engines/torch.py"
-SUITE = "tests/engines/test_torch.py"
+MODEL = "charlm/engines/torch_model.py"
+ENGINE = "charlm/engines/torch_engine.py"
+SUITE = "tests/engines/test_torch_engine.py"
+LOOP = "tests/training/test_trainer.py::test_training_equals_a_naive_loop"
 
 
-def fault(what: str, before: str, after: str, test: str) -> Fault:
-    """Return a fault of the engine on PyTorch."""
-    return Fault(what, TORCH, before, after, (f"{SUITE}::{test}",), needs_torch=True)
+def fault(what: str, file: str, before: str, after: str, test: str) -> Fault:
+    """Return a fault of the PyTorch engine."""
+    return Fault(what, file, before, after, (f"{SUITE}::{test}",), needs_torch=True)
 
 
 FAULTS = (
     fault(
         "the mean over ranks that DistributedDataParallel takes is not undone",
-        "(loss * (self.ranks.world_size / max(self.characters, 1.0))).backward()",
-        "(loss / max(self.characters, 1.0)).backward()",
+        ENGINE,
+        "scale = group.world_size / max(self.characters, 1.0)",
+        "scale = 1 / max(self.characters, 1.0)",
         "test_two_ranks_train_as_one",
     ),
     fault(
-        "packed segments keep the state of the stream before them",
-        "array[columns] * carried for array in ends",
-        "array[columns] for array in ends",
-        "test_in_lines_and_with_dropout_they_are_those_of_numpy_on_one_thread",
+        "packed segments start from the carried state after a reset",
+        MODEL,
+        "array[segments.columns] * segments.carried for array in carried",
+        "array[segments.columns] for array in carried",
+        "test_losses_in_lines_with_dropout_are_those_of_numpy_on_one_thread",
     ),
     fault(
-        "spans are not reset",
-        "array.float() * window.keep[span.start] for array in ends",
-        "array.float() for array in ends",
-        "test_the_losses_are_those_of_numpy",
+        "streams are not reset at the start of a chunk",
+        MODEL,
+        "array.float() * window.reset_mask[chunk.start] for array in last",
+        "array.float() for array in last",
+        "test_losses_are_those_of_numpy",
     ),
     fault(
         "the state is not carried to the next window",
+        ENGINE,
         "loss, self._state = self._run(",
         "loss, _ = self._run(",
-        "test_the_losses_are_those_of_numpy",
+        "test_losses_are_those_of_numpy",
     ),
     fault(
         "all layers use the dropout mask of the first",
-        "xs * window.masks[layer][window.streams]",
-        "xs * window.masks[0][window.streams]",
-        "test_in_lines_and_with_dropout_they_are_those_of_numpy_on_one_thread",
+        MODEL,
+        "xs * window.output_masks[layer][window.streams]",
+        "xs * window.output_masks[0][window.streams]",
+        "test_losses_in_lines_with_dropout_are_those_of_numpy_on_one_thread",
     ),
     fault(
         "half of the state is carried",
-        "after.append(tuple(array.detach().float() for array in ends))",
-        "after.append(tuple(array.detach().float() * 0.5 for array in ends))",
-        "test_the_losses_are_those_of_numpy",
+        MODEL,
+        "tuple(array.detach().float() for array in last)",
+        "tuple(array.detach().float() * 0.5 for array in last)",
+        "test_losses_are_those_of_numpy",
     ),
     fault(
-        "the loss is that of the own rank alone",
-        "return self.all_reduce_sum(float(loss.detach()))[0] / max(self.characters, 1.0)",
+        "the loss is that of this rank alone",
+        ENGINE,
+        "return group.all_reduce_sum(float(loss.detach()))[0] / max(self.characters, 1.0)",
         "return float(loss.detach()) / max(self.characters, 1.0)",
         "test_two_ranks_train_as_one",
     ),
     fault(
         "a rank waits for the others within one call, and no signal is handled",
+        "charlm/engines/torch_group.py",
         "wait_for_workers=False",
         "wait_for_workers=True",
         "test_rank_that_waits_for_another_responds_to_a_signal",
     ),
     fault(
-        "parameters are not copied to a device with its own memory",
-        "                    tensor.data.copy_(torch.from_numpy(self.params[name]))",
-        "                    pass",
-        "test_device_with_its_own_memory_trains_to_the_same_losses",
+        "updated parameters are not copied to the modules",
+        ENGINE,
+        "                tensor.data.copy_(torch.from_numpy(self.params[name]))",
+        "                pass",
+        "test_losses_are_those_of_numpy",
     ),
     fault(
         "all ranks of a machine take its first GPU",
-        'torch.device(name, ranks.local_rank) if name == "cuda"',
+        ENGINE,
+        'torch.device(name, group.local_rank) if name == "cuda"',
         'torch.device(name, 0) if name == "cuda"',
         "test_each_rank_takes_the_gpu_of_its_local_rank",
     ),
     Fault(
         "a stream that starts at the first step of a window keeps its state",
         "charlm/engines/segments.py",
-        "carried = (firsts == 0) & ~starts[0, columns]",
+        "carried = (firsts == 0) & ~is_reset[0, columns]",
         "carried = firsts == 0",
-        ("tests/engines/test_segments.py::test_every_segment_begins_where_a_stream_starts_and_is_read_in_order",),
+        ("tests/engines/test_segments.py::test_segments_begin_at_resets_and_cover_the_window_in_order",),
     ),
     Fault(
         "a rank does not wait for the others",
-        "charlm/engines/ranks.py",
-        "return f\"rank {', '.join(map(str, ranks))} of {self.world_size}\" if ranks else \"\"",
+        "charlm/engines/process_group.py",
+        'return f"rank {\', \'.join(map(str, ranks))} of {world_size}" if ranks else ""',
         'return ""',
-        ("tests/engines/test_ranks.py::test_missing_ranks_are_named",),
+        ("tests/engines/test_process_group.py::test_missing_ranks_are_named",),
+    ),
+    Fault(
+        "each window starts from a zero state",
+        "charlm/engines/worker.py",
+        "state = self._network.select(self._memory.state(self._shard), streams)  # views",
+        "state = self._network.zero_state(streams.stop - streams.start, self._plan.dtype)",
+        (LOOP,),
+    ),
+    Fault(
+        "the state after a window is lost",
+        "charlm/engines/worker.py",
+        "        copy_state(state, new_state)\n",
+        "",
+        (LOOP,),
+    ),
+    Fault(
+        "all shards use the same dropout mask",
+        "charlm/engines/worker.py",
+        'int(arrays["window"][0]), self._shard]',
+        'int(arrays["window"][0]), 0]',
+        (LOOP,),
+    ),
+    Fault(
+        "dropout has no effect",
+        "charlm/engines/worker.py",
+        "rng = np.random.default_rng(seeds) if network.config.has_dropout else None",
+        "rng = None",
+        (LOOP,),
+    ),
+    Fault(
+        "the gradient is that of the last micro-batch",
+        "charlm/engines/worker.py",
+        "                self._grads.flat += grads.flat\n",
+        "                self._grads.flat[...] = grads.flat\n",
+        ("tests/engines/test_numpy_engine.py::test_gradient_in_micro_batches_is_the_same",),
+    ),
+    Fault(
+        "the mean counts padding",
+        "charlm/engines/shared_memory.py",
+        "total = float(targets.size if weights is None else weights.sum())",
+        "total = float(targets.size)",
+        (LOOP,),
+    ),
+    Fault(
+        "the gradient is that of the first shard",
+        "charlm/engines/numpy_engine.py",
+        '            self.grads += self._memory.arrays[f"grads{shard}"]\n',
+        "            pass\n",
+        (LOOP,),
     ),
 )

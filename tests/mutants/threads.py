@@ -77,7 +77,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a run limits the BLAS for good",
         "charlm/engines/numpy_engine.py",
-        "self._stack.enter_context(blas_on_one_thread)",
+        "stack.enter_context(blas_on_one_thread)",
         "blas_on_one_thread.__enter__()",
         (f"{BLAS}::test_runs_that_overlap_give_the_blas_its_threads_back",),
     ),

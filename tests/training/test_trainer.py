@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from charlm.config import NetworkConfig, TrainConfig
 from charlm.engines.numpy_engine import NumpyEngine
+from charlm.engines.process_group import ProcessGroup
 from charlm.errors import DivergedError
 from charlm.nn.network import Network
 from charlm.training import divergence
@@ -25,11 +28,17 @@ CONFIG = TrainConfig(
 NETWORK = Network(NetworkConfig("rnn", 3, 2, 0.4), VOCABULARY)
 
 
-def trainer(config: TrainConfig = CONFIG, threads: int = 1) -> Trainer:
-    """Return a trainer of a tiny network on random windows, in float64."""
+@contextmanager
+def trainer(config: TrainConfig = CONFIG, threads: int = 1) -> Iterator[Trainer]:
+    """Yield a trainer of a tiny network on random windows, in float64."""
     windows = naive.random_windows(np.random.default_rng(1), WINDOWS, STEPS, STREAMS, VOCABULARY)
     params = NETWORK.initial(np.random.default_rng(2), np.float64)
-    return Trainer(NETWORK, params, naive.Windows(windows), None, config, threads=threads)
+    batches = naive.Windows(windows)
+    with (
+        NumpyEngine(NETWORK, params, STEPS, STREAMS, threads, config.seed) as engine,
+        Trainer(NETWORK, batches, None, config, threads=threads, engine=engine, group=ProcessGroup()) as trainer,
+    ):
+        yield trainer
 
 
 @pytest.mark.parametrize(
@@ -65,7 +74,7 @@ def test_the_held_out_loss_is_that_of_one_stream(threads: int) -> None:
     ids[0] = network.start
     with NumpyEngine(network, params, 1, 1, 1) as engine:
         engine.threads = threads
-        loss, logit_scale = HeldOut(ids, network, engine, 16).loss(params, 1.0)
+        loss, logit_scale = HeldOut(ids, network, engine, ProcessGroup(), 16).loss(params, 1.0)
     np.testing.assert_array_equal(params.flat, before)
     assert logit_scale < 0.9
 

@@ -26,8 +26,8 @@ from tests.engines.driver import losses
 
 torch = pytest.importorskip("torch")
 
-import charlm.engines.torch as engine  # noqa: E402
-from charlm.engines.ranks import Ranks  # noqa: E402
+from charlm.engines import torch_engine  # noqa: E402
+from charlm.engines.process_group import ProcessGroup  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "corpora/lighthouse.txt").read_text() * 3
@@ -78,20 +78,20 @@ def assert_close(found: list[float], expected: list[float], *, first: float, all
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "rnn-relu"])
-def test_the_losses_are_those_of_numpy(text: Path, cell: str) -> None:
+def test_losses_are_those_of_numpy(text: Path, cell: str) -> None:
     runs = [losses(text, text.with_name("m"), engine, TINY | {"cell": cell}) for engine in ("numpy", "torch")]
     assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
 
 
 @pytest.mark.parametrize("dropout", [{"dropout": 0.3}, {"dropout": 0.2, "recurrent_dropout": 0.3}])
-def test_in_lines_and_with_dropout_they_are_those_of_numpy_on_one_thread(text: Path, dropout: dict[str, float]) -> None:
+def test_losses_in_lines_with_dropout_are_those_of_numpy_on_one_thread(text: Path, dropout: dict[str, float]) -> None:
     settings = TINY | dropout | {"steps": 40}
     runs = [losses(text, text.with_name("m"), engine, settings, lines=True) for engine in ("numpy", "torch")]
     assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
 
 
 @pytest.mark.parametrize(("first", "second"), [("numpy", "torch"), ("torch", "numpy")])
-def test_a_run_goes_on_on_the_other_engine(text: Path, first: str, second: str) -> None:
+def test_run_resumed_on_the_other_engine_continues(text: Path, first: str, second: str) -> None:
     whole = losses(text, text.with_name("whole"), "numpy", TINY | {"steps": 60})
     model = text.with_name("m")
     begun = losses(text, model, first, TINY | {"steps": 60}, stop_at=25)
@@ -99,7 +99,7 @@ def test_a_run_goes_on_on_the_other_engine(text: Path, first: str, second: str) 
     assert_close(begun + rest, whole, first=1e-5, all_=1e-4)
 
 
-def test_on_pytorch_alone_it_goes_on_to_the_bit(text: Path) -> None:
+def test_run_resumed_on_pytorch_continues_to_the_bit(text: Path) -> None:
     settings = TINY | {"steps": 40, "dropout": 0.2, "cell": "gru"}
     whole = losses(text, text.with_name("whole"), "torch", settings)
     begun = losses(text, text.with_name("m"), "torch", settings, stop_at=15)
@@ -115,7 +115,7 @@ def test_two_ranks_train_as_one(text: Path, lines: bool) -> None:
     assert_close(losses_on_ranks(text, text.with_name("m"), settings, lines=lines), alone, first=1e-5, all_=1e-4)
 
 
-def test_the_number_of_ranks_may_change_at_a_resume_and_back(text: Path) -> None:
+def test_number_of_ranks_may_change_at_a_resume(text: Path) -> None:
     model, settings = text.with_name("m"), TINY | {"steps": 60}
     whole = losses(text, text.with_name("whole"), "torch", settings)
     begun = losses(text, model, "torch", settings, stop_at=20)
@@ -139,7 +139,7 @@ def step_of(state: Path) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds its ranks in /proc")
-def test_a_rank_that_is_killed_takes_nothing_with_it(text: Path) -> None:
+def test_killed_rank_is_restarted_and_the_run_ends_as_planned(text: Path) -> None:
     model = text.with_name("m.safetensors")
     state = text.with_name("m.resume.safetensors")
     options = ["--hidden=12", "--layers=1", "--batch=7", "--bptt=20", "--steps=600", "--dropout=0", "--threads=1"]
@@ -181,18 +181,18 @@ def test_bfloat16_learns(text: Path) -> None:
     assert model.training.valid_loss != whole.training.valid_loss
 
 
-def test_what_pytorch_cannot_do_is_refused(text: Path) -> None:
+def test_networks_and_devices_that_pytorch_lacks_are_refused(text: Path) -> None:
     for cell in ("gru-simple", "gru-before"):
         with pytest.raises(ConfigError, match="PyTorch does not have"):
             losses(text, text.with_name("m"), "torch", TINY | {"cell": cell})
-    with pytest.raises(ConfigError, match="bidirectional"):
+    with pytest.raises(ConfigError, match="`bidirectional`"):
         losses(text, text.with_name("m"), "torch", TINY | {"bidirectional": True})
     missing = "mps" if torch.cuda.is_available() else "cuda"
     with pytest.raises(ResourceError, match="no such device"):
         charlm.train(text, text.with_name("m"), engine=EngineConfig("torch", missing), **TINY)
 
 
-def test_two_ranks_need_two_streams_and_a_file_each_can_read(text: Path) -> None:
+def test_more_ranks_than_streams_are_refused(text: Path) -> None:
     with torchrun("charlm", "train", str(text), "--engine=torch", "--batch=1", "-m", str(text.parent / "m")) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode != 0
@@ -200,7 +200,12 @@ def test_two_ranks_need_two_streams_and_a_file_each_can_read(text: Path) -> None
     assert "charlm/engines" not in err  # no traceback of ours
 
 
-WAITING = "import sys, charlm.engines.ranks as ranks; ranks.SILENT_SECONDS = 0; from charlm.cli import main; main()"
+WAITING = """
+import charlm.engines.tuning as tuning
+tuning.DEFAULT_TUNING = tuning.EngineTuning(silent_wait_seconds=0)
+from charlm.cli import main
+main()
+"""
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -220,26 +225,19 @@ def test_rank_that_waits_for_another_responds_to_a_signal(text: Path, rank: int)
             process.kill()
 
 
-def test_device_with_its_own_memory_trains_to_the_same_losses(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = losses(text, text.with_name("m"), "torch", TINY | {"steps": 20})
-    monkeypatch.setattr(engine, "shares_memory", lambda device: False)
-    found = losses(text, text.with_name("m"), "torch", TINY | {"steps": 20})
-    assert found == expected
-
-
 def test_each_rank_takes_the_gpu_of_its_local_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    device = engine.find_device("auto", Ranks(3, 4, 1, 2))
+    device = torch_engine.find_device("auto", ProcessGroup(3, 4, 1, 2))
     assert device == torch.device("cuda", 1)
     assert taken == [device]
 
 
 @pytest.mark.parametrize(("count", "device"), [(1, "mps"), (2, "cpu")])
-def test_ranks_do_not_take_the_gpu_of_apple_by_themselves(
+def test_several_ranks_take_the_cpu_rather_than_the_gpu_of_apple(
     count: int, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert engine.find_device("auto", Ranks(0, count)).type == device
+    assert torch_engine.find_device("auto", ProcessGroup(0, count)).type == device

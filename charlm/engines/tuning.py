@@ -1,0 +1,31 @@
+"""Tuning constants of the engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EngineTuning:
+    """Sizes and durations that change how an engine works, not what it computes beyond rounding."""
+
+    max_micro_batch_values: int = 14_000_000
+    """Values of a training window above which a shard splits its streams into micro-batches."""
+    min_micro_batch_streams: int = 8
+    """Streams of a micro-batch: fewer take as long."""
+    spin_seconds: float = 0.002
+    """Seconds of polling a pipe before sleeping: waking a process takes longer than a window of a small network."""
+    min_steps_per_chunk: float = 8.0
+    """Mean steps between resets below which PyTorch reads packed segments faster than chunks of time."""
+    onednn_primitives: int = 16
+    """Compiled kernels that PyTorch's oneDNN keeps on a CPU: without a limit, one for each length of a chunk."""
+    max_wait_seconds: float = 600.0
+    """Seconds that a rank waits for the others: each of them reads the text first."""
+    silent_wait_seconds: float = 10.0
+    """Seconds after which a waiting rank logs a warning."""
+    wait_poll_seconds: float = 0.1
+    """Seconds between two checks for the other ranks; a signal ends the wait within this time."""
+
+
+DEFAULT_TUNING = EngineTuning()
+"""The values of an ordinary run."""
