@@ -47,7 +47,7 @@ def raising(error: BaseException) -> click.Command:
         (click.Abort(), 130, ""),
     ],
 )
-def test_one_line_and_a_code(
+def test_error_becomes_one_line_and_an_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
 ) -> None:
     monkeypatch.setattr(charlm.cli, "charlm", raising(error))
@@ -55,7 +55,7 @@ def test_one_line_and_a_code(
     assert capsys.readouterr() == ("", line)
 
 
-def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_exception_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(charlm.cli, "charlm", raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         run([])
@@ -63,7 +63,7 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes")
 @pytest.mark.parametrize("length", [1, 10**7])  # less than a buffer is written at the end
-def test_a_reader_that_leaves_early_is_no_error(verse_model: Path, length: int) -> None:
+def test_closed_pipe_exits_with_141_and_no_message(verse_model: Path, length: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "charlm", "sample", "-m", verse_model, "--length", str(length)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -78,7 +78,7 @@ def test_a_reader_that_leaves_early_is_no_error(verse_model: Path, length: int) 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_a_second_ctrl_c_leaves_at_once_and_keeps_the_files_whole(tmp_path: Path) -> None:
+def test_second_ctrl_c_stops_at_once_and_leaves_the_files_intact(tmp_path: Path) -> None:
     (tmp_path / "verse.txt").write_text(VERSE * 30)
     (tmp_path / "slow.py").write_text(
         "import sys, time\n"
@@ -119,6 +119,6 @@ def test_json_of_undecodable_names_and_arguments_is_utf8(verse_model: Path, tmp_
     assert command("score", "--tsv", "-m", model, text, cwd=tmp_path).out.splitlines()[1].startswith("the_\\udce9\t")
 
 
-def test_standard_streams_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+def test_standard_streams_are_utf8_in_any_locale(tmp_path: Path) -> None:
     done = command("train", "нет.txt", cwd=tmp_path, LC_ALL="C", PYTHONIOENCODING="ascii")
     assert (done.code, done.err) == (1, "charlm: нет.txt: no such file\n")

@@ -274,13 +274,13 @@ class TestProgress:
         assert narrow.endswith(f"{'pseudo: ' if is_pseudo else ''}held-out {held_out}")
         assert len(f"100%|| {narrow}") <= 80
 
-    def test_a_bar_shows_the_training_loss_until_there_is_another(self) -> None:
+    def test_bar_before_an_evaluation_shows_the_training_loss(self) -> None:
         smooth = Smoothed("char")
         smooth.add(report(1, 2.0))
         assert smooth.figures(report(1, 2.0), 80).endswith("train 2.000 nats/char (2.885 bits/char)")
         assert "held-out" not in smooth.line(report(1, 2.0))
 
-    def test_time_left_does_not_count_what_came_before_the_first_step(self) -> None:
+    def test_time_left_excludes_the_time_before_the_first_step(self) -> None:
         """A text that took 100 s to read; then 2 s for a tenth of the steps."""
         smooth = Smoothed("char")
         first = report(1, 2.0, seconds=100.0, share=0.1)
@@ -291,14 +291,14 @@ class TestProgress:
         assert "0:16 left" in smooth.line(second)
         assert smooth.figures(second, 80).startswith("0:16 left")
 
-    def test_time_left_of_minutes_is_what_the_budget_leaves(self) -> None:
+    def test_time_left_of_minutes_is_the_rest_of_the_budget(self) -> None:
         smooth = Smoothed("char")
         for seconds in (7.0, 30.0):  # of a minute, the reading of the text included
             smooth.add(report(1, 2.0, seconds=seconds, share=seconds / 60))
         assert "0:30 left" in smooth.line(report(1, 2.0, seconds=30.0, share=0.5))
         assert "0:00 left" in smooth.line(report(1, 2.0, seconds=61.0, share=61 / 60))
 
-    def test_time_left_of_an_endless_budget(self) -> None:
+    def test_time_left_of_a_huge_budget_is_over_1000_hours(self) -> None:
         smooth = Smoothed("char")
         smooth.add(report(1, 2.0, seconds=1.0, share=1e-308))
         for share in (2e-308, 2e-300):

@@ -25,7 +25,7 @@ def folder(tmp_path: Path, verse_model: Path) -> Path:
     return tmp_path
 
 
-def test_a_table_of_norms_and_what_clipping_did(folder: Path) -> None:
+def test_report_has_a_table_of_norms_and_the_rate_of_clipping(folder: Path) -> None:
     done = charlm("gradients", "verse.safetensors", "verse.txt", "--back", 20, cwd=folder)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
@@ -62,7 +62,7 @@ def test_models_are_compared_on_one_text(folder: Path, names_model: Path) -> Non
     assert "names.safetensors: clipping: not known, there is no training log next to names.safetensors" in done.out
 
 
-def test_a_plot(folder: Path) -> None:
+def test_plot_is_a_reproducible_svg_file(folder: Path) -> None:
     pytest.importorskip("matplotlib")
     done = charlm("gradients", "verse.safetensors", "verse.txt", "--plot", "flow.svg", "--back", 8, cwd=folder)
     assert done.code == 0, done.err
@@ -79,7 +79,7 @@ def test_a_plot(folder: Path) -> None:
     assert not wrong.out
 
 
-def test_without_matplotlib_a_plot_says_what_to_install(folder: Path) -> None:
+def test_plot_without_matplotlib_names_the_package_to_install(folder: Path) -> None:
     (folder / "nowhere").mkdir()
     (folder / "nowhere" / "matplotlib.py").write_text("raise ImportError")
     arguments = ("gradients", "verse.safetensors", "verse.txt", "--plot", "flow.svg")
@@ -97,7 +97,7 @@ def path_with(place: Path) -> str:
     return os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
 
 
-def test_a_model_that_nobody_trained(tmp_path: Path) -> None:
+def test_untrained_model_has_no_figures_on_clipping(tmp_path: Path) -> None:
     import numpy as np
 
     vocabulary = Vocabulary.build(dict.fromkeys("abc", 1))
@@ -122,7 +122,7 @@ def test_a_model_that_nobody_trained(tmp_path: Path) -> None:
         (("verse.safetensors", "empty.txt"), 1, "charlm: there is no character whose loss could be measured"),
     ],
 )
-def test_mistakes_are_told_in_a_line(folder: Path, arguments: tuple[object, ...], code: int, message: str) -> None:
+def test_mistake_is_reported_in_one_line(folder: Path, arguments: tuple[object, ...], code: int, message: str) -> None:
     (folder / "empty.txt").touch()
     done = charlm("gradients", *arguments, cwd=folder)
     assert done.code == code

@@ -62,7 +62,7 @@ def test_help_loads_no_numpy(code: str) -> None:
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, timeout=60)
 
 
-def test_help_lists_the_commands_without_loading_any() -> None:
+def test_help_lists_the_commands_without_importing_them() -> None:
     run = "import charlm.cli, sys; charlm.cli.run(['--help'])"
     check = f"{run}; print([name for name in charlm.cli.COMMANDS if 'charlm.cli.' + name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, text=True, timeout=60)

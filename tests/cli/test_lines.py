@@ -52,7 +52,7 @@ def test_spots_of_a_model_of_lines_are_its_least_probable_characters(names_model
     assert rows[0][1:4] == ["3", "3", "'q'"]
 
 
-def test_fill_leaves_lines_without_a_gap_as_they_are(names_model: Path) -> None:
+def test_fill_prints_lines_without_a_gap_unchanged(names_model: Path) -> None:
     run = ("fill", "--file", "-", "--lines", "-m", names_model)
     stdin = b"an_a\nanna\n\nb_rt\n"
     done = charlm(*run, "--json", cwd=names_model.parent, stdin=stdin)
@@ -75,7 +75,7 @@ def test_rank_refuses_texts_outside_of_groups(names_model: Path, names: Path) ->
         assert "--file" in done.err
 
 
-def test_rank_is_strict_if_asked(names_model: Path) -> None:
+def test_rank_with_strict_refuses_unknown_characters(names_model: Path) -> None:
     run = ("score", "--rank", "--file", "-", "-m", names_model)
     for flags, code in (((), 0), (("--strict",), 1)):
         done = charlm(*run, *flags, cwd=names_model.parent, stdin=b"1\tanna\n1\tann?\n")

@@ -52,7 +52,7 @@ def test_whole_lines_and_the_fraction_of_copies(charlm: Terminal, flags: tuple[s
 
 
 @pytest.mark.parametrize("cut", [("--length", 2), ("--stop", "a")])
-def test_beginnings_of_learned_lines_are_no_news(charlm: Terminal, cut: tuple[object, ...]) -> None:
+def test_prefixes_of_training_lines_are_copies(charlm: Terminal, cut: tuple[object, ...]) -> None:
     model = model_of(lines=True)
     config = SampleConfig(length=2) if cut[0] == "--length" else SampleConfig(stop="a")
     drawn = model.sample(n=100, seed=1, config=config)
@@ -78,7 +78,7 @@ def test_without_a_corpus_texts_that_were_cut_are_not_written(charlm: Terminal) 
     assert f"charlm: {cut:,} texts were cut by --length or --stop" in shown.err
 
 
-def test_running_text_that_occurs_in_the_corpus_is_no_news(charlm: Terminal, tmp_path: Path) -> None:
+def test_running_text_that_occurs_in_the_corpus_is_a_copy(charlm: Terminal, tmp_path: Path) -> None:
     model = model_of(lines=False, hashes=False)
     corpus = "abcdabcaacbb\nddcabd"
     (tmp_path / "known.txt").write_text(corpus)

@@ -40,7 +40,7 @@ class TestSample:
         assert charlm(*run, "prompt.txt", cwd=tmp_path).out.startswith("and runs")
         assert charlm(*run, "-", cwd=tmp_path, stdin=b"jumps").out.startswith("jumps")
 
-    def test_unknown_characters_in_a_prompt_warn_and_go_on(self, verse_model: Path) -> None:
+    def test_unknown_characters_in_a_prompt_cause_a_warning(self, verse_model: Path) -> None:
         done = charlm("sample", "--prompt", "the 狐", "--length", 4, cwd=verse_model.parent)
         assert done.code == 0
         assert "'狐'" in done.err
@@ -55,7 +55,7 @@ class TestSample:
         assert len(done.out.splitlines()) == 20
         assert max(map(len, done.out.splitlines())) <= 60  # ended by itself, not by the length
 
-    def test_several_texts_stand_apart(self, verse_model: Path) -> None:
+    def test_several_texts_are_separated(self, verse_model: Path) -> None:
         run = ("sample", "-m", verse_model, "--prompt", "fox ", "--seed", 2, "--length", 8)
         alone = charlm(*run, cwd=verse_model.parent).out
         both = charlm(*run, "-n", 2, "--stop", "\n", cwd=verse_model.parent).out
@@ -139,14 +139,14 @@ class TestScore:
 
 class TestModels:
     @pytest.mark.parametrize("command", ["sample", "score"])
-    def test_no_model_yet(self, tmp_path: Path, command: str) -> None:
+    def test_missing_model_is_reported_with_the_command_that_trains_one(self, tmp_path: Path, command: str) -> None:
         done = charlm(command, *(["x"] if command == "score" else []), cwd=tmp_path)
         assert done.code == 1
         assert "no such model; train one with: charlm train" in done.err
         assert files_in(tmp_path) == {}
 
     @pytest.mark.parametrize("damage", ["cut", "foreign", "newer", "folder"])
-    def test_models_that_cannot_be_used(self, verse_model: Path, tmp_path: Path, damage: str) -> None:
+    def test_unusable_model_is_refused(self, verse_model: Path, tmp_path: Path, damage: str) -> None:
         path = tmp_path / "charlm.safetensors"
         data = verse_model.read_bytes()
         if damage == "folder":
@@ -161,6 +161,6 @@ class TestModels:
         assert "charlm.safetensors" in done.err
         assert len(done.err.strip().splitlines()) == 1
 
-    def test_a_model_works_wherever_it_is(self, verse_model: Path, tmp_path: Path) -> None:
+    def test_model_in_any_folder_works(self, verse_model: Path, tmp_path: Path) -> None:
         shutil.copy(verse_model, tmp_path / "other.safetensors")
         assert charlm("score", "the", cwd=tmp_path, CHARLM_MODEL="other.safetensors").code == 0

@@ -37,7 +37,7 @@ class TestInputs:
         assert rows[1]["characters"] == 0
         assert rows[1]["bits_per_char"] is None
 
-    def test_files_are_texts_and_come_behind_arguments(self, verse_model: Path, tmp_path: Path) -> None:
+    def test_files_are_texts_and_follow_the_arguments(self, verse_model: Path, tmp_path: Path) -> None:
         for name in ("a", "b"):
             (tmp_path / name).write_text(f"{name} dog\n")
         done = charlm("score", "-m", verse_model, "fox", "--file", "a", "--file", "b", "--json", cwd=tmp_path)
@@ -105,7 +105,7 @@ class TestInputs:
         assert "no text is given" in done.err
         assert charlm("score", "--file", "nowhere", cwd=verse_model.parent).code == 1
 
-    def test_a_byte_in_another_encoding_ends_the_command_with_its_place(self, verse_model: Path) -> None:
+    def test_invalid_byte_ends_the_command_with_its_position(self, verse_model: Path) -> None:
         run = ("score", "--file", "-", "--lines", "--tsv")
         done = charlm(*run, cwd=verse_model.parent, stdin=b"the fox\ncaf\xe9\n")
         assert done.code == 1
@@ -165,7 +165,7 @@ class TestOutputs:
 
 
 class TestPerCharacter:
-    def test_the_plain_form_multiplies_to_the_score(self, verse_model: Path) -> None:
+    def test_probabilities_of_characters_multiply_to_that_of_the_text(self, verse_model: Path) -> None:
         out = charlm("score", "--per-char", "--best", 2, "the dog", cwd=verse_model.parent).out
         head, *rows = (line.split("\t") for line in out.splitlines())
         assert [row[1] for row in rows] == list("the dog")
@@ -174,7 +174,7 @@ class TestPerCharacter:
         assert bits * math.log(2) == pytest.approx(-nats, abs=1e-3)
         assert all(row[-1].count(":") == 2 for row in rows)
 
-    def test_colour_is_for_terminals_and_for_those_who_ask(self, verse_model: Path) -> None:
+    def test_colour_into_a_pipe_needs_the_flag(self, verse_model: Path) -> None:
         run = ("score", "--per-char", "the dog")
         assert "\x1b[" not in charlm(*run, cwd=verse_model.parent).out
         coloured = charlm(*run, "--color", cwd=verse_model.parent).out
@@ -207,7 +207,7 @@ class TestRanking:
 
 
 class TestAdapting:
-    def test_the_file_stays_and_repetition_is_learned(self, verse_model: Path) -> None:
+    def test_repetition_is_learned_and_the_file_is_unchanged(self, verse_model: Path) -> None:
         before = verse_model.read_bytes()
         text = "dog fox dog fox " * 40
         run = ("score", "--json", text)
@@ -216,12 +216,12 @@ class TestAdapting:
         assert adapted < fixed
         assert verse_model.read_bytes() == before
 
-    def test_the_first_stretch_is_scored_before_anything_is_learned(self, verse_model: Path) -> None:
+    def test_first_chunk_is_scored_before_any_update(self, verse_model: Path) -> None:
         run = ("score", "--json", "the lazy dog")
         scores = [json.loads(charlm(*run, *f, cwd=verse_model.parent).out)["log_prob"] for f in ((), ("--adapt",))]
         assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
-    def test_what_it_does_not_go_with(self, verse_model: Path) -> None:
+    def test_adapt_with_per_char_is_refused(self, verse_model: Path) -> None:
         assert charlm("score", "--adapt", "--per-char", "x", cwd=verse_model.parent).code == 2
 
 
@@ -237,7 +237,7 @@ class TestClassify:
         tsv = charlm("classify", *models, "--file", "-", "--lines", "--tsv", cwd=tmp_path, stdin=b"anna\n\nfox\n").out
         assert [line.split("\t")[-1] for line in tsv.splitlines()] == ["text", "anna", "", "fox"]
 
-    def test_priors_weigh(self, verse_model: Path, names_model: Path, tmp_path: Path) -> None:
+    def test_priors_scale_the_posterior(self, verse_model: Path, names_model: Path, tmp_path: Path) -> None:
         run = ("classify", "-m", verse_model, "-m", names_model, "--json", "an")
         plain, weighed = (
             next(iter(json.loads(charlm(*run, *flags, cwd=tmp_path).out)["posterior"].values()))

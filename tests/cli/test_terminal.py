@@ -50,7 +50,7 @@ def test_a_terminal_without_a_width_shows_a_bar(folder: Path) -> None:
     assert len(bars[-1]) <= 80
 
 
-def test_ctrl_c_once_saves_and_says_how_to_go_on(folder: Path) -> None:
+def test_ctrl_c_saves_the_run_and_prints_the_command_that_resumes_it(folder: Path) -> None:
     name = folder / "two words.txt"
     (folder / "verse.txt").rename(name)
     with Screen("train", name.name, "--steps", 10**6, *TINY, cwd=folder, columns=200) as screen:
@@ -91,6 +91,6 @@ def test_ctrl_c_while_sampling_is_silent(verse_model: Path) -> None:
     assert files_in(verse_model.parent) == before
 
 
-def test_names_from_strangers_are_shown_escaped(tmp_path: Path) -> None:
+def test_control_characters_in_a_file_name_are_escaped(tmp_path: Path) -> None:
     done = charlm("train", "no\x1b[31mfile", cwd=tmp_path)
     assert (done.code, done.err) == (1, "charlm: no\\x1b[31mfile: no such file\n")

@@ -76,11 +76,11 @@ class TestUnicode:
         assert json.loads(rows[0])["unknown"] == 0
 
     @pytest.mark.parametrize("text", ["e\u0301", "\u05e9\u05dc\u05d5\u05dd", "\U0001f468\u200d\U0001f467", "狐"])
-    def test_text_that_is_harmless_is_shown_as_it_is(self, text: str) -> None:
+    def test_safe_text_is_shown_unchanged(self, text: str) -> None:
         assert escape(text) == text
 
     @pytest.mark.parametrize("character", ["\x1b", "\x9b", "\x7f", "\r", "\u202e", "\u2066", "\u2028", "\ud800"])
-    def test_what_steers_a_terminal_is_escaped(self, character: str) -> None:
+    def test_characters_that_control_a_terminal_are_escaped(self, character: str) -> None:
         assert character not in escape(f"a{character}b")
         assert escape(f"a{character}b").startswith("a\\")
 
@@ -101,7 +101,7 @@ class TestUnicode:
 
 
 class TestUnknown:
-    def test_strict_names_the_place(self, verse_model: Path) -> None:
+    def test_strict_reports_the_position(self, verse_model: Path) -> None:
         for command in (("score", "the fox\nand 狐"), ("sample", "--prompt", "the fox\nand 狐")):
             done = charlm(*command, "--strict", cwd=verse_model.parent)
             assert (done.code, done.out) == (1, "")
@@ -138,14 +138,14 @@ class TestLines:
         assert not set(remembered.out.splitlines()) & known
         assert "are in the training text" in done.err
 
-    def test_novel_needs_something_to_compare_with(self, verse_model: Path) -> None:
+    def test_novel_without_hashes_and_corpus_is_refused(self, verse_model: Path) -> None:
         done = charlm("sample", "--novel", cwd=verse_model.parent)
         assert done.code == 2
         assert "--corpus" in done.err
 
 
 class TestFineTuning:
-    def test_old_ids_stay_new_characters_come_and_the_old_file_is_as_it_was(
+    def test_warm_start_keeps_old_ids_adds_characters_and_leaves_the_old_file_unchanged(
         self, verse_model: Path, tmp_path: Path
     ) -> None:
         before = verse_model.read_bytes()
@@ -157,7 +157,7 @@ class TestFineTuning:
         assert set(new[len(old) :]) == set("QUICK")
         assert verse_model.read_bytes() == before
 
-    def test_it_begins_below_training_from_scratch_and_stays_there(self, verse_model: Path, tmp_path: Path) -> None:
+    def test_warm_start_has_a_lower_loss_than_training_from_scratch(self, verse_model: Path, tmp_path: Path) -> None:
         (tmp_path / "t.txt").write_text(VERSE.replace("fox", "cat") * 30)
         losses = {}
         for name, extra in (("scratch", ()), ("tuned", ("--init-from", verse_model))):
@@ -191,7 +191,7 @@ class TestWords:
 
 
 class TestInfo:
-    def test_it_says_what_the_model_is(self, names_model: Path, tmp_path: Path) -> None:
+    def test_info_describes_the_model(self, names_model: Path, tmp_path: Path) -> None:
         out = charlm("info", names_model, cwd=tmp_path).out
         assert re.search(r"^logit scale +[01]\.\d{3}, calibrated on the held-out text$", out, re.MULTILINE)
         for part in ("lstm, 16 units x 1", "parameters", "names.txt", "each line is a document", "nats/char, "):
@@ -200,7 +200,7 @@ class TestInfo:
         assert facts["torch"] == "torch.nn.LSTM"
         assert "line_hashes" not in facts["training"]  # type: ignore[operator]
 
-    def test_without_a_name_it_takes_the_usual_model(self, verse_model: Path, tmp_path: Path) -> None:
+    def test_info_without_a_name_describes_the_default_model(self, verse_model: Path, tmp_path: Path) -> None:
         assert charlm("info", cwd=verse_model.parent).code == 0
         assert charlm("info", cwd=tmp_path).code == 1
 
@@ -267,7 +267,7 @@ class TestPromptsOfLines:
         assert (after.code, after.out, after.err) == (0, "anna\n" + plain.out, "")
 
 
-def test_text_of_nothing_but_unknown_is_refused_before_training(tmp_path: Path) -> None:
+def test_text_of_unknown_characters_only_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("abc" * 50)
     done = charlm("train", "t.txt", "--min-count", 60, "--steps", 3, cwd=tmp_path)
     assert (done.code, done.out) == (1, "")

@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_results_and_progress_go_where_they_belong(folder: Path) -> None:
+def test_progress_goes_to_stderr_and_files_to_the_folder(folder: Path) -> None:
     done = charlm("train", "verse.txt", "--steps", 40, *TINY, cwd=folder)
     assert (done.code, done.out) == (0, "")
     assert "characters" in done.err
@@ -36,7 +36,7 @@ def test_results_and_progress_go_where_they_belong(folder: Path) -> None:
     assert {"charlm.log.jsonl", "charlm.resume.safetensors", "charlm.safetensors"} <= set(files_in(folder))
 
 
-def test_the_model_goes_where_it_is_told(folder: Path) -> None:
+def test_model_is_written_to_the_given_path(folder: Path) -> None:
     assert charlm("train", "verse.txt", "-m", "a.safetensors", "--steps", 2, *TINY, cwd=folder).code == 0
     assert charlm("train", "verse.txt", "--steps", 2, *TINY, cwd=folder, CHARLM_MODEL="b.safetensors").code == 0
     assert {"a.safetensors", "b.safetensors"} <= set(files_in(folder))
@@ -47,7 +47,7 @@ def test_standard_input_is_a_text(folder: Path) -> None:
     assert done.code == 0, done.err
 
 
-def test_a_short_text_shrinks_the_window_and_says_so(folder: Path) -> None:
+def test_short_text_shrinks_the_window_with_a_notice(folder: Path) -> None:
     (folder / "short.txt").write_text("abcabc")
     done = charlm("train", "short.txt", "--steps", 2, "--threads", 1, "--hidden", 8, cwd=folder)
     assert done.code == 0, done.err
@@ -76,7 +76,7 @@ def test_a_short_text_shrinks_the_window_and_says_so(folder: Path) -> None:
         (["verse.txt", "-m", "no/such/folder/m.safetensors"], 1, "no/such/folder"),
     ],
 )
-def test_bad_input_gets_one_line_and_leaves_everything(
+def test_bad_input_is_reported_in_one_line_and_changes_no_file(
     folder: Path, arguments: list[str], code: int, says: str
 ) -> None:
     (folder / "empty.txt").touch()
@@ -118,7 +118,7 @@ def test_rows_of_the_log_have_the_keys_of_the_contract(folder: Path) -> None:
     assert all(row["valid_loss"] is None or 0 < row["valid_loss"] < 5 for row in rows)
 
 
-def test_without_held_out_text_progress_is_shown_all_the_same(folder: Path) -> None:
+def test_progress_without_held_out_text_shows_the_training_loss(folder: Path) -> None:
     done = charlm("train", "verse.txt", "--valid", 0, "--recurrent-dropout", 0.3, "--steps", 20, *TINY, cwd=folder)
     assert "(recurrent 0.3)" in done.err
     assert done.code == 0
@@ -127,7 +127,7 @@ def test_without_held_out_text_progress_is_shown_all_the_same(folder: Path) -> N
     assert done.err.endswith("charlm: wrote charlm.safetensors\n")
 
 
-def test_a_run_that_gets_worse_stops_early_and_says_so(folder: Path) -> None:
+def test_run_that_gets_worse_stops_early_with_a_notice(folder: Path) -> None:
     letters = random.Random(0)
     (folder / "noise.txt").write_text("".join(letters.choice("abcdefgh") for _ in range(500)))
     done = charlm("train", "noise.txt", "--steps", 1000, *TINY, "--patience", 1, cwd=folder)
@@ -139,7 +139,7 @@ def test_a_run_that_gets_worse_stops_early_and_says_so(folder: Path) -> None:
     assert "--patience 0 trains on" in again.err
 
 
-def test_a_model_is_never_overwritten_unasked(folder: Path) -> None:
+def test_model_is_overwritten_only_on_request(folder: Path) -> None:
     (folder / "charlm.safetensors").write_text("precious")
     done = charlm("train", "verse.txt", "--steps", 2, *TINY, cwd=folder)
     assert done.code == 1
@@ -151,7 +151,7 @@ def test_a_model_is_never_overwritten_unasked(folder: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_ctrl_c_saves_and_the_run_goes_on(folder: Path, threads: int) -> None:
+def test_ctrl_c_saves_the_run_and_resume_continues_it(folder: Path, threads: int) -> None:
     arguments = ["train", "verse.txt", "--steps", "100000", *map(str, TINY), "--threads", str(threads)]
     process = subprocess.Popen([sys.executable, "-m", "charlm", *arguments], cwd=folder, stderr=subprocess.PIPE)
     log = folder / "charlm.log.jsonl"

@@ -40,7 +40,7 @@ FAULTS = (
         "charlm/cli/fill.py",
         "if by_line and len(blank) == 1 and",
         "if False and",
-        (LINES + "test_fill_leaves_lines_without_a_gap_as_they_are",),
+        (LINES + "test_fill_prints_lines_without_a_gap_unchanged",),
     ),
     Fault(
         "score --rank ignores its arguments",
@@ -54,6 +54,6 @@ FAULTS = (
         "charlm/cli/score.py",
         "known = refuse_unknown(model, candidates) if strict else candidates",
         "known = candidates",
-        (LINES + "test_rank_is_strict_if_asked",),
+        (LINES + "test_rank_with_strict_refuses_unknown_characters",),
     ),
 )

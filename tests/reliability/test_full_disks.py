@@ -43,7 +43,7 @@ def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def test_a_disk_that_is_full_from_the_start_ends_in_one_line(tmp_path: Path) -> None:
+def test_full_disk_at_the_start_is_reported_in_one_line(tmp_path: Path) -> None:
     write_text(tmp_path)
     process = start(tmp_path, "text.txt", "--hidden", 8, "--threads", 1, "--steps", 5, "--save-every", 0,
                     preexec=lambda: limit_files(600))  # fmt: skip
@@ -74,7 +74,7 @@ def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path: Path) -> None
     assert (fed.returncode, check_files(tmp_path)) == (0, 300)
 
 
-def test_a_disk_with_room_for_the_model_alone_gets_the_model(tmp_path: Path) -> None:
+def test_disk_with_space_for_the_model_only_gets_the_model(tmp_path: Path) -> None:
     write_text(tmp_path)
     begin(tmp_path, steps=20).communicate(timeout=60)
     sizes = [(tmp_path / f"charlm.{name}").stat().st_size for name in ("safetensors", "resume.safetensors")]
@@ -137,7 +137,7 @@ def test_a_small_disk_fills_up_and_empties_again(small_disk: Path) -> None:
     assert_same_arrays(small_disk / "charlm.resume.safetensors", expected)
 
 
-def test_a_folder_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+def test_folder_that_disappears_and_returns_gets_the_files(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     folder.mkdir()
     write_text(tmp_path)
@@ -159,7 +159,7 @@ def test_a_folder_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     charlm.load(gone / "m.safetensors")
 
 
-def test_a_folder_that_stays_away_is_an_error_at_the_end(tmp_path: Path) -> None:
+def test_folder_that_is_missing_at_the_end_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     write_text(tmp_path)
     process = start(tmp_path, "text.txt", "-m", "runs/m.safetensors", "--hidden", 8, "--threads", 1, "--steps", 10**6,
@@ -217,7 +217,7 @@ def test_an_error_of_the_disk_does_not_end_a_run_from_python(
     assert charlm.load(tmp_path / "m.safetensors").score("quick") == model.score("quick")
 
 
-def test_nothing_at_all_can_be_written_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_of_all_writes_at_the_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = write_text(tmp_path)
     monkeypatch.setattr("charlm.runs.log.atomic_write", lambda *_: (_ for _ in ()).throw(CheckpointError("no")))
 

@@ -69,7 +69,7 @@ def test_two_hundred_kills_lose_nothing(tmp_path: Path) -> None:
     print(f"{kills} kills survived, {step:,} steps")  # noqa: T201
 
 
-def test_a_killed_run_takes_its_workers_with_it_and_goes_on(tmp_path: Path) -> None:
+def test_killed_run_ends_its_workers_and_resumes(tmp_path: Path) -> None:
     write_text(tmp_path)
     process = begin(tmp_path, "--threads", 2)
     wait_for((tmp_path / "charlm.safetensors").exists, "a model")
@@ -88,7 +88,7 @@ def test_a_killed_run_takes_its_workers_with_it_and_goes_on(tmp_path: Path) -> N
     assert_same_arrays(tmp_path / "charlm.resume.safetensors", expected)
 
 
-def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+def test_partial_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     write_text(tmp_path)
     for name in ("safetensors", "resume.safetensors", "log.jsonl"):
         (tmp_path / f".charlm.{name}.0123456789abcdef.tmp").write_bytes(b"half")
@@ -98,7 +98,7 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
     assert not leftovers(tmp_path)
 
 
-def test_a_stale_lock_file_is_harmless_and_a_live_one_is_not(tmp_path: Path) -> None:
+def test_stale_lock_file_is_ignored_and_a_live_one_respected(tmp_path: Path) -> None:
     write_text(tmp_path)
     (tmp_path / "charlm.lock").write_text("4711")
     process = begin(tmp_path)
@@ -126,7 +126,7 @@ def test_a_kill_between_state_and_model_costs_nothing(tmp_path: Path) -> None:
     assert model.read_bytes() == wanted
 
 
-def test_a_stopped_run_is_not_overwritten_unasked(tmp_path: Path) -> None:
+def test_stopped_run_is_overwritten_only_on_request(tmp_path: Path) -> None:
     """Even where it has no model yet: the state may hold hours of work."""
     write_text(tmp_path)
     begin(tmp_path, steps=5).communicate(timeout=60)

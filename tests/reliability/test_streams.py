@@ -107,7 +107,7 @@ def test_lines_that_were_dropped_are_reported_once(tmp_path: Path) -> None:
     assert log.read_bytes() == b"\ncharlm: lines are missing here: Bad file descriptor\nthere\nagain\n"
 
 
-def test_a_terminal_that_goes_away_does_not_end_a_run(tmp_path: Path) -> None:
+def test_closed_terminal_does_not_end_a_run(tmp_path: Path) -> None:
     write_text(tmp_path)
     master, slave = os.openpty()
     with subprocess.Popen(

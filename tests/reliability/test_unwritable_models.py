@@ -54,7 +54,7 @@ def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", [{}, {"overwrite": True}])
 @pytest.mark.parametrize("name", ["m.safetensors", "m.resume.safetensors"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
-def test_what_is_no_file_is_refused_before_training(
+def test_path_that_is_not_a_file_is_refused_before_training(
     text: Path, tmp_path: Path, kind: str, name: str, more: dict[str, Any]
 ) -> None:
     path = tmp_path / name
@@ -68,7 +68,7 @@ def test_what_is_no_file_is_refused_before_training(
 
 
 @pytest.mark.skipif(not Path("/dev/null").exists(), reason="no /dev/null here")
-def test_nothing_is_left_beside_a_device(tmp_path: Path) -> None:
+def test_no_file_is_left_next_to_a_device(tmp_path: Path) -> None:
     write_text(tmp_path)
     before = set(os.listdir("/dev"))
     done = command("train", "text.txt", "-m", "/dev/null", "--overwrite", *FLAGS, "--steps", 2, cwd=tmp_path)

@@ -22,7 +22,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_fill_prints_readings_with_their_shares(both: Path) -> None:
+def test_fill_prints_readings_with_their_probabilities(both: Path) -> None:
     done = charlm("fill", "the qu_ck br_wn fox", "-k", 2, cwd=both)
     head, first, *_ = done.out.splitlines()
     assert head.split() == ["share", "nats", "text"]
@@ -38,7 +38,7 @@ def test_fill_reads_lines_and_prints_json(both: Path) -> None:
     assert rows[0]["readings"][0]["filled"] == ["a"]
 
 
-def test_a_model_of_one_direction_fills_too(verse_model: Path) -> None:
+def test_fill_with_a_unidirectional_model_works(verse_model: Path) -> None:
     done = charlm("fill", "the quick br_wn", "-m", verse_model, cwd=verse_model.parent)
     assert done.out.splitlines()[1].endswith("the quick brown")
 
@@ -73,20 +73,20 @@ def test_pseudo_score_ranks(both: Path) -> None:
         (("score", "--pseudo", "--adapt", "a"), "--pseudo"),
     ],
 )
-def test_what_cannot_be_is_said(both: Path, arguments: tuple[str, ...], says: str) -> None:
+def test_impossible_request_is_refused_with_the_reason(both: Path, arguments: tuple[str, ...], says: str) -> None:
     done = charlm(*arguments, cwd=both)
     assert done.code == 2
     assert says in done.err
     assert "Traceback" not in done.err
 
 
-def test_info_says_that_there_are_two_stacks(both: Path) -> None:
+def test_info_of_a_bidirectional_model_names_two_stacks(both: Path) -> None:
     out = charlm("info", cwd=both).out
     assert "16 units x 1 in both directions" in out
     assert "loads into two torch.nn.LSTM" in out
 
 
-def test_proof_needs_both_sides(verse_model: Path) -> None:
+def test_proof_with_a_unidirectional_model_is_refused(verse_model: Path) -> None:
     done = charlm("proof", "-", "-m", verse_model, cwd=verse_model.parent, stdin=b"a text")
     assert done.code == 2
     assert "--bidirectional" in done.err
