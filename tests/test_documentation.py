@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -64,6 +66,14 @@ def test_reference_of_a_command_has_all_its_flags(name: str) -> None:
     assert command is not None
     flags = {flag for option in command.params if isinstance(option, click.Option) for flag in option.opts}
     assert flags <= set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", section))
+
+
+def test_heat_map_has_a_box_per_character_and_per_level(tmp_path: Path) -> None:
+    program, sentence = runpy.run_path(str(TOP / "docs/heat.py")), "the <lazy> dog & fox"
+    model = TOP / "tests/golden/text.safetensors"
+    program["main"](["-m", str(model), sentence, str(tmp_path / "heat.svg")], standalone_mode=False)
+    boxes = ElementTree.parse(tmp_path / "heat.svg").findall("{http://www.w3.org/2000/svg}rect")
+    assert len(boxes) == len(sentence) + len(program["COLOURS"])
 
 
 def test_commands_that_read_texts_are_found() -> None:
