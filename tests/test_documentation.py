@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -56,6 +57,22 @@ def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
         file = page.parent / name if name else page
         assert file.exists(), target
         assert not anchor or anchor in anchors(file), target
+
+
+def commands_of(page: Path) -> set[str]:
+    """Return the charlm commands in the code blocks of a page, without comments."""
+    lines = re.findall(r"^ {4}(?:\$ |torchrun .*-m )?(charlm [a-z].*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {shlex.join(shlex.split(line, comments=True)) for line in lines}
+
+
+@pytest.mark.parametrize(
+    "command", sorted(set().union(*(commands_of(page) for page in PAGES if page.name != "commands.md")))
+)
+def test_command_of_every_page_accepts_its_options(command: str) -> None:
+    name, *words = shlex.split(command)[1:]
+    found = Commands.get_command(charlm_group, click.Context(charlm_group), name)  # type: ignore[arg-type]
+    assert found is not None
+    found.make_context(name, words)  # exits on an unknown option
 
 
 @pytest.mark.parametrize("name", COMMANDS)
