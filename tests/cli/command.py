@@ -1,4 +1,4 @@
-"""Running the command as a user does: a process of its own."""
+"""Runs the installed command in a separate process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str

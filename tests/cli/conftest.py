@@ -1,4 +1,4 @@
-"""Models that several tests share."""
+"""Models that several tests use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TINY = ("--hidden", 16, "--dropout", 0, "--batch", 4, "--bptt", 16, "--threads",
 
 @pytest.fixture(scope="session")
 def verse_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of running text."""
+    """Train a model of running text."""
     folder = tmp_path_factory.mktemp("verse")
     (folder / "verse.txt").write_text(VERSE * 30)
     done = charlm("train", "verse.txt", "--steps", 150, *TINY, cwd=folder)
@@ -24,7 +24,7 @@ def verse_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def names_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of lines."""
+    """Train a model of lines."""
     folder = tmp_path_factory.mktemp("names")
     names = [a + b for a in ("an", "be", "ca", "do", "el") for b in ("na", "ra", "rol", "ra", "la", "lin", "bert")]
     (folder / "names.txt").write_text("\n".join(names * 3))

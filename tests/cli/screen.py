@@ -1,4 +1,4 @@
-"""A terminal to run the command on."""
+"""Runs the command on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 
 
-def heed_ctrl_c() -> None:
-    """Undo what a shell does to jobs in the background: they ignore Ctrl-C, and so would all that they start."""
+def accept_ctrl_c() -> None:
+    """Reset SIGINT: a shell makes background jobs, and so their children, ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Screen:
-    """`charlm` in a process whose stdout and stderr are a terminal of 80 columns; a context."""
+    """A context that runs `charlm` in a process with a terminal as stdin, stdout and stderr."""
 
     def __init__(self, *arguments: object, cwd: Path, columns: int = 120) -> None:
         self.shown = ""
@@ -28,7 +28,7 @@ class Screen:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "charlm", *map(str, arguments)],
-            cwd=cwd, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=heed_ctrl_c,
+            cwd=cwd, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=accept_ctrl_c,
         )  # fmt: skip
         os.close(slave)
 
@@ -41,7 +41,7 @@ class Screen:
         os.close(self._master)
 
     def read_until(self, text: str | None, seconds: float = 60) -> str:
-        """Return all that was shown once it holds `text`, or for None once the process has ended."""
+        """Return the output when it contains `text`, or for None when the process has ended."""
         deadline = time.monotonic() + seconds
         while text is None or text not in self.shown:
             assert time.monotonic() < deadline, f"{text!r} was not shown: {self.shown!r}"
@@ -49,7 +49,7 @@ class Screen:
                 continue
             try:
                 piece = os.read(self._master, 65536)
-            except OSError:  # Linux: the other side is closed
+            except OSError:  # Linux: the process has closed the terminal
                 piece = b""
             if not piece:
                 assert text is None, f"{text!r} was not shown: {self.shown!r}"
@@ -58,6 +58,6 @@ class Screen:
         return self.shown
 
     def end(self) -> int:
-        """Wait for the end; returns the exit code."""
+        """Wait for the end of the process; return its exit code."""
         self.read_until(None)
         return self.process.wait(timeout=60)

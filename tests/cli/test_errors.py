@@ -1,4 +1,4 @@
-"""Every error becomes one line and an exit code, in one place."""
+"""Every error becomes one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_unexpected_exception_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes")
-@pytest.mark.parametrize("length", [1, 10**7])  # less than a buffer is written at the end
+@pytest.mark.parametrize("length", [1, 10**7])  # output shorter than a buffer is written at exit
 def test_closed_pipe_exits_with_141_and_no_message(verse_model: Path, length: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "charlm", "sample", "-m", verse_model, "--length", str(length)],

@@ -1,4 +1,4 @@
-"""Every figure that a command prints in nats, bits or bans is that of the model, converted on its own."""
+"""Figures that commands print in nats, bits and bans, compared with an independent conversion of the model's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from charlm.training.report import StepReport
 from tests.cli.tiny import Terminal, amounts, make_model
 
 NATS = {"nats": 1.0, "bits": 0.6931471805599453, "bans": 2.302585092994046}
-"""ln of the base of each unit."""
+"""Nats in each unit."""
 BASES = [("e", "nats"), ("2", "bits"), ("10", "bans")]
 TEXTS = ("abba c", "d a\n", "ccz")  # z is unknown
 
@@ -41,7 +41,7 @@ def model(folder: Path) -> LanguageModel:
 
 
 def parsed_table(text: str) -> list[dict[str, str]]:
-    """Return the rows of a table whose columns are two spaces apart, by their heads."""
+    """Return the rows of a table by the titles of its columns, which are two spaces apart."""
     head, *rows = (re.split(r"  +", line.strip()) for line in text.splitlines())
     return [dict(zip(head, row, strict=True)) for row in rows]
 
@@ -181,9 +181,9 @@ class TestOdd:
         (folder / "t").write_text("ab\nc d")
         out = charlm("odd", "t", "--spots").out.splitlines()[1:]
         bits = {(line, column): float(b) for b, line, column in (row.split()[:3] for row in out)}
-        for k, place in enumerate([("1", "1"), ("1", "2"), ("1", "3"), ("2", "1"), ("2", "2"), ("2", "3")], 1):
+        for k, position in enumerate([("1", "1"), ("1", "2"), ("1", "3"), ("2", "1"), ("2", "2"), ("2", "3")], 1):
             log_prob = model.score("ab\nc d"[:k]).log_prob - model.score("ab\nc d"[: k - 1]).log_prob
-            assert bits[place] == pytest.approx(-log_prob / NATS["bits"], abs=6e-3)
+            assert bits[position] == pytest.approx(-log_prob / NATS["bits"], abs=6e-3)
 
 
 class TestClassify:
@@ -251,7 +251,7 @@ class TestInfo:
 
 
 def report(step: int, train_loss: float, valid_loss: float | None = None, **more: Any) -> StepReport:
-    """Return what the trainer reports of a step."""
+    """Return the report of a step."""
     facts = {"epoch": 0.5, "seconds": 3.0, "learning_rate": 0.1, "grad_norm": 2.0, "chars_per_second": 5000.0,
              "share": 0.5, "is_best": False, "is_last": False} | more  # fmt: skip
     return StepReport(step=step, train_loss=train_loss, valid_loss=valid_loss, **facts)
@@ -281,7 +281,7 @@ class TestProgress:
         assert "held-out" not in smooth.line(report(1, 2.0))
 
     def test_time_left_excludes_the_time_before_the_first_step(self) -> None:
-        """A text that took 100 s to read; then 2 s for a tenth of the steps."""
+        """Reading the text takes 100 s, then a tenth of the steps takes 2 s."""
         smooth = Smoothed("char")
         first = report(1, 2.0, seconds=100.0, share=0.1)
         smooth.add(first)
@@ -293,7 +293,7 @@ class TestProgress:
 
     def test_time_left_of_minutes_is_the_rest_of_the_budget(self) -> None:
         smooth = Smoothed("char")
-        for seconds in (7.0, 30.0):  # of a minute, the reading of the text included
+        for seconds in (7.0, 30.0):  # of a minute, including the reading of the text
             smooth.add(report(1, 2.0, seconds=seconds, share=seconds / 60))
         assert "0:30 left" in smooth.line(report(1, 2.0, seconds=30.0, share=0.5))
         assert "0:00 left" in smooth.line(report(1, 2.0, seconds=61.0, share=61 / 60))

@@ -1,4 +1,4 @@
-"""charlm gradients, as a user runs it."""
+"""charlm gradients, through the installed command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.cli.conftest import VERSE
 
 @pytest.fixture
 def folder(tmp_path: Path, verse_model: Path) -> Path:
-    """A trained model with the log of its run, and a text."""
+    """Return a folder with a trained model, the log of its run and a text."""
     shutil.copy(verse_model, tmp_path / "verse.safetensors")
     shutil.copy(verse_model.with_name("charlm.log.jsonl"), tmp_path / "verse.log.jsonl")
     (tmp_path / "verse.txt").write_text(VERSE * 10)
@@ -90,11 +90,11 @@ def test_plot_without_matplotlib_names_the_package_to_install(folder: Path) -> N
     assert charlm(*arguments[:3], cwd=folder, PYTHONPATH=path_with(folder / "nowhere")).code == 0
 
 
-def path_with(place: Path) -> str:
-    """Return a PYTHONPATH on which `place` comes first."""
+def path_with(folder: Path) -> str:
+    """Return a PYTHONPATH that starts with `folder`."""
     import os
 
-    return os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def test_untrained_model_has_no_figures_on_clipping(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every command and every option explains itself, and at once."""
+"""Help texts: complete, and printed without loading NumPy."""
 
 from __future__ import annotations
 

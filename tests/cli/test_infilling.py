@@ -13,7 +13,7 @@ from tests.cli.conftest import TINY, VERSE
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a model that reads from both sides."""
+    """Return the folder of a bidirectional model."""
     folder = tmp_path_factory.mktemp("both")
     (folder / "verse.txt").write_text(VERSE * 30)
     done = charlm("train", "verse.txt", "--bidirectional", "--steps", 200, *TINY, "--bptt", 40, cwd=folder)
@@ -64,7 +64,7 @@ def test_pseudo_score_ranks(both: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("sample",), "pseudo-log-likelihood"),
         (("score", "a text"), "--pseudo"),
@@ -73,10 +73,10 @@ def test_pseudo_score_ranks(both: Path) -> None:
         (("score", "--pseudo", "--adapt", "a"), "--pseudo"),
     ],
 )
-def test_impossible_request_is_refused_with_the_reason(both: Path, arguments: tuple[str, ...], says: str) -> None:
+def test_impossible_request_is_refused_with_the_reason(both: Path, arguments: tuple[str, ...], message: str) -> None:
     done = charlm(*arguments, cwd=both)
     assert done.code == 2
-    assert says in done.err
+    assert message in done.err
     assert "Traceback" not in done.err
 
 

@@ -1,4 +1,4 @@
-"""Commands with a model of lines, with files of several lines and with empty ones."""
+"""Commands on models of lines, on files of lines and on empty files."""
 
 from __future__ import annotations
 

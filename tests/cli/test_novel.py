@@ -1,4 +1,4 @@
-"""charlm sample --novel: which texts are new, and which share of them is not."""
+"""charlm sample --novel: which texts are new, and the fraction of copies."""
 
 from __future__ import annotations
 
@@ -25,15 +25,13 @@ def charlm(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyte
 
 
 def model_of(lines: bool, hashes: bool = True) -> LanguageModel:
-    """Return a model that often ends lines, and so often draws short ones."""
+    """Return a model that often ends a line, so that it often draws short lines."""
     training = {"sources": ["known.txt"]} | ({"line_hashes": pack_hashes(KNOWN)} if hashes else {})
     path = Path("charlm.safetensors")
     model = make_model(path, tokens="abcd", lines=lines, training=training)
     model.params["head.bias"][model.vocabulary.eos] += 2
     model.save(path, overwrite=True)
     return model
-
-
 
 
 @pytest.mark.parametrize("flags", [(), ("--corpus", "known.txt")])
@@ -43,11 +41,11 @@ def test_whole_lines_and_the_fraction_of_copies(charlm: Terminal, flags: tuple[s
     last = [k for k, text in enumerate(drawn) if text not in KNOWN][N - 1]
     shown = charlm("sample", "--novel", "-n", N, "--seed", 3, *flags)
     assert shown.out.splitlines() == expected
-    share = re.fullmatch(r"charlm: (\d+) of (\d+) texts drawn \((.*)%\) are in the training text\n", shown.err)
-    assert share is not None
+    report = re.fullmatch(r"charlm: (\d+) of (\d+) texts drawn \((.*)%\) are in the training text\n", shown.err)
+    assert report is not None
     copies, total = last + 1 - N, last + 1
-    assert (int(share[1]), int(share[2])) == (copies, total)
-    assert float(share[3]) == pytest.approx(100 * copies / total, abs=0.05)
+    assert (int(report[1]), int(report[2])) == (copies, total)
+    assert float(report[3]) == pytest.approx(100 * copies / total, abs=0.05)
     assert 0 < copies != N
 
 
@@ -102,7 +100,7 @@ def test_no_line_is_empty(charlm: Terminal) -> None:
 
 
 def test_texts_are_written_batch_by_batch(charlm: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second batch fails; the texts of the first are out already."""
+    """The second batch fails after the texts of the first were written."""
     from charlm.errors import DivergedError
     from charlm.sampling import sampler
 

@@ -1,4 +1,4 @@
-"""charlm sample and charlm score, from outside."""
+"""charlm sample and charlm score, through the installed command."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class TestSample:
 
     def test_stop(self, verse_model: Path) -> None:
         done = charlm("sample", "--stop", "\n", "--length", 500, "--seed", 3, cwd=verse_model.parent)
-        assert done.out.count("\n") == 2  # its own, and the one behind the text
+        assert done.out.count("\n") == 2  # one of the text, one after the text
 
     def test_a_model_of_lines_writes_lines(self, names_model: Path) -> None:
         done = charlm("sample", "-n", 20, "--seed", 1, cwd=names_model.parent)
         assert len(done.out.splitlines()) == 20
-        assert max(map(len, done.out.splitlines())) <= 60  # ended by itself, not by the length
+        assert max(map(len, done.out.splitlines())) <= 60  # ended by EOS, not by the length
 
     def test_several_texts_are_separated(self, verse_model: Path) -> None:
         run = ("sample", "-m", verse_model, "--prompt", "fox ", "--seed", 2, "--length", 8)
@@ -64,7 +64,7 @@ class TestSample:
         assert both.startswith(alone.rstrip("\n").split("\n")[0])
 
     @pytest.mark.parametrize(
-        ("flag", "value", "says"),
+        ("flag", "value", "message"),
         [
             ("--temp", -1, "--temp is -1.0; expected 0 or more"),
             ("--top-k", -2, "--top-k is -2"),
@@ -74,12 +74,12 @@ class TestSample:
             ("-n", 0, "0 is not in the range"),
         ],
     )
-    def test_out_of_range(self, verse_model: Path, flag: str, value: float, says: str) -> None:
+    def test_out_of_range(self, verse_model: Path, flag: str, value: float, message: str) -> None:
         before = files_in(verse_model.parent)
         done = charlm("sample", flag, value, cwd=verse_model.parent)
         assert (done.code, done.out) == (2, "")
         assert files_in(verse_model.parent) == before
-        assert says in done.err
+        assert message in done.err
 
     def test_a_closed_pipe_is_silent(self, verse_model: Path) -> None:
         command = f"{sys.executable} -m charlm sample -m {verse_model} --length 200000 | head -c 20"
@@ -116,9 +116,9 @@ class TestScore:
         table = charlm("score", *texts, cwd=verse_model.parent).out.splitlines()[1:]
         assert [row[-8:] for row in table] == sorted(texts, key=weights.__getitem__, reverse=True)
         for row in table:
-            share = weights[row[-8:]] / sum(weights.values())
+            fraction = weights[row[-8:]] / sum(weights.values())
             (shown,) = [cell for cell in row.split() if cell.endswith("%")]
-            assert float(shown.rstrip("%")) == pytest.approx(100 * share, abs=0.006)
+            assert float(shown.rstrip("%")) == pytest.approx(100 * fraction, abs=0.006)
 
     def test_the_end_counts_in_models_of_lines(self, names_model: Path, verse_model: Path) -> None:
         def log_prob(model: Path, *flags: str) -> float:

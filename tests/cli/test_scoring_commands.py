@@ -1,4 +1,4 @@
-"""charlm score in its other forms, charlm classify and charlm odd, from outside."""
+"""Forms of charlm score, charlm classify and charlm odd, through the installed command."""
 
 from __future__ import annotations
 

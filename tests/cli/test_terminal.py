@@ -1,4 +1,4 @@
-"""What a terminal shows: a bar, escaped control characters, an answer to Ctrl-C."""
+"""Output on a terminal: the progress bar, escaped control characters, the response to Ctrl-C."""
 
 from __future__ import annotations
 

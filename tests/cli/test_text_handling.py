@@ -1,4 +1,4 @@
-"""Any text, handled right: documents, lines, UNK, Unicode, words, fine-tuning; through the installed command."""
+"""Documents, lines, UNK, Unicode, words and fine-tuning, through the installed command."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.cli.conftest import TINY, VERSE
 
 
 def train(folder: Path, *arguments: object, stdin: bytes = b"") -> str:
-    """Train a tiny model; return what was said."""
+    """Train a tiny model; return the output of the command."""
     done = charlm("train", *arguments, "--steps", 20, "--overwrite", *TINY, cwd=folder, stdin=stdin)
     assert done.code == 0, done.err
     return done.err
 
 
 def info(folder: Path, *arguments: object) -> dict[str, object]:
-    """Return what `charlm info --json` says."""
+    """Return the output of `charlm info --json`."""
     done = charlm("info", *arguments, "--json", cwd=folder)
     assert done.code == 0, done.err
     return dict(json.loads(done.out))
@@ -170,10 +170,10 @@ class TestFineTuning:
         (tmp_path / "t.txt").write_text(VERSE)
         run = ("train", "t.txt", "--steps", 1, "--init-from", verse_model)
         refused = ((("--hidden", 5), "hidden is 5"), (("--size", "tiny"), "size"), (("--unit", "word"), "unit"))
-        for extra, says in refused:
+        for extra, message in refused:
             done = charlm(*run, *extra, cwd=tmp_path)
             assert done.code == 2
-            assert says in done.err
+            assert message in done.err
 
 
 class TestWords:
@@ -206,7 +206,7 @@ class TestInfo:
 
 
 class TestEncodings:
-    """Files, prompts and stop strings are decoded and cleaned as the model's text was."""
+    """Files, prompts and stop strings are decoded and normalized as the training text."""
 
     @pytest.fixture
     def latin_model(self, tmp_path: Path) -> Path:

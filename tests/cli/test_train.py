@@ -1,4 +1,4 @@
-"""charlm train, from outside."""
+"""charlm train, through the installed command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_progress_goes_to_stderr_and_files_to_the_folder(folder: Path) -> None:
     assert "bits/char" in done.err
     assert "chars/s" in done.err
     assert "held-out" in done.err
-    assert "\r" not in done.err  # no bar where nobody watches
+    assert "\r" not in done.err  # no bar outside a terminal
     assert {"charlm.log.jsonl", "charlm.resume.safetensors", "charlm.safetensors"} <= set(files_in(folder))
 
 
@@ -55,7 +55,7 @@ def test_short_text_shrinks_the_window_with_a_notice(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (["nowhere.txt"], 1, "nowhere.txt: no such file"),
         (["."], 1, ".: is a folder; name the files in it"),
@@ -77,14 +77,14 @@ def test_short_text_shrinks_the_window_with_a_notice(folder: Path) -> None:
     ],
 )
 def test_bad_input_is_reported_in_one_line_and_changes_no_file(
-    folder: Path, arguments: list[str], code: int, says: str
+    folder: Path, arguments: list[str], code: int, message: str
 ) -> None:
     (folder / "empty.txt").touch()
     (folder / "latin.txt").write_bytes(b"caf\xe9")
     before = files_in(folder)
     done = charlm("train", *arguments, cwd=folder)
     assert done.code == code, done.err
-    assert says in done.err
+    assert message in done.err
     assert "Traceback" not in done.err
     assert len(done.err.strip().splitlines()) == 1 or code == 2
     assert files_in(folder) == before

@@ -1,4 +1,4 @@
-"""Untrained models of a few weights, and the command line run within the test: milliseconds instead of seconds."""
+"""Untrained models with few weights, and commands that run in the process of the test, in milliseconds."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def make_model(
 
 
 class Shown(NamedTuple):
-    """What a command printed."""
+    """Output of a command."""
 
     out: str
     err: str
 
 
 class Terminal:
-    """Runs commands within the test's process, in its folder."""
+    """Runs commands in the process of the test and in its folder."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys

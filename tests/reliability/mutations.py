@@ -17,7 +17,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def damaged(content: bytes, rng: random.Random, count: int) -> Iterator[bytes]:
-    """Yield so many damaged copies of a safetensors file."""
+    """Yield `count` damaged copies of a safetensors file."""
     for _ in range(count):
         kind = rng.random()
         if kind < 0.5:
@@ -34,12 +34,12 @@ def cut_everywhere(content: bytes) -> Iterator[bytes]:
     """Yield the file cut at each boundary of its parts, and one byte to each side of it."""
     end = 8 + struct.unpack("<Q", content[:8])[0]
     header = json.loads(content[8:end])
-    places = {0, 8, end, len(content)}
+    cuts = {0, 8, end, len(content)}
     for name, entry in header.items():
         if name != "__metadata__":
-            places |= {end + offset for offset in entry["data_offsets"]}
-    for place in sorted({p + d for p in places for d in (-1, 0, 1) if 0 <= p + d < len(content)}):
-        yield content[:place]
+            cuts |= {end + offset for offset in entry["data_offsets"]}
+    for cut in sorted({p + d for p in cuts for d in (-1, 0, 1) if 0 <= p + d < len(content)}):
+        yield content[:cut]
 
 
 def with_flipped_bits(content: bytes, rng: random.Random) -> bytes:

@@ -1,4 +1,4 @@
-"""Runs of training in processes of their own, to be killed, starved and interrupted."""
+"""Runs training in separate processes that tests kill, interrupt and deprive of resources."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def wait_for(is_so: Callable[[], object], what: str, seconds: float = 60) -> Non
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not is_so():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
         time.sleep(0.005)
 
 
 def saved_step(folder: Path) -> int:
-    """Return the step of the state in a folder; it must be whole."""
+    """Return the step of the state in a folder; the state must be intact."""
     return int(read_state(folder / "charlm.resume.safetensors")[1]["trainer"]["step"])
 
 

@@ -1,4 +1,4 @@
-"""Disks that fill up, files that may not grow, folders that are read-only or go away: training goes on and says so."""
+"""Training continues, with a message, on full disks, with limited files, and in folders that disappear."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(path: Path) -> None:
-    """Write a file until the disk is full, and stays so: a save that fails gives its room back."""
+    """Write a file until the disk is full and stays full: a failed save frees its space."""
     with path.open("wb", buffering=0) as file:
         for _ in range(10):
             with suppress(OSError):
@@ -126,7 +126,7 @@ def test_a_small_disk_fills_up_and_empties_again(small_disk: Path) -> None:
     assert check_files(small_disk) - full < 100  # not one per step: the disk is full
     stuck = check_files(small_disk)
     ballast.unlink()
-    wait_for(lambda: saved_step(small_disk) > stuck, "a save once there is room")
+    wait_for(lambda: saved_step(small_disk) > stuck, "a save after space was freed")
     process.send_signal(signal.SIGINT)
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 130, err
@@ -144,9 +144,9 @@ def test_folder_that_disappears_and_returns_gets_the_files(tmp_path: Path) -> No
     process = start(tmp_path, "text.txt", "-m", "runs/m.safetensors", "--hidden", 8, "--threads", 1, "--steps", 10**6,
                     "--save-every", 0)  # fmt: skip
     wait_for((folder / "m.safetensors").exists, "a model")
-    gone = tmp_path / "gone"
-    folder.rename(gone)
-    before = read_state(gone / "m.resume.safetensors")[1]["trainer"]["step"]
+    moved = tmp_path / "gone"
+    folder.rename(moved)
+    before = read_state(moved / "m.resume.safetensors")[1]["trainer"]["step"]
     time.sleep(0.2)
     folder.mkdir()
     wait_for((folder / "m.resume.safetensors").exists, "a save in the new folder")
@@ -156,7 +156,7 @@ def test_folder_that_disappears_and_returns_gets_the_files(tmp_path: Path) -> No
     assert "there is no such file or folder; nothing was written; training goes on" in err
     assert "saved again" in err
     assert read_state(folder / "m.resume.safetensors")[1]["trainer"]["step"] > before
-    charlm.load(gone / "m.safetensors")
+    charlm.load(moved / "m.safetensors")
 
 
 def test_folder_that_is_missing_at_the_end_is_an_error(tmp_path: Path) -> None:
@@ -211,9 +211,9 @@ def test_an_error_of_the_disk_does_not_end_a_run_from_python(
 
     monkeypatch.setattr(os, "fsync", fail_at_first)
     model = charlm.train(text, tmp_path / "m.safetensors", steps=20, save_minutes=0, **SETTINGS)
-    told = [record.getMessage() for record in caplog.records if record.name == "charlm"]
-    assert any("Input/output error" in line for line in told)
-    assert told[-1] == "saved again: what was in the way is gone"
+    messages = [record.getMessage() for record in caplog.records if record.name == "charlm"]
+    assert any("Input/output error" in line for line in messages)
+    assert messages[-1] == "saved again: what was in the way is gone"
     assert charlm.load(tmp_path / "m.safetensors").score("quick") == model.score("quick")
 
 

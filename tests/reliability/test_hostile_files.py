@@ -173,5 +173,3 @@ def test_a_model_that_names_other_files_writes_none(run: Path, tmp_path: Path) -
     for arguments in (["info"], ["sample", "--length", 5], ["score", "x"]):
         assert command(*arguments, cwd=tmp_path).code == 0
     assert files_in(tmp_path) == before
-
-

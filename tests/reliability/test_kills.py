@@ -1,4 +1,4 @@
-"""kill -9 at random moments: model and state open, the run goes on, and ends where it would have ended."""
+"""kill -9 at random moments: model and state stay readable, and the resumed run ends as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_two_hundred_kills_lose_nothing(tmp_path: Path) -> None:
     kills = 200
     step = kill_again_and_again(tmp_path, kills, seed=int(time.time()))
     assert_same_arrays(tmp_path / "charlm.resume.safetensors", uninterrupted(tmp_path, STEPS, step))
-    assert len(leftovers(tmp_path)) <= 1  # of the last kill; each run tidies up behind the one before it
+    assert len(leftovers(tmp_path)) <= 1  # of the last kill; each run removes those of the run before it
     print(f"{kills} kills survived, {step:,} steps")  # noqa: T201
 
 
@@ -80,7 +80,7 @@ def test_killed_run_ends_its_workers_and_resumes(tmp_path: Path) -> None:
     wait_for(lambda: not any(map(is_alive, workers)), "the end of the workers")
     step = check_files(tmp_path)
     again = begin(tmp_path, "--threads", 2, "--resume")
-    wait_for(lambda: check_files(tmp_path) > step, "a save behind the one before")
+    wait_for(lambda: check_files(tmp_path) > step, "a later save")
     again.kill()
     again.communicate()
     step = check_files(tmp_path)
@@ -119,11 +119,11 @@ def test_a_kill_between_state_and_model_costs_nothing(tmp_path: Path) -> None:
     write_text(tmp_path)
     begin(tmp_path, steps=20).communicate(timeout=60)
     model = tmp_path / "charlm.safetensors"
-    wanted = model.read_bytes()
+    expected = model.read_bytes()
     assert check_files(tmp_path) == charlm.load(model).training.steps == 20
     model.unlink()
     begin(tmp_path, "--resume", steps=20).communicate(timeout=60)
-    assert model.read_bytes() == wanted
+    assert model.read_bytes() == expected
 
 
 def test_stopped_run_is_overwritten_only_on_request(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A full temporary folder, no Python interpreter, no more threads or processes: one line that names the cause."""
+"""A full temporary folder, a missing interpreter, limits on threads and processes: one line names the cause."""
 
 from __future__ import annotations
 

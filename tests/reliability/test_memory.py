@@ -1,4 +1,4 @@
-"""What a run will take is said before it begins, about right, and refused where it is not there."""
+"""The estimate of the memory of a run, and the refusal of a run that does not fit."""
 
 from __future__ import annotations
 

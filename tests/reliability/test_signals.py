@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the first saves and says how to go on, the second leaves at once; files stay whole."""
+"""SIGINT, SIGTERM and SIGHUP: the first saves the run, the second stops at once; files stay intact."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_first_saves_and_the_run_goes_on_to_the_bit(
     assert "go on with: charlm train text.txt -m charlm.safetensors --resume" in err
     stopped = check_files(tmp_path)
     process = begin(tmp_path, "--threads", threads, "--resume")
-    wait_for(lambda: check_files(tmp_path) > stopped + 3, "steps behind the stop")
+    wait_for(lambda: check_files(tmp_path) > stopped + 3, "steps after the stop")
     process.send_signal(number)
     process.communicate(timeout=60)
     step = check_files(tmp_path)
@@ -115,11 +115,9 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(tmp_path: Path, nu
     assert check_files(tmp_path) == 500
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_one_is_enough_before_training(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    """The text never ends: it comes from a pipe that nobody closes."""
+    """The text comes from a pipe that is never closed."""
     process = subprocess.Popen(
         [sys.executable, "-m", "charlm", "train", "-"], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or gone: no command fails for them, and no run ends."""
+"""Closed and failing standard streams end no command and no run."""
 
 from __future__ import annotations
 
@@ -95,15 +95,15 @@ def test_results_that_cannot_be_written_are_an_error(models: Path, length: str) 
 def test_lines_that_were_dropped_are_reported_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.touch()
-    broken, whole = os.open(log, os.O_RDONLY), os.open(log, os.O_WRONLY)
+    broken, working = os.open(log, os.O_RDONLY), os.open(log, os.O_WRONLY)
     with TolerantFile(broken, "w", closefd=False) as file:
         assert file.write(b"lost\n") == 5
         assert file.write(b"lost, too\n") == 10
-        os.dup2(whole, broken)
+        os.dup2(working, broken)
         assert file.write(b"there\n") == 6
         assert file.write(b"again\n") == 6
     os.close(broken)
-    os.close(whole)
+    os.close(working)
     assert log.read_bytes() == b"\ncharlm: lines are missing here: Bad file descriptor\nthere\nagain\n"
 
 

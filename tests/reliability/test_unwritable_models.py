@@ -1,4 +1,4 @@
-"""A model that cannot be written in the end is refused before training, and nothing is left behind."""
+"""A model path that cannot be written is refused before training, and no file is left."""
 
 from __future__ import annotations
 
