@@ -93,6 +93,13 @@ def test_heat_map_has_a_box_per_character_and_per_level(tmp_path: Path) -> None:
     assert len(boxes) == len(sentence) + len(program["COLOURS"])
 
 
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda page: page.name)
+def test_code_files_named_on_a_page_exist(page: Path) -> None:
+    for name in re.findall(r"`([\w/]+/[\w/]+(?:\.py|/))", page.read_text(encoding="utf-8")):
+        if "NAME" not in name:
+            assert (TOP / name).exists() or (TOP / "charlm" / name).exists(), name
+
+
 def test_commands_that_read_texts_are_found() -> None:
     assert {"tinyshakespeare.txt", "names.txt", "corpora/dinosaurs.txt"} <= set().union(*map(texts_of, PAGES))
 
