@@ -25,10 +25,11 @@ from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.networks import make_network
-from charlm.sampling.sampler import Sample, sample, sample_each, sample_many
-from charlm.scoring.dynamic_evaluation import ADAPTATION_RATE, score_adaptively
+from charlm.sampling.sampler import Sample, Sampler
+from charlm.scoring.characters import score_characters
+from charlm.scoring.dynamic_evaluation import DynamicEvaluation, score_adaptively
 from charlm.scoring.score import CharScore, Score
-from charlm.scoring.scorer import score_characters, score_texts
+from charlm.scoring.scorer import score_texts
 from charlm.text.position import line_and_column
 from charlm.text.reading import normalize_text
 from charlm.text.vocabulary import LineVocabulary, Vocabulary
@@ -75,10 +76,6 @@ class LanguageModel:
                 "score a text: it supports `fill`, `proof` and `pseudo_score` (the pseudo-log-likelihood)"
             )
         return PreparedNetwork(self.network, self.params)
-
-    def networks(self, count: int) -> list[PreparedNetwork]:
-        """Return `runner` once for each of `count` threads."""
-        return [self.runner] * count
 
     @cached_property
     def bidirectional(self) -> BidirectionalReader:
@@ -137,16 +134,15 @@ class LanguageModel:
         settings: fields of SampleConfig, such as temperature=0.8, length=200.
         The same seed gives the same texts.
         """
-        config = self.sampling(config, settings)
-        cores, prompt = cores_for(threads), self.clean(prompt)
-        return sample_many(self.runner, self.vocabulary, config, prompt=prompt, n=n, seed=seed, threads=cores)
+        check(is_count(n), "n", n, "1 or more")
+        return list(self.sample_each(prompt, n=n, seed=seed, threads=threads, config=config, **settings))
 
     def stream(
         self, prompt: str = "", *, seed: int | None = None, config: SampleConfig | None = None, **settings: Any
     ) -> Iterator[str]:
         """Draw one text, a character at a time as it is drawn."""
-        config = self.sampling(config, settings)
-        return sample(self.runner, self.vocabulary, config, prompt=self.clean(prompt), seed=seed)
+        sampler = Sampler(self.runner, self.vocabulary, self.sampling(config, settings))
+        return sampler.stream(self.clean(prompt), seed=seed)
 
     def sample_each(
         self,
@@ -163,8 +159,8 @@ class LanguageModel:
         threads: cores for batches of texts; 0 or None for all that this process may use.
         """
         config = self.sampling(config, settings)
-        cores, prompt = cores_for(threads), self.clean(prompt)
-        return sample_each(self.runner, self.vocabulary, config, prompt=prompt, n=n, seed=seed, threads=cores)
+        sampler = Sampler(self.runner, self.vocabulary, config, threads=cores_for(threads))
+        return sampler.texts(self.clean(prompt), n=n, seed=seed)
 
     def sampling(self, config: SampleConfig | None, settings: Mapping[str, Any]) -> SampleConfig:
         """Complete the settings of sampling: a model of one running text has never seen a text end.
@@ -191,10 +187,9 @@ class LanguageModel:
 
         threads: cores for batches of texts; 0 or None for all that this process may use.
         """
-        runner, *others = self.networks(cores_for(threads))
         given, context = map(self.clean, texts), self.clean(context)
-        end = self.counts_end(end)
-        return score_texts(runner, self.vocabulary, given, end=end, context=context, others=others)
+        end, threads = self.counts_end(end), cores_for(threads)
+        return score_texts(self.runner, self.vocabulary, given, end=end, context=context, threads=threads)
 
     def score_characters(
         self, text: str, *, end: bool | None = None, context: str = "", alternatives: int = 5
@@ -210,7 +205,7 @@ class LanguageModel:
         )
 
     def score_adaptively(
-        self, texts: Iterable[str], *, end: bool | None = None, learning_rate: float = ADAPTATION_RATE
+        self, texts: Iterable[str], *, end: bool | None = None, learning_rate: float = DynamicEvaluation.learning_rate
     ) -> Iterator[Score]:
         """Yield the score of each text, by weights that follow the texts as they are read (dynamic evaluation).
 
@@ -222,7 +217,7 @@ class LanguageModel:
             self.vocabulary,
             map(self.clean, texts),
             end=self.counts_end(end),
-            learning_rate=learning_rate,
+            config=DynamicEvaluation(learning_rate),
         )
 
     def pseudo_score(self, text: str) -> Score:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import astuple
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -76,7 +75,6 @@ def is_refused(model: LanguageModel, text: str) -> bool:
 LEFT_TO_RIGHT: Mapping[str, Call] = {
     "config": lambda model, text: model.config,
     "runner": lambda model, text: model.runner.score(*window(text), model.runner.zero_state(3))[0].tobytes(),
-    "networks": lambda model, text: [astuple(model.score(text)) for _ in model.networks(2)],
     "sample": lambda model, text: model.sample(text, n=3, seed=seed_of(text), length=20),
     "stream": lambda model, text: list(model.stream(text, seed=seed_of(text), length=20)),
     "sample_each": lambda model, text: list(islice(model.sample_each(text, seed=seed_of(text), length=3), 2)),

@@ -14,7 +14,7 @@ from charlm.config import NetworkConfig, SampleConfig
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.machine import usable_cores
 from charlm.nn.network import Network
-from charlm.sampling.sampler import sample, sample_many
+from charlm.sampling.sampler import Sampler
 from charlm.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build({chr(code): 1 for code in range(32, 95)})
@@ -35,9 +35,10 @@ def charlm_rate(network: PreparedNetwork, streams: int, threads: int, seconds: f
 
     def step() -> int:
         if streams == 1:
-            return sum(1 for _ in sample(network, VOCABULARY, SampleConfig(length=length), seed=0))
+            return sum(1 for _ in Sampler(network, VOCABULARY, SampleConfig(length=length)).stream(seed=0))
         config = SampleConfig(length=200)
-        return sum(len(s.text) for s in sample_many(network, VOCABULARY, config, n=streams, seed=0, threads=threads))
+        sampler = Sampler(network, VOCABULARY, config, threads=threads)
+        return sum(len(drawn.text) for drawn in sampler.texts(n=streams, seed=0))
 
     return rate_of(step, seconds, warm_up=1)
 

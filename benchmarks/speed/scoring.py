@@ -21,7 +21,7 @@ from charlm.config import NetworkConfig, TextConfig
 from charlm.machine import usable_cores
 from charlm.model import LanguageModel
 from charlm.nn.network import Network
-from charlm.scoring.chunked import score_long
+from charlm.scoring.chunked import score_chunked
 from charlm.text.vocabulary import Vocabulary
 
 SIZES = ((128, 2), (256, 1), (512, 2))
@@ -124,14 +124,14 @@ def main(
 def sequential(model: LanguageModel, text: str, rounds: int) -> None:
     """Compare chunked scoring of a long text with sequential scoring."""
     ids = np.concatenate([[model.vocabulary.eos], model.vocabulary.encode(text)]).astype(np.intp)
-    networks = model.networks(usable_cores())
-    state = networks[0].zero_state(1)
+    network = model.runner
+    state = network.zero_state(1)
     seconds = []
     for _ in range(rounds):
         started = time.perf_counter()
-        chunked, _ = score_long(networks, ids[:-1], ids[1:], state)
+        chunked, _ = score_chunked(network, ids[:-1], ids[1:], state, usable_cores())
         between = time.perf_counter()
-        plain, _ = networks[0].score(ids[:-1, None], ids[1:, None], state)
+        plain, _ = network.score(ids[:-1, None], ids[1:, None], state)
         seconds.append((between - started, time.perf_counter() - between))
     in_chunks, in_sequence = np.median(seconds, axis=0)
     difference = np.abs(chunked - plain[:, 0])

@@ -1,4 +1,4 @@
-"""Work shared out among threads, and the threads of NumPy's BLAS."""
+"""Map a function over threads, and set the number of threads of NumPy's BLAS."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ if TYPE_CHECKING:
 
 
 Item = TypeVar("Item")
-Reader = TypeVar("Reader")
+Result = TypeVar("Result")
 
 
-def share_out(work: Callable[[Reader, Item], None], items: Sequence[Item], networks: Sequence[Reader]) -> None:
-    """Call `work` with every item and a runner that is free, the BLAS on one thread each; return when all is done."""
-    waiting = iter(items)  # next() on the iterator of a list is one step: no two threads get the same
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
+    """Apply a function to every item on several threads, the BLAS on one thread in each.
 
-    def work_on(runner: Reader) -> None:
-        for item in waiting:
-            work(runner, item)
+    Parameters
+    ----------
+    function : takes an item; several threads call it at the same time.
+    items : arguments of the calls.
+    threads : number of threads, at most; with one thread the caller's thread makes all calls.
 
-    def work_on_one_thread(runner: Reader) -> None:
+    Returns
+    -------
+    list
+        The results, in the order of the items.
+
+    Raises
+    ------
+    BaseException
+        The first exception of a call, in the order of the items; calls that have not begun are cancelled.
+    """
+    if min(threads, len(items)) <= 1:
+        return [function(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor  # imported here, because one thread does not need it
+
+    def call(item: Item) -> Result:
         with blas_on_one_thread:
-            work_on(runner)
+            return function(item)
 
-    busy = networks[: len(items)]
-    if len(busy) <= 1:
-        work_on(networks[0])
-        return
-    from concurrent.futures import ThreadPoolExecutor  # here, as one runner does without
-
-    with blas_on_one_thread, ThreadPoolExecutor(len(busy) - 1) as threads:
-        others = [threads.submit(work_on_one_thread, runner) for runner in busy[1:]]
-        try:
-            work_on(busy[0])
-        except BaseException:
-            for _ in waiting:  # nobody shall begin with what is left
-                pass
-            raise
-        for other in others:
-            other.result()  # raises what was raised there
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(call, items))
 
 
 class OneThread:

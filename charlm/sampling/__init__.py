@@ -1,1 +1,1 @@
-"""Sampling: texts drawn from a network. Filters change the distribution that is drawn from."""
+"""Draw texts from a network."""

@@ -1,8 +1,8 @@
-"""Filters: what is done to the logits before a character is drawn.
+"""Filters: change the logits before a character is drawn.
 
-Each takes logits of (V,) or (B, V), one row a stream, and its setting; it returns new logits, in which
-what must not be drawn is -inf. The softmax of the result is the distribution to draw from. An entry that is
--inf already stays so, and at least one entry of each row has to be finite.
+Each filter takes logits of shape (V,) or (B, V), one row per stream, and its setting. It returns new logits; an id
+that must not be drawn has the logit -inf. The next character is drawn from the softmax of the result. Logits of -inf
+stay -inf, and each row needs at least one finite logit.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ import numpy as np
 from charlm.arrays import Array
 
 LOWEST_TEMPERATURE = 1e-6
-"""Below this, float32 logits divided by the temperature differ so much that the softmax is the argmax."""
+"""Temperature below which float32 logits differ so much that the softmax is the argmax."""
 
 
 def temperature(logits: Array, value: float) -> Array:
-    """Divide the logits by `value` > 0: under 1 the probable becomes more probable, over 1 less.
+    """Divide the logits by `value` > 0: below 1 sharpens the distribution, above 1 flattens it.
 
-    The greatest logit becomes 0 first, so that no quotient overflows.
-    Source: Ackley, Hinton & Sejnowski 1985, A learning algorithm for Boltzmann machines.
+    The maximum of each row is subtracted first, so that no quotient overflows.
+
+    References
+    ----------
+    Ackley, Hinton & Sejnowski 1985, A learning algorithm for Boltzmann machines.
     """
     shifted: Array = logits - logits.max(axis=-1, keepdims=True)
     shifted /= min(max(value, LOWEST_TEMPERATURE), float(np.finfo(logits.dtype).max))
@@ -30,40 +33,46 @@ def temperature(logits: Array, value: float) -> Array:
 
 
 def top_k(logits: Array, value: int) -> Array:
-    """Keep the `value` greatest logits of each row, and ties with the last of them; 0 keeps all.
+    """Keep the `value` largest logits of each row, and ties with the smallest of them; 0 keeps all.
 
-    Source: Fan et al. 2018, arXiv:1805.04833, section 5.4.
+    References
+    ----------
+    Fan et al. 2018, arXiv:1805.04833, section 5.4.
     """
     size = logits.shape[-1]
     if not 0 < value < size:
         return logits.copy()
-    return _at_least(logits, np.partition(logits, size - value)[..., size - value, None])
+    return _keep_from(logits, np.partition(logits, size - value)[..., size - value, None])
 
 
 def top_p(logits: Array, value: float) -> Array:
-    """Keep the fewest most probable entries that make up `value` together, and ties with the last of them.
+    """Keep the smallest set of most probable ids whose probability reaches `value`, and ties with the last of them.
 
     value: in (0, 1]; 1 keeps all.
-    Source: nucleus sampling, Holtzman et al. 2019, arXiv:1904.09751, equation 2.
+
+    References
+    ----------
+    Nucleus sampling, Holtzman et al. 2019, arXiv:1904.09751, equation 2.
     """
     if value >= 1:
         return logits.copy()
-    falling = np.sort(logits)[..., ::-1]
-    weights = np.exp(falling - falling[..., :1])
-    reached = weights.cumsum(axis=-1, dtype=np.float64)
-    is_short = reached[..., :-1] < value * reached[..., -1:]
-    last = np.count_nonzero(is_short, axis=-1, keepdims=True)  # of those that are kept
-    return _at_least(logits, np.take_along_axis(falling, last, axis=-1))
+    descending = np.sort(logits)[..., ::-1]
+    weights = np.exp(descending - descending[..., :1])
+    cumulative = weights.cumsum(axis=-1, dtype=np.float64)
+    is_short = cumulative[..., :-1] < value * cumulative[..., -1:]
+    last_kept = np.count_nonzero(is_short, axis=-1, keepdims=True)
+    return _keep_from(logits, np.take_along_axis(descending, last_kept, axis=-1))
 
 
-def _at_least(logits: Array, least: Array) -> Array:
+def _keep_from(logits: Array, threshold: Array) -> Array:
+    """Return the logits with those below the threshold of their row set to -inf."""
     kept = logits.copy()
-    kept[logits < least] = -np.inf
+    kept[logits < threshold] = -np.inf
     return kept
 
 
 class Filter(NamedTuple):
-    """A filter and the setting at which it changes nothing."""
+    """A filter, and the setting with which it changes nothing."""
 
     apply: Callable[[Array, Any], Array]
     neutral: float
@@ -74,4 +83,4 @@ FILTERS: dict[str, Filter] = {
     "top_k": Filter(top_k, 0),
     "top_p": Filter(top_p, 1.0),
 }
-"""By the name of their setting in SampleConfig, in the order in which they are applied."""
+"""Filters by the name of their field in `SampleConfig`, in the order in which they are applied."""

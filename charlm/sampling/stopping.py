@@ -1,20 +1,25 @@
-"""Where a text ends because its stop string was drawn."""
+"""Detect the stop string of a text."""
 
 from __future__ import annotations
 
 
 class StopString:
-    """Watches one text grow, piece by piece, for the first place where `stop` (not empty) is complete."""
+    """Find the first end of a stop string in a text that arrives in pieces.
 
-    def __init__(self, stop: str) -> None:
-        self._stop = stop
+    stop: the string to find; None or "" is never found.
+    """
+
+    def __init__(self, stop: str | None) -> None:
+        self._stop = stop or ""
         self._tail = ""
 
-    def completed_in(self, piece: str) -> int | None:
-        """Read the next piece; return how much of it is before the end of `stop`, None if not there."""
+    def end_in(self, piece: str) -> int | None:
+        """Read the next piece of the text; return the offset in it at which the stop string ends, or None."""
+        if not self._stop:
+            return None
         seen = self._tail + piece
-        place = seen.find(self._stop)
-        if place >= 0:
-            return place + len(self._stop) - len(self._tail)
+        start = seen.find(self._stop)
+        if start >= 0:
+            return start + len(self._stop) - len(self._tail)
         self._tail = seen[-len(self._stop) :]
         return None

@@ -1,1 +1,1 @@
-"""Scoring: how probable texts are, under one model or under several."""
+"""Score texts: their probabilities under one model or under several models."""

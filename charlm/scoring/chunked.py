@@ -1,169 +1,160 @@
-"""One long text as a relay: it is cut into runs, which are read side by side as columns of one batch.
+"""Chunked scoring: read the chunks of one long text in parallel, as the columns of one batch.
 
-Each column but the first has to begin with a state that is known only when the column before it is done. All
-begin at once with a zero state; then those whose start was wrong are read again from where the column before them
-has ended, until they meet the states of the first reading. A recurrent network forgets: two states that read
-the same characters come together. What is left of the first reading then stands.
-A text costs about two readings of a batch instead of one reading of single characters. Where a network does not
-forget, the columns are read again to their ends, one after the other, which is the plain reading.
+A recurrent network is a recurrence over time: the state at the start of a chunk is the state at the end of the chunk
+before. Chunked scoring solves it in parallel over time by a fixed-point (Jacobi) iteration over these initial states:
 
-Some units of trained networks remember for tens of thousands of characters what nothing depends on, such as a c of the
-LSTM that has grown until tanh(c) is 1 whatever is added. So a column stands, too, if another reading, from another
-start, had the same to say of every character in its second half: there, the difference is seen to be of no consequence.
+1. The first sweep reads all chunks at once, each from a zero state, and the first one from the given state.
+2. The end state of each chunk becomes the initial state of the next chunk. A chunk whose initial state has changed is
+   stale. The next sweep reads all stale chunks again, until no chunk is stale.
+
+A trained network forgets: from different initial states, the same characters lead to the same state up to rounding.
+So a chunk is read again only up to the first checkpoint at which the new state agrees with the state of the reading
+before; the later results stay valid. A text then costs about two readings in a batch instead of one reading character
+by character. A network that does not forget needs one sweep per chunk, which is the sequential reading.
+
+Some units of trained networks remember for a long time what no output depends on, for example a cell state of the LSTM
+that grows until tanh(c) is 1. Therefore a chunk does not become stale by a new initial state if its last two readings,
+from different initial states, gave the same log-probabilities in its second half.
+
+References
+----------
+Song, Meng, Liao & Ermon 2021, Accelerating feedforward computation via parallel nonlinear equation solving,
+arXiv:2002.03629 (Jacobi iteration over the layers or the steps of a network).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from charlm.arrays import Array, Ids
-from charlm.kernels.threads import blas_on_one_thread, share_out
+from charlm.arrays import Array, Ids, Mask
+from charlm.kernels.threads import blas_on_one_thread, parallel_map
+from charlm.scoring.text_batch import Indices, assign
+from charlm.scoring.tuning import DEFAULT_TUNING, ScoringTuning
 
 if TYPE_CHECKING:
     from charlm.inference.prepared_network import PreparedNetwork
     from charlm.nn.base import NetworkState
 
-COLUMNS = 32
-"""Runs that are read side by side, at most."""
-SHORTEST, LONGEST = 2048, 8192
-"""Characters of a run, at least and at most; a longer text is several relays, one behind the other."""
-LONG = 4 * SHORTEST
-"""Characters from which on a text is worth a relay."""
-SEGMENT = 256
-"""Steps between the states that are kept, and compared."""
-ALIKE = 4e-6
-"""Difference between states, as a share of 1 + their size, that is no more than the rounding of float32."""
-SETTLED = 2e-5
-"""Nats by which a character may change between two readings that say the same: about the rounding of a state."""
-HOPEFUL = 4
-"""Readings in which all columns are read again that seem to need it; from then on, the first of them alone."""
 
-
-def score_long(
-    networks: Sequence[PreparedNetwork], inputs: Ids, ids: Ids, state: NetworkState
+def score_chunked(
+    network: PreparedNetwork,
+    inputs: Ids,
+    targets: Ids,
+    state: NetworkState,
+    threads: int = 1,
+    tuning: ScoringTuning = DEFAULT_TUNING,
 ) -> tuple[npt.NDArray[np.float64], NetworkState]:
-    """Return log p of each of `ids` (N,), in nats, and the state behind them.
+    """Score one text of any length.
 
-    networks: of one network; each works on a thread of its own.  inputs: what is read right before each of them, (N,).
-    With several networks the BLAS has one thread for all of the text, so that rounding is the same throughout.
+    Parameters
+    ----------
+    inputs : (N,) the id before each target.
+    targets : (N,) ids to predict.
+    state : before the first input, for one stream.
+    threads : threads among which the chunks are split. With several, the BLAS has one thread for the whole text, so
+        that its rounding is the same throughout.
+
+    Returns
+    -------
+    log_probs : (N,) in nats.
+    state : after the last input.
     """
-    with blas_on_one_thread if len(networks) > 1 else nullcontext():
-        return _score_long(networks, inputs, ids, state)
-
-
-def _score_long(
-    networks: Sequence[PreparedNetwork], inputs: Ids, ids: Ids, state: NetworkState
-) -> tuple[npt.NDArray[np.float64], NetworkState]:
-    result = np.empty(len(ids))
+    log_probs = np.empty(targets.size)
     done = 0
-    while len(ids) - done >= LONG:
-        columns = min(COLUMNS, (len(ids) - done) // SHORTEST)
-        length = min((len(ids) - done) // columns, LONGEST)
-        part = slice(done, done + columns * length)
-        relay = _ChunkedScorer(
-            inputs[part].reshape(columns, length).T, ids[part].reshape(columns, length).T, networks, state
-        )
-        result[part] = relay.log_probs()
-        state = networks[0].select(relay.ends, slice(columns - 1, columns))
-        done = part.stop
-    if done < len(ids):
-        rest, state = networks[0].score(inputs[done:, None], ids[done:, None], state)
-        result[done:] = rest[:, 0]
-    return result, state
+    with blas_on_one_thread if threads > 1 else nullcontext():
+        while targets.size - done >= tuning.min_chunked_characters:
+            chunks = min(tuning.max_chunks, (targets.size - done) // tuning.min_chunk_characters)
+            length = min((targets.size - done) // chunks, tuning.max_chunk_characters)
+            block = slice(done, done + chunks * length)
+            columns = inputs[block].reshape(chunks, length).T, targets[block].reshape(chunks, length).T
+            iteration = _FixedPointIteration(network, *columns, state, tuning)
+            log_probs[block], state = iteration.solve(threads)
+            done = block.stop
+        rest, state = network.score(inputs[done:, None], targets[done:, None], state)
+    log_probs[done:] = rest[:, 0]
+    return log_probs, state
 
 
-class _ChunkedScorer:
-    """inputs, ids: (T, B), a run in each column; the first begins with `state`."""
+class _FixedPointIteration:
+    """Read the chunks of a block until their initial states no longer change.
 
-    def __init__(self, inputs: Ids, ids: Ids, networks: Sequence[PreparedNetwork], state: NetworkState) -> None:
-        self.inputs, self.ids, self.networks = inputs, ids, networks
-        steps, columns = ids.shape
-        self.segments = [slice(start, start + SEGMENT) for start in range(0, steps, SEGMENT)]
-        self.starts = networks[0].zero_state(columns)
-        _put(self.starts, np.array([0]), state)
-        self.marks = [networks[0].zero_state(columns) for _ in self.segments]  # the states behind each segment
-        self.result = np.empty((steps, columns))
-        self.are_settled = np.zeros(columns, bool)  # said the same when they were read again to their ends
+    inputs, targets: (T, B), one chunk per column.  state: before the first input, for one stream.
+    """
 
-    @property
-    def ends(self) -> NetworkState:
-        """The states at the ends of the columns."""
-        return self.marks[-1]
+    def __init__(
+        self, network: PreparedNetwork, inputs: Ids, targets: Ids, state: NetworkState, tuning: ScoringTuning
+    ) -> None:
+        self.network, self.inputs, self.targets, self.tuning = network, inputs, targets, tuning
+        steps, self.chunks = targets.shape
+        interval = tuning.checkpoint_interval
+        self.segments = [slice(start, start + interval) for start in range(0, steps, interval)]
+        self.initial_states = network.zero_state(self.chunks)
+        assign(self.initial_states, np.array([0]), state)
+        self.checkpoints = [network.zero_state(self.chunks) for _ in self.segments]  # the states after each segment
+        self.log_probs = np.empty((steps, self.chunks))
+        self.is_insensitive = np.zeros(self.chunks, bool)  # chunks whose second half was the same in two readings
 
-    def log_probs(self) -> Array:
-        """Return log p of the whole text, (T * B,)."""
-        wrong: Ids = np.arange(self.ids.shape[1])
-        for reading in count():
-            chosen = wrong if reading < HOPEFUL else wrong[:1]
-            changed = self.read_all(chosen, again=reading > 0)
-            wrong = np.union1d(np.setdiff1d(wrong, chosen), self.pass_on(changed))
-            if not wrong.size:
+    def solve(self, threads: int) -> tuple[Array, NetworkState]:
+        """Return the log-probabilities of the block, (T * B,), and the state after it."""
+        stale: Indices = np.arange(self.chunks)
+        for sweep in count():
+            chosen = stale if sweep < self.tuning.max_parallel_sweeps else stale[:1]
+            parts = np.array_split(chosen, min(threads, chosen.size))
+            completed = parallel_map(partial(self._read, is_first=sweep == 0), parts, threads)
+            stale = np.union1d(np.setdiff1d(stale, chosen), self._propagate(np.concatenate(completed)))
+            if not stale.size:
                 break
-        return self.result.T.reshape(-1)
+        return self.log_probs.T.reshape(-1), self.network.select(self.checkpoints[-1], slice(self.chunks - 1, None))
 
-    def read_all(self, columns: Ids, *, again: bool) -> Ids:
-        """Read columns, shared out among the networks; return those that were read to their ends."""
-        changed: list[Ids] = []
+    def _read(self, chunks: Indices, *, is_first: bool) -> Indices:
+        """Read chunks from their initial states; return those that were read to their ends.
 
-        def work(runner: PreparedNetwork, part: Ids) -> None:
-            changed.append(self.read(runner, part, again=again))
-
-        share_out(work, np.array_split(columns, min(len(self.networks), len(columns))), self.networks)
-        return np.sort(np.concatenate(changed))
-
-    def read(self, runner: PreparedNetwork, columns: Ids, *, again: bool) -> Ids:
-        """Read columns from their starts; again: until they meet the states that they had.
-
-        Returns those that were read to their ends.
+        Except in the first sweep, a chunk is left at the checkpoint where its state agrees with that of the reading
+        before.
         """
-        state = runner.select(self.starts, columns)
-        self.are_settled[columns] = False
-        moved = np.zeros(len(columns))  # by how much the second half has changed at most
-        for segment, mark in zip(self.segments, self.marks, strict=True):
-            log_probs, state = runner.score(self.inputs[segment][:, columns], self.ids[segment][:, columns], state)
-            if again and segment.start >= len(self.ids) // 2:
-                np.maximum(moved, np.abs(log_probs - self.result[segment, columns]).max(axis=0), out=moved)
-            self.result[segment, columns] = log_probs
-            if again:
-                apart = ~_are_close(runner.select(mark, columns), state)
-                if not apart.all():
-                    columns, moved = columns[apart], moved[apart]
-                    state = runner.select(state, np.flatnonzero(apart))
-                if not columns.size:
+        state = self.network.select(self.initial_states, chunks)
+        self.is_insensitive[chunks] = False
+        change = np.zeros(chunks.size)  # of a log-probability in the second half, at most
+        for segment, checkpoint in zip(self.segments, self.checkpoints, strict=True):
+            inputs, targets = self.inputs[segment][:, chunks], self.targets[segment][:, chunks]
+            log_probs, state = self.network.score(inputs, targets, state)
+            if not is_first and segment.start >= len(self.targets) // 2:
+                np.maximum(change, np.abs(log_probs - self.log_probs[segment, chunks]).max(axis=0), out=change)
+            self.log_probs[segment, chunks] = log_probs
+            if not is_first:
+                differs = ~self._are_close(self.network.select(checkpoint, chunks), state)
+                chunks, change = chunks[differs], change[differs]
+                state = self.network.select(state, np.flatnonzero(differs))
+                if not chunks.size:
                     break
-            _put(mark, columns, state)
-        self.are_settled[columns] = again & (moved <= SETTLED)
-        return columns
+            assign(checkpoint, chunks, state)
+        self.is_insensitive[chunks] = (not is_first) & (change <= self.tuning.log_prob_tolerance)
+        return chunks
 
-    def pass_on(self, columns: Ids) -> Ids:
-        """Hand the ends of columns on as starts; return the columns that began with something else.
+    def _propagate(self, completed: Indices) -> Indices:
+        """Make the end states of chunks the initial states of the next chunks; return the chunks that became stale.
 
-        But for those that are settled: another start like theirs is of no consequence.
+        A chunk is not stale if its initial state has changed by no more than rounding, or if it is insensitive to its
+        initial state.
         """
-        followers = columns[columns < self.ids.shape[1] - 1] + 1
-        followers = followers[~self.are_settled[followers]]
-        ends = self.networks[0].select(self.ends, followers - 1)
-        wrong: Ids = followers[~_are_close(self.networks[0].select(self.starts, followers), ends)]
-        _put(self.starts, followers, ends)
-        return wrong
+        following = np.sort(completed[completed < self.chunks - 1]) + 1
+        following = following[~self.is_insensitive[following]]
+        end_states = self.network.select(self.checkpoints[-1], following - 1)
+        stale: Indices = following[~self._are_close(self.network.select(self.initial_states, following), end_states)]
+        assign(self.initial_states, following, end_states)
+        return stale
 
-
-def _put(stored: NetworkState, columns: Ids, state: NetworkState) -> None:
-    for layer, given in zip(stored, state, strict=True):
-        for array, values in zip(layer, given, strict=True):
-            array[columns] = values
-
-
-def _are_close(a: NetworkState, b: NetworkState) -> npt.NDArray[np.bool_]:
-    """For each column, whether two states differ by rounding at most."""
-    pairs = ((x, y) for a_layer, b_layer in zip(a, b, strict=True) for x, y in zip(a_layer, b_layer, strict=True))
-    alike: npt.NDArray[np.bool_] = np.logical_and.reduce(
-        [(np.abs(x - y) <= ALIKE * (1 + np.abs(y))).all(axis=1) for x, y in pairs]
-    )
-    return alike
+    def _are_close(self, state: NetworkState, other: NetworkState) -> Mask:
+        """Return for each stream whether two states differ by no more than rounding."""
+        pairs = [pair for layers in zip(state, other, strict=True) for pair in zip(*layers, strict=True)]
+        tolerance = self.tuning.state_tolerance
+        is_close: Mask = np.logical_and.reduce(
+            [(np.abs(a - b) <= tolerance * (1 + np.abs(b))).all(axis=1) for a, b in pairs]
+        )
+        return is_close

@@ -1,4 +1,4 @@
-"""Comparing: several texts under one model, and one text under several models."""
+"""Compare texts under one model, and models on one text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
-from operator import add
 from typing import TYPE_CHECKING, Protocol
 
 from charlm.config import TextConfig, check, is_real
@@ -21,48 +20,55 @@ if TYPE_CHECKING:
 
 
 class Model(Protocol):
-    """What `classify` needs of a model. A LanguageModel has it."""
+    """The part of a `LanguageModel` that `classify` uses."""
 
     @property
     def runner(self) -> PreparedNetwork:
-        """Runs the network."""
+        """The network, prepared for inference."""
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Turns text into ids."""
+        """Encodes text."""
 
     @property
     def text(self) -> TextConfig:
-        """How the model's text became tokens."""
+        """How text becomes tokens."""
 
 
-def shares(log_weights: Sequence[float]) -> list[float]:
-    """Return the weights, given by their natural logarithms, divided by their sum. -inf is a weight of 0.
+def normalize(log_weights: Sequence[float]) -> list[float]:
+    """Return weights, given by their natural logarithms, divided by their sum.
 
-    The greatest is taken out first (log-sum-exp), so that neither overflow nor underflow matters.
+    A logarithm of -inf is a weight of 0. The maximum is subtracted first (log-sum-exp), so that nothing overflows.
     """
-    peak = max(log_weights, default=0.0)
-    weights = [math.exp(log_weight - peak) for log_weight in log_weights]
+    maximum = max(log_weights, default=0.0)
+    weights = [math.exp(log_weight - maximum) for log_weight in log_weights]
     total = math.fsum(weights)
     return [weight / total for weight in weights]
 
 
 def rank(scores: Iterable[Score]) -> list[tuple[float, Score]]:
-    """Order scores, most probable text first, each with its probability relative to the others.
+    """Sort scores by probability, the most probable text first.
 
-    The relative probabilities sum to 1: p(text) / sum of p over all the texts. Equals keep their order.
+    Returns
+    -------
+    list of (float, Score)
+        Each score with its probability relative to all of them: p(text) / sum of p over the texts. These sum to 1.
+        Scores with equal probabilities keep their order.
     """
-    given = list(scores)
-    relative = shares([score.log_prob for score in given])
-    return sorted(zip(relative, given, strict=True), key=lambda pair: -pair[1].log_prob)
+    unsorted = list(scores)
+    relative = normalize([score.log_prob for score in unsorted])
+    return sorted(zip(relative, unsorted, strict=True), key=lambda pair: -pair[1].log_prob)
 
 
 @dataclass(frozen=True)
 class Classification:
-    """Which of several models a text is from.
+    """The probabilities of several models for one text.
 
-    log_probs: ln p(text | model) for each model, in nats, UNK shared out.
-    posterior: p(model | text) for each model; sums to 1.
+    Attributes
+    ----------
+    text : as it was given.
+    log_probs : ln p(text | model) of each model in nats, with the probability of UNK divided as in `unseen_characters`.
+    posterior : p(model | text) of each model; they sum to 1.
     """
 
     text: str
@@ -71,7 +77,7 @@ class Classification:
 
     @property
     def best(self) -> int:
-        """The index of the most probable model; of the first, where several are."""
+        """The index of the most probable model; of several, the first."""
         return max(range(len(self.posterior)), key=self.posterior.__getitem__)
 
 
@@ -83,58 +89,79 @@ def classify(
     end: bool | None = None,
     context: str = "",
 ) -> Iterator[Classification]:
-    """Yield the posterior over `models` for each text, in order, by Bayes' rule.
+    """Yield the posterior probabilities of models for each text, in order, by Bayes' rule.
 
-    p(model | text) = p(text | model) p(model) / sum of that over the models.
-    priors: p(model) up to a factor; >= 0, not all 0, one for each model; None for equal ones.
-    end: whether the end of each text counts; None for yes if all the models learned lines.
-    context: read before each text, not counted.
-    Models with different vocabularies are compared over one alphabet, see `unseen_characters`: a character
-    has the probability p(UNK) / unseen characters in a model that does not know it.
-    Raises ConfigError for no models, bad priors, or characters and words mixed.
+    p(model | text) = p(text | model) p(model) / sum of p(text | m) p(m) over the models m.
+
+    Parameters
+    ----------
+    models : one or more, all of characters or all of words.
+    texts : any number of texts.
+    priors : p(model) of each model up to a common factor, 0 or more, not all 0; None for equal priors.
+    end : whether EOS after each text counts; None for True if all models were trained on lines.
+    context : text that is read before each text and not counted.
+
+    Raises
+    ------
+    ConfigError
+        If there is no model, a prior is invalid, or models of characters and of words are mixed.
+
+    Notes
+    -----
+    Models with different vocabularies are compared over one alphabet: the probability of UNK is divided by the number
+    of characters that `unseen_characters` returns.
     """
     log_priors = _log_priors(len(models), priors)
-    unseen = unseen_characters([model.vocabulary for model in models])
+    log_unseen = [math.log(count) for count in unseen_characters([model.vocabulary for model in models])]
     if end is None:
         end = all(model.text.lines for model in models)
-    streams = [
-        _scores(model, copy, end=end, context=context)
-        for model, copy in zip(models, tee(texts, len(models)), strict=True)
-    ]
-    return _classifications(streams, [math.log(count) for count in unseen], log_priors)
+    copies = tee(texts, len(models))
+    scores = [_scores(model, copy, end, context) for model, copy in zip(models, copies, strict=True)]
+    return (_classification(of_models, log_unseen, log_priors) for of_models in zip(*scores, strict=True))
 
 
 def unseen_characters(vocabularies: Sequence[Vocabulary]) -> list[int]:
-    """Return for each vocabulary over how many characters the probability of its UNK is shared out.
+    """Return for each vocabulary the number of characters over which the probability of UNK is distributed.
 
-    The models are made to speak of one alphabet: every character that any of them knows, and one symbol more
-    for all characters that none knows. What a model lacks of it, the others' characters and that symbol, is
-    what its UNK means, each with an even share. So every model is a distribution over the same texts, as
-    Bayes' rule asks for, and none gains by knowing fewer characters. With equal vocabularies it is 1, and UNK
-    is that symbol.
-    Raises ConfigError if some are of characters and others of words.
+    Returns
+    -------
+    list of int
+        1 for each vocabulary if all vocabularies are equal.
+
+    Raises
+    ------
+    ConfigError
+        If some vocabularies are of characters and others of words.
+
+    Notes
+    -----
+    All models are extended to one alphabet: every character that any of them knows, and one symbol for all characters
+    that none of them knows. In each model, UNK stands for the characters of this alphabet that it does not know, and
+    for that symbol, with equal probabilities. So every model is a distribution over the same texts, as Bayes' rule
+    requires, and no model gains by knowing fewer characters.
     """
-    units = {vocabulary.unit for vocabulary in vocabularies}
-    if len(units) > 1:
+    if len({vocabulary.unit for vocabulary in vocabularies}) > 1:
         raise ConfigError("models of characters and of words cannot be compared; use models of one unit")
-    known = [_known(vocabulary) for vocabulary in vocabularies]
+    known = [_known_tokens(vocabulary) for vocabulary in vocabularies]
     alphabet = frozenset[str]().union(*known)
     return [len(alphabet - tokens) + 1 for tokens in known]
 
 
-def _known(vocabulary: Vocabulary) -> set[str]:
-    """Return the tokens that stand for characters, and the newline if it is read as the end of a line."""
-    special = vocabulary.eos, vocabulary.unk
+def _known_tokens(vocabulary: Vocabulary) -> set[str]:
+    """Return the tokens for characters, including the newline if it is read as the end of a line."""
+    special = {vocabulary.tokens[vocabulary.eos], vocabulary.tokens[vocabulary.unk]}
     newline = {"\n"} if vocabulary.eos in vocabulary.encode("\n") else set[str]()
-    return newline.union(token for id_, token in enumerate(vocabulary.tokens) if id_ not in special)
+    return newline.union(vocabulary.tokens) - special
 
 
-def _scores(model: Model, texts: Iterable[str], *, end: bool, context: str) -> Iterator[Score]:
+def _scores(model: Model, texts: Iterable[str], end: bool, context: str) -> Iterator[Score]:
+    """Yield the scores of texts, which are normalised as the model's training text."""
     given = (normalize_text(text, model.text) for text in texts)
     return score_texts(model.runner, model.vocabulary, given, end=end, context=normalize_text(context, model.text))
 
 
 def _log_priors(models: int, priors: Sequence[float] | None) -> list[float]:
+    """Return the logarithm of each prior; raise ConfigError if one is invalid."""
     if not models:
         raise ConfigError("no models to choose from; name at least one")
     weights = [1.0] * models if priors is None else list(priors)
@@ -146,14 +173,10 @@ def _log_priors(models: int, priors: Sequence[float] | None) -> list[float]:
     return [math.log(weight) if weight else -math.inf for weight in weights]
 
 
-def _shared_out(score: Score, log_unseen: float) -> float:
-    return score.log_prob - score.unknown * log_unseen
-
-
-def _classifications(
-    streams: Sequence[Iterator[Score]], log_unseen: Sequence[float], log_priors: Sequence[float]
-) -> Iterator[Classification]:
-    for scores in zip(*streams, strict=True):
-        log_probs = tuple(map(_shared_out, scores, log_unseen))
-        posterior = shares(list(map(add, log_probs, log_priors)))
-        yield Classification(scores[0].text, log_probs, tuple(posterior))
+def _classification(
+    scores: Sequence[Score], log_unseen: Sequence[float], log_priors: Sequence[float]
+) -> Classification:
+    """Return the posterior for one text from its score under each model."""
+    log_probs = [score.log_prob - score.unknown * log for score, log in zip(scores, log_unseen, strict=True)]
+    joint = [log_prob + log_prior for log_prob, log_prior in zip(log_probs, log_priors, strict=True)]
+    return Classification(scores[0].text, tuple(log_probs), tuple(normalize(joint)))

@@ -1,4 +1,4 @@
-"""Scores: how probable a text is, in nats, bits and perplexity. All conversions between them stand here."""
+"""Scores of texts and characters: log-probability in nats, bits and perplexity, and the conversions between them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 NATS_PER_UNIT = {"e": 1.0, "2": math.log(2), "10": math.log(10)}
-"""By the base of the logarithm: one nat, one bit, one ban."""
+"""Nats per unit of information, by the base of the logarithm: nat, bit, ban."""
 
 
 def in_base(nats: float, base: str) -> float:
-    """Convert nats into the unit of `base`, a name in NATS_PER_UNIT."""
+    """Convert nats into the unit of `base`, a key of NATS_PER_UNIT."""
     return nats / NATS_PER_UNIT[base]
 
 
@@ -21,9 +21,9 @@ def nats_to_bits(nats: float) -> float:
 
 
 def perplexity(nats_per_character: float) -> float:
-    """Return exp(nats per character): as uncertain as the choice among so many equally probable characters.
+    """Return exp(nats per character), the number of equally probable characters with the same uncertainty.
 
-    inf where that is more than a float can hold.
+    The result is inf if it exceeds the range of a float.
     """
     try:
         return math.exp(nats_per_character)
@@ -32,19 +32,21 @@ def perplexity(nats_per_character: float) -> float:
 
 
 def per_character(log_prob: float, characters: int) -> float:
-    """Return the nats that a character costs; nan where there is none."""
+    """Return the mean of -log_prob per character, in nats; nan without characters."""
     return -log_prob / characters if characters else math.nan
 
 
-@dataclass(slots=True)  # there are millions of them: frozen ones take three times as long to make
+@dataclass(slots=True)  # not frozen: a frozen instance takes three times as long to create, and there are millions
 class Metrics:
-    """The log-probability of so many characters, and what follows from it.
+    """The log-probability of a number of characters, and the measures derived from it.
 
-    characters: characters that were predicted; the end of a text is one of them where it is counted. In a
-    model of words they are its tokens: words, numbers, punctuation marks and spaces.
-    unknown: how many of them are outside the vocabulary, and so were scored as UNK.
-    log_prob: natural logarithm of the probability of all of them, in nats.
-    unknown_log_prob: the part of it that the unknown ones make up.
+    Attributes
+    ----------
+    characters : number of predicted characters, including the end of a text if it is counted. In a model of words,
+        the number of tokens: words, numbers, punctuation marks and spaces.
+    unknown : number of characters that are not in the vocabulary and were scored as UNK.
+    log_prob : sum of the log-probabilities of all characters, in nats.
+    unknown_log_prob : sum of the log-probabilities of the unknown characters, in nats.
     """
 
     characters: int = 0
@@ -54,12 +56,12 @@ class Metrics:
 
     @property
     def nats_per_char(self) -> float:
-        """Cross-entropy, in nats per character; nan where nothing was predicted."""
+        """Cross-entropy in nats per character; nan without characters."""
         return per_character(self.log_prob, self.characters)
 
     @property
     def bits_per_char(self) -> float:
-        """Cross-entropy, in bits per character."""
+        """Cross-entropy in bits per character."""
         return nats_to_bits(self.nats_per_char)
 
     @property
@@ -69,13 +71,13 @@ class Metrics:
 
     @property
     def known(self) -> Metrics:
-        """The figures without the unknown characters: those are read, but not counted."""
+        """The metrics of the known characters; unknown characters are read and not counted."""
         return Metrics(self.characters - self.unknown, 0, self.log_prob - self.unknown_log_prob)
 
 
 @dataclass(slots=True)
 class Score(Metrics):
-    """How probable one text is.
+    """The metrics of one text.
 
     text: as it was given.
     """
@@ -83,8 +85,8 @@ class Score(Metrics):
     text: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures by name, for JSON; None for those that are not finite."""
-        figures = {
+        """Return the metrics by name, for JSON; None for values that are not finite."""
+        metrics = {
             "text": self.text,
             "characters": self.characters,
             "unknown": self.unknown,
@@ -93,14 +95,14 @@ class Score(Metrics):
             "bits_per_char": self.bits_per_char,
             "perplexity": self.perplexity,
         }
-        return {name: _finite(value) for name, value in figures.items()}
+        return {name: _finite(value) for name, value in metrics.items()}
 
 
 @dataclass(slots=True)
 class Summary(Metrics):
-    """The figures of several texts together: `Summary() + score + score ...`.
+    """The metrics of several texts together: `Summary() + score + score ...`.
 
-    texts: how many.
+    texts: number of texts.
     """
 
     texts: int = 0
@@ -117,15 +119,17 @@ class Summary(Metrics):
 
 @dataclass(frozen=True)
 class CharScore:
-    """How probable one character is, given everything before it.
+    """The probability of one character, given everything before it.
 
-    character: as it stands in the text; EOS's name for the end.
-    offset: its place in the text, in code points from 0.
-    log_prob: natural logarithm of its probability, in nats.
-    rank: 1 for the most probable character, 2 for the next, ...
-    alternatives: the most probable other characters with their log-probabilities, best first; EOS and UNK
-    go by their names.
-    is_unknown: whether it is outside the vocabulary, and was scored as UNK.
+    Attributes
+    ----------
+    character : as it appears in the text; the name of EOS for the end.
+    offset : its offset in the text, in code points from 0.
+    log_prob : natural logarithm of its probability, in nats.
+    rank : 1 plus the number of characters that are more probable.
+    alternatives : the most probable other characters with their log-probabilities in nats, the best first; EOS and UNK
+        appear by their names.
+    is_unknown : whether it is not in the vocabulary and was scored as UNK.
     """
 
     character: str
@@ -142,14 +146,15 @@ class CharScore:
 
     @property
     def surprisal(self) -> float:
-        """-ln p, in nats."""
+        """-ln p in nats."""
         return -self.log_prob
 
     @property
     def surprisal_bits(self) -> float:
-        """-log2 p, in bits."""
+        """-log2 p in bits."""
         return nats_to_bits(-self.log_prob)
 
 
 def _finite(value: Any) -> Any:
+    """Return the value, or None for a float that is not finite."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

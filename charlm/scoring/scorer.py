@@ -1,119 +1,185 @@
-"""Scoring: the log-probability of texts, many at a time, and of single characters.
+"""Score texts: the log-probability of whole texts and of single characters.
 
-Every text is read as EOS, context, text; its probability is the product over its characters of p(c_t | all
-before c_t), the chain rule.
+Every text is read as EOS, context, text. By the chain rule, its log-probability is the sum over its characters of
+log p(c_t | EOS, context, c_1 ... c_{t-1}).
+
+`score_texts` is the entry point for texts of any number and length. It computes the log-probabilities as follows:
+
+1. **Context.** EOS and the context are read once; every text starts from the state after them (`read_prompt`).
+2. **Batches.** Texts are taken from the iterable in batches. The first batch has one text, the second 32, later ones
+   up to 16,384, so that the first scores are there early and the memory is bounded. The texts of a batch are encoded
+   into flat arrays (`TextBatch`).
+3. **Chunks.** A text of 8,192 characters or more is cut into chunks, which are read in parallel (`chunked.py`), unless
+   a batch has so many of these texts that they fill the columns of a window.
+4. **Threads.** The other texts are sorted and split into one part per thread, with about the same number of
+   characters. Sorting puts texts with a common prefix into one part.
+5. **Shared prefixes.** While enough texts of a part begin alike, each distinct prefix is read once
+   (`shared_prefixes.py`).
+6. **Windows.** After that, each text is a column, the longest first. Windows (T, B) of columns of similar lengths are
+   read one after another. A column that has ended reads its last id again, and these results are discarded; when a
+   tenth of the columns have ended, the next window is narrower.
+
+Log-probabilities are summed in float64. The score of a text in a batch and its score alone differ only by the rounding
+of float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+import math
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from charlm.arrays import Array, Ids
-from charlm.scoring.score import CharScore, Score
-from charlm.scoring.scoring_batch import PLACES_AT_ONCE, ScoringBatch, read_shared_prefix, scoring_batches
+from charlm.inference.prompt import read_prompt
+from charlm.kernels.threads import parallel_map
+from charlm.scoring.chunked import score_chunked
+from charlm.scoring.score import Score
+from charlm.scoring.shared_prefixes import common_prefix_lengths, score_shared_prefixes
+from charlm.scoring.text_batch import Indices, TextBatch, encode_batch
+from charlm.scoring.tuning import DEFAULT_TUNING, ScoringTuning
 
 if TYPE_CHECKING:
     from charlm.inference.prepared_network import PreparedNetwork
+    from charlm.inference.stepper import Stepper
+    from charlm.nn.base import NetworkState
     from charlm.text.vocabulary import Vocabulary
-
-VALUES_AT_ONCE = 1 << 20
-"""Log-probabilities that `score_characters` holds at a time."""
 
 
 def score_texts(
-    runner: PreparedNetwork,
+    network: PreparedNetwork,
     vocabulary: Vocabulary,
     texts: Iterable[str],
     *,
     end: bool = False,
     context: str = "",
-    others: Sequence[PreparedNetwork] = (),
+    threads: int = 1,
+    tuning: ScoringTuning = DEFAULT_TUNING,
 ) -> Iterator[Score]:
     """Yield the score of each text, in the order of the input.
 
-    end: whether EOS behind each text counts, as one character.  context: read before each text, not counted.
-    others: more networks of the same network; each scores batches on a thread of its own.
-    Texts are read ahead into scoring_batches, the first of one text, and scored in batches of similar length:
-    memory is bounded, and the first score is there before the second text is asked for. Log-probabilities are
-    summed in float64; batches differ from one text at a time by no more than the rounding of float32.
+    Parameters
+    ----------
+    network : computes the log-probabilities.
+    vocabulary : encodes the texts; unknown characters are scored as UNK.
+    texts : any number of texts. The first score is yielded before the second text is taken.
+    end : whether EOS after each text counts, as one character.
+    context : text that is read before each text and not counted.
+    threads : threads that compute, 1 or more.
+    tuning : sizes that determine the speed and the memory.
     """
-    beginning = read_shared_prefix(runner, vocabulary, context)
-    for pool in scoring_batches(texts, vocabulary, beginning, end):
-        log_probs = pool.log_probs([runner, *others])
-        yield from _sums(pool, log_probs, vocabulary.unk)
+    prompt = read_prompt(network, vocabulary, context)
+    state_values = sum(array.size for layer in prompt.state for array in layer)
+    for gathered in _batches(texts, state_values, tuning):
+        batch = encode_batch(gathered, vocabulary, prompt.last_id, end=end)
+        log_probs = score_batch(network, batch, prompt.state, threads, tuning)
+        is_unknown = batch.targets == vocabulary.unk
+        yield from map(
+            Score,
+            batch.counts.tolist(),
+            batch.sums(is_unknown.astype(np.int64)),
+            batch.sums(log_probs),
+            batch.sums(np.where(is_unknown, log_probs, 0.0)),
+            batch.texts,
+        )
 
 
-def _sums(pool: ScoringBatch, log_probs: npt.NDArray[np.float64], unk: int) -> Iterator[Score]:
-    is_unknown = pool.ids == unk
-    totals = pool.sums(log_probs).tolist()
-    unknown = pool.sums(is_unknown.astype(np.int64)).tolist()
-    unknown_totals = pool.sums(np.where(is_unknown, log_probs, 0.0)).tolist()
-    counts = pool.counts.tolist()
-    yield from map(Score, counts, unknown, totals, unknown_totals, pool.texts)
+def _batches(texts: Iterable[str], state_values: int, tuning: ScoringTuning) -> Iterator[list[str]]:
+    """Yield the texts in batches.  state_values: values in the state of one text."""
+    max_texts = max(tuning.min_step_columns, tuning.max_batch_state_values // state_values)
+    limits = chain(tuning.first_batch_texts, repeat(min(tuning.max_batch_texts, max_texts)))
+    batch: list[str] = []
+    characters, limit = 0, next(limits)
+    for text in texts:
+        batch.append(text)
+        characters += len(text)
+        if len(batch) >= limit or characters >= tuning.max_batch_characters:
+            yield batch
+            batch, characters, limit = [], 0, next(limits)
+    if batch:
+        yield batch
 
 
-def score_characters(
-    runner: PreparedNetwork,
-    vocabulary: Vocabulary,
-    text: str,
-    *,
-    end: bool = False,
-    context: str = "",
-    alternatives: int = 5,
-) -> Iterator[CharScore]:
-    """Yield the score of each character of one text, in order; the end as a last one, if `end` is set.
+def score_batch(
+    network: PreparedNetwork, batch: TextBatch, state: NetworkState, threads: int, tuning: ScoringTuning
+) -> npt.NDArray[np.float64]:
+    """Return the log-probability of each target of a batch, (N,) in nats.
 
-    alternatives: how many other characters are named with each, the most probable ones; >= 0.
-    The memory needed grows with the text, but only by a few bytes for each of its characters.
+    state: before the first input of each text, for one stream.
     """
-    beginning = read_shared_prefix(runner, vocabulary, context)
-    pool = ScoringBatch([text], vocabulary, beginning, end)
-    state = beginning.state
-    steps = max(1, min(PLACES_AT_ONCE, VALUES_AT_ONCE // len(vocabulary)))
-    places = _places(vocabulary, text)
-    for start in range(0, len(pool.ids), steps):
-        span = slice(start, start + steps)
-        log_probs, state = runner.predict(pool.inputs[span, None], state)
-        yield from _char_scores(log_probs[:, :, 0], pool.ids[span], vocabulary, places, alternatives)
+    log_probs = np.empty(batch.targets.size)
+    texts = np.flatnonzero(batch.counts)
+    is_long = batch.counts[texts] >= tuning.min_chunked_characters
+    if np.count_nonzero(is_long) < tuning.min_step_columns // 2:
+        for start, count in zip(batch.starts[texts[is_long]], batch.counts[texts[is_long]], strict=True):
+            span = slice(start, start + count)
+            inputs, targets = batch.inputs[span], batch.targets[span]
+            log_probs[span], _ = score_chunked(network, inputs, targets, state, threads, tuning)
+        texts = texts[~is_long]
+    texts = np.array(sorted(texts.tolist(), key=batch.texts.__getitem__), np.intp)
+    prefix_lengths = common_prefix_lengths(batch, texts)
+    multiplications = network.size * int(batch.counts[texts].sum())
+    max_threads = min(texts.size // tuning.min_step_columns, multiplications // tuning.min_thread_multiplications)
+    parts = max(1, min(threads, max_threads))
+    to_read = np.cumsum(batch.counts[texts] - prefix_lengths)
+    bounds = np.searchsorted(to_read, to_read[-1:] * np.arange(1, parts) / parts)
+    score = partial(_score_part, network, batch, state, log_probs, tuning)
+    parallel_map(score, list(zip(np.split(texts, bounds), np.split(prefix_lengths, bounds), strict=True)), parts)
+    return log_probs
 
 
-def _char_scores(
-    log_probs: Array, ids: Ids, vocabulary: Vocabulary, places: Iterator[tuple[str, int]], alternatives: int
-) -> Iterator[CharScore]:
-    """Score a run of T characters.
+def _score_part(
+    network: PreparedNetwork,
+    batch: TextBatch,
+    state: NetworkState,
+    log_probs: npt.NDArray[np.float64],
+    tuning: ScoringTuning,
+    part: tuple[Indices, Indices],
+) -> None:
+    """Score sorted texts; write the results into `log_probs` (N,).
 
-    log_probs: (T, V), overwritten.  ids: (T,).  places: yields the characters from the first of them on.
+    part: indices of the texts, and the lengths of their common prefixes with the text before.
     """
-    steps = np.arange(len(ids))
-    reached = log_probs[steps, ids]
-    ranks = 1 + np.count_nonzero(log_probs > reached[:, None], axis=1)
-    log_probs[steps, ids] = -np.inf  # a character is no alternative to itself
-    best = _greatest(log_probs, min(alternatives, len(vocabulary) - 1))
-    tokens = vocabulary.tokens
-    for step, (character, offset) in enumerate(islice(places, len(ids))):
-        others = tuple((tokens[other], float(log_probs[step, other])) for other in best[step])
-        is_unknown = bool(ids[step] == vocabulary.unk)
-        yield CharScore(character, offset, float(reached[step]), int(ranks[step]), others, is_unknown)
+    reading = score_shared_prefixes(network, batch, part, state, log_probs, tuning)
+    order = np.argsort(-batch.counts[reading.texts], kind="stable")
+    for columns in np.array_split(order, max(1, math.ceil(order.size / network.rows_at_once))):
+        column_state = network.select(reading.states, reading.rows[columns])
+        _score_columns(network, batch, reading.texts[columns], reading.depth, column_state, log_probs, tuning)
 
 
-def _places(vocabulary: Vocabulary, text: str) -> Iterator[tuple[str, int]]:
-    """Yield what stands at each place, with its offset in code points; EOS's name for the end."""
-    offset = 0
-    for piece in vocabulary.split(text):
-        yield piece, offset
-        offset += len(piece)
-    yield vocabulary.tokens[vocabulary.eos], offset
+def _score_columns(
+    network: PreparedNetwork,
+    batch: TextBatch,
+    columns: Indices,
+    depth: int,
+    state: NetworkState,
+    log_probs: npt.NDArray[np.float64],
+    tuning: ScoringTuning,
+) -> None:
+    """Score texts in windows with one column per text; write the results into `log_probs` (N,).
 
-
-def _greatest(values: Array, k: int) -> Ids:
-    """Return the columns of the k greatest values of each row of (T, V), greatest first: (T, k)."""
-    if k <= 0:
-        return np.empty((len(values), 0), np.intp)
-    candidates = np.argpartition(-values, k - 1, axis=1)[:, :k]
-    order = np.argsort(-np.take_along_axis(values, candidates, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(candidates, order, axis=1)
+    columns: indices of the texts, the longest first.  depth: inputs of each that were read.  state: after them.
+    """
+    starts, counts = batch.starts[columns], batch.counts[columns]
+    stepper: Stepper | None = None
+    while counts.size:
+        first_to_leave = int(counts[math.ceil(tuning.min_active_fraction * counts.size) - 1])
+        stop = min(first_to_leave, depth + max(1, tuning.max_window_ids // counts.size))
+        steps = np.arange(depth, stop)[:, None]
+        indices = starts + np.minimum(steps, counts - 1)  # (T, B); a column that has ended reads its last id again
+        inputs, targets = batch.inputs[indices], batch.targets[indices]
+        if counts.size < tuning.min_step_columns:
+            window, state = network.score(inputs, targets, state)
+        else:
+            stepper = stepper or network.stepper(state)
+            window, state = stepper.score(inputs, targets), stepper.state
+        has_target = steps < counts
+        log_probs[indices[has_target]] = window[has_target]
+        depth = stop
+        active = np.count_nonzero(counts > depth)
+        if active < counts.size:
+            starts, counts, state = starts[:active], counts[:active], network.select(state, slice(active))
+            stepper = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,20 +103,21 @@ def test_no_line_is_empty(charlm: Terminal) -> None:
 def test_texts_are_written_batch_by_batch(charlm: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second batch fails after the texts of the first were written."""
     from charlm.errors import DivergedError
-    from charlm.sampling import sampler
+    from charlm.sampling.sampler import Sampler
+    from charlm.sampling.tuning import SamplingTuning
 
     model_of(lines=True)
-    drawn = charlm("sample", "-n", 6, "--seed", 0).out.splitlines()
-    monkeypatch.setattr(sampler, "STREAMS_AT_ONCE", 3)
-    draw = sampler.share_out
+    n = SamplingTuning.max_batch_texts + 3
+    drawn = charlm("sample", "-n", n, "--seed", 0).out.splitlines()
+    draw = Sampler._draw_batch
     batches: list[object] = []
 
-    def fail_at_the_second(*arguments: object) -> None:
+    def fail_at_the_second(self: Sampler, *arguments: Any) -> Any:
         batches.append(arguments)
         if len(batches) == 2:
             raise DivergedError("the second batch")
-        draw(*arguments)  # type: ignore[arg-type]
+        return draw(self, *arguments)
 
-    monkeypatch.setattr(sampler, "share_out", fail_at_the_second)
-    shown = charlm("sample", "-n", 6, "--seed", 0, code=1)
-    assert shown.out.splitlines() == drawn[:3]
+    monkeypatch.setattr(Sampler, "_draw_batch", fail_at_the_second)
+    shown = charlm("sample", "-n", n, "--seed", 0, "--threads", 1, code=1)
+    assert shown.out.splitlines() == drawn[:-3]

@@ -1,4 +1,4 @@
-"""Work that is shared out, and the threads of the BLAS."""
+"""Mapping over threads, and the threads of the BLAS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,32 +16,31 @@ import threadpoolctl
 import charlm
 from charlm.config import NetworkConfig
 from charlm.engines.numpy_engine import NumpyEngine
-from charlm.kernels.threads import OneThread, blas_libraries, blas_on_one_thread, limit_blas, set_threads, share_out
+from charlm.kernels.threads import OneThread, blas_libraries, blas_on_one_thread, limit_blas, parallel_map, set_threads
 from charlm.nn.network import Network
 
 
-@pytest.mark.parametrize("networks", [1, 2, 3])
-def test_every_item_is_worked_on_once(networks: int) -> None:
-    done: list[int] = []
-    share_out(lambda _, item: done.append(item), range(40), list(range(networks)))  # type: ignore[misc, list-item]
-    assert sorted(done) == list(range(40))
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_parallel_map_returns_results_in_order(threads: int) -> None:
+    assert parallel_map(lambda item: item * item, range(40), threads) == [item * item for item in range(40)]
+    assert parallel_map(lambda item: item, [], threads) == []
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_after_an_error_nobody_begins_with_what_is_left(error: type[BaseException]) -> None:
+def test_parallel_map_after_an_error_begins_no_further_call(error: type[BaseException]) -> None:
     failed = threading.Event()
     begun: list[int] = []
 
-    def work(runner: Any, item: int) -> None:
+    def work(item: int) -> None:
         begun.append(item)
-        if runner == 0:  # on the thread that called
+        if item == 0:
             failed.set()
             raise error
         failed.wait(5)
         time.sleep(0.001)
 
     with pytest.raises(error):
-        share_out(work, range(1000), [0, 1])  # type: ignore[list-item]
+        parallel_map(work, range(1000), 2)
     assert len(begun) < 500
 
 
@@ -124,17 +122,17 @@ def test_a_limit_for_good_leaves_other_threads_to_set_theirs(blas_threads: Threa
     assert blas_threads() == {2}
 
 
-def test_work_shared_out_limits_a_library_with_a_number_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parallel_map_limits_a_library_with_a_number_per_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     library = OfEachThread()
     monkeypatch.setattr("charlm.kernels.threads.blas_libraries", lambda: [library])
     seen = []
     all_at_work = threading.Barrier(3)
 
-    def work(_: Any, __: int) -> None:
+    def work(_: int) -> None:
         all_at_work.wait(5)
         seen.append(library.num_threads)
 
-    share_out(work, range(3), [0, 1, 2])  # type: ignore[list-item]
+    parallel_map(work, range(3), 3)
     assert seen == [1, 1, 1]
     assert library.num_threads == 3
 
@@ -212,9 +210,9 @@ def test_training_on_threads_gives_the_blas_its_threads_back(tmp_path: Path, bla
     assert blas_threads() == {3}
 
 
-def test_work_shared_out_has_one_blas_thread_each(blas_threads: Threads) -> None:
+def test_parallel_map_has_one_blas_thread_per_thread(blas_threads: Threads) -> None:
     seen: list[set[int]] = []
-    share_out(lambda _, __: seen.append(blas_threads()), range(4), [0, 1])  # type: ignore[misc, list-item]
+    parallel_map(lambda _: seen.append(blas_threads()), range(4), 2)
     assert seen == [{1}] * 4
     assert blas_threads() == {3}
 

@@ -4,51 +4,91 @@ from __future__ import annotations
 
 from tests.mutants.fault import Fault
 
-ADAPTING = "charlm/scoring/dynamic_evaluation.py"
-EQUATIONS = ("tests/scoring/test_adapting.py::test_weights_follow_the_texts_as_the_equations_say",)
+DYNAMIC = "charlm/scoring/dynamic_evaluation.py"
+CHUNKED = "charlm/scoring/chunked.py"
+TESTS = "tests/scoring/test_dynamic_evaluation.py::"
+CHUNKED_TESTS = "tests/scoring/test_chunked.py::"
+EQUATIONS = (TESTS + "test_weights_adapt_as_in_the_equations",)
 
 FAULTS = (
-    Fault("no pull back to the trained weights", ADAPTING, "PULL_BACK = 1e-3", "PULL_BACK = 0", EQUATIONS),
+    Fault(
+        "no decay towards the trained weights", DYNAMIC, "decay_rate: float = 1e-3", "decay_rate: float = 0", EQUATIONS
+    ),
     Fault(
         "the model itself is changed",
-        ADAPTING,
+        DYNAMIC,
         "network.parameters(params.flat.copy())",
         "network.parameters(params.flat)",
-        ("tests/scoring/test_adapting.py::test_the_model_itself_stays_as_it_is",),
+        (TESTS + "test_the_model_is_not_changed",),
     ),
     Fault(
         "what was learned from one text is not kept for the next",
-        ADAPTING,
-        "    follower = DynamicEvaluator(network, params, learning_rate)\n    for text in texts:\n",
-        "    for text in texts:\n        follower = DynamicEvaluator(network, params, learning_rate)\n",
+        DYNAMIC,
+        "    evaluator = DynamicEvaluator(network, params, config)\n    for text in texts:\n",
+        "    for text in texts:\n        evaluator = DynamicEvaluator(network, params, config)\n",
         EQUATIONS,
     ),
     Fault(
         "the end never counts",
-        ADAPTING,
+        DYNAMIC,
         "vocabulary.encode(text), [vocabulary.eos] * end))",
         "vocabulary.encode(text)))",
-        ("tests/scoring/test_adapting.py::test_the_end_counts_where_the_model_learned_lines",),
+        (TESTS + "test_the_end_counts_where_the_model_learned_lines",),
     ),
     Fault(
-        "state is not carried from stretch to stretch",
-        ADAPTING,
-        "log_probs[span], state = follower.read(",
-        "log_probs[span], _ = follower.read(",
+        "state is not carried from segment to segment",
+        DYNAMIC,
+        "log_probs[segment], state = evaluator.score(",
+        "log_probs[segment], _ = evaluator.score(",
         EQUATIONS,
     ),
     Fault(
         "the gradient is not divided by its running root mean square",
-        ADAPTING,
-        "self._rate * grads / root",
-        "self._rate * grads",
+        DYNAMIC,
+        "grads / (root_mean_square + self.config.epsilon)",
+        "grads",
         EQUATIONS,
     ),
     Fault(
         "windows of score_characters start with a reset state",
-        "charlm/scoring/scorer.py",
-        "log_probs, state = runner.predict(",
-        "log_probs, _ = runner.predict(",
+        "charlm/scoring/characters.py",
+        "log_probs, state = network.predict(",
+        "log_probs, _ = network.predict(",
         ("tests/scoring/test_scorer.py::test_state_is_carried_between_the_windows_of_a_long_text",),
+    ),
+    Fault(
+        "stale chunks that were not read again are forgotten",
+        CHUNKED,
+        "stale = np.union1d(np.setdiff1d(stale, chosen), self._propagate(np.concatenate(completed)))",
+        "stale = self._propagate(np.concatenate(completed))",
+        (CHUNKED_TESTS + "test_stale_chunks_stay_stale_until_they_are_read",),
+    ),
+    Fault(
+        "the second chunk is not read again",
+        CHUNKED,
+        "following = np.sort(completed[completed < self.chunks - 1]) + 1",
+        "following = np.sort(completed[(completed > 0) & (completed < self.chunks - 1)]) + 1",
+        (CHUNKED_TESTS + "test_chunks_of_a_network_that_never_forgets_are_read_again",),
+    ),
+    Fault(
+        "a long text does not start from the state after its context",
+        CHUNKED,
+        "assign(self.initial_states, np.array([0]), state)",
+        "pass",
+        ("tests/scoring/test_scorer.py::test_a_long_text_is_scored_after_its_context",),
+    ),
+    Fault(
+        "texts with equal probabilities change their order",
+        "charlm/scoring/ranking.py",
+        "key=lambda pair: -pair[1].log_prob)",
+        "key=lambda pair: pair[1].log_prob)[::-1]",
+        ("tests/scoring/test_ranking.py::test_texts_with_equal_probabilities_keep_their_order",),
+    ),
+    Fault(
+        "characters with equal probabilities have lower ranks",
+        "charlm/scoring/characters.py",
+        "log_probs > at_target[:, None]",
+        "log_probs >= at_target[:, None]",
+        ("tests/scoring/test_scorer.py::test_characters_with_equal_probabilities_have_equal_ranks",),
     ),
 )

@@ -63,16 +63,9 @@ FAULTS: tuple[Fault, ...] = (
         (f"{BLAS}::test_a_library_with_a_number_for_each_thread_gets_each_back",),
     ),
     Fault(
-        "work that is shared out is not limited to one thread of the BLAS each",
-        "charlm/kernels/threads.py",
-        "with blas_on_one_thread, ThreadPoolExecutor(len(busy) - 1)",
-        "with ThreadPoolExecutor(len(busy) - 1)",
-        (f"{BLAS}::test_work_shared_out_limits_a_library_with_a_number_for_each_thread",),
-    ),
-    Fault(
-        "the other threads of work that is shared out do not limit the BLAS",
-        "charlm/kernels/threads.py", "threads.submit(work_on_one_thread, runner)", "threads.submit(work_on, runner)",
-        (f"{BLAS}::test_work_shared_out_limits_a_library_with_a_number_for_each_thread",),
+        "the threads of parallel_map do not limit the BLAS",
+        "charlm/kernels/threads.py", "pool.map(call, items)", "pool.map(function, items)",
+        (f"{BLAS}::test_parallel_map_limits_a_library_with_a_number_per_thread",),
     ),
     Fault(
         "a run limits the BLAS for good",

@@ -26,7 +26,8 @@ from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.stack import StackPass
 from charlm.nn.window import Window
-from charlm.scoring import chunked
+from charlm.scoring.chunked import score_chunked
+from charlm.scoring.tuning import ScoringTuning
 from tests.nn import reference
 from tests.nn.gradients import assert_close, directional, inner
 
@@ -211,10 +212,11 @@ def test_the_cases_take_the_ways_they_are_for(kernels: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_long_text_in_columns(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Columns that begin with a wrong state and are read again, over resets."""
-    for name, value in (("COLUMNS", 4), ("SHORTEST", 20), ("LONGEST", 30), ("LONG", 60), ("SEGMENT", 6)):
-        monkeypatch.setattr(chunked, name, value)
+def test_chunked_scoring_equals_the_reference(cell: str) -> None:
+    """Chunks that start with a wrong state and are read again, over resets."""
+    tuning = ScoringTuning(
+        max_chunks=4, min_chunk_characters=20, max_chunk_characters=30, min_chunked_characters=60, checkpoint_interval=6
+    )
     case = Case(cell, SHAPES["three layers"])
     text = np.random.default_rng(0).integers(0, 9, 151)
     text[text == START] = 0
@@ -222,8 +224,8 @@ def test_a_long_text_in_columns(cell: str, monkeypatch: pytest.MonkeyPatch) -> N
     first = case.network.select(case.state, slice(0, 1))
     tops, last = reference.read(cell, case.tensors, text[:-1, None], first, start=START)
     wanted = reference.at(reference.log_softmax(case.tensors, tops), text[1:, None])[:, 0]
-    networks = [PreparedNetwork(case.network, case.params) for _ in range(2)]
-    found, state = chunked.score_long(networks, text[:-1], text[1:], first)
+    network = PreparedNetwork(case.network, case.params)
+    found, state = score_chunked(network, text[:-1], text[1:], first, threads=2, tuning=tuning)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
     assert_same_state(state, last, 1e-4)
 

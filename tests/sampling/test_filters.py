@@ -1,4 +1,4 @@
-"""Filters keep a distribution, and keep what they are said to keep."""
+"""Filters return a distribution, and keep the ids that they are documented to keep."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", FILTERS)
 @given(data=st.data(), logits=LOGITS)
 def test_a_distribution_stays_a_distribution(name: str, data: st.DataObject, logits: np.ndarray) -> None:
-    logits[:, 0] = -np.inf  # removed before: stays removed
+    logits[:, 0] = -np.inf  # an id that was excluded before stays excluded
     before = logits.copy()
     result = FILTERS[name].apply(logits, data.draw(SETTINGS[name]))
     assert result.shape == logits.shape
@@ -38,8 +38,8 @@ def test_a_distribution_stays_a_distribution(name: str, data: st.DataObject, log
     probabilities = softmax(result)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert (probabilities[:, 0] == 0).all()
-    least_kept = np.where(np.isfinite(result), logits, np.inf).min(axis=1, keepdims=True)
-    assert (logits[~np.isfinite(result)] <= np.broadcast_to(least_kept, result.shape)[~np.isfinite(result)]).all()
+    smallest_kept = np.where(np.isfinite(result), logits, np.inf).min(axis=1, keepdims=True)
+    assert (logits[~np.isfinite(result)] <= np.broadcast_to(smallest_kept, result.shape)[~np.isfinite(result)]).all()
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -63,17 +63,17 @@ def test_neutral_setting_is_the_default_and_changes_nothing(name: str, logits: n
 def test_top_k_keeps_the_k_greatest_and_ties(logits: np.ndarray, k: int) -> None:
     kept = np.isfinite(top_k(logits, k))
     for row, keeps in zip(logits, kept, strict=True):
-        least = np.sort(row)[::-1][min(k, len(row)) - 1]
-        np.testing.assert_array_equal(keeps, row >= least)
+        smallest = np.sort(row)[::-1][min(k, len(row)) - 1]
+        np.testing.assert_array_equal(keeps, row >= smallest)
 
 
 @given(logits=LOGITS, p=st.floats(0.01, 0.99))
 def test_top_p_keeps_the_fewest_that_reach_p(logits: np.ndarray, p: float) -> None:
     kept = np.isfinite(top_p(logits, p))
     for probabilities, keeps in zip(softmax(logits), kept, strict=True):
-        least = probabilities[keeps].min()
+        smallest = probabilities[keeps].min()
         assert probabilities[keeps].sum() >= p - 1e-5
-        assert probabilities[probabilities > least].sum() < p + 1e-5  # without the last of them: not reached
+        assert probabilities[probabilities > smallest].sum() < p + 1e-5  # without the last of them: not reached
 
 
 def test_worked_numbers() -> None:
@@ -84,8 +84,8 @@ def test_worked_numbers() -> None:
     np.testing.assert_allclose(softmax(top_p(logits, 0.81)), np.array([50, 30, 15, 0]) / 95)
 
 
-def test_top_p_keeps_no_more_where_p_is_reached_exactly() -> None:
-    """Weights of which the first few make up p without any rounding."""
+def test_top_p_keeps_no_more_if_p_is_reached_exactly() -> None:
+    """Weights of which the first few sum to p without rounding."""
     exact = 0
     for seed in range(40):
         logits = -np.sort(np.random.default_rng(seed).exponential(1, 6))

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from charlm.config import TextConfig
 from charlm.errors import ConfigError
-from charlm.scoring.ranking import classify, rank, shares, unseen_characters
+from charlm.scoring.ranking import Classification, classify, normalize, rank, unseen_characters
 from charlm.scoring.score import Score
 from charlm.text.vocabulary import LineVocabulary, Vocabulary
-from tests.sampling.clockwork import ClockworkRunner, log_prob
+from tests.sampling.clockwork import ClockworkNetwork, log_prob
 
 
 def model(characters: str, seed: int = 0, lines: bool = True, spread: float = 1.0) -> Any:
     vocabulary = Vocabulary.build(dict.fromkeys(characters, 1))
-    runner = ClockworkRunner.random(vocabulary, seed, spread)
+    runner = ClockworkNetwork.random(vocabulary, seed, spread)
     return SimpleNamespace(runner=runner, vocabulary=vocabulary, text=TextConfig(lines=lines))
 
 
@@ -32,24 +32,32 @@ def scored(text: str, log_prob: float) -> Score:
 def test_rank_orders_and_compares() -> None:
     ranked = rank([scored("pair", math.log(0.1)), scored("pear", math.log(0.3))])
     assert [score.text for _, score in ranked] == ["pear", "pair"]
-    assert [share for share, _ in ranked] == pytest.approx([0.75, 0.25])
+    assert [relative for relative, _ in ranked] == pytest.approx([0.75, 0.25])
     assert rank([]) == []
 
 
-def test_equals_keep_their_order() -> None:
+def test_texts_with_equal_probabilities_keep_their_order() -> None:
     assert [score.text for _, score in rank([scored(text, -1.0) for text in "bac"])] == list("bac")
+    tied = [scored("d", -2.0), scored("b", -1.0), scored("c", -2.0), scored("a", -1.0)]
+    assert [score.text for _, score in rank(tied)] == list("badc")
+
+
+def test_the_first_of_equally_probable_models_is_best() -> None:
+    assert Classification("", (-1.0, -1.0, -2.0), (0.4, 0.4, 0.2)).best == 0
+    assert Classification("", (-2.0, -1.0, -1.0), (0.2, 0.4, 0.4)).best == 1
 
 
 @given(st.lists(st.floats(-1e8, 0), min_size=1, max_size=9))
 def test_relative_probabilities_sum_to_one(log_probs: list[float]) -> None:
     ranked = rank([scored("", log_prob) for log_prob in log_probs])
-    assert math.fsum(share for share, _ in ranked) == pytest.approx(1)
-    assert [share for share, _ in ranked] == sorted((share for share, _ in ranked), reverse=True)
+    relative = [probability for probability, _ in ranked]
+    assert math.fsum(relative) == pytest.approx(1)
+    assert relative == sorted(relative, reverse=True)
 
 
-def test_shares_do_not_underflow() -> None:
-    assert shares([-1e6, -1e6 + math.log(3)]) == pytest.approx([0.25, 0.75])
-    assert shares([-math.inf, -1e6]) == [0, 1]
+def test_normalized_weights_do_not_underflow() -> None:
+    assert normalize([-1e6, -1e6 + math.log(3)]) == pytest.approx([0.25, 0.75])
+    assert normalize([-math.inf, -1e6]) == [0, 1]
 
 
 def test_posterior_is_bayes_rule() -> None:
@@ -62,7 +70,7 @@ def test_posterior_is_bayes_rule() -> None:
     assert result.best == joint.index(max(joint))
 
 
-def test_the_end_counts_where_all_models_learned_lines() -> None:
+def test_the_end_counts_if_all_models_learned_lines() -> None:
     lines, running = model("ab"), model("ab", seed=1, lines=False)
     for models, end in (([lines, lines], True), ([lines, running], False)):
         given_end = next(classify(models, ["ab"], end=end))
@@ -75,22 +83,22 @@ def test_context_is_read_and_not_counted() -> None:
     assert result.log_probs == pytest.approx([log_prob(each.runner, [2, 3, 3], 2) for each in models])
 
 
-def test_unk_is_shared_out_over_one_alphabet() -> None:
+def test_unk_is_distributed_over_one_alphabet() -> None:
     english, german, same = (model(characters).vocabulary for characters in ("abc", "abcäöüß", "cba"))
     assert unseen_characters([english, german]) == [5, 1]
     assert unseen_characters([english, same]) == [1, 1]
     assert unseen_characters([english, german, model("xa").vocabulary]) == [6, 2, 7]
 
 
-def test_a_newline_is_known_where_it_ends_a_line() -> None:
-    """So UNK is not shared out to it."""
+def test_a_newline_that_ends_a_line_is_known() -> None:
+    """So it is no part of what UNK stands for."""
     lines, running = (model(characters).vocabulary for characters in ("ab", "ab\n"))
     assert unseen_characters([lines, running]) == [2, 1]
     assert unseen_characters([LineVocabulary(lines.tokens), running]) == [1, 1]
 
 
 def test_every_model_is_a_distribution_over_the_same_texts() -> None:
-    """All texts of two characters over the common alphabet, "?" standing for what neither model knows."""
+    """All texts of two characters over the common alphabet, with "?" for what neither model knows."""
     models = [model("ab"), model("bcd", seed=1)]
     texts = ["".join(pair) for pair in product("abcd?", repeat=2)]
     results = list(classify(models, texts, end=False))
@@ -104,7 +112,7 @@ def test_every_model_is_a_distribution_over_the_same_texts() -> None:
 
 
 def test_a_model_gains_nothing_by_knowing_less() -> None:
-    """Uniform models, a text that both know: the one with fewer characters explains it better, no more."""
+    """Of two uniform models, the one with fewer characters is more probable for a text that both know."""
     small, large = model("ab", spread=0), model("abcdefgh", spread=0)
     [known, unknown] = classify([small, large], ["aa", "ch"], end=False)
     assert known.best == 0
@@ -119,7 +127,7 @@ def test_results_come_in_order_and_before_the_input_ends() -> None:
     assert [next(stream).text for _ in texts] == texts
 
 
-def test_refusals() -> None:
+def test_invalid_models_and_priors_are_refused() -> None:
     with pytest.raises(ConfigError, match="no models"):
         classify([], ["a"])
     with pytest.raises(ConfigError, match="2 priors for 1 models"):

@@ -1,4 +1,4 @@
-"""What follows from a log-probability."""
+"""Measures derived from log-probabilities."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_json_has_the_keys_of_the_contract() -> None:
     assert json.loads(json.dumps(row, allow_nan=False)) == row
 
 
-def test_a_mean_over_nothing_is_no_number() -> None:
+def test_metrics_without_characters_are_nan() -> None:
     score = Score(text="")
     assert math.isnan(score.nats_per_char)
     assert math.isnan(score.bits_per_char)
@@ -44,7 +44,7 @@ def test_a_mean_over_nothing_is_no_number() -> None:
     assert row["nats_per_char"] is row["bits_per_char"] is row["perplexity"] is None
 
 
-def test_perplexity_beyond_floats() -> None:
+def test_perplexity_beyond_the_range_of_floats_is_inf() -> None:
     assert perplexity(1e4) == math.inf
     assert Score(1, 0, -1e4, 0.0, "x").as_json()["perplexity"] is None
 

@@ -1,4 +1,4 @@
-"""Dynamic evaluation against its equations, written out step by step."""
+"""Dynamic evaluation equals its equations, computed step by step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from charlm.kernels.workspace import Workspace
 from charlm.model import LanguageModel
 from charlm.nn.network import Network
 from charlm.nn.window import Window
-from charlm.scoring.dynamic_evaluation import score_adaptively
+from charlm.scoring.dynamic_evaluation import DynamicEvaluation, score_adaptively
 from charlm.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.build(dict.fromkeys("abcd", 1))
@@ -26,7 +26,7 @@ TEXTS = ["abcadcabba" * 9, "abc?d", "", "dcba" * 8, "abcd" * 20]
 def expected(texts: list[str], end: bool) -> Iterator[tuple[int, float]]:
     """Yield the number of targets and log p of each text.
 
-    Each stretch of 32 characters is scored, then learned from: with g the gradient of its loss, divided by 32,
+    Each segment of 32 characters is scored, then learned from: with g the gradient of its loss, divided by 32,
 
         v <- 0.99 v + 0.01 g^2                                     over all texts, corrected as in Adam
         w <- w - rate g / (sqrt(v) + 1e-6);  w <- w + 0.001 (w_trained - w)
@@ -38,10 +38,10 @@ def expected(texts: list[str], end: bool) -> Iterator[tuple[int, float]]:
         ids = np.array([VOCABULARY.eos, *VOCABULARY.encode(text), *[VOCABULARY.eos] * end])
         state, total = NETWORK.zero_state(1, np.float64), 0.0
         for start in range(0, len(ids) - 1, 32):
-            stretch = ids[start : start + 33, None]
-            log_probs, after = PreparedNetwork(NETWORK, params).score(stretch[:-1], stretch[1:], state)
+            segment = ids[start : start + 33, None]
+            log_probs, after = PreparedNetwork(NETWORK, params).score(segment[:-1], segment[1:], state)
             total += log_probs.sum()
-            window = Window(stretch[:-1], stretch[1:], scale=1 / 32)
+            window = Window(segment[:-1], segment[1:], scale=1 / 32)
             NETWORK.loss_and_grads(params, grads, window, state, Workspace(np.dtype(np.float64)))
             updates += 1
             squares = 0.99 * squares + 0.01 * grads.flat**2
@@ -52,9 +52,9 @@ def expected(texts: list[str], end: bool) -> Iterator[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("end", [False, True])
-def test_weights_follow_the_texts_as_the_equations_say(end: bool) -> None:
+def test_weights_adapt_as_in_the_equations(end: bool) -> None:
     params = NETWORK.initial(np.random.default_rng(3), np.float64)
-    scores = list(score_adaptively(NETWORK, params, VOCABULARY, TEXTS, end=end, learning_rate=RATE))
+    scores = list(score_adaptively(NETWORK, params, VOCABULARY, TEXTS, end=end, config=DynamicEvaluation(RATE)))
     assert [score.text for score in scores] == TEXTS
     for score, (characters, log_prob) in zip(scores, expected(TEXTS, end), strict=True):
         assert score.characters == characters
@@ -63,7 +63,7 @@ def test_weights_follow_the_texts_as_the_equations_say(end: bool) -> None:
     assert scores[-1].nats_per_char < scores[0].nats_per_char
 
 
-def test_the_model_itself_stays_as_it_is() -> None:
+def test_the_model_is_not_changed() -> None:
     params = NETWORK.initial(np.random.default_rng(3))
     model = LanguageModel(NETWORK, params, VOCABULARY, TextConfig())
     weights, before = params.flat.copy(), model.score("abcd")
@@ -84,7 +84,6 @@ def test_the_end_counts_where_the_model_learned_lines(lines: bool) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
-def test_a_rate_that_is_not_above_nought_is_refused(rate: float) -> None:
-    params = NETWORK.initial(np.random.default_rng(3))
-    with pytest.raises(ConfigError, match="adaptation_rate"):
-        next(score_adaptively(NETWORK, params, VOCABULARY, ["a"], learning_rate=rate))
+def test_a_learning_rate_of_0_or_less_is_refused(rate: float) -> None:
+    with pytest.raises(ConfigError, match="`learning_rate`"):
+        DynamicEvaluation(rate)

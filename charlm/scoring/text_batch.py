@@ -1,0 +1,73 @@
+"""Texts that are scored together, as ids in flat arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.arrays import Ids
+from charlm.nn.base import NetworkState
+from charlm.text.vocabulary import Vocabulary
+
+Indices = npt.NDArray[np.intp]
+
+
+class TextBatch(NamedTuple):
+    """Texts and their ids, one text after another.
+
+    Attributes
+    ----------
+    texts : as they were given.
+    targets : (N,) ids to predict.
+    inputs : (N,) the id before each target; the last id of the context before the first target of a text.
+    starts : (texts,) index of the first target of each text.
+    counts : (texts,) number of targets of each text.
+    """
+
+    texts: Sequence[str]
+    targets: Ids
+    inputs: Ids
+    starts: Indices
+    counts: Indices
+
+    def sums(self, values: npt.NDArray[Any]) -> list[Any]:
+        """Return the sum of `values` (N,) over the targets of each text, in their dtype."""
+        sums = np.zeros(len(self.texts), values.dtype)
+        is_filled = self.counts > 0
+        if is_filled.any():
+            sums[is_filled] = np.add.reduceat(values, self.starts[is_filled])
+        result: list[Any] = sums.tolist()
+        return result
+
+
+def encode_batch(texts: Sequence[str], vocabulary: Vocabulary, last_id: int, *, end: bool) -> TextBatch:
+    """Encode texts as one batch.
+
+    Parameters
+    ----------
+    last_id : id before the first target of each text.
+    end : whether EOS is the last target of each text.
+    """
+    if vocabulary.unit == "char":  # every character has one id, so that one call encodes all texts
+        targets, lengths = vocabulary.encode("".join(texts)), list(map(len, texts))
+    else:
+        encoded = [vocabulary.encode(text) for text in texts]
+        targets, lengths = np.concatenate(encoded), list(map(len, encoded))
+    counts = np.array(lengths, np.intp)
+    if end:
+        targets = np.insert(targets, np.cumsum(counts), vocabulary.eos)
+        counts += 1
+    starts = np.cumsum(counts) - counts
+    inputs = np.roll(targets, 1)
+    inputs[starts[counts > 0]] = last_id
+    return TextBatch(texts, targets, inputs, starts, counts)
+
+
+def assign(stored: NetworkState, rows: Indices | slice, state: NetworkState) -> None:
+    """Write the state of some streams into rows of a stored state."""
+    for stored_layer, layer in zip(stored, state, strict=True):
+        for stored_array, array in zip(stored_layer, layer, strict=True):
+            stored_array[rows] = array
