@@ -53,7 +53,7 @@ def write_seeds(folder: Path) -> None:
     facts = {"network": {}, "train": {"seed": 1}, "text": {}, "trainer": {"step": 1}, "corpus": {}, "model": {}}
     write_state(folder / "state", arrays, facts)
     run = SavedRun(folder / "run", NetworkConfig("gru", 2), TrainConfig(), TextConfig(),
-                   Vocabulary.build({"a": 1}), {}, arrays, {"step": 1}, TrainingRecord())  # fmt: skip
+                   Vocabulary.build({"a": 1}), {}, arrays | {"step": 1}, TrainingRecord())  # fmt: skip
     run.write()
 
 

@@ -11,6 +11,7 @@ import charlm
 from benchmarks.library.alternation import describe_machine
 from charlm.config import TextConfig
 from charlm.runs.run import Run
+from charlm.runs.setup import RunOptions
 
 
 def curve(
@@ -22,8 +23,8 @@ def curve(
     with TemporaryDirectory() as folder:
         model = Path(folder) / "model.safetensors"
         init_from = parent if is_tuned else None
-        with Run([text], model, settings, TextConfig(lines=lines), init_from=init_from) as session:
-            return [(r.seconds, r.valid_loss) for r in session.reports() if r.valid_loss is not None]
+        with Run([text], model, settings, RunOptions(TextConfig(lines=lines), init_from=init_from)) as run:
+            return [(r.seconds, r.valid_loss) for r in run.reports() if r.valid_loss is not None]
 
 
 @click.command()

@@ -25,10 +25,11 @@ import numpy as np
 from benchmarks.library.alternation import describe_machine
 from benchmarks.library.processes import process_tree, proportional_set_size
 from benchmarks.library.texts import write_random_text
-from charlm.config import EngineConfig, TextConfig, TrainConfig
+from charlm.config import EngineConfig, TrainConfig
 from charlm.engines.numpy_engine import NumpyEngine
 from charlm.model import LanguageModel, load
 from charlm.runs.run import Run
+from charlm.runs.setup import RunOptions
 from charlm.text.corpus import Corpus
 from charlm.text.windows import batches_over
 
@@ -44,21 +45,21 @@ def step_times(text: Path, model: Path, settings: dict[str, Any], result: Path) 
     """Train on this rank, and write the median seconds of a step and of two all-reduces."""
     from torch import distributed, ones
 
-    with Run([text], model, settings, TextConfig(), overwrite=True, engine=EngineConfig("torch", "cpu")) as session:
+    with Run([text], model, settings, RunOptions(engine=EngineConfig("torch", "cpu"), overwrite=True)) as run:
         times, last = [], time.perf_counter()
-        for _ in session.reports():
+        for _ in run.reports():
             times.append(time.perf_counter() - last)
             last = time.perf_counter()
-        found = {"step": median(times[5:-1]), "parameters": session.network.size, "gradient": 0.0, "number": 0.0}
-        if session.ranks.world_size > 1:
-            for name, size in (("gradient", session.network.size), ("number", 1)):
+        found = {"step": median(times[5:-1]), "parameters": run.setup.network.size, "gradient": 0.0, "number": 0.0}
+        if run.group.world_size > 1:
+            for name, size in (("gradient", run.setup.network.size), ("number", 1)):
                 tensor, seconds = ones(size), []
                 for _ in range(30):
                     started = time.perf_counter()
                     distributed.all_reduce(tensor)
                     seconds.append(time.perf_counter() - started)
                 found[name] = median(seconds)
-        if session.ranks.is_main_process:
+        if run.group.is_main_process:
             result.write_text(json.dumps(found))
 
 

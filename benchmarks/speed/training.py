@@ -32,12 +32,8 @@ def charlm_rate(corpus: Corpus, cell: str, row: tuple[int, ...], threads: int, s
     config = TrainConfig(batch=batch, bptt=bptt, average=0.0, learning_rate=1e-3)
     network = Network(NetworkConfig(cell, hidden, layers), len(corpus.vocabulary))
     params = network.initial(np.random.default_rng(0))
-    with (
-        NumpyEngine(network, params, bptt, batch, threads, config.seed) as engine,
-        Trainer(
-            network, StreamBatches(corpus, config), None, config, threads=threads, engine=engine, group=ProcessGroup()
-        ) as trainer,
-    ):
+    with NumpyEngine(network, params, bptt, batch, threads, config.seed) as engine:
+        trainer = Trainer(engine, ProcessGroup(), StreamBatches(corpus, config), None, config)
 
         def step() -> int:
             trainer.train_window(1e-3)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
 
-from charlm.cli.flags import with_flags
 from charlm.cli.tables import PSEUDO
-from charlm.cli.terminal import escape, warn
+from charlm.cli.terminal import warn
 
 if TYPE_CHECKING:
     from charlm.runs.run import Run
-    from charlm.training.report import StepReport
+    from charlm.training.report import Event, StepReport
 
 tqdm.monitor_interval = 0  # no thread that only watches
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
@@ -27,25 +26,29 @@ MAX_HOURS = 1000
 """Hours from which the time left is not printed exactly."""
 
 
-def follow(session: Run) -> None:
-    """Run the session to its end, and show how it goes."""
+def follow(run: Run) -> None:
+    """Train to the end, and show the progress."""
+    smooth = Smoothed(run.setup.corpus.vocabulary.unit, is_pseudo=run.setup.network.config.bidirectional)
     if sys.stderr.isatty():
-        follow_with_bar(session)
+        follow_with_bar(run, smooth)
     else:
-        follow_with_lines(session)
+        follow_with_lines(run, smooth)
 
 
-def follow_with_bar(session: Run) -> None:
+def show_event(event: Event) -> None:
+    """Print an event, above the bar if there is one."""
+    with tqdm.external_write_mode(file=sys.stderr):
+        warn(event.message)
+
+
+def follow_with_bar(run: Run, smooth: Smoothed) -> None:
     """Draw a tqdm bar that is redrawn at most ten times a second."""
-    smooth = Smoothed(session.vocabulary.unit, is_pseudo=session.network.config.bidirectional)
     fixed = None if has_width(sys.stderr) else UNKNOWN_COLUMNS
     with tqdm(total=1.0, bar_format=BAR, file=sys.stderr, ncols=fixed, dynamic_ncols=fixed is None, leave=True) as bar:
-        for report in session.reports():
+        for report in run.reports():
             smooth.add(report)
             bar.set_description_str(smooth.figures(report, bar.ncols or UNKNOWN_COLUMNS), refresh=False)
-            bar.update(min(report.share, 1.0) - bar.n)
-            while session.notes:
-                bar.write(f"charlm: {escape(with_flags(session.notes.pop(0)))}", file=sys.stderr)
+            bar.update(min(report.progress, 1.0) - bar.n)
 
 
 def has_width(stream: TextIO) -> bool:
@@ -56,22 +59,14 @@ def has_width(stream: TextIO) -> bool:
         return False
 
 
-def follow_with_lines(session: Run) -> None:
+def follow_with_lines(run: Run, smooth: Smoothed) -> None:
     """Print a line at each evaluation, or each tenth of the budget where there is nothing to evaluate."""
-    smooth = Smoothed(session.vocabulary.unit, is_pseudo=session.network.config.bidirectional)
     tenths = 0
-    for report in session.reports():
+    for report in run.reports():
         smooth.add(report)
-        say_notes(session)
-        if report.valid_loss is not None or int(report.share * 10) > tenths:
-            tenths = int(report.share * 10)
-            warn(f"{min(report.share, 1):4.0%}  {smooth.line(report)}")
-
-
-def say_notes(session: Run) -> None:
-    """Print what the session has to say beside its reports, once."""
-    while session.notes:
-        warn(session.notes.pop(0))
+        if report.valid_loss is not None or int(report.progress * 10) > tenths:
+            tenths = int(report.progress * 10)
+            warn(f"{min(report.progress, 1):4.0%}  {smooth.line(report)}")
 
 
 class Smoothed:
@@ -126,12 +121,12 @@ class Smoothed:
 
         The first step gives no rate yet: what came before it (reading a text, an earlier run) has another one.
         """
-        if report.share >= 1:
+        if report.progress >= 1:
             return clock(0)
-        if self._first is None or report.share <= self._first.share:
+        if self._first is None or report.progress <= self._first.progress:
             return "-:--"
         seconds = report.seconds - self._first.seconds
-        return clock(seconds * (1 - report.share) / (report.share - self._first.share))
+        return clock(seconds * (1 - report.progress) / (report.progress - self._first.progress))
 
 
 def losses(nats: float, unit: str) -> str:

@@ -113,24 +113,29 @@ def command(
       charlm train names.txt --lines -m names.safetensors
       charlm train corpus.txt --resume --minutes 30
     """
+    from charlm.cli.progress import follow, show_event
     from charlm.runs.run import Run
+    from charlm.runs.setup import RunOptions
 
-    computing = EngineConfig(engine, device, precision)
     text = TextConfig(unit, lines, min_count, encoding, errors, normalize)
+    computing = EngineConfig(engine, device, precision)
+    run_options = RunOptions(text, computing, overwrite, resume, save_minutes, init_from)
     with Signals() as signals:
         try:
-            with Run(
-                files, model_path, settings, text,
-                overwrite=overwrite, resume=resume, save_minutes=save_minutes, init_from=init_from, engine=computing,
-            ) as session:  # fmt: skip
-                signals.stop = session.stop
-                run(session) if session.ranks.is_main_process else train_along(session)
+            with Run(files, model_path, settings, run_options, show_event) as run:
+                signals.stop = run.stop
+                if run.group.is_main_process:
+                    say_what_begins(run)
+                    follow(run)
+                    say_what_was_written(run)
+                else:
+                    for _ in run.reports():
+                        pass
         except KeyboardInterrupt:
             return signals.exit_code
-        if session.interrupted and session.ranks.is_main_process:
+        if run.is_interrupted and run.group.is_main_process:
             warn(f"stopped; go on with: {resume_command(files, model_path)}")
-            return signals.exit_code
-        return signals.exit_code if session.interrupted else 0
+        return signals.exit_code if run.is_interrupted else 0
 
 
 def resume_command(files: Sequence[str], model: Path) -> str:
@@ -140,42 +145,25 @@ def resume_command(files: Sequence[str], model: Path) -> str:
     return shlex.join(["charlm", "train", *([*options, "--", *files] if looks_like_option else [*files, *options])])
 
 
-def run(session: Run) -> None:
-    """Train, and print how it goes."""
-    from charlm.cli.progress import follow, say_notes
-
-    say_what_begins(session)
-    say_notes(session)
-    follow(session)
-    say_notes(session)
-    if session.trainer.has_lost_patience:
-        warn("stopped early: the held-out loss rises (--patience 0 trains on); the best model is kept")
-    say_what_was_written(session)
-
-
-def train_along(session: Run) -> None:
-    """Train as a rank that says nothing: the first speaks for all."""
-    for _ in session.reports():
-        session.notes.clear()
-
-
-def say_what_begins(session: Run) -> None:
+def say_what_begins(run: Run) -> None:
     """Print the size of the text and of the run, and the settings."""
     from charlm.training.memory import as_size
 
-    corpus = session.corpus
-    what = "words and marks" if session.vocabulary.unit == "word" else "characters"
+    corpus, vocabulary = run.setup.corpus, run.setup.corpus.vocabulary
+    unit = "words and marks" if vocabulary.unit == "word" else "characters"
     warn(
-        f"{corpus.source.n_characters:,} {what}, {len(session.vocabulary)} in the vocabulary, "
-        f"{len(corpus.valid_ids):,} held out; {session.network.size:,} parameters, "
-        f"about {as_size(session.memory)} of memory"
+        f"{corpus.source.n_characters:,} {unit}, {len(vocabulary)} in the vocabulary, "
+        f"{len(corpus.valid_ids):,} held out; {run.setup.network.size:,} parameters, "
+        f"about {as_size(run.memory)} of memory"
     )
-    warn(session.choice.reason)
+    warn(run.setup.choice.reason)
 
 
-def say_what_was_written(session: Run) -> None:
+def say_what_was_written(run: Run) -> None:
     """Print where the model is, and the held-out loss that it reached."""
-    nats, unit = session.model.training.valid_loss, session.vocabulary.unit
-    loss = f"held-out {PSEUDO}" if session.network.config.bidirectional else "held-out"
+    if run.trainer.has_lost_patience:
+        warn("stopped early: the held-out loss rises (--patience 0 trains on); the best model is kept")
+    nats, unit = run.model.training.valid_loss, run.setup.corpus.vocabulary.unit
+    loss = f"held-out {PSEUDO}" if run.setup.network.config.bidirectional else "held-out"
     reached = "" if nats is None else f": {loss} {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
-    warn(f"wrote {session.files.model}{reached}")
+    warn(f"wrote {run.files.model}{reached}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,6 +36,16 @@ class Optimizer(ABC):
         for block in blocks(part, params.size):
             moments = [self.moments[name][block] for name in self.moment_names]
             self.update_block(params[block], grads[block], learning_rate, *moments)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the moments and the number of updates."""
+        return {f"moment.{name}": moment for name, moment in self.moments.items()} | {"optimizer_steps": self.steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned; other entries are ignored."""
+        for name, moment in self.moments.items():
+            moment[...] = state[f"moment.{name}"]
+        self.steps = state["optimizer_steps"]
 
     @abstractmethod
     def update_block(self, params: Array, grads: Array, learning_rate: float, *moments: Array) -> None:

@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
-from charlm.config import EngineConfig, TextConfig
 from charlm.model import LanguageModel
+from charlm.runs.files import PathLike
 from charlm.runs.run import Run
+from charlm.runs.setup import RunOptions
 
 
 def train(
-    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    model: str | os.PathLike[str] = "charlm.safetensors",
-    *,
-    text: TextConfig | None = None,
-    overwrite: bool = False,
-    resume: bool = False,
-    save_minutes: float = 1.0,
-    init_from: str | os.PathLike[str] | None = None,
-    engine: EngineConfig | None = None,
-    **settings: Any,
+    paths: PathLike | Sequence[PathLike], model: PathLike = "charlm.safetensors", **settings: Any
 ) -> LanguageModel:
-    """Train a model on texts, write it, and return the best one found.
+    """Train a model on texts, write it to a file, and return the best one found.
 
-    paths: one or several texts.  model: where the model is written.  init_from: a model to begin with.
-    text: how text becomes tokens.  settings: fields of NetworkConfig and TrainConfig, such as minutes=2, hidden=128.
-    overwrite, resume, save_minutes, engine: as for `Run`.
-    What goes wrong and is mended is told to the logger "charlm".
-    Raises a CharlmError: see `charlm.errors`.
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        One text or several; "-" is standard input.
+    model : path
+        The model file to write.
+    text : TextConfig
+        How text becomes tokens.
+    engine : EngineConfig
+        What computes the gradients.
+    overwrite : bool, default False
+        Whether an existing model may be replaced.
+    resume : bool, default False
+        Whether to continue the run whose state is NAME.resume.safetensors.
+    save_minutes : float, default 1
+        Minutes between saves; 0 saves after each step.
+    init_from : path
+        A model whose weights and vocabulary to start with; its file is not changed.
+    **settings
+        Fields of NetworkConfig and TrainConfig, such as `minutes=2` or `hidden=128`. Missing ones are chosen.
+
+    Returns
+    -------
+    LanguageModel
+
+    Raises
+    ------
+    CharlmError
+        See `charlm.errors`.
+
+    Notes
+    -----
+    Problems that training recovers from go to the logger "charlm".
     """
-    several = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    with Run(
-        several, model, settings, text,
-        overwrite=overwrite, resume=resume, save_minutes=save_minutes, init_from=init_from, engine=engine,
-    ) as session:  # fmt: skip
-        session.notes.clear()
-        for _ in session.reports():
-            while session.notes:
-                logging.getLogger("charlm").warning("%s", session.notes.pop(0))
-        return session.model
+    given = {field.name: settings.pop(field.name, None) for field in fields(RunOptions)}
+    options = RunOptions(**{name: value for name, value in given.items() if value is not None})
+    with Run([paths] if isinstance(paths, (str, os.PathLike)) else list(paths), model, settings, options) as run:
+        for _ in run.reports():
+            pass
+        return run.model

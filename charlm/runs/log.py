@@ -13,6 +13,7 @@ from typing import Any
 from charlm.checkpoint import atomic_write
 from charlm.diagnostics.log_rows import rows_until
 from charlm.errors import CheckpointError
+from charlm.training.report import Event, OnEvent, log_event
 
 LOG_KEYS = (
     "step", "epoch", "seconds", "train_loss", "valid_loss", "learning_rate", "grad_norm", "chars_per_second",
@@ -20,48 +21,53 @@ LOG_KEYS = (
 
 
 class Log:
-    """An open log. A row is written whole or not at all; a log that cannot be written never ends a run.
+    """The log of a run; use it as a context. A row is written completely or not at all, and no failure ends the run.
 
-    path: None for a rank that writes none.
-    step: the step at which the run begins: rows behind it, and a row that was cut short, are taken away.
-    notes: takes a line when rows can no longer be written.
+    Parameters
+    ----------
+    path : Path or None
+        None for a process that writes no log.
+    step : int
+        Step at which the run starts. Later rows of an existing log and an incomplete row are deleted.
+    on_event : callable
+        Receives an Event when rows cannot be written.
     """
 
-    def __init__(self, path: Path | None, step: int, notes: list[str]) -> None:
+    def __init__(self, path: Path | None, step: int, on_event: OnEvent = log_event) -> None:
         self._path = path
-        self._notes = notes
-        self._problem: str | None = None
+        self._step = step
+        self._on_event = on_event
+        self._problem: str | None = None  # reported already
         self._descriptor = -1
-        if path is None:
-            return
-        try:
-            atomic_write(path, rows_until(path, step) if step else ())
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
-        except (OSError, CheckpointError) as error:
-            notes.append(f"no log is written: {error}")
 
     def __enter__(self) -> Log:
+        if self._path is not None:
+            try:
+                atomic_write(self._path, rows_until(self._path, self._step) if self._step else ())
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+            except (OSError, CheckpointError) as error:
+                self._on_event(Event(f"no log is written: {error}"))
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._descriptor >= 0:
             with suppress(OSError):
                 os.close(self._descriptor)
+            self._descriptor = -1
 
     def remove(self) -> None:
-        """Delete the log of a run that never got beyond its start."""
+        """Delete the log of a run that made no step."""
         self.__exit__()
-        self._descriptor = -1
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink()
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append the values of LOG_KEYS; what is not finite becomes null."""
+        """Append the values of LOG_KEYS; values that are not finite become null."""
         if self._descriptor < 0:
             return
-        values = {key: row[key] for key in LOG_KEYS}
-        line = json.dumps({key: value if is_finite(value) else None for key, value in values.items()}) + "\n"
+        values = {key: row[key] if row[key] is not None and math.isfinite(row[key]) else None for key in LOG_KEYS}
+        line = json.dumps(values) + "\n"
         size = -1
         try:
             size = os.fstat(self._descriptor).st_size
@@ -69,17 +75,10 @@ class Log:
                 raise OSError("the disk is full")
             self._problem = None
         except OSError as error:
-            problem = f"cannot write {self._path}: {error.strerror or error}; training goes on without a log"
+            problem = f"cannot write {self._path}: {error.strerror or error}; training continues without a log"
             if problem != self._problem:
-                self._notes.append(problem)
+                self._on_event(Event(problem))
             self._problem = problem
             if size >= 0:
                 with suppress(OSError):
                     os.ftruncate(self._descriptor, size)
-
-
-def is_finite(value: Any) -> bool:
-    """Whether a value of a row can stand in JSON."""
-    return value is None or math.isfinite(value)
-
-

@@ -1,4 +1,4 @@
-"""Going on with a stopped run: its settings come back, and what would make it another run is refused by name."""
+"""The state file of a run: it restores the settings, and refuses whatever would make it another run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from charlm.arrays import Array
 from charlm.checkpoint import TrainingRecord, printable, read_state, write_state
 from charlm.config import NetworkConfig, TextConfig, TrainConfig, is_count, is_real
 from charlm.errors import ConfigError, ResumeError
@@ -18,20 +17,30 @@ from charlm.text.vocabulary import Vocabulary
 from charlm.training.recipes import BUDGETS, HIDDEN_OF_SIZE, budget_of
 from charlm.training.trainer import Trainer
 
-FREE = (*BUDGETS, "patience", "threads")
-"""Settings that a resumed run may change. With other threads it goes on as well, but not to the bit."""
-
-MOST = 2.0**53
-"""Numbers in a state file are smaller."""
+CHANGEABLE = (*BUDGETS, "patience", "threads")
+"""Settings that a resumed run may change. With other threads it does not continue bit for bit."""
+MAX_VALUE = 2.0**53
+"""Bound of the numbers in a state file."""
 
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What NAME.resume.safetensors holds.
+    """The content of NAME.resume.safetensors.
 
-    network, train, text: the settings of the run, complete.  vocabulary: of the run.
-    corpus: what `identity` says of its text.
-    arrays, trainer: what `Trainer.snapshot` returned.  model: what the model file says of its training.
+    Attributes
+    ----------
+    path : Path
+        The file.
+    network, train, text : NetworkConfig, TrainConfig, TextConfig
+        Complete settings of the run.
+    vocabulary : Vocabulary
+        Vocabulary of the run.
+    corpus : dict
+        What `identity` returns for its text.
+    trainer : dict
+        What `Trainer.state_dict` returned.
+    record : TrainingRecord
+        What the model file records of the training.
     """
 
     path: Path
@@ -40,128 +49,139 @@ class SavedRun:
     text: TextConfig
     vocabulary: Vocabulary
     corpus: dict[str, Any]
-    arrays: dict[str, Array]
     trainer: dict[str, Any]
-    model: TrainingRecord
+    record: TrainingRecord
 
     @classmethod
     def read(cls, path: Path) -> SavedRun:
         """Read the state of a run.
 
-        Raises ResumeError if there is none, CheckpointError if the file is damaged or not one of ours.
+        Raises
+        ------
+        ResumeError
+            If there is none, or it is not one of this version.
+        CheckpointError
+            If the file is damaged or not one of charlm.
         """
         if not path.exists():
             raise ResumeError(f"{path}: no such file; there is no run to resume")
-        arrays, facts = read_state(path)
+        arrays, content = read_state(path)
         try:
             return cls(
                 path,
-                NetworkConfig(**facts["network"]),
-                TrainConfig(**facts["train"]),
-                TextConfig(**facts["text"]),
-                Vocabulary.from_json(facts["vocabulary"]),
-                dict(facts["corpus"]),
-                arrays,
-                dict(facts["trainer"]),
-                TrainingRecord.from_json(facts["model"]),
+                NetworkConfig(**content["network"]),
+                TrainConfig(**content["train"]),
+                TextConfig(**content["text"]),
+                Vocabulary.from_json(content["vocabulary"]),
+                dict(content["corpus"]),
+                dict(content["trainer"]) | dict(arrays),
+                TrainingRecord.from_json(content["model"]),
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
-            raise cls.misfit(path, error) from error
+            raise _misfit(path, error) from error
 
     def write(self) -> None:
         """Write the state, atomically.
 
-        Raises CheckpointError if that fails; then the old file is as it was.
+        Raises
+        ------
+        CheckpointError
+            If that fails; the old file is unchanged then.
         """
-        facts = {
+        arrays, values = _split_arrays(self.trainer)
+        content = {
             "network": asdict(self.network),
             "train": asdict(self.train),
             "text": asdict(self.text),
             "vocabulary": self.vocabulary.to_json(),
             "corpus": self.corpus,
-            "trainer": self.trainer,
-            "model": self.model.to_json(),
+            "trainer": values,
+            "model": self.record.to_json(),
         }
-        write_state(self.path, self.arrays, facts)
+        write_state(self.path, arrays, content)
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings of the run; a budget that is given replaces its budget.
+        """Return the settings of the run, updated by the given ones; a given budget replaces the old budget.
 
-        Raises ResumeError if a setting is given that differs and cannot change.
+        Raises
+        ------
+        ResumeError
+            If a setting differs that cannot change.
         """
         saved = asdict(self.network) | asdict(self.train)
-        wanted = {name: value for name, value in given.items() if value is not None}
-        if "size" in wanted:
-            wanted.setdefault("hidden", HIDDEN_OF_SIZE.get(wanted.pop("size")))
-        for name, value in wanted.items():
-            if name not in FREE and saved.get(name) != value:
-                raise self.refusal(name, saved.get(name), value)
-        if any(name in wanted for name in BUDGETS):
+        changes = {name: value for name, value in given.items() if value is not None}
+        if "size" in changes:
+            changes.setdefault("hidden", HIDDEN_OF_SIZE.get(changes.pop("size")))
+        for name, value in changes.items():
+            if name not in CHANGEABLE:
+                _check_same(name, saved.get(name), value)
+        if any(name in changes for name in BUDGETS):
             saved |= dict.fromkeys(BUDGETS)
-        return saved | wanted
+        return saved | changes
 
     def text_settings(self, given: TextConfig) -> TextConfig:
         """Return how the run reads its text.
 
-        Raises ResumeError if something is given, other than the default, that differs.
+        Raises
+        ------
+        ResumeError
+            If a given setting is neither the default nor that of the run.
         """
         saved, defaults = asdict(self.text), asdict(TextConfig())
         for name, value in asdict(given).items():
-            if value not in (defaults[name], saved[name]):
-                raise self.refusal(name, saved[name], value)
+            if value != defaults[name]:
+                _check_same(name, saved[name], value)
         return self.text
 
-    def refusal(self, name: str, saved: Any, given: Any) -> ResumeError:
-        """Return the error for a setting that cannot change."""
-        shown = {"learning_rate": "lr"}.get(name, name.replace("_", "-"))
-        return ResumeError(f"the run to resume has {shown} {saved}, not {given}; leave that out, or start a new run")
-
     def check_text(self, found: Mapping[str, Any]) -> None:
-        """Raise ResumeError, with what differs, unless `found` is the identity of the run's text."""
-        differs = [
+        """Check that a text, of which `found` is the identity, is that of the run.
+
+        Raises
+        ------
+        ResumeError
+            If it is not; the message names the differences.
+        """
+        differences = [
             f"{name} was {printable(self.corpus.get(name), 80)}, is {value}"
             for name, value in found.items()
             if self.corpus.get(name) != value
         ]
-        if differs:
+        if differences:
             raise ResumeError(
-                f"the text is not the one that the run has learned from ({'; '.join(differs)}); "
+                f"the text is not the one that the run has learned from ({'; '.join(differences)}); "
                 "name the same files in the same order, or start a new run"
             )
 
     def restore(self, trainer: Trainer) -> str:
-        """Bring a trainer to where the run stopped; returns a line that says where that is.
+        """Load the state into a trainer, and return a message that says where the run continues.
 
-        Raises ResumeError if the state does not fit.
+        Raises
+        ------
+        ResumeError
+            If the state does not fit.
         """
         try:
-            check_arrays(self.arrays, trainer.snapshot()[0])
-            check_facts(self.trainer)
-            trainer.restore(self.arrays, self.trainer)
+            _check_state(self.trainer, trainer.state_dict())
+            trainer.load_state_dict(self.trainer)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise self.misfit(self.path, error) from error
-        line = f"resumed behind step {trainer.step:,}, {trainer.share:.0%} of {budget_of(trainer.config)}"
+            raise _misfit(self.path, error) from error
+        message = f"resumed after step {trainer.step:,}, {trainer.progress:.0%} of {budget_of(trainer.config)}"
         if trainer.config.threads != self.train.threads:
-            line += f"; not to the bit, with --threads {trainer.config.threads} rather than {self.train.threads}"
-        return line
+            message += f"; not bit for bit, with {trainer.config.threads} `threads` instead of {self.train.threads}"
+        return message
 
-    def refuse_what_is_done(self, trainer: Trainer) -> None:
-        """Raise ResumeError if no budget or patience is left."""
-        if trainer.share >= 1:
-            budget = budget_of(trainer.config)
-            raise ResumeError(f"the run has used up its budget of {budget}; a larger one, such as --minutes, goes on")
-        if trainer.has_lost_patience:
-            raise ResumeError("the run has stopped early, for its held-out loss rose; --patience 0 trains on")
 
-    @staticmethod
-    def misfit(path: Path, error: Exception) -> ResumeError:
-        """Return the error for a state whose contents are not what this charlm writes."""
-        why = printable(repr(error), 200)
-        return ResumeError(f"{path}: not the state of a run that this charlm can resume ({why}); start a new run")
+def check_not_finished(trainer: Trainer) -> None:
+    """Raise ResumeError if a restored trainer has used up its budget or its patience."""
+    if trainer.progress >= 1:
+        budget = budget_of(trainer.config)
+        raise ResumeError(f"the run has used up its budget of {budget}; a larger one continues it, such as `minutes`")
+    if trainer.has_lost_patience:
+        raise ResumeError("the run has stopped early because its held-out loss rose; `patience=0` continues it")
 
 
 def identity(corpus: Corpus) -> dict[str, Any]:
-    """Return what tells a corpus from others, in words for people -> value."""
+    """Return what identifies a text: a description for people -> its value."""
     return {
         "its length in tokens": corpus.source.n_characters,
         "its SHA-256": corpus.source.digest,
@@ -170,27 +190,45 @@ def identity(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def check_arrays(found: Mapping[str, Array], wanted: Mapping[str, Array]) -> None:
-    """Raise ValueError unless the arrays have the wanted names, shapes and dtypes, and sane values."""
-    if odd := found.keys() ^ wanted.keys():
-        raise ValueError(f"array {min(odd)} is missing, or too many")
-    for name, array in wanted.items():
-        if (found[name].shape, found[name].dtype) != (array.shape, array.dtype):
-            raise ValueError(f"array {name} has shape {found[name].shape}, not {array.shape}")
-        if not np.abs(found[name]).max(initial=0) < MOST:
-            raise ValueError(f"array {name} has a value that is not finite, or beyond all bounds")
+def _check_same(name: str, saved: Any, given: Any) -> None:
+    """Raise ResumeError if a setting that cannot change differs."""
+    if given != saved:
+        raise ResumeError(
+            f"the run to resume has `{name}` {saved}, not {given}; leave `{name}` out, or start a new run"
+        )
 
 
-def check_facts(facts: Mapping[str, Any]) -> None:
-    """Raise ValueError, KeyError or TypeError unless the facts have the form that `Trainer.snapshot` gives them."""
+def _split_arrays(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a state into its arrays and its other values."""
+    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    return arrays, {name: value for name, value in state.items() if name not in arrays}
+
+
+def _check_state(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raise ValueError, KeyError or TypeError unless a state has the form of the expected one, and sane values."""
+    arrays, values = _split_arrays(found)
+    expected_arrays, _ = _split_arrays(expected)
+    if odd := arrays.keys() ^ expected_arrays.keys():
+        raise ValueError(f"array {min(odd)} is missing or unknown")
+    for name, array in expected_arrays.items():
+        if (arrays[name].shape, arrays[name].dtype) != (array.shape, array.dtype):
+            raise ValueError(f"array {name} has shape {arrays[name].shape}, not {array.shape}")
+        if not np.abs(arrays[name]).max(initial=0) < MAX_VALUE:
+            raise ValueError(f"array {name} has a value that is not finite or too large")
     for name in ("step", "stale", "optimizer_steps", "model_step"):
-        if not is_count(facts[name], least=0) or facts[name] >= MOST:
-            raise ValueError(f"{name} is no count")
-    if facts["cursor"]["window"] != facts["step"]:
-        raise ValueError("its place in the text is not that of its step")
-    best = 0 if facts["best_loss"] is None else facts["best_loss"]
-    if not (facts.get("held_out_size") is None or is_count(facts["held_out_size"])):
-        raise ValueError("held_out_size is no count")
-    reals = [facts["seconds"], best, facts.get("sharpness", 1.0), *facts["recovery"].values()]
-    if not all(is_real(value) and abs(value) < MOST for value in reals) or facts["seconds"] < 0:
-        raise ValueError("a number is beyond all bounds")
+        if not is_count(values[name], 0) or values[name] >= MAX_VALUE:
+            raise ValueError(f"{name} is not a count")
+    if values["cursor"]["window"] != values["step"]:
+        raise ValueError("its position in the text is not that of its step")
+    if not (values["held_out_size"] is None or is_count(values["held_out_size"])):
+        raise ValueError("held_out_size is not a count")
+    best_loss = 0 if values["best_loss"] is None else values["best_loss"]
+    numbers = [values["seconds"], best_loss, values["sharpness"], *values["recovery"].values()]
+    if not all(is_real(number) and abs(number) < MAX_VALUE for number in numbers) or values["seconds"] < 0:
+        raise ValueError("a number is not finite or too large")
+
+
+def _misfit(path: Path, error: Exception) -> ResumeError:
+    """Return the error for a state whose content this version does not write."""
+    reason = printable(repr(error), 200)
+    return ResumeError(f"{path}: not the state of a run that this charlm can resume ({reason}); start a new run")

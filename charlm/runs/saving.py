@@ -1,7 +1,7 @@
-"""What a run writes, when, in which order, and what happens when it cannot.
+"""Writing the model and the state of a run.
 
-The state is written before the model that belongs to it. A kill between the two leaves a state whose weights are
-that model, so that whoever goes on can write it: once there was a save, there is always a good state.
+The state is written before the model that belongs to it. After a kill between the two, the weights of the state are
+those of the missing model, so that the resumed run writes it. There is a good state at any time after the first save.
 """
 
 from __future__ import annotations
@@ -10,120 +10,165 @@ import math
 from contextlib import suppress
 from dataclasses import asdict, replace
 from time import monotonic
-from typing import Protocol
 
 from charlm.checkpoint import TrainingRecord
-from charlm.config import TextConfig, TrainConfig
-from charlm.engines.process_group import ProcessGroup
 from charlm.errors import CheckpointError
 from charlm.model import LanguageModel, load
-from charlm.nn.base import BaseNetwork
 from charlm.runs.files import Files
 from charlm.runs.resume import SavedRun, identity
-from charlm.text.corpus import Corpus
-from charlm.text.vocabulary import Vocabulary
-from charlm.training.recipes import Choice
+from charlm.runs.setup import Setup
+from charlm.training.report import Event, OnEvent
 from charlm.training.trainer import Trainer
 
 
-class SavableRun(Protocol):
-    """What the saver reads of a run."""
-
-    files: Files
-    ranks: ProcessGroup
-    trainer: Trainer
-    corpus: Corpus
-    vocabulary: Vocabulary
-    network: BaseNetwork
-    choice: Choice
-    train: TrainConfig
-    text: TextConfig
-    seen: str
-    notes: list[str]
-    interrupted: bool
-
-
 class Saver:
-    """Keeps the model of a session, and writes it and the state.
+    """Keeps the best model of a run, and writes it and the state. A failed save is reported once and tried again.
 
-    A save that fails is told of in `session.notes`, and tried again at the next.
-    minutes: between saves; 0 saves after every step.
-    model: with the lowest held-out loss so far; before anything was measured, the latest.
+    Parameters
+    ----------
+    setup : Setup
+        Text, settings and network of the run.
+    trainer : Trainer
+        Its weights and state are saved.
+    files : Files or None
+        None for a process that writes no files.
+    save_minutes : float
+        Minutes between saves; 0 saves after each step.
+    on_event : callable
+        Receives an Event when a save fails.
+
+    Attributes
+    ----------
+    model : LanguageModel
+        The model with the lowest held-out loss so far; the current one before the first evaluation.
     """
 
-    def __init__(self, session: SavableRun, minutes: float) -> None:
-        self.session = session
+    def __init__(
+        self, setup: Setup, trainer: Trainer, files: Files | None, save_minutes: float, on_event: OnEvent
+    ) -> None:
+        self.setup = setup
+        self.trainer = trainer
+        self.files = files
+        self._on_event = on_event
+        self._save_seconds = save_minutes * 60
+        self._last_save = monotonic()
+        self._reported: set[str] = set()  # failures
         self._record = TrainingRecord()
-        self.model = self._current()
-        self._unsaved: LanguageModel | None = None
-        self._seconds = minutes * 60
-        self._saved = monotonic()
-        self._problems: set[str] = set()  # told already
+        self._is_unsaved = False  # whether the file of the model is older
+        self.model = self._current_model()
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time for the next save."""
-        return monotonic() - self._saved >= self._seconds
+        """Whether this process should save now."""
+        return self.files is not None and monotonic() - self._last_save >= self._save_seconds
 
-    def take(self, train_loss: float | None) -> None:
-        """Take the weights as they are now, averaged, for the model; its file is written at the next save."""
-        session, trainer = self.session, self.session.trainer
+    def record_best(self, train_loss: float | None) -> None:
+        """Make the current weights the model; the next save writes the file.
+
+        train_loss: loss of the last window, in nats per character.
+        """
+        setup, trainer = self.setup, self.trainer
         self._record = TrainingRecord(
-            sources=session.corpus.source.names,
-            characters=session.corpus.source.n_characters,
-            digest=session.corpus.source.digest,
+            sources=setup.corpus.source.names,
+            characters=setup.corpus.source.n_characters,
+            digest=setup.corpus.source.digest,
             steps=trainer.step,
             epochs=round(trainer.epoch, 4),
             seconds=round(trainer.seconds, 2),
             train_loss=train_loss,
             valid_loss=None if math.isinf(trainer.best_loss) else trainer.best_loss,
-            valid=session.corpus.valid,
+            valid=setup.corpus.valid,
             logit_scale=round(trainer.logit_scale, 4),
-            seed=session.train.seed,
-            settings=asdict(session.train),
+            seed=setup.train.seed,
+            settings=asdict(setup.train),
         )
         trainer.model_step = trainer.step
-        self.model = self._unsaved = self._current()
+        self.model, self._is_unsaved = self._current_model(), True
 
     def save(self, train_loss: float | None) -> None:
-        """Write the state, and the model if there is a new one; training goes on if that fails."""
-        self._saved = monotonic()
+        """Write the state, and the model if it is new; report a failure and continue."""
+        self._last_save = monotonic()
         try:
             self._write(train_loss)
         except CheckpointError as error:
-            if str(error) not in self._problems:
-                self.session.notes.append(f"{error}; training goes on, and the next save tries again")
-            self._problems.add(str(error))
+            if str(error) not in self._reported:
+                self._on_event(Event(f"{error}; training continues, and the next save tries again"))
+            self._reported.add(str(error))
         else:
-            if self._problems:
-                self.session.notes.append("saved again: what was in the way is gone")
-            self._problems.clear()
+            if self._reported:
+                self._on_event(Event("saved again: the problem is solved"))
+            self._reported.clear()
 
-    def finish(self, train_loss: float | None = None) -> None:
-        """Write everything for the last time.
+    def finish(self, train_loss: float | None = None, *, must_resume: bool = False) -> None:
+        """Save for the last time.
 
-        Raises CheckpointError if there is no model then, or the run was interrupted and cannot be resumed.
+        Parameters
+        ----------
+        train_loss : float or None
+            Loss of the last window, in nats per character.
+        must_resume : bool
+            Whether a state that cannot be written is an error, because the run was interrupted.
+
+        Raises
+        ------
+        CheckpointError
+            If the model cannot be written, or the state of an interrupted run.
         """
         try:
             self._write(train_loss)
         except CheckpointError as error:
-            if self._unsaved is not None or self.session.interrupted:
+            if self._is_unsaved or must_resume:
                 raise
-            self.session.notes.append(f"{error}; the model is written, but this run cannot be resumed from its end")
+            self._on_event(Event(f"{error}; the model is written, but this run cannot be resumed from its end"))
+
+    def resume_from(self, saved: SavedRun) -> None:
+        """Find the model of a resumed run, or write it again, or wait for the next one.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written.
+        """
+        self._record = saved.record
+        self.model = self._current_model()
+        if self.files is None:
+            return
+        found = self._saved_model(self.files)
+        if found is not None:
+            loss = found.training.valid_loss
+            if loss is not None and loss < self.trainer.best_loss:  # the state of that step could not be written
+                self.trainer.best_loss = loss
+            self.model = found
+        elif self.trainer.model_step == self.trainer.step:
+            self._is_unsaved = True
+            self._write_model()
+        else:
+            self.trainer.best_loss = math.inf
+            message = f"{self.files.model}: the best model of this run is missing; the next one is written"
+            self._on_event(Event(message))
+
+    def _saved_model(self, files: Files) -> LanguageModel | None:
+        """Return the model in the file, if it belongs to the resumed run and is not older than its state."""
+        with suppress(CheckpointError):
+            found = load(files.model)
+            steps = found.training.steps
+            is_own = found.training.digest == self.setup.corpus.source.digest
+            if is_own and steps is not None and steps >= self.trainer.model_step:
+                return found
+        return None
 
     def _write(self, train_loss: float | None) -> None:
         """Write the state, then the model, even if the state cannot be written."""
-        session = self.session
-        if math.isinf(session.trainer.best_loss):
-            self.take(train_loss)
-        session.trainer.engine.free_buffers()
-        arrays, facts = session.trainer.snapshot()  # all ranks take part
-        if not session.ranks.is_main_process:
+        if math.isinf(self.trainer.best_loss):  # without evaluations, the latest weights are the model
+            self.record_best(train_loss)
+        self.trainer.engine.free_buffers()
+        state = self.trainer.state_dict()  # all processes take part
+        if self.files is None:
             return
-        choice = session.choice
+        setup = self.setup
         run = SavedRun(
-            session.files.state, choice.network, choice.train, session.text, session.vocabulary,
-            identity(session.corpus), arrays, facts, self._record,
+            self.files.state, setup.network.config, setup.train, setup.text, setup.corpus.vocabulary,
+            identity(setup.corpus), state, self._record,
         )  # fmt: skip
         try:
             run.write()
@@ -131,37 +176,14 @@ class Saver:
             self._write_model()
 
     def _write_model(self) -> None:
-        if self._unsaved is not None:
-            self._unsaved.save(self.session.files.model, overwrite=True)
-            self._unsaved = None
+        """Write the file of the model, if it is older than the model."""
+        if self._is_unsaved and self.files is not None:
+            self.model.save(self.files.model, overwrite=True)
+            self._is_unsaved = False
 
-    def take_up(self, saved: SavedRun) -> None:
-        """Find the model that the stopped run left; if it is not there, write it again, or wait for the next.
-
-        Raises CheckpointError if it cannot be written.
-        """
-        trainer, path = self.session.trainer, self.session.files.model
-        self._record = saved.model
-        found = None
-        with suppress(CheckpointError):
-            found = load(path) if self.session.ranks.is_main_process else None
-        if found is not None and found.training.digest == self.session.corpus.source.digest:
-            loss, step = found.training.valid_loss, found.training.steps
-            if step is not None and step >= trainer.model_step:
-                if loss is not None and loss < trainer.best_loss:  # of a state that could not be written
-                    trainer.best_loss = loss
-                self.model = found
-                return
-        if trainer.model_step == trainer.step and self.session.ranks.is_main_process:
-            self.model = self._unsaved = self._current()
-            self._write_model()
-        else:
-            trainer.best_loss = math.inf
-            self.model = self._current()
-            self.session.notes.append(f"{path}: the best model of this run is not there; the next one is written")
-
-    def _current(self) -> LanguageModel:
-        """Return the model as it is now, its weights averaged and its head as sharp as held-out text wants it."""
-        session = self.session
-        record = replace(self._record, line_hashes=session.seen)
-        return LanguageModel(session.network, session.trainer.weights(), session.vocabulary, session.text, record)
+    def _current_model(self) -> LanguageModel:
+        """Return a model of the averaged, calibrated weights."""
+        record = replace(self._record, line_hashes=self.setup.line_hashes)
+        return LanguageModel(
+            self.setup.network, self.trainer.weights(), self.setup.corpus.vocabulary, self.setup.text, record
+        )

@@ -1,1 +1,1 @@
-"""Training: from a text to a model file."""
+"""Training: from windows of token ids to a report for each step."""

@@ -1,78 +1,90 @@
-"""Seconds of training, and how often there is time to evaluate."""
+"""The training time, and how many evaluations it allows."""
 
 from __future__ import annotations
 
 from time import monotonic
 
-EVALUATIONS = 10
-"""Evaluations of a run, at most, spread evenly over its budget."""
-EVALUATION_FRACTION = 0.1
-"""Fraction of the training time that evaluations may take where minutes are the budget."""
-READING_FACTOR = 2.0
-"""Held-out characters per second over training characters per second, at least: nothing is back-propagated."""
-MIN_HELD_OUT = 1000
-"""Held-out characters of an evaluation, at least, however short the budget is."""
+from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
 class Clock:
-    """Counts the seconds of training: from `start` on, added to those before a stop."""
+    """Counts the seconds of training, over several processes of one run."""
 
     def __init__(self) -> None:
-        self._before = 0.0
+        self._seconds_before = 0.0
         self._started: float | None = None
 
     @property
     def seconds(self) -> float:
         """Seconds of training so far."""
-        return self._before + (0.0 if self._started is None else monotonic() - self._started)
+        return self._seconds_before + (0.0 if self._started is None else monotonic() - self._started)
 
     def start(self) -> None:
-        """Count from now on; a clock that runs goes on running."""
+        """Start counting; no effect on a running clock."""
         if self._started is None:
             self._started = monotonic()
 
-    def set(self, seconds: float) -> None:
-        """Continue from `seconds`."""
-        self._before = seconds
+    def state_dict(self) -> dict[str, float]:
+        """Return the state of the clock."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Continue from a state; a running clock keeps running."""
+        self._seconds_before = state["seconds"]
         if self._started is not None:
             self._started = monotonic()
 
 
 class EvaluationPace:
-    """Spaces evaluations by what they cost, so that they take a fraction of the training time.
+    """Spaces evaluations by their cost, so that they take a fraction of the training time.
 
-    seconds: cost of an evaluation: that of the last one, or an estimate before the first.
+    Attributes
+    ----------
+    seconds : float
+        Cost of an evaluation: the last measurement, or an estimate before the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tuning: TrainingTuning = DEFAULT_TUNING) -> None:
         self.seconds = 0.0
+        self._tuning = tuning
         self._is_measured = False
-        self._last = 0.0  # seconds of training at the end of the last evaluation
+        self._last = 0.0  # training time at the end of the last evaluation
 
-    def begin(self, now: float) -> None:
-        """Set the training time, in seconds, from which the first interval counts."""
+    def start(self, now: float) -> None:
+        """Start the first interval at the training time `now` in seconds."""
         self._last = now
 
     def estimate(self, characters: int, speed: float) -> None:
-        """Estimate the cost before there is a measurement.
+        """Estimate the cost of an evaluation, unless it was measured.
 
-        characters: of the held-out text.  speed: characters per second of training.
+        Parameters
+        ----------
+        characters : int
+            Length of the held-out text.
+        speed : float
+            Characters per second of training.
         """
         if not self._is_measured:
-            self.seconds = characters / (READING_FACTOR * speed)
+            self.seconds = characters / (self._tuning.evaluation_speedup * speed)
 
     def record(self, seconds: float, now: float) -> None:
-        """Note that an evaluation took `seconds` and ended at the training time `now`."""
+        """Record an evaluation that took `seconds` and ended at the training time `now`."""
         self.seconds, self._is_measured, self._last = seconds, True, now
 
-    def missing(self, now: float) -> float:
-        """Return how many seconds of evaluation are too many at the training time `now`; 0 or less for none."""
-        return self.seconds - EVALUATION_FRACTION * (now - self._last)
+    def missing_seconds(self, now: float) -> float:
+        """Return by how many seconds an evaluation now exceeds its fraction of the time; 0 or less if it does not."""
+        return self.seconds - self._tuning.evaluation_fraction * (now - self._last)
 
 
-def affordable(minutes: float, speed: float) -> int:
+def affordable_characters(minutes: float, speed: float, tuning: TrainingTuning = DEFAULT_TUNING) -> int:
     """Return how many held-out characters one evaluation may read.
 
-    minutes: the budget.  speed: characters per second of training.
+    Parameters
+    ----------
+    minutes : float
+        Budget of the run.
+    speed : float
+        Characters per second of training.
     """
-    return max(MIN_HELD_OUT, int(EVALUATION_FRACTION * 60 * minutes * READING_FACTOR * speed))
+    seconds = tuning.evaluation_fraction * 60 * minutes
+    return max(tuning.min_held_out_characters, int(seconds * tuning.evaluation_speedup * speed))

@@ -1,166 +1,169 @@
-"""When training explodes: back to the last good state, at half the learning rate; a few times, then no more."""
+"""Recovery from divergence: return to the last good state at half the learning rate, a limited number of times."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
-from tempfile import TemporaryFile
-from typing import IO, Any, Protocol
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.config import TrainConfig
 from charlm.errors import DivergedError
-from charlm.nn.base import BaseNetwork
-from charlm.nn.layout import Parameters
+from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
-REMEMBER_STEPS = 100
-"""Steps between the states that can be gone back to."""
-MOST_RETURNS = 5
-"""Returns without getting past the place where it exploded."""
-FOLLOW = 0.05
-"""How quickly the running level of the loss follows."""
-IN_MEMORY = 16 << 20
-"""Bytes of a state that are kept in memory; a larger one goes to a temporary file."""
-NOISE = 3.0
-"""How far the loss of a window of one character may be above that, in losses of a uniform model; with n, / sqrt(n)."""
-
-
-class Recoverable(Protocol):
-    """What the guard reads of a trainer, and sets when it rolls back."""
-
-    network: BaseNetwork
-    config: TrainConfig
-    params: Parameters
-    step: int
-    best_loss: float
-    model_step: int
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training so far."""
-
-    def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Return the arrays and the facts of the current state."""
-
-    def restore(self, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
-        """Return to a state that `snapshot` returned."""
+State = dict[str, Any]
 
 
 class DivergenceGuard:
-    """Watches a trainer, remembers good states, and goes back to the last one.
+    """Detects divergence, keeps snapshots of good states, and returns the last one.
 
-    rate_factor: what the learning rate is multiplied by, 1 at first and halved at each return.
-    level: of the loss, a running mean; nats per character.
+    Parameters
+    ----------
+    vocabulary : int
+        Number of tokens, V. A uniform model has the loss log V.
+    tuning : TrainingTuning
+
+    Attributes
+    ----------
+    rate_factor : float
+        Scale of the learning rate: 1 at first, halved at each rollback.
+    level : float
+        Running mean of the loss, in nats per character.
+    rollbacks : int
+        Rollbacks since training last got past the step at which it diverged.
+    furthest : int
+        Last step at which training diverged, -1 for none.
     """
 
-    def __init__(self, trainer: Recoverable) -> None:
-        self.trainer = trainer
-        self.uniform = math.log(trainer.network.vocabulary)
+    def __init__(self, vocabulary: int, tuning: TrainingTuning = DEFAULT_TUNING) -> None:
+        self.tuning = tuning
+        self.uniform_loss = math.log(vocabulary)
         self.rate_factor = 1.0
-        self.level = self.uniform
-        self.returns = 0
-        self.furthest = -1  # step at which it exploded last
-        self._kept: IO[bytes] = BytesIO()  # the arrays of the last good state
-        self._facts: dict[str, Any] = {}
+        self.level = self.uniform_loss
+        self.rollbacks = 0
+        self.furthest = -1
+        self._values: State = {}  # of the last snapshot, without arrays; empty before the first
+        self._names: list[str] = []  # of its arrays
+        self._file: IO[bytes] = BytesIO()  # its arrays
 
     def close(self) -> None:
-        """Forget the last good state, and remove it from the disk."""
-        self._kept.close()
+        """Delete the snapshot."""
+        self._file.close()
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what `from_json` takes."""
-        names = ("rate_factor", "level", "returns", "furthest")
-        return {name: getattr(self, name) for name in names}
+    def state_dict(self) -> dict[str, float]:
+        """Return the state of the guard, without the snapshot."""
+        counts = {"returns": self.rollbacks, "furthest": self.furthest}
+        return {"rate_factor": self.rate_factor, "level": self.level, **counts}
 
-    def from_json(self, kept: dict[str, Any]) -> None:
-        """Go on as `to_json` was taken."""
-        self.rate_factor, self.level = float(kept["rate_factor"]), float(kept["level"])
-        self.returns, self.furthest = int(kept["returns"]), int(kept["furthest"])
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Set the state that `state_dict` returned."""
+        self.rate_factor, self.level = float(state["rate_factor"]), float(state["level"])
+        self.rollbacks, self.furthest = int(state["returns"]), int(state["furthest"])
 
-    def remember(self) -> None:
-        """Keep the state of the trainer, now and then.
+    def snapshot(self, step: int, state_dict: Callable[[], State]) -> None:
+        """Store the state of training, every `snapshot_steps` steps.
 
-        Raises DivergedError if there is something in the weights that is not finite.
+        Parameters
+        ----------
+        step : int
+            Steps so far.
+        state_dict : callable
+            Returns the state: arrays, the parameters as "params" among them, and other values.
+
+        Raises
+        ------
+        DivergedError
+            If a parameter is not finite.
         """
-        trainer = self.trainer
-        if self._facts and trainer.step % REMEMBER_STEPS:
+        if self._values and step % self.tuning.snapshot_steps:
             return
-        self.check_weights()
-        arrays, facts = trainer.snapshot()
+        state = state_dict()
+        check_finite(state["params"])
+        arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+        if not self._values:
+            self._file = SpooledTemporaryFile(self.tuning.max_snapshot_bytes)  # noqa: SIM115
         try:
-            if not self._facts and sum(array.nbytes for array in arrays.values()) > IN_MEMORY:
-                self._kept = TemporaryFile(prefix="charlm-")  # noqa: SIM115
-            write_arrays(self._kept, arrays)
-        except OSError:  # the disk is full: in memory, then
-            with suppress(OSError):  # what is still in its buffer
-                self._kept.close()
-            self._kept = BytesIO()
-            write_arrays(self._kept, arrays)
-        self._facts = facts
+            write_arrays(self._file, arrays)
+        except OSError:  # the disk is full: keep the arrays in memory
+            with suppress(OSError):
+                self._file.close()
+            self._file = BytesIO()
+            write_arrays(self._file, arrays)
+        self._names = list(arrays)
+        self._values = {name: value for name, value in state.items() if name not in arrays}
 
-    def check_weights(self) -> None:
-        """Raise DivergedError if a weight is not finite, or beyond all bounds."""
-        with np.errstate(all="ignore"):
-            square = float(np.dot(self.trainer.params.flat, self.trainer.params.flat))
-        if not math.isfinite(square):
-            raise DivergedError("the weights are not finite")
+    def check_loss(self, loss: float, characters: float, step: int) -> None:
+        """Update the level by the mean loss of a window.
 
-    def check_loss(self, loss: float, characters: float) -> None:
-        """Take in the mean loss of a window, of so many characters.
+        Parameters
+        ----------
+        loss : float
+            Mean loss of the window, in nats per character.
+        characters : float
+            Number of targets that count in the window.
+        step : int
+            Steps so far.
 
-        Raises DivergedError if it is not finite, or far above its running level: by more than a model loses that
-        knows nothing, and gives every character the same probability.
+        Raises
+        ------
+        DivergedError
+            If the loss is not finite, or more than a uniform model's loss above its level, noise included.
         """
-        most = min(self.level, self.uniform) + self.uniform * (1 + NOISE / math.sqrt(max(characters, 1)))
-        if not loss <= most:
+        noise = self.tuning.loss_noise / math.sqrt(max(characters, 1))
+        max_loss = min(self.level, self.uniform_loss) + self.uniform_loss * (1 + noise)
+        if not loss <= max_loss:
             raise DivergedError(f"the loss is {loss:.4g} nats, far above its level of {self.level:.4g}")
-        self.level += FOLLOW * (loss - self.level)
-        if self.trainer.step > self.furthest + REMEMBER_STEPS:
-            self.returns = 0
+        self.level += self.tuning.level_rate * (loss - self.level)
+        if step > self.furthest + self.tuning.snapshot_steps:
+            self.rollbacks = 0
 
-    def roll_back(self, reason: str) -> str:
-        """Go back to the last good state, and halve the learning rate; returns a line that says so.
+    def roll_back(self, step: int, reason: str) -> State:
+        """Return the last snapshot, with the current state of this guard in it.
 
-        The time that was used stays used. Raises DivergedError if there is no good state, or, in the good state,
-        after MOST_RETURNS in vain.
+        Parameters
+        ----------
+        step : int
+            Step at which training diverged.
+        reason : str
+            What went wrong, for the error.
+
+        Raises
+        ------
+        DivergedError
+            If there is no snapshot.
         """
-        if not self._facts:
+        if not self._values:
             raise DivergedError(reason)
-        trainer = self.trainer
-        step, seconds, best = trainer.step, trainer.seconds, (trainer.best_loss, trainer.model_step)
         self.furthest = max(self.furthest, step)
-        mine = self.to_json()
-        trainer.restore(read_arrays(self._kept, like=trainer.snapshot()[0]), self._facts | {"seconds": seconds})
-        self.from_json(mine | {"level": self.level})
-        trainer.best_loss, trainer.model_step = best
-        rate = trainer.config.learning_rate * self.rate_factor
-        if self.returns >= MOST_RETURNS:
-            raise DivergedError(
-                f"training diverged at step {step:,}: {reason}; {self.returns} returns to step {trainer.step:,}, "
-                f"each at half the learning rate, did not help; begin anew with --lr below {rate:.2g}, or with --clip 1"
-            )
-        self.returns += 1
+        self.level = self._values["recovery"]["level"]
+        self._file.seek(0)
+        arrays = {name: np.load(self._file) for name in self._names}
+        return {**arrays, **self._values, "recovery": self.state_dict()}
+
+    def halve_rate(self) -> bool:
+        """Halve the learning rate for another attempt; return False after `max_rollbacks` attempts."""
+        if self.rollbacks >= self.tuning.max_rollbacks:
+            return False
+        self.rollbacks += 1
         self.rate_factor /= 2
-        return (
-            f"diverged at step {step:,}: {reason}; back to step {trainer.step:,}, "
-            f"the peak learning rate halved to {rate / 2:.4g}"
-        )
+        return True
+
+
+def check_finite(params: Array) -> None:
+    """Raise DivergedError if a parameter is not finite, or the sum of their squares overflows."""
+    with np.errstate(all="ignore"):
+        square = float(np.dot(params, params))
+    if not math.isfinite(square):
+        raise DivergedError("the weights are not finite")
 
 
 def write_arrays(file: IO[bytes], arrays: dict[str, Array]) -> None:
-    """Write arrays from the start of a file, one behind the other."""
+    """Write arrays one after the other, from the start of a file."""
     file.seek(0)
     for array in arrays.values():
-        file.write(np.ascontiguousarray(array).data)
-    file.flush()  # where it cannot be written, that is said here
-
-
-def read_arrays(file: IO[bytes], like: dict[str, Array]) -> dict[str, Array]:
-    """Return what `write_arrays` wrote, by the names and shapes of other arrays."""
-    file.seek(0)
-    return {
-        name: np.frombuffer(file.read(array.nbytes), array.dtype).reshape(array.shape) for name, array in like.items()
-    }
+        np.save(file, array, allow_pickle=False)
+    file.flush()  # reports a full disk here

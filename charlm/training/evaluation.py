@@ -1,8 +1,8 @@
-"""The held-out loss, one pass over the held-out text with the state carried; and how sure of itself a model may be.
+"""The held-out loss, and the calibration of the logits.
 
-The text is cut into streams that are read side by side. Each but the first begins a little earlier than its
-own part, with characters that are read and not counted, so that what is measured is a network in the middle
-of a text, as if the whole had been read in one stream.
+The held-out text is cut into streams that are read in parallel. Each stream but the first starts a little before
+its own part. These warm-up characters are read and do not count, so that the result is the loss of one stream that
+carries its state through the whole text.
 """
 
 from __future__ import annotations
@@ -18,76 +18,126 @@ from charlm.inference.prepare import prepare_network
 from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
 from charlm.text.bidirectional import cut_into_windows
-
-WARM_UP = 96
-"""Characters that a stream reads before those that count."""
-SHARP_ENOUGH = 0.02
-"""Difference in logit_scale that is not worth another reading: 0.0003 nats per character, about."""
-PRIOR = 100.0
-"""Precision of the belief that logits are as sharp as they ought to be: a standard deviation of 0.1."""
-LEAST_SHARPNESS, MOST_SHARPNESS = 0.5, 2.0
-"""What logits may be multiplied by."""
+from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
-def cut_into_streams(ids: Ids, streams: int, start: int) -> tuple[Ids, Ids, Mask]:
-    """Lay out a text as (T, B) inputs, targets, and whether each target counts.
+def cut_into_streams(
+    ids: Ids, streams: int, start: int, warm_up: int = DEFAULT_TUNING.warm_up_characters
+) -> tuple[Ids, Ids, Mask]:
+    """Cut a text into parallel streams.
 
-    ids: (N + 1,); ids[i] is the context of ids[i + 1].  streams: B at most; short texts get fewer.
-    start: the id that fills up streams, and stands for the context before the text.
+    Parameters
+    ----------
+    ids : (N + 1,) integers
+        The text; ids[i] is the context of ids[i + 1].
+    streams : int
+        Maximum number of streams, B. A short text gets fewer.
+    start : int
+        Id that pads streams.
+    warm_up : int
+        Characters that each stream but the first reads before those that count.
+
+    Returns
+    -------
+    inputs, targets : (T, B) integers
+    counts : (T, B) bool
+        Whether each target counts. Each character of the text counts exactly once.
     """
     total = len(ids) - 1
-    streams = max(1, min(streams, total // (4 * WARM_UP)))
-    own = -(-total // streams)
-    steps = own + (WARM_UP if streams > 1 else 0)
-    firsts = np.maximum(np.arange(streams) * own - (steps - own), 0)
-    places = firsts + np.arange(steps)[:, None]  # of the inputs, (T, B)
-    owner = places // own == np.arange(streams)
-    counts = owner & (places < total)
-    safe = np.minimum(places, total - 1)
-    inputs = np.where(places < total, np.asarray(ids)[safe], start)
-    targets = np.asarray(ids)[safe + 1]
+    streams = max(1, min(streams, total // (4 * warm_up)))
+    length = -(-total // streams)
+    steps = length + (warm_up if streams > 1 else 0)
+    first = np.maximum(np.arange(streams) * length - (steps - length), 0)
+    positions = first + np.arange(steps)[:, None]  # of the inputs, (T, B)
+    is_own = positions // length == np.arange(streams)
+    counts = is_own & (positions < total)
+    clipped = np.minimum(positions, total - 1)
+    inputs = np.where(positions < total, np.asarray(ids)[clipped], start)
+    targets = np.asarray(ids)[clipped + 1]
     return inputs.astype(np.intp), targets.astype(np.intp), counts
 
 
-def lay_out(ids: Ids, network: BaseNetwork, streams: int) -> tuple[Ids, Ids, Mask]:
-    """Lay out a held-out text for a network, as `cut_into_streams` or `cut_into_windows`.
-
-    With context on both sides what is measured is the pseudo-log-likelihood: each character given all others.
-    """
-    if network.config.bidirectional:
-        return cut_into_windows(ids)
-    return cut_into_streams(ids, streams, network.start)
-
-
 class HeldOut:
-    """A held-out text, measured on all cores or ranks of an engine.
+    """A held-out text, evaluated on all threads and processes of a run.
 
-    ids: (N + 1,), the context before the text first.  streams: to read side by side.
+    Parameters
+    ----------
+    ids : (N + 1,) integers
+        The text; the first id is the context of the second.
+    network : BaseNetwork
+        A bidirectional network gets the negative pseudo-log-likelihood: each character given all others.
+    engine : Engine
+        Its threads run the evaluation.
+    group : ProcessGroup
+        The processes that share the streams.
+    streams : int
+        Maximum number of streams that are read in parallel.
+    tuning : TrainingTuning
+
+    Attributes
+    ----------
+    limit : int or None
+        Maximum number of characters to evaluate; None for all.
     """
 
-    def __init__(self, ids: Ids, network: BaseNetwork, engine: Engine, group: ProcessGroup, streams: int) -> None:
-        self._layout = lay_out(ids, network, streams)
+    def __init__(
+        self,
+        ids: Ids,
+        network: BaseNetwork,
+        engine: Engine,
+        group: ProcessGroup,
+        streams: int,
+        tuning: TrainingTuning = DEFAULT_TUNING,
+    ) -> None:
+        self.limit: int | None = None
+        self._ids = ids
         self._network = network
         self._engine, self._group = engine, group
+        self._streams = streams
+        self._tuning = tuning
+
+    @property
+    def characters(self) -> int:
+        """Number of characters that an evaluation reads."""
+        total = len(self._ids) - 1
+        return total if self.limit is None else min(self.limit, total)
 
     def loss(self, params: Parameters, logit_scale: float) -> tuple[float, float]:
-        """Return the mean loss of weights whose logits are as sharp as this text wants them, in nats, and how sharp.
+        """Calibrate the logits and return the loss.
 
-        params: left as they are.  logit_scale: a first guess of what to multiply their logits by.
+        Parameters
+        ----------
+        params : Parameters
+            Weights to evaluate; they are not changed.
+        logit_scale : float
+            First estimate of the scale of their logits.
+
+        Returns
+        -------
+        loss : float
+            Mean loss at the calibrated scale, in nats per character.
+        logit_scale : float
+            The calibrated scale.
         """
-        loss, better = self._measure(params, logit_scale)
-        if abs(better - logit_scale) > SHARP_ENOUGH:
+        windows = self._cut()
+        loss, better = self._evaluate(windows, params, logit_scale)
+        if abs(better - logit_scale) > self._tuning.logit_scale_tolerance:
             logit_scale = better
-            loss, _ = self._measure(params, logit_scale)
+            loss, _ = self._evaluate(windows, params, logit_scale)
         return loss, logit_scale
 
-    def _measure(self, params: Parameters, logit_scale: float) -> tuple[float, float]:
-        """Return the mean loss at a logit_scale, and a better one."""
-        inputs, targets, counts = self._layout
-        own = self._group.local_slice(inputs.shape[1])
-        streams = own.stop - own.start
-        count = min(self._engine.threads, streams)
-        parts = split_evenly(own.start, own.stop, count)
+    def _cut(self) -> tuple[Ids, Ids, Mask]:
+        """Cut the text into windows (T, B), as `cut_into_streams` does."""
+        ids = self._ids[: self.characters + 1]
+        if self._network.config.bidirectional:
+            return cut_into_windows(ids)
+        return cut_into_streams(ids, self._streams, self._network.start, self._tuning.warm_up_characters)
+
+    def _evaluate(self, windows: tuple[Ids, Ids, Mask], params: Parameters, logit_scale: float) -> tuple[float, float]:
+        """Return the mean loss at a scale of the logits, and a better scale."""
+        inputs, targets, counts = windows
+        local = self._group.local_slice(inputs.shape[1])
+        parts = split_evenly(local.start, local.stop, min(self._engine.threads, local.stop - local.start))
         weights = with_logit_scale(self._network.parameters(params.flat.copy()), logit_scale)
 
         @np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -95,26 +145,41 @@ class HeldOut:
             return prepare_network(self._network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
 
         sums = np.sum(self._engine.parallel_map(measure, parts), axis=0)
-        total, slope, curvature, counted = self._group.all_reduce_sum(*sums.tolist(), int(counts[:, own].sum()))
-        return total / counted, better_logit_scale(logit_scale, slope, curvature)
+        total, slope, curvature, size = self._group.all_reduce_sum(*sums.tolist(), int(counts[:, local].sum()))
+        return total / size, better_logit_scale(logit_scale, slope, curvature, self._tuning)
 
 
 def with_logit_scale(params: Parameters, logit_scale: float) -> Parameters:
-    """Multiply the logits that weights lead to, in place; returns them."""
+    """Fold a scale of the logits into the output layer, in place, and return the parameters."""
     for name in ("head.weight", "head.bias"):
         params[name][...] *= logit_scale
     return params
 
 
-def better_logit_scale(logit_scale: float, slope: float, curvature: float) -> float:
-    """Return what to multiply the logits of a network by, by its summed loss on a held-out text.
+def better_logit_scale(
+    logit_scale: float, slope: float, curvature: float, tuning: TrainingTuning = DEFAULT_TUNING
+) -> float:
+    """Return a better scale of the logits, by a Newton step.
 
-    logit_scale: what they were multiplied by when that was measured.  slope, curvature: derivatives of the loss by a
-    further factor, at 1, in nats.
-    A network that knows its training text by heart is too sure of itself elsewhere: temperature scaling mends that
-    (Guo et al. 2017, arXiv:1706.04599), here by one step of Newton's method with a Gaussian prior around 1.
+    Parameters
+    ----------
+    logit_scale : float
+        Scale at which the derivatives were measured.
+    slope, curvature : float
+        First and second derivative of the summed held-out loss, in nats, with respect to a further factor at 1.
+
+    Notes
+    -----
+    A network that overfits is overconfident on held-out text. Temperature scaling corrects that, here with a
+    Gaussian prior around 1.
+
+    References
+    ----------
+    Guo et al. 2017, "On calibration of modern neural networks", arXiv:1706.04599.
     """
-    slope += PRIOR * logit_scale * (logit_scale - 1)
-    curvature += PRIOR * logit_scale**2
+    slope += tuning.logit_scale_precision * logit_scale * (logit_scale - 1)
+    curvature += tuning.logit_scale_precision * logit_scale**2
     better = logit_scale * (1 - slope / curvature)
-    return min(max(better, LEAST_SHARPNESS), MOST_SHARPNESS) if math.isfinite(better) else logit_scale
+    if not math.isfinite(better):
+        return logit_scale
+    return min(max(better, tuning.min_logit_scale), tuning.max_logit_scale)

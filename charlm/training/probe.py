@@ -1,4 +1,4 @@
-"""How fast this machine trains: a fraction of a second of real training."""
+"""The speed of this machine: a fraction of a second of training."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ from charlm.config import NetworkConfig
 from charlm.engines.numpy_engine import NumpyEngine
 from charlm.nn.network import Network
 
-SHAPE = NetworkConfig("lstm", 256, 1)
-VOCABULARY, BATCH, STEPS = 64, 32, 64
-SECONDS = 0.4
+SHAPE, VOCABULARY, BATCH, STEPS = NetworkConfig("lstm", 256, 1), 64, 32, 64
+"""The reference network and its windows."""
 
 
-def characters_per_second(threads: int) -> float:
-    """Train an LSTM 256x1 on noise for a moment; return the characters per second, of the faster windows."""
+def characters_per_second(threads: int, max_seconds: float = 0.4) -> float:
+    """Train the reference network on noise, and return the speed of the faster windows in characters per second.
+
+    Parameters
+    ----------
+    threads : int
+        Cores to use.
+    max_seconds : float
+        Duration of the measurement.
+    """
     network = Network(SHAPE, VOCABULARY)
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(1, VOCABULARY, (2, STEPS, BATCH))
     times: list[float] = []
     with NumpyEngine(network, network.initial(rng), STEPS, BATCH, threads) as engine:
-        engine.loss_and_grads(inputs, targets, None)  # makes the buffers
-        begun = perf_counter()
-        while perf_counter() - begun < SECONDS:
-            window = perf_counter()
+        engine.loss_and_grads(inputs, targets, None)  # allocates the buffers
+        start = perf_counter()
+        while perf_counter() - start < max_seconds:
+            window_start = perf_counter()
             engine.loss_and_grads(inputs, targets, None)
-            times.append(perf_counter() - window)
+            times.append(perf_counter() - window_start)
     return BATCH * STEPS / float(np.quantile(times, 0.25))

@@ -1,8 +1,7 @@
-"""Settings that nobody gave: chosen by the corpus, the minutes there are, and the speed of the machine.
+"""Settings that are not given, derived from the length of the text, the budget and the speed of the machine.
 
-What stands here are the outcomes of the measurements in `docs/quality.md`. Two things decide: how much computing
-the minutes buy (small networks learn faster, large ones further), and how much text there is (a little text is
-soon known by heart, so it is read less often, by a smaller network, with more dropout).
+The tables are results of the measurements in `docs/quality.md`. A small network learns faster, a large one further. A
+short text is soon memorised, so that it gets fewer passes, a smaller network and more dropout.
 """
 
 from __future__ import annotations
@@ -16,23 +15,21 @@ from charlm.config import SIZES, NetworkConfig, TrainConfig, check, is_real
 from charlm.errors import ConfigError
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
-"""--size: units of one layer."""
+"""Value of `size` -> units of one layer."""
 BUDGETS = ("epochs", "steps", "minutes")
-"""Settings that say when a run ends."""
+"""Settings that end a run."""
 REFERENCE_SPEED = 180_000
-"""Characters per second of an LSTM 256x1 on the machine that the recipes were found on (`probe.py`)."""
-BOOK = 1_000_000
-"""Characters of the text that the recipes for books were found on."""
-
-BOTH_SIDES = 128
-"""Steps of a window that is read from both sides, at least: it carries its context with it."""
-TWO_STACKS = 2.5
-"""Times slower a character is learned from both sides: two stacks, and the margins of a window."""
-
+"""Characters per second of the reference network (an LSTM 256x1) on the machine of the measurements."""
+BOOK_CHARACTERS = 1_000_000
+"""Length of the text on which the recipes for books were measured."""
+MIN_BIDIRECTIONAL_STEPS = 128
+"""Steps of a bidirectional window, which carries its context with it."""
+BIDIRECTIONAL_COST = 2.5
+"""Time of a bidirectional network per character, relative to one direction: two stacks, and the margins of windows."""
 MIN_STEPS = 100
-"""Steps that fit into a budget of minutes, where a smaller network can achieve that."""
+"""Steps that fit into a budget of minutes, if a smaller network can achieve that."""
 MIN_HIDDEN = 32
-"""Units of a layer below which a large vocabulary makes no network smaller."""
+"""Units of a layer that a large vocabulary leaves."""
 
 Recipe = Mapping[str, Any]
 
@@ -48,9 +45,9 @@ BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
         | {"recurrent_dropout": 0.2},
     ),
 )
-"""Up to so many minutes at the reference speed -> settings."""
-EVERY_BOOK: Recipe = {"batch": 16}
-"""Settings beside those, whatever the minutes."""
+"""Maximum minutes at the reference speed -> settings for long texts."""
+ALL_BOOKS: Recipe = {"batch": 16}
+"""Further settings for long texts."""
 
 SMALL_RECIPES: tuple[tuple[int, Recipe], ...] = (
     (
@@ -69,15 +66,15 @@ SMALL_RECIPES: tuple[tuple[int, Recipe], ...] = (
         | {"recurrent_dropout": 0.3},
     ),
 )
-"""Up to so many characters of training text -> settings; `epochs` is how often it bears to be read."""
+"""Maximum characters of the training text -> settings for short texts."""
 TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008, "epochs": 24.0}
-"""What the last of these becomes where there is time for it."""
-TIME_FOR_TWO = 1.0
-"""Minutes at the reference speed."""
+"""Changes to the last of these recipes for a longer budget."""
+MIN_MINUTES_OF_TWO_LAYERS = 1.0
+"""Minutes at the reference speed from which two layers pay."""
 
 
 class Choice(NamedTuple):
-    """Complete settings, and a line that says what was chosen and why."""
+    """Complete settings of a run, and a line that explains them."""
 
     network: NetworkConfig
     train: TrainConfig
@@ -85,17 +82,19 @@ class Choice(NamedTuple):
 
 
 def default_minutes(characters: int) -> float:
-    """Return the budget for a training text of that many characters when none is given."""
-    return min(10.0, max(1.0, round(characters / BOOK * 5, 1)))
+    """Return the default budget, in minutes, for a training text of this many characters."""
+    return min(10.0, max(1.0, round(characters / BOOK_CHARACTERS * 5, 1)))
 
 
-def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_SPEED, *, vocabulary: int = 0) -> Choice:
-    """Complete the settings that are given (field name -> value, None for not given).
+def choose(
+    settings: Mapping[str, Any], characters: int, speed: float = REFERENCE_SPEED, *, vocabulary: int = 0
+) -> Choice:
+    """Complete the given settings.
 
     Parameters
     ----------
-    given : mapping
-        Fields of NetworkConfig and TrainConfig, and `size`.
+    settings : mapping
+        Fields of NetworkConfig and TrainConfig, and `size`; None for not given.
     characters : int
         Length of the training text in tokens.
     speed : float
@@ -103,44 +102,40 @@ def choose(given: Mapping[str, Any], characters: int, speed: float = REFERENCE_S
     vocabulary : int
         Number of distinct tokens, V. A large vocabulary gets a smaller network when minutes are the budget.
 
-    Returns
-    -------
-    Choice
-
     Raises
     ------
     ConfigError
         If a given setting is unknown or out of its range.
     """
-    wanted = {name: value for name, value in given.items() if value is not None}
-    size = wanted.pop("size", None)
-    refuse_unknown(wanted)
-    has_budget = any(name in wanted for name in BUDGETS)
-    chosen: dict[str, Any] = {} if has_budget else {"minutes": default_minutes(characters)}
-    minutes = wanted.get("minutes", chosen.get("minutes", 2.0))
+    given = {name: value for name, value in settings.items() if value is not None}
+    size = given.pop("size", None)
+    refuse_unknown(given)
+    default = {} if any(name in given for name in BUDGETS) else {"minutes": default_minutes(characters)}
+    minutes = given.get("minutes", default.get("minutes", 2.0))
     check(is_real(minutes) and minutes > 0, "minutes", minutes, "more than 0")
-    both = bool(wanted.get("bidirectional"))
-    chosen |= {"patience": 4} | recipe_for(minutes * speed / REFERENCE_SPEED / (TWO_STACKS if both else 1), characters)
-    if both:
-        chosen["bptt"] = max(chosen.get("bptt", 64), BOTH_SIDES)
-    if "epochs" in wanted or "steps" in wanted:
+    is_bidirectional = bool(given.get("bidirectional"))
+    reference_minutes = minutes * speed / REFERENCE_SPEED / (BIDIRECTIONAL_COST if is_bidirectional else 1)
+    chosen = {**default, "patience": 4, **recipe_for(reference_minutes, characters)}
+    if is_bidirectional:
+        chosen["bptt"] = max(chosen.get("bptt", 64), MIN_BIDIRECTIONAL_STEPS)
+    if "epochs" in given or "steps" in given:
         chosen.pop("epochs", None)
-    if "dropout" in wanted:  # whoever sets one kind means all of it
+    if "dropout" in given:  # a given dropout replaces both kinds
         chosen.pop("recurrent_dropout", None)
     if size is not None:
         check(size in SIZES, "size", size, "one of " + ", ".join(SIZES))
         chosen["hidden"] = HIDDEN_OF_SIZE[size]
-    settings = chosen | wanted
-    network = NetworkConfig(**{name: settings[name] for name in names(NetworkConfig) if name in settings})
-    train = TrainConfig(**{name: settings[name] for name in names(TrainConfig) if name in settings})
-    why = reason(network, train, bool(set(chosen) - set(wanted)), characters)
-    if size is None and "hidden" not in wanted and not ("epochs" in wanted or "steps" in wanted):
-        smaller = fit_to_vocabulary(network, train, vocabulary, 60 * minutes * speed)
-        if smaller is not network:
-            network = smaller
-            why = reason(network, train, True, characters)
-            why += f"; a smaller network because the vocabulary is large ({vocabulary:,} tokens)"
-    return Choice(network, train, why)
+    complete = chosen | given
+    network = NetworkConfig(**{name: complete[name] for name in names(NetworkConfig) if name in complete})
+    train = TrainConfig(**{name: complete[name] for name in names(TrainConfig) if name in complete})
+    note = ""
+    if size is None and not given.keys() & {"hidden", "epochs", "steps"}:
+        fitting = fit_to_vocabulary(network, train, vocabulary, 60 * minutes * speed)
+        if fitting != network:
+            network = fitting
+            note = f"; a smaller network because the vocabulary is large ({vocabulary:,} tokens)"
+    is_chosen = not chosen.keys() <= given.keys()
+    return Choice(network, train, describe(network, train, is_chosen, characters) + note)
 
 
 def fit_to_vocabulary(network: NetworkConfig, train: TrainConfig, vocabulary: int, budget: float) -> NetworkConfig:
@@ -154,33 +149,33 @@ def fit_to_vocabulary(network: NetworkConfig, train: TrainConfig, vocabulary: in
 
 
 def step_cost(network: NetworkConfig, train: TrainConfig, vocabulary: int) -> float:
-    """Estimate the time of a training step, in characters of the reference network (an LSTM 256x1).
+    """Estimate the time of a training step, in characters of the reference network.
 
-    Both terms consist of a recurrent and an output part. The first term is the forward and backward pass of
-    each character; the second is the update of each parameter.
+    The first term is the forward and backward pass of the window, the second the update of the parameters. Each has
+    a recurrent part and a part of the output layer.
     """
     hidden = network.hidden
     recurrent = network.layers * 8 * hidden**2  # weights of the stack, about
-    character = recurrent / (8 * 256**2) + vocabulary * (0.6e-6 * hidden + 0.06e-3)
+    character = recurrent / (8 * 256**2) + vocabulary * (2.7e-6 * hidden + 0.12e-3)
     return train.batch * train.bptt * character + 70e-6 * (recurrent + 5 * hidden * vocabulary)
 
 
-def refuse_unknown(wanted: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a name that no setting has, with the one that was meant."""
+def refuse_unknown(given: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an unknown setting, with the most similar known name."""
     known = [*names(NetworkConfig), *names(TrainConfig), "size"]
-    for name in wanted:
+    for name in given:
         if name not in known:
-            meant = get_close_matches(name, known, 1)
-            raise ConfigError(f"{name}: no such setting; " + (f"{meant[0]} is one" if meant else ", ".join(known)))
+            similar = get_close_matches(name, known, 1)
+            raise ConfigError(f"{name}: no such setting; " + (f"{similar[0]} is one" if similar else ", ".join(known)))
 
 
-def recipe_for(minutes: float, characters: int) -> dict[str, Any]:
-    """Return the settings for so many minutes at the reference speed, and so many characters."""
-    for most, recipe in SMALL_RECIPES:
-        if characters <= most:
-            has_time = most == SMALL_RECIPES[-1][0] and minutes >= TIME_FOR_TWO
-            return {**recipe, **(TWO_LAYERS if has_time else {})}
-    return {**EVERY_BOOK, **next(recipe for most, recipe in BOOK_RECIPES if minutes <= most)}
+def recipe_for(minutes: float, characters: int) -> Recipe:
+    """Return the settings for a budget, in minutes at the reference speed, and a length of the training text."""
+    for max_characters, recipe in SMALL_RECIPES:
+        if characters <= max_characters:
+            is_last = max_characters == SMALL_RECIPES[-1][0]
+            return {**recipe, **TWO_LAYERS} if is_last and minutes >= MIN_MINUTES_OF_TWO_LAYERS else recipe
+    return {**ALL_BOOKS, **next(recipe for max_minutes, recipe in BOOK_RECIPES if minutes <= max_minutes)}
 
 
 def names(kind: type[NetworkConfig] | type[TrainConfig]) -> list[str]:
@@ -188,19 +183,19 @@ def names(kind: type[NetworkConfig] | type[TrainConfig]) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-def reason(network: NetworkConfig, train: TrainConfig, is_chosen: bool, characters: int) -> str:
-    """Say in one line what was chosen, and from what."""
-    both = "bidirectional " if network.bidirectional else ""
+def describe(network: NetworkConfig, train: TrainConfig, is_chosen: bool, characters: int) -> str:
+    """Describe the settings in one line."""
+    direction = "bidirectional " if network.bidirectional else ""
     recurrent = f" (recurrent {network.recurrent_dropout:g})" if network.recurrent_dropout else ""
     return (
-        f"{both}{network.cell} {network.hidden}x{network.layers}, batch {train.batch}, bptt {train.bptt}, "
+        f"{direction}{network.cell} {network.hidden}x{network.layers}, batch {train.batch}, bptt {train.bptt}, "
         f"dropout {network.dropout:g}{recurrent}, {train.optimizer} at {train.learning_rate:g}, "
         f"{'chosen for' if is_chosen else 'as given for'} {characters:,} characters and at most {budget_of(train)}"
     )
 
 
 def budget_of(train: TrainConfig) -> str:
-    """Write a run's budget, such as "2 minutes" or "1,000 steps or 1 epoch"."""
+    """Format the budget of a run, such as "2 minutes" or "1,000 steps or 1 epoch"."""
     given = ((name, getattr(train, name)) for name in BUDGETS)
     amounts = ((f"{value:,}".removesuffix(".0"), name) for name, value in given if value is not None)
     return " or ".join(f"{amount} {name.removesuffix('s') if amount == '1' else name}" for amount, name in amounts)

@@ -1,19 +1,40 @@
-"""What the trainer says of each step."""
+"""What training reports: steps and events."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step of training. Losses are in nats per character.
+    """One step of training.
 
-    step: steps so far.  epoch: passes over the training text so far.  seconds: of training so far.
-    train_loss: mean of this window.  valid_loss: held-out loss, None where it was not measured.
-    learning_rate: of this step.  grad_norm: L2 norm of the gradient before clipping.
-    chars_per_second: since the last report but for evaluation.  share: of the budget that is used.
-    is_best: whether `valid_loss` is the lowest so far.  is_last: whether training ends here.
+    Attributes
+    ----------
+    step : int
+        Steps so far.
+    epoch : float
+        Passes over the training text so far.
+    seconds : float
+        Training time so far.
+    train_loss : float
+        Mean loss of the window in nats per character.
+    valid_loss : float or None
+        Held-out loss in nats per character; None if it was not measured.
+    learning_rate : float
+        Learning rate of the step.
+    grad_norm : float
+        L2 norm of the gradient before clipping.
+    chars_per_second : float
+        Training speed of the step, without evaluation.
+    progress : float
+        Fraction of the budget that is used, 1 or more at the end.
+    is_best : bool
+        Whether `valid_loss` is the lowest so far.
+    is_last : bool
+        Whether training ends with this step.
     """
 
     step: int
@@ -24,6 +45,30 @@ class StepReport:
     learning_rate: float
     grad_norm: float
     chars_per_second: float
-    share: float
+    progress: float
     is_best: bool
     is_last: bool
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something other than a step that a user wants to know.
+
+    Attributes
+    ----------
+    message : str
+        One line without a full stop.
+    is_warning : bool
+        Whether something went wrong; otherwise the event explains a decision.
+    """
+
+    message: str
+    is_warning: bool = True
+
+
+OnEvent = Callable[[Event], None]
+
+
+def log_event(event: Event) -> None:
+    """Pass an event to the logger "charlm"."""
+    logging.getLogger("charlm").log(logging.WARNING if event.is_warning else logging.INFO, "%s", event.message)

@@ -1,4 +1,4 @@
-"""What a run may use, and how the learning rate follows from how much of it is used."""
+"""The budget of a run, and the learning rate as a function of the fraction used."""
 
 from __future__ import annotations
 
@@ -8,39 +8,31 @@ from dataclasses import replace
 from charlm.config import TrainConfig
 
 
-def used_share(config: TrainConfig, *, steps: int, epochs: float, seconds: float) -> float:
-    """Return how much of the budget is used, 0 at the start, 1 or more at the end.
+def budget_fraction(config: TrainConfig, steps: int, epochs: float, seconds: float) -> float:
+    """Return the fraction of the budget that is used: 0 at the start, 1 or more at the end.
 
-    With several budgets, the one that is used most counts.
+    With several budgets, the largest fraction counts.
     """
-    shares = [
-        used / allowed
-        for used, allowed in (
-            (steps, config.steps),
-            (epochs, config.epochs),
-            (seconds / 60, config.minutes),
-        )
-        if allowed is not None
-    ]
-    return max(shares, default=0.0)
+    budgets = ((steps, config.steps), (epochs, config.epochs), (seconds / 60, config.minutes))
+    return max((used / allowed for used, allowed in budgets if allowed is not None), default=0.0)
 
 
-def time_is_short(config: TrainConfig, *, steps: int, epochs: float, seconds: float) -> bool:
-    """Return whether minutes are the budget that is used most."""
+def is_limited_by_time(config: TrainConfig, steps: int, epochs: float, seconds: float) -> bool:
+    """Return whether minutes are the budget of which the largest fraction is used."""
     if config.minutes is None:
         return False
-    others = replace(config, minutes=None)
-    return seconds / 60 / config.minutes >= used_share(others, steps=steps, epochs=epochs, seconds=seconds)
+    return seconds / 60 / config.minutes >= budget_fraction(replace(config, minutes=None), steps, epochs, seconds)
 
 
-def learning_rate(config: TrainConfig, share: float) -> float:
-    """Return the learning rate when `share` of the budget is used.
+def learning_rate(config: TrainConfig, fraction: float) -> float:
+    """Return the learning rate when a fraction of the budget is used: linear warm-up, then half a cosine.
 
-    Linear warm-up, then half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5, one cycle).
+    References
+    ----------
+    Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983, equation 5, with one cycle.
     """
-    peak = config.learning_rate
-    if share < config.warmup:
-        return peak * max(share / config.warmup, config.final_rate, 1e-3)
-    along = min((share - config.warmup) / (1 - config.warmup), 1.0)
-    low = config.final_rate
-    return peak * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * along)))
+    peak, low = config.learning_rate, config.final_rate
+    if fraction < config.warmup:
+        return peak * max(fraction / config.warmup, low, 1e-3)
+    decay = min((fraction - config.warmup) / (1 - config.warmup), 1.0)
+    return peak * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * decay)))

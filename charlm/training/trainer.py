@@ -1,6 +1,6 @@
-"""The training loop: a generator of reports. It prints nothing and writes nothing.
+"""The training loop: a generator of reports. It prints nothing and writes no file.
 
-    window -> shards: loss and gradients -> mean -> clip -> optimizer -> average -> StepReport
+window -> engine: loss and gradients -> clip -> optimizer -> average of the weights -> StepReport
 """
 
 from __future__ import annotations
@@ -8,84 +8,93 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from time import monotonic
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
 from charlm.config import TrainConfig
 from charlm.engines.engine import Engine
 from charlm.engines.process_group import ProcessGroup
 from charlm.errors import DivergedError
-from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
 from charlm.optim import find_optimizer
 from charlm.optim.clipping import clip_by_global_norm
 from charlm.optim.optimizer import blocks
 from charlm.text.batches import Batches
-from charlm.training.clock import EVALUATIONS, Clock, EvaluationPace, affordable
-from charlm.training.divergence import DivergenceGuard
+from charlm.training.clock import Clock, EvaluationPace, affordable_characters
+from charlm.training.divergence import DivergenceGuard, check_finite
 from charlm.training.evaluation import HeldOut, with_logit_scale
-from charlm.training.report import StepReport
-from charlm.training.schedule import learning_rate, time_is_short, used_share
+from charlm.training.report import Event, OnEvent, StepReport, log_event
+from charlm.training.schedule import budget_fraction, is_limited_by_time, learning_rate
+from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
 class Trainer:
-    """Trains the parameters it is given, in place; use as a context.
+    """Trains the parameters of an engine, in place.
 
-    held_out: ids (N + 1,) to measure the held-out loss on, or None.
-    engine: computes losses and gradients, entered already.  group: the processes that train together.
+    Parameters
+    ----------
+    engine : Engine
+        Holds the parameters and computes their gradients; its context is entered already.
+    group : ProcessGroup
+        The processes that train together.
+    batches : Batches
+        Windows of the training text.
+    held_out : HeldOut or None
+        Text of the held-out loss.
+    config : TrainConfig
+        Budget, learning rate, optimizer and so on.
+    on_event : callable
+        Receives an Event for each rollback.
 
-    best_loss, model_step: the lowest held-out loss so far, and the step of the weights that count as the model.
-    logit_scale: what their logits are multiplied by.
-    notes: takes lines about what went wrong and was mended.
+    Attributes
+    ----------
+    params : Parameters
+        The trained weights.
+    average : Parameters
+        Running average of the weights; the weights themselves if `average` is 0 in the config.
+    step : int
+        Steps so far.
+    best_loss : float
+        Lowest held-out loss so far; infinite before the first evaluation.
+    model_step : int
+        Step of the weights that are the model so far.
+    logit_scale : float
+        Scale of the logits, calibrated on the held-out text.
     """
 
     def __init__(
         self,
-        network: BaseNetwork,
-        batches: Batches,
-        held_out: Ids | None,
-        config: TrainConfig,
-        *,
-        threads: int,
         engine: Engine,
         group: ProcessGroup,
-        notes: list[str] | None = None,
+        batches: Batches,
+        held_out: HeldOut | None,
+        config: TrainConfig,
+        on_event: OnEvent = log_event,
+        tuning: TrainingTuning = DEFAULT_TUNING,
     ) -> None:
-        self.network = network
+        self.engine = engine
+        self.group = group
         self.batches = batches
+        self.held_out = held_out
         self.config = config
+        self.tuning = tuning
+        self.params = engine.params
+        self.optimizer = find_optimizer(config.optimizer, self.params.flat.size, self.params.flat.dtype)
+        self.average = copy_of(self.params) if config.average else self.params
         self.step = 0
         self.best_loss = math.inf
         self.model_step = 0
-        self.notes = [] if notes is None else notes
-        self.engine, self.group = engine, group
-        self.params = engine.params
-        self.optimizer = find_optimizer(config.optimizer, self.params.flat.size, self.params.flat.dtype)
-        self.average = self.params.flat.copy() if config.average else self.params.flat
-        self._held_out_ids = held_out
-        self._held_out_size: int | None = None  # of those, how many are measured; None for all, or not known yet
-        self._held_out: HeldOut | None = None  # made for the first evaluation
-        self._threads = threads
-        self._clock = Clock()
-        self._pace = EvaluationPace()
         self.logit_scale = 1.0
+        self.guard = DivergenceGuard(self.params["head.bias"].size, tuning)
+        self._on_event = on_event
+        self._clock = Clock()
+        self._pace = EvaluationPace(tuning)
         self._stale = 0  # evaluations since the best one
-        self.recovery = DivergenceGuard(self)
-
-    def __enter__(self) -> Trainer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.recovery.close()
 
     @property
     def seconds(self) -> float:
-        """Seconds of training so far: neither the set-up nor a stop counts."""
+        """Training time so far, in seconds, without the set-up and without pauses between processes."""
         return self._clock.seconds
 
     @property
@@ -94,58 +103,166 @@ class Trainer:
         return self.step / self.batches.windows_per_epoch
 
     @property
-    def share(self) -> float:
-        """How much of the budget is used, 1 or more when it is used up; minutes include the last evaluation."""
+    def progress(self) -> float:
+        """Fraction of the budget that is used, 1 or more at the end; minutes include the last evaluation."""
         seconds = self.seconds + self._pace.seconds
-        share = used_share(self.config, steps=self.step, epochs=self.epoch, seconds=seconds)
-        return self.group.all_reduce_max(share)[0]
+        fraction = budget_fraction(self.config, self.step, self.epoch, seconds)
+        return self.group.all_reduce_max(fraction)[0]
 
     @property
     def has_lost_patience(self) -> bool:
-        """Whether the held-out loss has not fallen for as many evaluations as are allowed."""
+        """Whether the last `patience` evaluations brought no improvement."""
         return bool(self.config.patience) and self._stale >= self.config.patience
 
-    @property
-    def is_done(self) -> bool:
-        """Whether there is nothing left to do."""
-        return self.share >= 1 or self.has_lost_patience
-
     def reports(self) -> Iterator[StepReport]:
-        """Train until the budget is used up or patience is lost, a report each step.
+        """Train until the budget is used up or patience is lost, and yield a report for each step.
 
-        The clock starts here, and however short the budget is, a run makes a step.
-        Raises DivergedError if training explodes again and again; then the last good state is in place.
+        The clock starts here. The shortest budget still makes one step.
+
+        Raises
+        ------
+        DivergedError
+            If training diverges repeatedly; the last good state is loaded then.
         """
         self._clock.start()
-        self._pace.begin(self.seconds)
-        share = self.share
-        evaluated = math.floor(share * EVALUATIONS)
-        while (share < 1 or self.step == 0) and not self.has_lost_patience:
-            begun = monotonic()
-            rate = learning_rate(self.config, share) * self.recovery.rate_factor
+        self._pace.start(self.seconds)
+        progress = self.progress
+        evaluations = self._evaluations_due(progress)  # done or skipped
+        while (progress < 1 or self.step == 0) and not self.has_lost_patience:
+            start = monotonic()
+            rate = learning_rate(self.config, progress) * self.guard.rate_factor
             valid_loss = None
             try:
-                self.recovery.remember()
+                self.guard.snapshot(self.step, self.state_dict)
                 loss, norm = self.train_window(rate)
-                speed = self.batches.steps * self.batches.streams / (monotonic() - begun)
-                self._pace.estimate(self._held_out_characters, speed)
-                share = self.share
-                if share >= 1 or (math.floor(share * EVALUATIONS) > evaluated and self._has_time_to_evaluate()):
-                    evaluated = math.floor(share * EVALUATIONS)
+                speed = self.batches.steps * self.batches.streams / (monotonic() - start)
+                self._pace.estimate(self.held_out.characters if self.held_out else 0, speed)
+                progress = self.progress
+                due = self._evaluations_due(progress)
+                if progress >= 1 or (due > evaluations and self._has_time_to_evaluate()):
+                    evaluations = due
                     valid_loss = self.evaluate()
             except DivergedError as error:
-                self.notes.append(self.recovery.roll_back(str(error)))
-                share = self.share
-                evaluated = math.floor(share * EVALUATIONS)
+                self.roll_back(str(error))
+                progress = self.progress
+                evaluations = self._evaluations_due(progress)
                 continue
-            is_best = self.note(valid_loss)
-            is_last = share >= 1 or self.has_lost_patience
+            is_best = self._record_loss(valid_loss)
+            is_last = progress >= 1 or self.has_lost_patience
             yield StepReport(
-                self.step, self.epoch, self.seconds, loss, valid_loss, rate, norm, speed, share, is_best, is_last
+                self.step, self.epoch, self.seconds, loss, valid_loss, rate, norm, speed, progress, is_best, is_last
             )
 
-    def note(self, valid_loss: float | None) -> bool:
-        """Remember a held-out loss; returns whether it is the lowest so far."""
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    def train_window(self, rate: float) -> tuple[float, float]:
+        """Take one step at a learning rate.
+
+        Return the mean loss of the window in nats per character, and the L2 norm of its gradient before clipping.
+        Raises DivergedError if the norm is not finite, or the loss is not finite or far above its level.
+        """
+        batch = self.batches.next()
+        loss = self.engine.loss_and_grads(batch.inputs, batch.targets, batch.weights, self.step)
+        self.guard.check_loss(loss, self.engine.characters, self.step)
+        grads = self.engine.grads
+        norm = clip_by_global_norm(grads, self.config.clip)
+        self.step += 1
+        self.optimizer.begin_step()
+        # A shorter average at first, when the weights are far from their final values.
+        new_fraction = 1 - min(self.config.average, (1 + self.step) / (10 + self.step))
+
+        @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # error states are per thread
+        def update(part: slice) -> None:
+            self.optimizer.update(self.params.flat, grads, rate, part)
+            if self.average is not self.params:
+                for block in blocks(part, self.params.flat.size):
+                    self.average.flat[block] += new_fraction * (self.params.flat[block] - self.average.flat[block])
+
+        self.engine.parallel_map(update, self.engine.parameter_parts())
+        return loss, norm
+
+    def evaluate(self) -> float | None:
+        """Calibrate `logit_scale` and return the held-out loss in nats per character; None without held-out text.
+
+        Raises DivergedError if the loss or a weight is not finite.
+        """
+        check_finite(self.params.flat)
+        if self.held_out is None:
+            return None
+        start = monotonic()
+        self._limit_held_out(self.held_out)
+        self.engine.free_buffers()
+        loss, self.logit_scale = self.held_out.loss(self.average, self.logit_scale)
+        self._pace.record(monotonic() - start, self.seconds)
+        if not math.isfinite(loss):
+            raise DivergedError(f"the held-out loss is {loss}")
+        return loss
+
+    def weights(self) -> Parameters:
+        """Return a copy of the averaged weights, with the logit scale folded into the output layer."""
+        return with_logit_scale(copy_of(self.average), self.logit_scale)
+
+    def roll_back(self, reason: str) -> None:
+        """Load the last snapshot and halve the learning rate; keep the time and the best loss.
+
+        Raises DivergedError if there is no snapshot, or after repeated rollbacks to it; it is loaded then.
+        """
+        step = self.step
+        kept = {"seconds": self.seconds, "best_loss": self._finite_best_loss, "model_step": self.model_step}
+        self.load_state_dict(self.guard.roll_back(step, reason) | kept)
+        rate = self.config.learning_rate * self.guard.rate_factor
+        if not self.guard.halve_rate():
+            raise DivergedError(
+                f"training diverged at step {step:,}: {reason}; {self.guard.rollbacks} returns to step {self.step:,}, "
+                "each at half the learning rate, did not help; "
+                f"start over with `learning_rate` below {rate:.2g} or `clip=1`"
+            )
+        message = f"diverged at step {step:,}: {reason}; back to step {self.step:,}, "
+        self._on_event(Event(f"{message}the peak learning rate halved to {rate / 2:.4g}"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all state of the training: arrays, and values that JSON can hold."""
+        average = {} if self.average is self.params else {"average": self.average.flat}
+        return {
+            "params": self.params.flat,
+            **average,
+            **self.optimizer.state_dict(),
+            **self.engine.state_dict(),
+            **self._clock.state_dict(),
+            "step": self.step,
+            "stale": self._stale,
+            "best_loss": self._finite_best_loss,
+            "model_step": self.model_step,
+            "sharpness": self.logit_scale,
+            "recovery": self.guard.state_dict(),
+            "cursor": self.batches.state_dict(),
+            "held_out_size": self.held_out.limit if self.held_out else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned."""
+        self.params.flat[...] = state["params"]
+        if self.average is not self.params:
+            self.average.flat[...] = state["average"]
+        self.optimizer.load_state_dict(state)
+        self.engine.load_state_dict(state)
+        self._clock.load_state_dict(state)
+        self.step = state["step"]
+        self._stale = state["stale"]
+        self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
+        self.model_step = state["model_step"]
+        self.logit_scale = state["sharpness"]
+        self.guard.load_state_dict(state["recovery"])
+        self.batches.load_state_dict(state["cursor"])
+        if self.held_out:
+            self.held_out.limit = state["held_out_size"] or self.held_out.limit
+
+    @property
+    def _finite_best_loss(self) -> float | None:
+        """The best loss, None before the first evaluation."""
+        return None if math.isinf(self.best_loss) else self.best_loss
+
+    def _record_loss(self, valid_loss: float | None) -> bool:
+        """Record a held-out loss and return whether it is the lowest so far."""
         if valid_loss is None:
             return False
         is_best = valid_loss < self.best_loss
@@ -154,122 +271,39 @@ class Trainer:
             self.best_loss, self.model_step = valid_loss, self.step
         return is_best
 
-    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-    def train_window(self, rate: float) -> tuple[float, float]:
-        """Take one step; returns the window's mean loss in nats, and the norm of the gradient.
-
-        Raises DivergedError if one of them is not finite, or the loss is far above its level.
-        """
-        batch = self.batches.next()
-        loss = self.engine.loss_and_grads(batch.inputs, batch.targets, batch.weights, self.step)
-        self.recovery.check_loss(loss, self.engine.characters)
-        grads = self.engine.grads
-        norm = clip_by_global_norm(grads, self.config.clip)
-        self.step += 1
-        self.optimizer.begin_step()
-        # the average follows more quickly at first, when the weights are far from where they end
-        share = 1 - min(self.config.average, (1 + self.step) / (10 + self.step))
-
-        @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # threads have error states of their own
-        def update(part: slice) -> None:
-            self.optimizer.update(self.params.flat, grads, rate, part)
-            if self.average is not self.params.flat:
-                for block in blocks(part, self.params.flat.size):
-                    self.average[block] += share * (self.params.flat[block] - self.average[block])
-
-        self.engine.parallel_map(update, self.engine.parameter_parts())
-        return loss, norm
+    def _evaluations_due(self, progress: float) -> int:
+        """Return how many evaluations are due so far."""
+        return math.floor(progress * self.tuning.max_evaluations)
 
     @property
-    def _held_out_characters(self) -> int:
-        """How many characters an evaluation reads."""
-        whole = 0 if self._held_out_ids is None else len(self._held_out_ids) - 1
-        return whole if self._held_out_size is None else min(self._held_out_size, whole)
-
-    @property
-    def _time_is_short(self) -> bool:
-        """Whether minutes are the budget that is used most: then evaluations are spaced by their cost.
-
-        A run that steps or epochs end does not depend on the clock.
-        """
-        return time_is_short(self.config, steps=self.step, epochs=self.epoch, seconds=self.seconds)
+    def _is_limited_by_time(self) -> bool:
+        """Whether minutes end the run. A run that steps or epochs end does not depend on the clock."""
+        return is_limited_by_time(self.config, self.step, self.epoch, self.seconds)
 
     def _has_time_to_evaluate(self) -> bool:
-        """Whether an evaluation now would leave enough time for training; all ranks decide alike."""
-        missing = self._pace.missing(self.seconds) if self._time_is_short else 0.0
+        """Whether an evaluation now leaves enough time for training; all processes agree."""
+        missing = self._pace.missing_seconds(self.seconds) if self._is_limited_by_time else 0.0
         return self.group.all_reduce_max(missing)[0] <= 0
 
-    def _open_held_out(self, ids: Ids) -> HeldOut:
-        """Return the held-out text: all of it, or as much as a short budget has time for; all ranks decide alike.
+    def _limit_held_out(self, held_out: HeldOut) -> None:
+        """Decide at the first evaluation how much of the held-out text a short budget evaluates; all processes agree.
 
-        Once a loss was measured, the size stays: losses of different texts cannot be compared.
+        The size never changes afterwards: losses on different texts are not comparable.
         """
-        is_first = self._held_out_size is None and math.isinf(self.best_loss)
-        if is_first and self.config.minutes is not None and self._time_is_short:
+        is_first = held_out.limit is None and math.isinf(self.best_loss)
+        if is_first and self.config.minutes is not None and self._is_limited_by_time:
+            total = held_out.characters
             speed = self.step * self.batches.steps * self.batches.streams / self.seconds
-            size = -int(self.group.all_reduce_max(-affordable(self.config.minutes, speed))[0])
-            if size < len(ids) - 1:
-                self._held_out_size = size
-                self.notes.append(f"the budget has time to evaluate {size:,} of {len(ids) - 1:,} held-out tokens")
-        return HeldOut(ids[: self._held_out_characters + 1], self.network, self.engine, self.group, 16 * self._threads)
+            characters = affordable_characters(self.config.minutes, speed, self.tuning)
+            size = -int(self.group.all_reduce_max(-characters)[0])
+            if size < total:
+                held_out.limit = size
+                message = f"the budget has time to evaluate {size:,} of {total:,} held-out tokens"
+                self._on_event(Event(message, is_warning=False))
 
-    def weights(self) -> Parameters:
-        """Return the weights as a model has them, in memory of their own: averaged, and the head as sharp as it is."""
-        return with_logit_scale(self.network.parameters(self.average.copy()), self.logit_scale)
 
-    def evaluate(self) -> float | None:
-        """Settle `logit_scale`; return the held-out loss of `weights`, in nats per character, None without such a text.
-
-        Raises DivergedError if it or a weight is not finite.
-        """
-        self.recovery.check_weights()
-        if self._held_out_ids is None:
-            return None
-        begun = monotonic()
-        self._held_out = self._held_out or self._open_held_out(self._held_out_ids)
-        self.engine.free_buffers()
-        loss, self.logit_scale = self._held_out.loss(self.network.parameters(self.average), self.logit_scale)
-        self._pace.record(monotonic() - begun, self.seconds)
-        if not math.isfinite(loss):
-            raise DivergedError(f"the held-out loss is {loss}")
-        return loss
-
-    def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Return all that a run needs to go on exactly as it would have: arrays, and JSON-able facts."""
-        arrays = {"params": self.params.flat}
-        if self.average is not self.params.flat:
-            arrays["average"] = self.average
-        arrays |= {f"moment.{name}": moment for name, moment in self.optimizer.moments.items()}
-        arrays |= self.engine.state_dict()
-        facts = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "stale": self._stale,
-            "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
-            "model_step": self.model_step,
-            "sharpness": self.logit_scale,
-            "recovery": self.recovery.to_json(),
-            "optimizer_steps": self.optimizer.steps,
-            "cursor": self.batches.state_dict(),
-            "held_out_size": self._held_out_size,
-        }
-        return arrays, facts
-
-    def restore(self, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
-        """Go back to where `snapshot` was taken."""
-        self.params.flat[...] = arrays["params"]
-        if self.average is not self.params.flat:
-            self.average[...] = arrays["average"]
-        for name, moment in self.optimizer.moments.items():
-            moment[...] = arrays[f"moment.{name}"]
-        self.engine.load_state_dict(arrays)
-        self.step = facts["step"]
-        self.model_step = facts["model_step"]
-        self.logit_scale = facts.get("sharpness", 1.0)  # older states have none
-        self.recovery.from_json(facts["recovery"])
-        self._stale = facts["stale"]
-        self.best_loss = math.inf if facts["best_loss"] is None else facts["best_loss"]
-        self.optimizer.steps = facts["optimizer_steps"]
-        self.batches.load_state_dict(facts["cursor"])
-        self._held_out_size = facts.get("held_out_size") or self._held_out_size
-        self._clock.set(facts["seconds"])
+def copy_of(params: Parameters) -> Parameters:
+    """Return a copy of parameters."""
+    copy = params.empty_like()
+    copy.flat[...] = params.flat
+    return copy

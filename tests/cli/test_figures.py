@@ -253,7 +253,7 @@ class TestInfo:
 def report(step: int, train_loss: float, valid_loss: float | None = None, **more: Any) -> StepReport:
     """Return the report of a step."""
     facts = {"epoch": 0.5, "seconds": 3.0, "learning_rate": 0.1, "grad_norm": 2.0, "chars_per_second": 5000.0,
-             "share": 0.5, "is_best": False, "is_last": False} | more  # fmt: skip
+             "progress": 0.5, "is_best": False, "is_last": False} | more  # fmt: skip
     return StepReport(step=step, train_loss=train_loss, valid_loss=valid_loss, **facts)
 
 
@@ -283,10 +283,10 @@ class TestProgress:
     def test_time_left_excludes_the_time_before_the_first_step(self) -> None:
         """Reading the text takes 100 s, then a tenth of the steps takes 2 s."""
         smooth = Smoothed("char")
-        first = report(1, 2.0, seconds=100.0, share=0.1)
+        first = report(1, 2.0, seconds=100.0, progress=0.1)
         smooth.add(first)
         assert "-:-- left" in smooth.line(first)
-        second = report(2, 2.0, seconds=102.0, share=0.2)
+        second = report(2, 2.0, seconds=102.0, progress=0.2)
         smooth.add(second)
         assert "0:16 left" in smooth.line(second)
         assert smooth.figures(second, 80).startswith("0:16 left")
@@ -294,15 +294,15 @@ class TestProgress:
     def test_time_left_of_minutes_is_the_rest_of_the_budget(self) -> None:
         smooth = Smoothed("char")
         for seconds in (7.0, 30.0):  # of a minute, including the reading of the text
-            smooth.add(report(1, 2.0, seconds=seconds, share=seconds / 60))
-        assert "0:30 left" in smooth.line(report(1, 2.0, seconds=30.0, share=0.5))
-        assert "0:00 left" in smooth.line(report(1, 2.0, seconds=61.0, share=61 / 60))
+            smooth.add(report(1, 2.0, seconds=seconds, progress=seconds / 60))
+        assert "0:30 left" in smooth.line(report(1, 2.0, seconds=30.0, progress=0.5))
+        assert "0:00 left" in smooth.line(report(1, 2.0, seconds=61.0, progress=61 / 60))
 
     def test_time_left_of_a_huge_budget_is_over_1000_hours(self) -> None:
         smooth = Smoothed("char")
-        smooth.add(report(1, 2.0, seconds=1.0, share=1e-308))
+        smooth.add(report(1, 2.0, seconds=1.0, progress=1e-308))
         for share in (2e-308, 2e-300):
-            assert "over 1,000 hours left" in smooth.line(report(2, 2.0, seconds=2.0, share=share))
+            assert "over 1,000 hours left" in smooth.line(report(2, 2.0, seconds=2.0, progress=share))
 
     def test_clock(self) -> None:
         assert [clock(s) for s in (0, 9.6, 61, 3600, 3599999)] == ["0:00", "0:10", "1:01", "1:00:00", "999:59:59"]

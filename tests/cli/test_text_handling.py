@@ -151,7 +151,7 @@ class TestFineTuning:
         before = verse_model.read_bytes()
         (tmp_path / "t.txt").write_text("the QUICK fox\n" * 60)
         said = train(tmp_path, "t.txt", "--init-from", verse_model, "--min-count", 1)
-        assert "begun with a model of 150 steps" in said
+        assert "started with a model of 150 steps" in said
         old, new = (info(tmp_path, model)["vocabulary"]["tokens"] for model in (verse_model, "charlm.safetensors"))  # type: ignore[index]
         assert new[: len(old)] == old
         assert set(new[len(old) :]) == set("QUICK")

@@ -136,7 +136,7 @@ def test_run_that_gets_worse_stops_early_with_a_notice(folder: Path) -> None:
     assert json.loads((folder / "charlm.log.jsonl").read_text().splitlines()[-1])["step"] < 1000
     again = charlm("train", "noise.txt", "--resume", cwd=folder)
     assert (again.code, again.err.count("\n")) == (1, 1)
-    assert "--patience 0 trains on" in again.err
+    assert "--patience 0 continues it" in again.err
 
 
 def test_model_is_overwritten_only_on_request(folder: Path) -> None:

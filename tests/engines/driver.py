@@ -9,6 +9,7 @@ from typing import Any
 
 from charlm.config import EngineConfig, TextConfig
 from charlm.runs.run import Run
+from charlm.runs.setup import RunOptions
 
 
 def losses(
@@ -18,14 +19,13 @@ def losses(
     """Train, stop after the step `stop_at` if given, and return the loss of each step."""
     found = []
     config = EngineConfig(engine, "auto" if engine == "numpy" else "cpu")
-    with Run(
-        [text], model, settings, TextConfig(lines=lines), overwrite=not resume, resume=resume, engine=config
-    ) as session:
-        for report in session.reports():
+    options = RunOptions(TextConfig(lines=lines), config, overwrite=not resume, resume=resume)
+    with Run([text], model, settings, options) as run:
+        for report in run.reports():
             found.append(report.train_loss)
             if report.step == stop_at:
-                session.stop()
-        if session.ranks.is_main_process:
+                run.stop()
+        if run.group.is_main_process:
             model.with_suffix(".losses").write_text(json.dumps(found))
     return found
 

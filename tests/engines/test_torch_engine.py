@@ -160,7 +160,7 @@ def test_killed_rank_is_restarted_and_the_run_ends_as_planned(text: Path) -> Non
             time.sleep(0.3)  # nothing is written from here until all ranks have started anew
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert err.count("resumed behind step") == 2
+    assert err.count("resumed after step") == 2
     assert read_state(state)[1]["trainer"]["step"] == 600
     rows = [json.loads(line)["step"] for line in text.with_name("m.log.jsonl").read_text().splitlines()]
     assert rows == sorted(set(rows))

@@ -178,16 +178,16 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "NAME takes the state and the log of NAME.safetensors",
         "charlm/runs/files.py",
-        "if self.shared_with is not None",
+        "if other := self._model_with_same_files()",
         "if False",
-        ("tests/training/test_training.py::TestRun::test_two_models_do_not_share_a_state_and_a_log",),
+        ("tests/runs/test_run.py::TestRun::test_second_model_with_same_state_file_is_refused",),
     ),
     Fault(
         "a run leaves its lock",
         "charlm/runs/files.py",
-        "        os.unlink(held.lock_file)",
-        "        pass",
-        ("tests/training/test_training.py::TestRun::test_no_lock_is_left",),
+        "            os.unlink(path)",
+        "            pass",
+        ("tests/runs/test_run.py::TestRun::test_lock_file_is_deleted",),
     ),
     Fault(
         "python -m benchmarks NAME without a text trains on nothing",

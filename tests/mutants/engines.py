@@ -7,7 +7,7 @@ from tests.mutants.fault import Fault
 MODEL = "charlm/engines/torch_model.py"
 ENGINE = "charlm/engines/torch_engine.py"
 SUITE = "tests/engines/test_torch_engine.py"
-LOOP = "tests/training/test_trainer.py::test_training_equals_a_naive_loop"
+LOOP = "tests/training/test_trainer.py::test_training_equals_naive_loop"
 
 
 def fault(what: str, file: str, before: str, after: str, test: str) -> Fault:

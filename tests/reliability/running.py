@@ -16,6 +16,7 @@ import numpy as np
 import charlm
 from charlm.checkpoint import read_state
 from charlm.runs.run import Run
+from charlm.runs.setup import RunOptions
 
 TEXT = "".join(f"{n} quick brown foxes\njump over {n * n} lazy dogs\nand run away\n" for n in range(60))
 SETTINGS: dict[str, Any] = {
@@ -72,10 +73,11 @@ def uninterrupted(folder: Path, steps: int, stop: int, **settings: Any) -> dict[
     whole = folder / "whole"
     whole.mkdir(exist_ok=True)
     with Run([folder / "text.txt"], whole / "m.safetensors", SETTINGS | settings | {"steps": steps},
-                 overwrite=True) as session:  # fmt: skip
-        for report in session.reports():
+             RunOptions(overwrite=True)) as run:  # fmt: skip
+        for report in run.reports():
             if report.step == stop:
-                return {name: array.copy() for name, array in session.trainer.snapshot()[0].items()}
+                state = run.trainer.state_dict()
+                return {name: value.copy() for name, value in state.items() if isinstance(value, np.ndarray)}
     raise AssertionError(f"the run ended before step {stop}")
 
 

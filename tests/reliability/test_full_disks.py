@@ -49,7 +49,7 @@ def test_full_disk_at_the_start_is_reported_in_one_line(tmp_path: Path) -> None:
                     preexec=lambda: limit_files(600))  # fmt: skip
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 1, err
-    assert "cannot write charlm.safetensors: File too large; nothing was written; training goes on" in err
+    assert "cannot write charlm.safetensors: File too large; nothing was written; training continues" in err
     assert err.splitlines()[-1].startswith("charlm: cannot write charlm.safetensors: File too large")
     assert "Traceback" not in err
     assert not list(tmp_path.glob("*.safetensors"))
@@ -66,7 +66,7 @@ def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path: Path) -> None
                     preexec=lambda: limit_files(limit))  # fmt: skip
     err = starved.communicate(timeout=60)[1].decode()
     assert starved.returncode == 1
-    assert 1 <= err.count("the old file is unchanged; training goes on") <= 2  # of each file, though every step tried
+    assert 1 <= err.count("the old file is unchanged; training continues") <= 2  # of each file, though every step tried
     assert "90%  step 27" in err
     assert (model.read_bytes(), state.read_bytes()) == before
     fed = start(tmp_path, "text.txt", "--resume", "--steps", 300)
@@ -130,7 +130,7 @@ def test_a_small_disk_fills_up_and_empties_again(small_disk: Path) -> None:
     process.send_signal(signal.SIGINT)
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 130, err
-    assert "No space left on device; the old file is unchanged; training goes on" in err
+    assert "No space left on device; the old file is unchanged; training continues" in err
     assert "saved again" in err
     step = check_files(small_disk)
     expected = uninterrupted(small_disk.parent, 10**6, step) if write_text(small_disk.parent) else {}
@@ -153,7 +153,7 @@ def test_folder_that_disappears_and_returns_gets_the_files(tmp_path: Path) -> No
     process.send_signal(signal.SIGTERM)
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 143, err
-    assert "there is no such file or folder; nothing was written; training goes on" in err
+    assert "there is no such file or folder; nothing was written; training continues" in err
     assert "saved again" in err
     assert read_state(folder / "m.resume.safetensors")[1]["trainer"]["step"] > before
     charlm.load(moved / "m.safetensors")
@@ -194,7 +194,7 @@ def test_a_read_only_folder_is_refused_before_training(read_only: Path, more: li
     process = start(read_only, "text.txt", "--steps", 2, *more)
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 1
-    assert err == "charlm: .: the folder is read-only; name a model elsewhere with -m\n"
+    assert err == "charlm: .: the folder is read-only; name another --model\n"
 
 
 def test_an_error_of_the_disk_does_not_end_a_run_from_python(
@@ -213,7 +213,7 @@ def test_an_error_of_the_disk_does_not_end_a_run_from_python(
     model = charlm.train(text, tmp_path / "m.safetensors", steps=20, save_minutes=0, **SETTINGS)
     messages = [record.getMessage() for record in caplog.records if record.name == "charlm"]
     assert any("Input/output error" in line for line in messages)
-    assert messages[-1] == "saved again: what was in the way is gone"
+    assert messages[-1] == "saved again: the problem is solved"
     assert charlm.load(tmp_path / "m.safetensors").score("quick") == model.score("quick")
 
 

@@ -15,6 +15,8 @@ from charlm.cli.info import facts_of, readable
 from charlm.errors import CheckpointError, ConfigError, CorpusError, ResourceError, ResumeError
 from charlm.runs.log import LOG_KEYS, Log
 from charlm.runs.run import Run
+from charlm.runs.setup import RunOptions
+from charlm.training.report import Event
 from tests.cli.command import charlm as command
 from tests.cli.command import files_in
 from tests.reliability.mutations import cut_everywhere, damaged
@@ -28,10 +30,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was stopped in the middle."""
     folder = tmp_path_factory.mktemp("run")
     text = write_text(folder)
-    with Run([text], folder / "m.safetensors", SETTINGS | {"steps": 12, "dropout": 0.1}) as session:
-        for report in session.reports():
+    with Run([text], folder / "m.safetensors", SETTINGS | {"steps": 12, "dropout": 0.1}) as run:
+        for report in run.reports():
             if report.step == 5:
-                session.stop()
+                run.stop()
     return folder
 
 
@@ -72,10 +74,11 @@ def test_damaged_states_are_refused_or_go_on(run: Path, tmp_path: Path) -> None:
     for content in (*damaged(good, rng, 500), *cut_everywhere(good)):
         state.write_bytes(content)
         try:
-            with Run([text], tmp_path / "m.safetensors", {"steps": 100}, resume=True, save_minutes=9) as session:
-                for report in session.reports():
+            options = RunOptions(resume=True, save_minutes=9)
+            with Run([text], tmp_path / "m.safetensors", {"steps": 100}, options) as run:
+                for report in run.reports():
                     if report.step >= 7:
-                        session.stop()
+                        run.stop()
             gone_on += 1
         except (CheckpointError, ResumeError, ConfigError, CorpusError, ResourceError):
             continue
@@ -92,7 +95,7 @@ def test_a_damaged_log_is_cut_where_it_makes_no_sense(tmp_path: Path, log: bytes
     path = tmp_path / "m.log.jsonl"
     row = json.dumps({"step": 2}).encode() + b"\n"
     path.write_bytes(row + log)
-    with Log(path, 3, []) as opened:
+    with Log(path, 3) as opened:
         opened.write(dict.fromkeys(LOG_KEYS, 3.0))
     kept = [json.loads(line)["step"] for line in path.read_text().splitlines()]
     assert kept == ([2, 1, 3.0] if log.startswith(b'{"step": 1}') else [2, 3.0])
@@ -101,17 +104,18 @@ def test_a_damaged_log_is_cut_where_it_makes_no_sense(tmp_path: Path, log: bytes
 def test_the_log_is_cut_at_the_step_that_is_resumed(tmp_path: Path) -> None:
     path = tmp_path / "m.log.jsonl"
     path.write_text("".join(json.dumps({"step": step}) + "\n" for step in range(1, 9)))
-    Log(path, 5, []).__exit__()
+    with Log(path, 5):
+        pass
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3, 4, 5]
 
 
 def test_a_log_that_cannot_be_written_is_told_of_once(tmp_path: Path) -> None:
-    notes: list[str] = []
-    with Log(tmp_path / "none" / "m.log.jsonl", 0, notes) as log:
+    events: list[Event] = []
+    with Log(tmp_path / "none" / "m.log.jsonl", 0, events.append) as log:
         log.write(dict.fromkeys(LOG_KEYS, 1.0))
         log.write(dict.fromkeys(LOG_KEYS, 1.0))
-    assert len(notes) == 1
-    assert "no log is written" in notes[0]
+    assert len(events) == 1
+    assert "no log is written" in events[0].message
 
 
 def evil_model(run: Path, path: Path) -> None:

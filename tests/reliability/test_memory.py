@@ -14,7 +14,7 @@ from charlm.config import NetworkConfig, TrainConfig
 from charlm.errors import ResourceError
 from charlm.nn.network import Network
 from charlm.training import memory
-from charlm.training.memory import as_size, memory_needed, memory_there, refuse_what_does_not_fit
+from charlm.training.memory import as_size, check_memory, free_memory, memory_needed
 from tests.cli.command import charlm
 from tests.reliability.running import start, write_text
 
@@ -22,15 +22,16 @@ MEASURE = """
 import json, os, sys
 from pathlib import Path
 from charlm.runs.run import Run
+from charlm.runs.setup import RunOptions
 
 def peak(pid):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
-with Run(["text.txt"], "m.safetensors", json.loads(sys.argv[1]), save_minutes=0) as session:
-    for report in session.reports():
+with Run(["text.txt"], "m.safetensors", json.loads(sys.argv[1]), RunOptions(save_minutes=0)) as run:
+    for report in run.reports():
         workers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    print(json.dumps([sum(map(peak, ["self", *workers])), session.memory]))
+    print(json.dumps([sum(map(peak, ["self", *workers])), run.memory]))
 """
 
 
@@ -90,21 +91,21 @@ def test_a_limit_on_the_process_is_heeded(tmp_path: Path) -> None:
 def test_the_least_of_all_limits_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("_of_machine", 8e9), ("free_group_memory", 2e9), ("_of_process", None)):
         monkeypatch.setattr(memory, name, lambda value=value: value)
-    assert memory_there() == 2e9
-    refuse_what_does_not_fit(1.9e9, 5)
+    assert free_memory() == 2e9
+    check_memory(1.9e9, 5)
     with pytest.raises(ResourceError, match=r"training 5 parameters takes about 2\.1 GB of memory, and 2\.0 GB"):
-        refuse_what_does_not_fit(2.1e9, 5)
-    monkeypatch.setattr(memory, "memory_there", lambda: None)
-    refuse_what_does_not_fit(1e30, 5)
+        check_memory(2.1e9, 5)
+    monkeypatch.setattr(memory, "free_memory", lambda: None)
+    check_memory(1e30, 5)
 
 
 def test_more_of_everything_needs_more() -> None:
     def needed(
-        hidden: int = 64, layers: int = 1, steps: int = 32, streams: int = 16, shards: int = 1, turns: int = 1
+        hidden: int = 64, layers: int = 1, steps: int = 32, streams: int = 16, shards: int = 1, parts: int = 1
     ) -> float:
         network = Network(NetworkConfig("lstm", hidden, layers), 50)
-        return memory_needed(network, TrainConfig(), steps=steps, streams=streams, shards=shards, turns=turns)
+        return memory_needed(network, TrainConfig(), steps=steps, streams=streams, shards=shards, micro_batches=parts)
 
     least = needed()
     assert least < min(needed(hidden=128), needed(layers=2), needed(steps=64), needed(streams=32), needed(shards=2))
-    assert needed(steps=512, streams=64, turns=2) < 0.9 * needed(steps=512, streams=64)
+    assert needed(steps=512, streams=64, parts=2) < 0.9 * needed(steps=512, streams=64)

@@ -41,7 +41,7 @@ def refuse(text: Path, model: Path, reason: str, **more: Any) -> None:
 
 @pytest.mark.parametrize("length", [LONGEST + 1, 218, 237, 255, 256, 1000, 5000])
 def test_a_name_that_is_too_long_is_refused_before_training(text: Path, tmp_path: Path, length: int) -> None:
-    refuse(text, tmp_path / ("m" * length), "File name too long; name another model with -m")
+    refuse(text, tmp_path / ("m" * length), "File name too long; name another `model`")
 
 
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_read_only_model_is_refused_before_training(
         return really_open(path, flags, *rest)
 
     monkeypatch.setattr(storage.os, "open", open_as_user)
-    refuse(text, tmp_path / "m.safetensors", f"{name}: Permission denied; name another model with -m", overwrite=True)
+    refuse(text, tmp_path / "m.safetensors", f"{name}: Permission denied; name another `model`", overwrite=True)
     assert (tmp_path / name).read_text() == "old"
 
 

@@ -1,4 +1,4 @@
-"""A budget of minutes: it counts training alone, and evaluations take a small part of it."""
+"""A budget of minutes: it counts only training, and evaluations take a small part of it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ import charlm
 import charlm.cli
 from charlm.checkpoint import read_state
 from charlm.errors import DivergedError
+from charlm.runs import setup
 from charlm.runs.run import Run
-from charlm.training.clock import MIN_HELD_OUT, EvaluationPace, affordable
+from charlm.runs.setup import RunOptions
+from charlm.training.clock import EvaluationPace, affordable_characters
 from charlm.training.evaluation import HeldOut
+from charlm.training.report import Event
 from charlm.training.trainer import Trainer
+from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
 TINY: dict[str, Any] = {"hidden": 4, "layers": 1, "batch": 4, "bptt": 10, "threads": 1, "patience": 0}
@@ -32,7 +36,7 @@ def text(tmp_path: Path) -> Path:
 
 
 class Time:
-    """A clock that only what it is told to slow down moves on."""
+    """A clock that advances only in the functions that are slowed down."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -41,7 +45,7 @@ class Time:
             monkeypatch.setattr(f"charlm.{module}.monotonic", lambda: self.now)
 
     def slow_down(self, owner: Any, name: str, seconds: float) -> None:
-        """Let every call of a function take so many seconds."""
+        """Make each call of a function take this time."""
         function: Callable[..., Any] = getattr(owner, name)
 
         def slow(*arguments: Any, **named: Any) -> Any:
@@ -53,46 +57,44 @@ class Time:
 
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    """Time of which each step takes a second."""
+    """A clock on which each step takes a second."""
     time = Time(monkeypatch)
     time.slow_down(Trainer, "train_window", 1.0)
     return time
 
 
-@pytest.mark.parametrize("slow", ["Corpus.read", "load", "batches_over", "needed", "create_engine"])
-def test_setup_does_not_count(text: Path, tmp_path: Path, time: Time, slow: str) -> None:
+@pytest.mark.parametrize("slow", ["load_corpus", "load", "batches_over", "run_memory", "create_engine"])
+def test_clock_excludes_setup(text: Path, tmp_path: Path, time: Time, slow: str) -> None:
     charlm.train(text, tmp_path / "parent.safetensors", steps=1, **TINY)
-    session_module = sys.modules["charlm.runs.run"]
-    owner = session_module.Corpus if slow == "Corpus.read" else session_module
-    time.slow_down(owner, slow.removeprefix("Corpus."), 100.0)
+    time.slow_down(setup if slow == "load_corpus" else sys.modules["charlm.runs.run"], slow, 100.0)
     parent = tmp_path / "parent.safetensors" if slow == "load" else None
     with Run(
-        [text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}, init_from=parent
-    ) as session:
+        [text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}, RunOptions(init_from=parent)
+    ) as run:
         time.now += 100.0
-        seconds = [report.seconds for report in session.reports()]
+        seconds = [report.seconds for report in run.reports()]
     assert seconds == [float(n) for n in range(1, 31)]
 
 
-def test_a_stop_does_not_count(text: Path, tmp_path: Path, time: Time) -> None:
-    with Run([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}) as session:
-        for report in session.reports():
+def test_clock_excludes_pause_between_processes(text: Path, tmp_path: Path, time: Time) -> None:
+    with Run([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}) as run:
+        for report in run.reports():
             if report.step == 9:
-                session.stop()
+                run.stop()
         time.now += 100.0
-    with Run([text], tmp_path / "m.safetensors", resume=True) as session:
+    with Run([text], tmp_path / "m.safetensors", None, RunOptions(resume=True)) as run:
         time.now += 100.0
-        assert [report.seconds for report in session.reports()] == [float(n) for n in range(11, 31)]
+        assert [report.seconds for report in run.reports()] == [float(n) for n in range(11, 31)]
 
 
 @pytest.mark.parametrize("settings", [{"minutes": 1e-9}, {"minutes": 0.01}, {"steps": 1, "minutes": 1e-9}])
-def test_the_shortest_budget_is_a_step(text: Path, tmp_path: Path, time: Time, settings: dict[str, Any]) -> None:
+def test_shortest_budget_makes_one_step(text: Path, tmp_path: Path, time: Time, settings: dict[str, Any]) -> None:
     model = charlm.train(text, tmp_path / "m.safetensors", **TINY, **settings)
     assert model.training.steps == 1
     assert model.training.valid_loss < math.log(40)
 
 
-def test_standard_input_that_is_slow_uses_up_no_minutes(tmp_path: Path) -> None:
+def test_clock_excludes_slow_standard_input(tmp_path: Path) -> None:
     flags = [piece for name, value in TINY.items() for piece in (f"--{name}", str(value))]
     with subprocess.Popen(
         [sys.executable, "-m", "charlm", "train", "-", "--minutes", "0.01", *flags],
@@ -110,7 +112,7 @@ def diverge(trainer: Trainer, rate: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("budget", [{"steps": 100}, {"minutes": 1e-9}])
-def test_a_run_without_a_step_fails_and_writes_nothing(
+def test_run_without_step_fails_and_writes_nothing(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(Trainer, "train_window", diverge)
@@ -119,7 +121,7 @@ def test_a_run_without_a_step_fails_and_writes_nothing(
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["text.txt"]
 
 
-def test_a_run_without_a_step_leaves_what_it_was_to_overwrite(
+def test_run_without_step_keeps_old_files(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     charlm.train(text, tmp_path / "m.safetensors", steps=3, **TINY)
@@ -132,19 +134,22 @@ def test_a_run_without_a_step_leaves_what_it_was_to_overwrite(
 
 
 @pytest.fixture
-def evaluation(time: Time, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Sets the seconds that each evaluation takes, and which nobody can foresee."""
-    monkeypatch.setattr("charlm.training.clock.READING_FACTOR", 1e9)
+def evaluation(time: Time) -> Callable[[float], None]:
+    """A function that sets the time of each evaluation, in seconds."""
     return lambda seconds: time.slow_down(HeldOut, "loss", seconds)
 
 
+UNFORESEEN = TrainingTuning(evaluation_speedup=1e9)
+"""Tuning that estimates no time for evaluations."""
+
+
 def evaluations(text: Path, model: Path, **settings: Any) -> list[int]:
-    """Train; return the steps after which the held-out loss was measured."""
-    with Run([text], model, TINY | settings) as session:
-        return [report.step for report in session.reports() if report.valid_loss is not None]
+    """Train, and return the steps after which the held-out loss was measured."""
+    with Run([text], model, TINY | settings, tuning=UNFORESEEN) as run:
+        return [report.step for report in run.reports() if report.valid_loss is not None]
 
 
-def test_costly_evaluations_take_a_tenth_of_the_minutes_and_the_last(
+def test_costly_evaluations_take_a_tenth_of_the_minutes(
     text: Path, tmp_path: Path, evaluation: Callable[[float], None]
 ) -> None:
     """Evaluations of 3 seconds each are 30 seconds of training apart; the budget of 100 seconds includes the last."""
@@ -152,7 +157,7 @@ def test_costly_evaluations_take_a_tenth_of_the_minutes_and_the_last(
     assert evaluations(text, tmp_path / "m.safetensors", minutes=100 / 60) == [10, 40, 70, 88]
 
 
-def test_evaluations_that_cost_more_than_the_budget_are_the_last_alone(
+def test_evaluations_beyond_the_budget_happen_only_at_the_end(
     text: Path, tmp_path: Path, evaluation: Callable[[float], None]
 ) -> None:
     evaluation(500.0)
@@ -161,7 +166,7 @@ def test_evaluations_that_cost_more_than_the_budget_are_the_last_alone(
     assert steps[0] >= 10
 
 
-def test_cheap_evaluations_come_after_each_tenth(
+def test_cheap_evaluations_happen_after_each_tenth(
     text: Path, tmp_path: Path, evaluation: Callable[[float], None]
 ) -> None:
     evaluation(0.001)
@@ -170,7 +175,7 @@ def test_cheap_evaluations_come_after_each_tenth(
 
 
 @pytest.mark.parametrize("budget", [{"steps": 50}, {"epochs": 50 / 128}, {"steps": 50, "minutes": 100.0}])
-def test_what_evaluations_cost_does_not_matter_where_steps_or_epochs_end_the_run(
+def test_evaluations_with_step_or_epoch_budget_ignore_their_cost(
     text: Path, tmp_path: Path, evaluation: Callable[[float], None], budget: dict[str, Any]
 ) -> None:
     cheap = evaluations(text, tmp_path / "cheap.safetensors", **budget)
@@ -179,33 +184,35 @@ def test_what_evaluations_cost_does_not_matter_where_steps_or_epochs_end_the_run
     assert len(cheap) == 10
 
 
-def test_a_short_budget_evaluates_as_much_as_it_has_time_for(tmp_path: Path, time: Time) -> None:
+def test_short_budget_limits_held_out_text(tmp_path: Path, time: Time) -> None:
     text = tmp_path / "text.txt"
     text.write_text(VERSE * 500)
-    with Run([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5}) as session:
-        for report in session.reports():
+    events: list[Event] = []
+    size = DEFAULT_TUNING.min_held_out_characters
+    with Run([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5}, on_event=events.append) as run:
+        for report in run.reports():
             if report.step == 25:
-                session.stop()
-        assert any(f"evaluate {MIN_HELD_OUT:,} of 2,900" in note for note in session.notes)
-    assert read_state(tmp_path / "m.resume.safetensors")[1]["trainer"]["held_out_size"] == MIN_HELD_OUT
-    with Run([text], tmp_path / "m.safetensors", resume=True) as session:  # what is measured stays the same
-        list(session.reports())
-        assert session.trainer._held_out_characters == MIN_HELD_OUT
-    with Run([text], tmp_path / "whole.safetensors", TINY | {"steps": 30}) as session:
-        list(session.reports())
-        assert session.trainer._held_out_characters == 2900
+                run.stop()
+        assert any(f"evaluate {size:,} of 2,900" in event.message for event in events)
+    assert read_state(tmp_path / "m.resume.safetensors")[1]["trainer"]["held_out_size"] == size
+    with Run([text], tmp_path / "m.safetensors", None, RunOptions(resume=True)) as run:
+        list(run.reports())
+        assert run.trainer.held_out.characters == size
+    with Run([text], tmp_path / "whole.safetensors", TINY | {"steps": 30}) as run:
+        list(run.reports())
+        assert run.trainer.held_out.characters == 2900
 
 
-def test_what_is_affordable_grows_with_minutes_and_speed() -> None:
-    assert affordable(2.0, 100_000.0) == 2_400_000
-    assert affordable(0.001, 10.0) == MIN_HELD_OUT
+def test_affordable_characters_grow_with_minutes_and_speed() -> None:
+    assert affordable_characters(2.0, 100_000.0) == 2_400_000
+    assert affordable_characters(0.001, 10.0) == DEFAULT_TUNING.min_held_out_characters
 
 
-def test_an_estimate_holds_until_there_is_a_measurement() -> None:
+def test_pace_uses_estimate_until_first_measurement() -> None:
     pace = EvaluationPace()
-    pace.begin(5.0)
+    pace.start(5.0)
     pace.estimate(1000, 100.0)
-    assert pace.missing(15.0) == pytest.approx(4.0)
+    assert pace.missing_seconds(15.0) == pytest.approx(4.0)
     pace.record(0.5, 20.0)
     pace.estimate(1000, 100.0)
-    assert pace.missing(25.0) == pytest.approx(0.0)
+    assert pace.missing_seconds(25.0) == pytest.approx(0.0)

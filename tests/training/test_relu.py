@@ -1,4 +1,4 @@
-"""The ReLU cell learns running text, whose state is carried on, at the rates that charlm chooses."""
+"""The ReLU cell learns running text with carried state at the default learning rate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from charlm.runs.api import train
 
 
 @pytest.mark.parametrize("rate", [0.016, 0.004])
-def test_the_relu_cell_learns_running_text(tmp_path: Path, rate: float) -> None:
+def test_relu_cell_learns_running_text(tmp_path: Path, rate: float) -> None:
     words = ["brown", "fox", "jumps", "over", "lazy", "dogs", "and", "runs", "away", "quickly"]
     text = " ".join(np.random.default_rng(0).choice(words, 6000))
     (tmp_path / "text.txt").write_text(text)

@@ -1,9 +1,9 @@
-"""The training loop, against a naive one; the held-out loss, against one stream; returns to a good state."""
+"""The training loop compared with a naive one, the held-out loss with that of one stream, and rollbacks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +14,9 @@ from charlm.engines.numpy_engine import NumpyEngine
 from charlm.engines.process_group import ProcessGroup
 from charlm.errors import DivergedError
 from charlm.nn.network import Network
-from charlm.training import divergence
-from charlm.training.divergence import MOST_RETURNS
 from charlm.training.evaluation import HeldOut
 from charlm.training.trainer import Trainer
+from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 from tests.nn import reference
 from tests.training import naive
 
@@ -29,23 +28,24 @@ NETWORK = Network(NetworkConfig("rnn", 3, 2, 0.4), VOCABULARY)
 
 
 @contextmanager
-def trainer(config: TrainConfig = CONFIG, threads: int = 1) -> Iterator[Trainer]:
+def trainer(
+    config: TrainConfig = CONFIG, threads: int = 1, tuning: TrainingTuning = DEFAULT_TUNING
+) -> Iterator[Trainer]:
     """Yield a trainer of a tiny network on random windows, in float64."""
     windows = naive.random_windows(np.random.default_rng(1), WINDOWS, STEPS, STREAMS, VOCABULARY)
     params = NETWORK.initial(np.random.default_rng(2), np.float64)
     batches = naive.Windows(windows)
-    with (
-        NumpyEngine(NETWORK, params, STEPS, STREAMS, threads, config.seed) as engine,
-        Trainer(NETWORK, batches, None, config, threads=threads, engine=engine, group=ProcessGroup()) as trainer,
-    ):
-        yield trainer
+    with NumpyEngine(NETWORK, params, STEPS, STREAMS, threads, config.seed) as engine:
+        trainer = Trainer(engine, ProcessGroup(), batches, None, config, tuning=tuning)
+        with closing(trainer.guard):
+            yield trainer
 
 
 @pytest.mark.parametrize(
     ("optimizer", "clip", "threads"), [("adam", 0.2, 1), ("adam", 0.2, 2), ("rmsprop", 0.0, 1), ("sgd", 0.2, 1)]
 )
-def test_training_equals_a_naive_loop(optimizer: str, clip: float, threads: int) -> None:
-    """Losses, norms, weights and their average: with carried state, dropout, targets that do not count, resets."""
+def test_training_equals_naive_loop(optimizer: str, clip: float, threads: int) -> None:
+    """Compare losses, norms, weights and their average, with carried state, dropout, masked targets and resets."""
     config = replace(CONFIG, optimizer=optimizer, clip=clip)
     with trainer(config, threads) as own:
         start = own.params.flat.copy()
@@ -62,8 +62,8 @@ def test_training_equals_a_naive_loop(optimizer: str, clip: float, threads: int)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_held_out_loss_is_that_of_one_stream(threads: int) -> None:
-    """All of the text counts, at the scale of the logits that is returned."""
+def test_held_out_loss_equals_that_of_one_stream(threads: int) -> None:
+    """The loss is that of the whole text at the returned scale of the logits."""
     rng = np.random.default_rng(0)
     network = Network(NetworkConfig("rnn", 4, 1), VOCABULARY)
     params = network.initial(rng, np.float64)
@@ -85,42 +85,40 @@ def test_the_held_out_loss_is_that_of_one_stream(threads: int) -> None:
     assert loss == pytest.approx(-log_probs.mean(), rel=1e-9)
 
 
-def test_a_return_keeps_the_best_loss_and_its_step() -> None:
+def test_rollback_keeps_best_loss_and_its_step() -> None:
     with trainer() as own:
-        own.recovery.remember()
+        own.guard.snapshot(own.step, own.state_dict)
         for _ in range(3):
             own.train_window(0.01)
         own.best_loss, own.model_step = 1.25, 2
-        own.recovery.roll_back("the loss is nan")
+        own.roll_back("the loss is nan")
         assert own.step == 0
         assert (own.best_loss, own.model_step) == (1.25, 2)
 
 
-def test_returns_count_only_where_training_does_not_get_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run diverges more often than is allowed at one step, each time further on."""
-    monkeypatch.setattr(divergence, "REMEMBER_STEPS", 4)
-    with trainer() as own:
-        for _ in range(MOST_RETURNS + 2):
-            while own.step <= own.recovery.furthest + 5:
-                own.recovery.remember()
+def test_rollbacks_count_only_at_the_same_step() -> None:
+    """A run may diverge more often than `max_rollbacks`, if each time at a later step."""
+    with trainer(tuning=TrainingTuning(snapshot_steps=4)) as own:
+        for _ in range(DEFAULT_TUNING.max_rollbacks + 2):
+            while own.step <= own.guard.furthest + 5:
+                own.guard.snapshot(own.step, own.state_dict)
                 own.train_window(0.01)
-            own.recovery.roll_back("the loss is nan")
-            assert own.recovery.returns == 1
-        for _ in range(MOST_RETURNS - 1):
-            own.recovery.roll_back("the loss is nan")
-        with pytest.raises(DivergedError, match=f"{MOST_RETURNS} returns"):
-            own.recovery.roll_back("the loss is nan")
+            own.roll_back("the loss is nan")
+            assert own.guard.rollbacks == 1
+        for _ in range(DEFAULT_TUNING.max_rollbacks - 1):
+            own.roll_back("the loss is nan")
+        with pytest.raises(DivergedError, match=f"{DEFAULT_TUNING.max_rollbacks} returns"):
+            own.roll_back("the loss is nan")
 
 
-def test_a_state_that_is_not_finite_is_never_returned_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(divergence, "REMEMBER_STEPS", 2)
-    with trainer() as own:
-        own.recovery.remember()
+def test_snapshot_of_non_finite_weights_is_refused() -> None:
+    with trainer(tuning=TrainingTuning(snapshot_steps=2)) as own:
+        own.guard.snapshot(own.step, own.state_dict)
         good = own.params.flat.copy()
         for _ in range(2):
             own.train_window(0.01)
         own.params.flat[3] = np.nan
         with pytest.raises(DivergedError, match="the weights are not finite"):
-            own.recovery.remember()
-        own.recovery.roll_back("the weights are not finite")
+            own.guard.snapshot(own.step, own.state_dict)
+        own.roll_back("the weights are not finite")
         np.testing.assert_array_equal(own.params.flat, good)

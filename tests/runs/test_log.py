@@ -1,4 +1,4 @@
-"""The log of a run that is resumed: rows of later steps and rows that are cut are removed."""
+"""The log of a resumed run: rows of later steps and incomplete rows are deleted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from charlm.runs.log import LOG_KEYS, Log
+from charlm.training.report import Event
 
 ROWS = [json.dumps({"step": step}) for step in (10, 20, 30)]
 
@@ -25,21 +26,21 @@ ROWS = [json.dumps({"step": step}) for step in (10, 20, 30)]
     ],
     ids=["whole", "later", "no newline", "cut", "cut in the middle", "no object", "no step"],
 )
-def test_a_resumed_log_continues_with_whole_rows(tmp_path: Path, tail: str, step: int, kept: int) -> None:
+def test_resumed_log_drops_later_and_incomplete_rows(tmp_path: Path, tail: str, step: int, kept: int) -> None:
     path = tmp_path / "m.log.jsonl"
     path.write_text(f"{ROWS[0]}\n{ROWS[1]}\n{tail}")
-    notes: list[str] = []
-    with Log(path, step, notes) as log:
+    events: list[Event] = []
+    with Log(path, step, events.append) as log:
         log.write(dict.fromkeys(LOG_KEYS, 31))
     lines = path.read_text().split("\n")
     assert lines[:kept] == ROWS[:kept]
     assert [json.loads(line) for line in lines[kept:-1]] == [dict.fromkeys(LOG_KEYS, 31)]
     assert lines[-1] == ""
-    assert notes == []
+    assert events == []
 
 
-def test_a_new_run_begins_a_new_log(tmp_path: Path) -> None:
+def test_new_run_empties_log(tmp_path: Path) -> None:
     path = tmp_path / "m.log.jsonl"
     path.write_text(f"{ROWS[0]}\n")
-    with Log(path, 0, []):
+    with Log(path, 0):
         assert path.read_text() == ""

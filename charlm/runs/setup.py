@@ -1,0 +1,149 @@
+"""The set-up of a run: plain functions from the given settings to the initial parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from charlm.config import EngineConfig, TextConfig, TrainConfig, check, is_real
+from charlm.engines.process_group import ProcessGroup
+from charlm.errors import ConfigError
+from charlm.machine import usable_cores
+from charlm.model import LanguageModel
+from charlm.nn.base import BaseNetwork
+from charlm.nn.layout import Parameters
+from charlm.runs.files import PathLike
+from charlm.runs.resume import SavedRun
+from charlm.text.corpus import Corpus
+from charlm.text.holdout import HoldOut
+from charlm.text.novelty import MAX_LINES, lines_in, pack_hashes
+from charlm.training.probe import characters_per_second
+from charlm.training.recipes import REFERENCE_SPEED, Choice, choose
+from charlm.training.warm_start import extend_parameters, inherit_shape
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of a run other than the settings of its network and its training.
+
+    Attributes
+    ----------
+    text : TextConfig
+        How text becomes tokens.
+    engine : EngineConfig
+        What computes the gradients.
+    overwrite : bool
+        Whether an existing model may be replaced.
+    resume : bool
+        Whether to continue the run whose state is NAME.resume.safetensors.
+    save_minutes : float
+        Minutes between saves; 0 saves after each step.
+    init_from : path or None
+        A model whose weights and vocabulary to start with; its file is not changed.
+    """
+
+    text: TextConfig = field(default_factory=TextConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    overwrite: bool = False
+    resume: bool = False
+    save_minutes: float = 1.0
+    init_from: PathLike | None = None
+
+    def __post_init__(self) -> None:
+        is_valid = is_real(self.save_minutes) and self.save_minutes >= 0
+        check(is_valid, "save_minutes", self.save_minutes, "0 (each step) or more")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run trains.
+
+    Attributes
+    ----------
+    text : TextConfig
+        How text becomes tokens.
+    corpus : Corpus
+        The text.
+    choice : Choice
+        Complete settings, and a line that explains them.
+    network : BaseNetwork
+        The network.
+    line_hashes : str
+        Hashes of the training lines, empty for running text.
+    """
+
+    text: TextConfig
+    corpus: Corpus
+    choice: Choice
+    network: BaseNetwork
+    line_hashes: str
+
+    @property
+    def train(self) -> TrainConfig:
+        """How the network is trained."""
+        return self.choice.train
+
+
+def resolve_settings(
+    settings: Mapping[str, Any], text: TextConfig, saved: SavedRun | None, parent: LanguageModel | None
+) -> tuple[dict[str, Any], TextConfig]:
+    """Merge the given settings with those of the resumed run, or with the shape of the model to start with.
+
+    Raises
+    ------
+    ConfigError, ResumeError
+        If they contradict each other.
+    """
+    if saved:
+        return saved.settings(settings), saved.text_settings(text)
+    if parent:
+        if parent.text.unit != text.unit:
+            raise ConfigError(f"`unit` is {text.unit!r}, but the model to start with has {parent.text.unit!r}")
+        return inherit_shape(settings, parent.config), text
+    return dict(settings), text
+
+
+def load_corpus(
+    paths: Sequence[PathLike],
+    text: TextConfig,
+    train: TrainConfig,
+    saved: SavedRun | None,
+    parent: LanguageModel | None,
+) -> Corpus:
+    """Read the texts, with the vocabulary of the resumed run or of the model to start with."""
+    return Corpus.read(
+        paths, text, hold_out=HoldOut(train.valid, train.held_out, train.seed),
+        vocabulary=saved.vocabulary if saved else None, base=parent.vocabulary if parent else None,
+    )  # fmt: skip
+
+
+def choose_settings(settings: Mapping[str, Any], corpus: Corpus, engine: EngineConfig, group: ProcessGroup) -> Choice:
+    """Complete the settings by the corpus and the speed of this machine."""
+    threads = settings.get("threads") or max(1, usable_cores() // group.local_world_size)
+    is_size_open = settings.get("hidden") is None and settings.get("size") is None
+    # The processes of a group must agree, so that PyTorch does not measure the speed.
+    speed = characters_per_second(threads) if is_size_open and engine.name == "numpy" else REFERENCE_SPEED
+    return choose({**settings, "threads": threads}, len(corpus.train_ids), speed, vocabulary=len(corpus.vocabulary))
+
+
+def hash_lines(corpus: Corpus) -> str:
+    """Return the hashes of the training lines for the model file; empty for running text or too many lines."""
+    ids = corpus.train_ids
+    if not corpus.lines or np.count_nonzero(ids == corpus.vocabulary.eos) > MAX_LINES:
+        return ""
+    return pack_hashes(lines_in(ids, corpus.vocabulary))
+
+
+def initial_parameters(setup: Setup, parent: LanguageModel | None) -> Parameters:
+    """Return random parameters, or those of the model to start with."""
+    params = setup.network.initial(np.random.default_rng([setup.train.seed, 0]))
+    if parent is None:
+        return params
+    newline = parent.vocabulary.encode("\n")
+    line_end = None
+    if setup.text.lines and not parent.text.lines and parent.vocabulary.unk not in newline:
+        line_end = int(newline[0]), parent.vocabulary.eos
+    return extend_parameters(parent.params, params, line_end)

@@ -1,0 +1,48 @@
+"""Tuning constants of training and of its runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingTuning:
+    """Tuning constants of training and of its runs; a test passes another instance."""
+
+    max_evaluations: int = 10
+    """Evaluations of a run, spread evenly over its budget."""
+    evaluation_fraction: float = 0.1
+    """Fraction of the training time that evaluations may take when minutes are the budget."""
+    evaluation_speedup: float = 2.0
+    """Held-out characters per second divided by training characters per second, before the first measurement."""
+    min_held_out_characters: int = 1000
+    """Held-out characters that the shortest budget evaluates."""
+    max_held_out_characters: int = 200_000
+    """Held-out characters that any budget evaluates."""
+    held_out_streams_per_thread: int = 16
+    """Streams of the held-out text that each thread reads in parallel."""
+    warm_up_characters: int = 96
+    """Characters that each held-out stream reads before its loss counts."""
+    logit_scale_tolerance: float = 0.02
+    """Change of the logit scale that needs no second evaluation: about 0.0003 nats per character."""
+    logit_scale_precision: float = 100.0
+    """Precision of the Gaussian prior of the logit scale: a standard deviation of 0.1 around 1."""
+    min_logit_scale: float = 0.5
+    max_logit_scale: float = 2.0
+    snapshot_steps: int = 100
+    """Steps between two snapshots of the state."""
+    max_rollbacks: int = 5
+    """Rollbacks to the same snapshot before training gives up."""
+    level_rate: float = 0.05
+    """Update rate of the running mean of the loss."""
+    loss_noise: float = 3.0
+    """Noise of the loss of a window of n characters, as a multiple of the uniform loss / sqrt(n)."""
+    max_snapshot_bytes: int = 16 << 20
+    """Bytes of a snapshot that stays in memory; a larger one goes to a temporary file."""
+    max_unknown_fraction: float = 0.05
+    """Fraction of UNK in the training text above which a warning is due."""
+    log_seconds: float = 1.0
+    """Seconds between rows of the log."""
+
+
+DEFAULT_TUNING = TrainingTuning()
