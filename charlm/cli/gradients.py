@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.curves import draw_curves, find_matplotlib
-from charlm.cli.tables import aligned, model_names, show
+from charlm.cli.tables import aligned, model_names, show, show_json
 from charlm.cli.terminal import escape
 from charlm.config import TextConfig, is_real
 
@@ -79,7 +78,10 @@ def command(
     curves = curves_of(measured)
     if plot is not None:
         draw_curves(curves, plot)
-    show(map(in_json, measured) if as_json else report_lines(measured, curves))
+    if as_json:
+        show_json(map(fields_of, measured))
+    else:
+        show(report_lines(measured, curves))
 
 
 def read_beginning(file: Path, config: TextConfig) -> str:
@@ -95,7 +97,7 @@ def read_beginning(file: Path, config: TextConfig) -> str:
 
 
 def measure(path: Path, model: LanguageModel, flow: GradientFlow) -> Measurement:
-    """Add to the gradients of a model what the log of its training tells of clipping."""
+    """Add the figures on clipping in the training log of a model to its gradients."""
     from charlm.diagnostics.clipping_log import read_clipping
     from charlm.runs.files import Files
 
@@ -104,11 +106,10 @@ def measure(path: Path, model: LanguageModel, flow: GradientFlow) -> Measurement
     return Measurement(path, flow, limit, None if limit is None else read_clipping(Files(path).log, limit))
 
 
-def in_json(measured: Measurement) -> str:
-    """Return all figures of a model as a JSON object."""
+def fields_of(measured: Measurement) -> dict[str, Any]:
+    """Return the fields of a model in JSON."""
     clipping = None if measured.clipping is None else asdict(measured.clipping)
-    fields = {"model": str(measured.path), **measured.flow.as_json(), "clip": measured.limit, "clipping": clipping}
-    return json.dumps(fields, ensure_ascii=False)
+    return {"model": str(measured.path), **measured.flow.as_json(), "clip": measured.limit, "clipping": clipping}
 
 
 def curves_of(measured: Sequence[Measurement]) -> dict[str, list[float]]:

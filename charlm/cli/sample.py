@@ -13,7 +13,7 @@ import click
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.inputs import read_text, refuse_unknown
-from charlm.cli.terminal import escape, warn
+from charlm.cli.terminal import for_output, warn
 from charlm.config import SampleConfig
 
 if TYPE_CHECKING:
@@ -109,12 +109,10 @@ def warn_of_unknown(model: LanguageModel, prompt: str) -> None:
 
 
 def write(text: str) -> None:
-    """Write text to standard output: unchanged into a pipe; at once, and with escapes, on a terminal."""
+    """Write text to standard output: unchanged into a pipe; escaped and at once on a terminal."""
+    sys.stdout.write(for_output(text))
     if sys.stdout.isatty():
-        sys.stdout.write(escape(text, keep="\n\t"))
         sys.stdout.flush()
-    else:
-        sys.stdout.write(text)
 
 
 def copies_of(model: LanguageModel, corpus: Path | None) -> IsCopy:
