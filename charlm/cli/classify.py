@@ -26,9 +26,11 @@ models_option = option_group("Models")
                help="Score the end of each text.")  # fmt: skip
 @options.output("--json", "form", flag_value="json", help="Print JSON Lines.")
 @options.output("--tsv", "form", flag_value="tsv", help="Print tab-separated values.")
+@options.threads
 def command(
     texts: tuple[str, ...], files: tuple[Path, ...], by_line: bool, encoding: str | None, errors: str | None,
     paths: tuple[Path, ...], priors: tuple[float, ...], end: bool | None, form: str | None,
+    threads: int | None,
 ) -> None:  # fmt: skip
     """Print the probability that each TEXT is from each model, by Bayes' rule.
 
@@ -39,13 +41,15 @@ def command(
       charlm classify -m english.safetensors -m german.safetensors "guten Tag"
       charlm classify -m ham.safetensors -m spam.safetensors --prior 0.8 --prior 0.2 --file mail.txt --lines --tsv
     """
+    from charlm.model import cores_for
     from charlm.scoring.ranking import classify
 
     require_texts(texts, files)
-    models = [options.open_model(path, encoding=encoding, errors=errors) for path in paths]
+    models = [options.open_model(path, threads, encoding=encoding, errors=errors) for path in paths]
     names = model_names(paths)
     as_written = replace(models[0].text, normalize="none")  # each model normalizes for itself
-    found = classify(models, read_texts(texts, files, by_line, as_written), priors=priors or None, end=end)
+    given = read_texts(texts, files, by_line, as_written)
+    found = classify(models, given, priors=priors or None, end=end, threads=cores_for(threads))
     if form == "json":
         show_json(
             {

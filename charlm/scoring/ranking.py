@@ -88,6 +88,7 @@ def classify(
     priors: Sequence[float] | None = None,
     end: bool | None = None,
     context: str = "",
+    threads: int = 1,
 ) -> Iterator[Classification]:
     """Yield the posterior probabilities of models for each text, in order, by Bayes' rule.
 
@@ -100,6 +101,7 @@ def classify(
     priors : p(model) of each model up to a common factor, 0 or more, not all 0; None for equal priors.
     end : whether EOS after each text counts; None for True if all models were trained on lines.
     context : text that is read before each text and not counted.
+    threads : cores for batches of texts, 1 or more.
 
     Raises
     ------
@@ -116,7 +118,7 @@ def classify(
     if end is None:
         end = all(model.text.lines for model in models)
     copies = tee(texts, len(models))
-    scores = [_scores(model, copy, end, context) for model, copy in zip(models, copies, strict=True)]
+    scores = [_scores(model, copy, end, context, threads) for model, copy in zip(models, copies, strict=True)]
     return (_classification(of_models, log_unseen, log_priors) for of_models in zip(*scores, strict=True))
 
 
@@ -154,10 +156,11 @@ def _known_tokens(vocabulary: Vocabulary) -> set[str]:
     return newline.union(vocabulary.tokens) - special
 
 
-def _scores(model: Model, texts: Iterable[str], end: bool, context: str) -> Iterator[Score]:
+def _scores(model: Model, texts: Iterable[str], end: bool, context: str, threads: int) -> Iterator[Score]:
     """Yield the scores of texts, which are normalised as the model's training text."""
     given = (normalize_text(text, model.text) for text in texts)
-    return score_texts(model.runner, model.vocabulary, given, end=end, context=normalize_text(context, model.text))
+    context = normalize_text(context, model.text)
+    return score_texts(model.runner, model.vocabulary, given, end=end, context=context, threads=threads)
 
 
 def _log_priors(models: int, priors: Sequence[float] | None) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -270,6 +271,7 @@ class TestThreads:
             ("score", "--file", "lines.txt", "--lines", "--json"),
             ("score", "--file", "groups.tsv", "--rank"),
             ("odd", "lines.txt"),
+            ("classify", "-m", "other.safetensors", "--file", "lines.txt", "--lines", "--json"),
             ("sample", "-n", "5", "--seed", "1", "--length", "20"),
         ],
     )
@@ -278,11 +280,12 @@ class TestThreads:
     ) -> None:
         (tmp_path / "lines.txt").write_text(LINES)
         (tmp_path / "groups.tsv").write_text("a\tthe fox\na\tthe dog\n")
+        shutil.copy(verse_model, tmp_path / "other.safetensors")
         runs = [charlm(*command, "-m", verse_model, *flags, cwd=tmp_path) for flags in ((), ("--threads", 1))]
         assert [run.code for run in runs] == [0, 0], runs
         assert runs[0].out == runs[1].out
 
-    @pytest.mark.parametrize("command", [("score", "the fox"), ("sample",), ("odd", "lines.txt")])
+    @pytest.mark.parametrize("command", [("score", "x"), ("sample",), ("odd", "lines.txt"), ("classify", "x")])
     def test_a_negative_number_of_cores_is_refused(
         self, verse_model: Path, tmp_path: Path, command: tuple[str, ...]
     ) -> None:
