@@ -17,7 +17,7 @@ from charlm.errors import ConfigError, ModelExistsError, UnknownCharacterError
 from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.infilling.bidirectional_reader import BidirectionalReader
-from charlm.infilling.filling import Filled, fill_bidirectional, fill_from_left_to_right
+from charlm.infilling.filling import Filled, fill_bidirectional, fill_left_to_right
 from charlm.infilling.proofing import Suspect, suspects
 from charlm.machine import usable_cores
 from charlm.nn.base import BaseNetwork
@@ -226,15 +226,16 @@ class LanguageModel:
         Raises ConfigError if the model reads from left to right alone.
         """
         ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
-        log_probs = self.bidirectional.long_log_probs(ids) if ids.size else np.zeros(0)
+        log_probs = self.bidirectional.long_scores(ids) if ids.size else np.zeros(0)
         is_unknown = ids[ids != self.vocabulary.eos] == self.vocabulary.unk
         unknown = float(log_probs[is_unknown].sum())
         return Score(log_probs.size, int(is_unknown.sum()), float(log_probs.sum()), unknown, text)
 
     def fill(self, text: str, *, blank: str = "_", beam: int = 8, best: int = 3) -> list[Filled]:
-        """Return the best readings of a text in which each `blank` stands for a missing character, the best first.
+        """Return the best readings of a text in which each `blank` marks a missing character, the best first.
 
-        beam: readings that are followed.  A model of one direction fills from left to right.
+        beam: readings that the search keeps.  A model of one direction fills from left to right. A bidirectional one
+        then replaces up to three characters per window of 160, and finds no reading that takes more changes at once.
         Raises ConfigError if nothing is missing.
         """
         check(is_count(beam), "beam", beam, "1 or more")
@@ -247,16 +248,16 @@ class LanguageModel:
             raise ConfigError(f"nothing to fill in: the text has no {blank!r}; pass another `blank`")
         if self.config.bidirectional:
             return fill_bidirectional(self.bidirectional, pieces, missing, beam=beam, best=best)
-        return fill_from_left_to_right(self.runner, self.vocabulary, pieces, missing, beam=beam, best=best)
+        return fill_left_to_right(self.runner, self.vocabulary, pieces, missing, beam=beam, best=best)
 
-    def proof(self, text: str, *, least: float = 0.0) -> Iterator[Suspect]:
+    def proof(self, text: str, *, min_gain: float = 0.0) -> Iterator[Suspect]:
         """Yield the characters that do not fit their surroundings, in order, with what fits better.
 
-        least: nats that the best proposal has to gain.
+        min_gain: nats that the best candidate must gain to be yielded.
         Raises ConfigError if the model reads from left to right alone.
         """
         ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
-        return suspects(self.bidirectional, ids, least=least)
+        return suspects(self.bidirectional, ids, min_gain=min_gain)
 
     def gradients(self, text: str, *, back: int = 64, places: int = 100) -> GradientFlow:
         """Measure how the loss at step t depends on the state k steps back, for k = 0 to `back`.

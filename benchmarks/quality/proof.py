@@ -38,9 +38,9 @@ def main(path: Path, text: Path, held_out: float, n: int) -> None:
     for line in lines:
         wrong, index = with_slip(line, rng)
         first = max(model.proof(wrong), key=lambda suspect: suspect.gain, default=None)
-        if first is not None and first.place == index:
+        if first is not None and first.index == index:
             found += 1
-            right += first.proposals[0][0] == line[index]
+            right += first.candidates[0][0] == line[index]
     print(f"{len(lines)} lines, one letter wrong in each ({time.perf_counter() - started:.0f} s)")
     print(f"the wrong letter is the first suspect in {found / len(lines):.1%}; the right letter is the first proposal "
           f"in {right / max(found, 1):.1%} of these")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Models and training states as files: written atomically, and read as if a stranger had written them."""
+"""Models and training states as files: written atomically, and validated when they are read."""
 
 from charlm.checkpoint.model_file import ModelFile, read_model, write_model
 from charlm.checkpoint.state_file import read_state, write_state

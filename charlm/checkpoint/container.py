@@ -1,8 +1,9 @@
-"""safetensors files from strangers: the header is checked in full before anything it announces is believed.
+"""safetensors files with one JSON object in their metadata; the files may come from strangers.
 
-Layout of a file: 8 bytes, N as little-endian uint64; N bytes of JSON, name -> {dtype, shape, data_offsets}
-and `__metadata__`, text -> text; then the data, which the tensors cover without gap or overlap.
-Source: the format's specification, https://github.com/huggingface/safetensors#format
+A file is 8 bytes, N as little-endian uint64; N bytes of JSON, name -> {dtype, shape, data_offsets} and `__metadata__`,
+text -> text; then the data. The header is bounded and checked here before the data is read. The library then checks
+that the tensors cover the data exactly once.
+Source: the specification of the format, https://github.com/huggingface/safetensors#format
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,42 +20,66 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from charlm.checkpoint.storage import Path, atomic_write, open_regular, printable, reason_of
-from charlm.checkpoint.strict_json import MAX_LENGTH, as_object, parse_json
+from charlm.checkpoint.strict_json import MAX_LENGTH, as_object, dump_json, parse_json
 from charlm.errors import CharlmError, CheckpointError
+from charlm.version import __version__
 
 Tensors = dict[str, npt.NDArray[Any]]
 
-FORMAT_NAMES: dict[np.dtype[Any], str] = {
-    np.dtype(np.float32): "F32",
-    np.dtype(np.float64): "F64",
-    np.dtype(np.int32): "I32",
-    np.dtype(np.int64): "I64",
-    np.dtype(np.uint8): "U8",
-    np.dtype(np.uint16): "U16",
-    np.dtype(np.uint32): "U32",
-    np.dtype(np.uint64): "U64",
-    np.dtype(np.bool_): "BOOL",
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype(np.float32),
+    "F64": np.dtype(np.float64),
+    "I32": np.dtype(np.int32),
+    "I64": np.dtype(np.int64),
+    "U8": np.dtype(np.uint8),
+    "U16": np.dtype(np.uint16),
+    "U32": np.dtype(np.uint32),
+    "U64": np.dtype(np.uint64),
+    "BOOL": np.dtype(np.bool_),
 }
-"""The dtypes that charlm has a use for, with the format's names for them."""
-
-ITEM_SIZES = {name: dtype.itemsize for dtype, name in FORMAT_NAMES.items()}
+"""The dtypes that charlm uses, by their names in the format."""
+FORMAT_VERSION = 1
+"""Version of the JSON objects that this charlm writes; it reads versions from 1 to this one."""
 MAX_DIMENSIONS = 8
-_CHUNK = 2**20
+CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class Container:
-    """An open safetensors file whose header is in order. shapes: name -> shape of each tensor."""
+    """An open safetensors file with a valid header.
+
+    Attributes
+    ----------
+    shapes : dict of str to tuple of int
+        The shape of each tensor.
+    metadata : dict of str to str
+        The metadata.
+    """
 
     shapes: dict[str, tuple[int, ...]]
     metadata: dict[str, str]
     _file: BinaryIO
-    _head: bytes  # the length and the JSON, as they stand in the file
+    _head: bytes  # the length and the JSON, as in the file
     _size: int
 
+    def content(self, key: str) -> dict[str, Any]:
+        """Return the JSON object under a key of the metadata; ValueError if its version is newer than this charlm."""
+        content = as_object(parse_json(self.metadata[key]), f"its metadata `{key}`")
+        version = content.get("format_version")
+        if type(version) is not int or version < 1:
+            raise ValueError(f"its format_version is {printable(version, 20)}; expected 1 to {FORMAT_VERSION}")
+        if version > FORMAT_VERSION:
+            writer = content.get("charlm_version")
+            needed = f"charlm {printable(writer, 20)} or newer" if isinstance(writer, str) else "a newer charlm"
+            raise ValueError(
+                f"its format is {version}, and this charlm {__version__} reads 1 to {FORMAT_VERSION}: "
+                f"{needed} is needed"
+            )
+        return content
+
     def tensors(self) -> Tensors:
-        """Return all tensors, each in memory of its own."""
-        _check_memory(2 * self._size)  # the file and the tensors made of it
+        """Return copies of all tensors; ValueError or SafetensorError if they do not cover the data exactly once."""
+        check_memory(2 * self._size)  # the file and the copies
         self._file.seek(0)
         content = self._file.read(self._size)
         if len(content) != self._size or not content.startswith(self._head):
@@ -65,62 +89,63 @@ class Container:
 
 @contextmanager
 def open_container(path: Path, dtypes: Collection[str], advice: str) -> Iterator[Container]:
-    """Open a safetensors file whose tensors are all of `dtypes`, names of the format.
+    """Open a safetensors file whose tensors are all of `dtypes`.
 
-    Whatever is wrong with it, here or inside the block, is raised as CheckpointError: path, reason, `advice`.
+    Raises
+    ------
+    CheckpointError
+        The file is invalid, or the block raised an error about its content: the path, the reason, and `advice`.
     """
     try:
         with open_regular(path) as file:
-            yield _read_header(file, dtypes)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{printable(path)}: there is no such file; {advice}") from error
-    except MemoryError as error:
-        raise CheckpointError(f"{printable(path)}: it does not fit into memory; {advice}") from error
-    except RecursionError as error:
-        raise CheckpointError(f"{printable(path)}: its JSON is nested too deeply; {advice}") from error
-    except (OSError, ValueError, OverflowError, SafetensorError, CharlmError) as error:
-        raise CheckpointError(f"{printable(path)}: {reason_of(error)}; {advice}") from error
+            yield read_header(file, dtypes)
+    except (OSError, ValueError, OverflowError, MemoryError, RecursionError, SafetensorError, CharlmError) as error:
+        reason = reason_of(error)
+        if isinstance(error, MemoryError):
+            reason = "it does not fit into memory"
+        elif isinstance(error, RecursionError):
+            reason = "its JSON is nested too deeply"
+        raise CheckpointError(f"{printable(path)}: {reason}; {advice}") from error
 
 
-def write_container(path: Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file atomically.
-
-    Raises CheckpointError if that fails, or if it could not be read back; then the old file is as it was.
-    """
+@contextmanager
+def errors_of_writing(path: Path) -> Iterator[None]:
+    """Raise CheckpointError, with the reason, for an error about the content that is to be written to `path`."""
     try:
-        content = _serialized(tensors, metadata)
-    except (ValueError, MemoryError, SafetensorError) as error:
-        raise refusal_to_write(path, error) from error
-    atomic_write(path, (content[start : start + _CHUNK] for start in range(0, len(content), _CHUNK)))
+        yield
+    except (ValueError, TypeError, RecursionError, MemoryError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write {printable(path)}: {reason_of(error)}; nothing was changed") from error
 
 
-def refusal_to_write(path: Path, error: Exception) -> CheckpointError:
-    """Return the error that says why nothing was written to `path`."""
-    return CheckpointError(f"cannot write {printable(path)}: {reason_of(error)}; nothing was changed")
+def write_container(path: Path, tensors: Mapping[str, npt.NDArray[Any]], key: str, content: Mapping[str, Any]) -> None:
+    """Write tensors, and a JSON object under a key of the metadata, atomically.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be written, or could not be read back. An old file is unchanged.
+    """
+    versions = {"format_version": FORMAT_VERSION, "charlm_version": __version__}
+    with errors_of_writing(path):
+        for name, tensor in tensors.items():
+            if tensor.dtype not in DTYPES.values() or tensor.ndim > MAX_DIMENSIONS:
+                raise ValueError(f"array {name} is {tensor.dtype} in {tensor.ndim} dimensions, which is not supported")
+        contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+        data = memoryview(safetensors.numpy.save(contiguous, {key: dump_json({**versions, **content})}))
+        if int.from_bytes(data[:8], "little") > MAX_LENGTH:
+            raise ValueError(f"vocabulary and training record take more than {MAX_LENGTH} bytes")
+    atomic_write(path, (data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)))
 
 
-def _serialized(tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> memoryview:
-    """Return the bytes of a file; ValueError if it is one that is refused when it is read."""
-    for name, tensor in tensors.items():
-        if tensor.dtype not in FORMAT_NAMES or tensor.ndim > MAX_DIMENSIONS:
-            raise ValueError(
-                f"array {name} is {tensor.dtype} in {tensor.ndim} dimensions, which is not supported"
-            )
-    contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-    content = memoryview(safetensors.numpy.save(contiguous, dict(metadata)))
-    if int.from_bytes(content[:8], "little") > MAX_LENGTH:
-        raise ValueError(f"vocabulary and notes take more than {MAX_LENGTH} bytes")
-    return content
-
-
-def _read_header(file: BinaryIO, dtypes: Collection[str]) -> Container:
+def read_header(file: BinaryIO, dtypes: Collection[str]) -> Container:
+    """Return the container of an open file; ValueError if its header is invalid."""
     size = os.fstat(file.fileno()).st_size
     prefix = file.read(8)
     length = int.from_bytes(prefix, "little")
     if len(prefix) < 8 or not 2 <= length <= size - 8:
         raise ValueError("it is no safetensors file, or it was cut short")
     if length > MAX_LENGTH:
-        raise ValueError(f"its header has {length} bytes, {MAX_LENGTH} are allowed")
+        raise ValueError(f"its header has {length} bytes; {MAX_LENGTH} are allowed")
     text = file.read(length)
     try:
         header = as_object(parse_json(text.decode("utf-8")), "its header")
@@ -129,59 +154,30 @@ def _read_header(file: BinaryIO, dtypes: Collection[str]) -> Container:
     metadata = as_object(header.pop("__metadata__", {}), "its metadata")
     if not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("its metadata holds something that is not text")
-    shapes = _check_layout(header, size - 8 - length, dtypes)
+    shapes = {name: shape_of(name, entry, dtypes) for name, entry in header.items()}
     return Container(shapes, metadata, file, prefix + text, size)
 
 
-def _check_layout(header: dict[str, Any], size: int, dtypes: Collection[str]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes in `header`; ValueError unless they cover the `size` bytes of data exactly once."""
-    spans = []
-    shapes = {}
-    for name, entry in header.items():
-        try:
-            shapes[name], span = _check_entry(as_object(entry, "its entry"), dtypes)
-        except ValueError as error:
-            raise ValueError(f"tensor {printable(name, 60)}: {error}") from None
-        spans.append(span)
-    place = 0
-    for begin, end in sorted(spans):
-        if begin != place:
-            raise ValueError(f"its tensors overlap or leave a gap at byte {min(begin, place)} of the data")
-        place = end
-    if place != size:
-        raise ValueError(f"it is damaged: {place} bytes of tensors are announced, {size} are there")
-    return shapes
-
-
-def _check_entry(entry: dict[str, Any], dtypes: Collection[str]) -> tuple[tuple[int, ...], tuple[int, int]]:
-    """Return shape and place (begin, end) of one tensor; raises ValueError with what is wrong."""
+def shape_of(name: str, entry: Any, dtypes: Collection[str]) -> tuple[int, ...]:
+    """Return the shape in the header's entry of a tensor; ValueError if shape or dtype are invalid."""
+    tensor = f"tensor {printable(name, 60)}"
+    entry = as_object(entry, f"{tensor}: its entry")
     if entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError("its entry needs dtype, shape and data_offsets, and nothing else")
-    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+        raise ValueError(f"{tensor}: its entry needs dtype, shape and data_offsets, and nothing else")
+    dtype, shape = entry["dtype"], entry["shape"]
     if not isinstance(dtype, str) or dtype not in dtypes:
-        raise ValueError(f"its dtype is {printable(dtype, 20)}, but must be {' or '.join(sorted(dtypes))}")
-    if not _are_counts(shape):
-        raise ValueError("its shape is no list of whole numbers, or too long")
-    if not _are_counts(offsets) or len(offsets) != 2:
-        raise ValueError("its data_offsets are not two whole numbers")
-    begin, end = offsets
-    if end - begin != prod(shape) * ITEM_SIZES[dtype]:
-        raise ValueError(f"its data_offsets {begin}, {end} do not fit its shape and dtype")
-    return tuple(shape), (begin, end)
+        raise ValueError(f"{tensor}: its dtype is {printable(dtype, 20)}; expected {' or '.join(sorted(dtypes))}")
+    is_list = isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS
+    if not is_list or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"{tensor}: its shape is no list of at most {MAX_DIMENSIONS} whole numbers")
+    return tuple(shape)
 
 
-def _are_counts(values: Any) -> bool:
-    """Whether `values` is a list of whole numbers of at least 0, no more of them than a shape may have."""
-    if not isinstance(values, list) or len(values) > MAX_DIMENSIONS:
-        return False
-    return all(type(value) is int and value >= 0 for value in values)
-
-
-def _check_memory(needed: int) -> None:
-    """Raise ValueError if this machine has less than `needed` bytes of memory, as far as it says."""
+def check_memory(needed: int) -> None:
+    """Raise ValueError if this machine has less than `needed` bytes of memory; not if that is unknown."""
     try:
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return
-    if 0 < there < needed:
-        raise ValueError(f"it takes {needed / 1e9:.1f} GB of memory, this machine has {there / 1e9:.1f} GB")
+    if 0 < present < needed:
+        raise ValueError(f"it takes {needed / 1e9:.1f} GB of memory, this machine has {present / 1e9:.1f} GB")

@@ -1,13 +1,12 @@
-"""The model file: weights under PyTorch's names, and the metadata key `charlm` with everything else.
+"""The model file: weights under PyTorch's names, and a JSON object under the metadata key `charlm`.
 
-The value of `charlm` is JSON: `format_version`; `charlm_version`, which wrote it; `config`, a NetworkConfig
-and in its `text` a TextConfig; `torch`, the class that takes the recurrent weights, or that PyTorch has none;
-`vocabulary`, as from `Vocabulary.to_json`; `training`, how it was made.
+The object holds `format_version`; `charlm_version`, which wrote it; `config`, a NetworkConfig and in its `text` a
+TextConfig; `torch`, the class that takes the recurrent weights, or that PyTorch has none; `vocabulary`, as from
+`Vocabulary.to_json`; `training`, the training record.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -16,27 +15,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charlm.checkpoint.container import open_container, refusal_to_write, write_container
-from charlm.checkpoint.format_version import check_version
+from charlm.checkpoint.container import errors_of_writing, open_container, write_container
 from charlm.checkpoint.storage import Path, printable
-from charlm.checkpoint.strict_json import as_object, dump_json, parse_json
+from charlm.checkpoint.strict_json import as_object
 from charlm.checkpoint.training_record import TrainingRecord
 from charlm.config import NetworkConfig, TextConfig
-from charlm.errors import ModelExistsError
 from charlm.nn.cells import find_cell
 from charlm.nn.layout import parameter_layout
 from charlm.text.vocabulary import Vocabulary
-from charlm.version import __version__
 
-FORMAT_VERSION = 1
-MAX_WEIGHT = 1e20  # times the largest hidden size, a sum of such weights is still finite in float32
+MAX_WEIGHT = 1e20
+"""Largest absolute value of a weight. A sum of such weights over the largest hidden size is finite in float32."""
+
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
-    """What a model file holds.
+    """The content of a model file.
 
-    text: the fields of a TextConfig.  tensors: name -> float32 array, exactly those of `parameter_layout`.
-    training: what the model was trained on, how long, the losses reached.
+    Attributes
+    ----------
+    config : NetworkConfig
+        The shape of the network.
+    text : dict
+        The fields of a TextConfig.
+    vocabulary : Vocabulary
+        The tokens.
+    tensors : mapping of str to ndarray
+        float32 arrays with the names and shapes of `parameter_layout`.
+    training : TrainingRecord
+        Text, budget and losses of the training.
     """
 
     config: NetworkConfig
@@ -46,130 +53,106 @@ class ModelFile:
     training: TrainingRecord = field(default_factory=TrainingRecord)
 
 
-def write_model(path: Path, model: ModelFile, *, overwrite: bool = True) -> None:
-    """Write `model` to `path` atomically.
+def write_model(path: Path, model: ModelFile) -> None:
+    """Write a model file atomically.
 
-    Raises ModelExistsError if there is a file already and not `overwrite`; CheckpointError if it cannot be
-    written, or if `read_model` would refuse it (a weight is not finite, say). The old file is left alone.
+    Raises
+    ------
+    CheckpointError
+        The file cannot be written, or `read_model` would refuse it. An old file is unchanged.
     """
-    if not overwrite and os.path.exists(path):
-        raise ModelExistsError(
-            f"{printable(path)} exists already; replace it with --overwrite, or name another"
-        )
-    try:
+    with errors_of_writing(path):
         tensors = {name: np.asarray(tensor, np.float32) for name, tensor in model.tensors.items()}
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        _check_shapes(shapes, model.config, len(model.vocabulary))
-        _check_weights(tensors)
-        metadata = {"charlm": dump_json(_to_json(model))}
-    except (ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise refusal_to_write(path, error) from error
-    write_container(path, tensors, metadata)
+        check_shapes({name: tensor.shape for name, tensor in tensors.items()}, model.config, len(model.vocabulary))
+        check_weights(tensors)
+        content = to_json(model)
+    write_container(path, tensors, "charlm", content)
 
 
 def read_model(path: Path) -> ModelFile:
-    """Read a model file. Its bytes may be anything: they are checked before they are believed.
+    """Read a model file that may come from a stranger.
 
-    Raises CheckpointError with the path, the reason and what to do. Time and memory are bounded by the file's
-    size, and about 0.5 GB for the JSON of a hostile one.
+    Time and memory are bounded by the size of the file, plus about 0.5 GB for the JSON of a hostile one.
+
+    Raises
+    ------
+    CheckpointError
+        The file is invalid.
     """
-    advice = f"a model is made with: charlm train FILE --model {printable(path)}"
-    with open_container(path, {"F32"}, advice) as container:
-        content = _content(container.metadata)
+    with open_container(path, {"F32"}, "make a model with: charlm train FILE") as container:
+        if "charlm_state" in container.metadata:
+            raise ValueError("it is the state of a training run; the model is in another file of the folder")
+        if "charlm" not in container.metadata:
+            raise ValueError("it is a safetensors file, but not of charlm")
+        content = container.content("charlm")
         vocabulary = Vocabulary.from_json(content.get("vocabulary"))
-        config, text = _from_json(as_object(content.get("config"), "its config"), vocabulary)
+        config, text = configs_from_json(as_object(content.get("config"), "its config"), vocabulary)
         training = TrainingRecord.from_json(content.get("training"))
-        _check_shapes(container.shapes, config, len(vocabulary))  # before anything of that size is read
+        check_shapes(container.shapes, config, len(vocabulary))  # before the data is read
         tensors = container.tensors()
-        _check_weights(tensors)
+        check_weights(tensors)
     return ModelFile(config, asdict(text), vocabulary, tensors, training)
 
 
-def _to_json(model: ModelFile) -> dict[str, Any]:
+def to_json(model: ModelFile) -> dict[str, Any]:
+    """Return the JSON object of a model without its versions; ValueError if it is inconsistent."""
     text = TextConfig(**{"unit": model.vocabulary.unit, **model.text})
-    _check_text(text, model.vocabulary)
+    check_text(text, model.vocabulary)
     training = model.training.to_json()
     TrainingRecord.from_json(training)  # refuses what `read_model` would refuse
+    config = asdict(model.config)
+    if not model.config.bidirectional:
+        del config["bidirectional"]  # versions of charlm without it can read the file
     return {
-        "format_version": FORMAT_VERSION,
-        "charlm_version": __version__,
-        "config": {**_config_json(model.config), "text": asdict(text)},
+        "config": {**config, "text": asdict(text)},
         "torch": find_cell(model.config.cell).in_torch() or "none: PyTorch has no such cell",
         "vocabulary": model.vocabulary.to_json(),
         "training": training,
     }
 
 
-def _config_json(config: NetworkConfig) -> dict[str, Any]:
-    """Return the settings; a network of one direction is described as it was before there were two."""
-    settings = asdict(config)
-    if not config.bidirectional:
-        del settings["bidirectional"]
-    return settings
-
-
-def _content(metadata: dict[str, str]) -> dict[str, Any]:
-    """Return the value of `charlm` in the file's metadata, once its version is known to be ours."""
-    if "charlm_state" in metadata:
-        raise ValueError("it is the state of a training run, not the model itself, which lies beside it")
-    if "charlm" not in metadata:
-        raise ValueError("it is a safetensors file, but not of charlm")
-    content = as_object(parse_json(metadata["charlm"]), "its metadata `charlm`")
-    check_version(content, FORMAT_VERSION)
-    return content
-
-
-def _from_json(content: dict[str, Any], vocabulary: Vocabulary) -> tuple[NetworkConfig, TextConfig]:
-    """Return the two settings in `config`; ConfigError or ValueError if they are none."""
-    settings = dict(content)
-    words = as_object(settings.pop("text", {}), "its text config")
-    for found, known in ((settings, NetworkConfig), (words, TextConfig)):
+def configs_from_json(content: dict[str, Any], vocabulary: Vocabulary) -> tuple[NetworkConfig, TextConfig]:
+    """Return the two configs in `config`; ConfigError or ValueError if they are invalid."""
+    network = dict(content)
+    text = as_object(network.pop("text", {}), "its text config")
+    for found, known in ((network, NetworkConfig), (text, TextConfig)):
         if unknown := found.keys() - {one.name for one in fields(known)}:
-            raise ValueError(
-                f"its config has a setting that is not known here: {printable(min(unknown), 40)}"
-            )
-    if missing := {"cell", "hidden", "layers"} - settings.keys():
-        raise ValueError(f"its config says nothing of {', '.join(sorted(missing))}")
-    text = TextConfig(**{"unit": vocabulary.unit, **words})
-    _check_text(text, vocabulary)
-    return NetworkConfig(**settings), text
+            raise ValueError(f"its config has a setting that is not known here: {printable(min(unknown), 40)}")
+    if missing := {"cell", "hidden", "layers"} - network.keys():
+        raise ValueError(f"its config lacks {', '.join(sorted(missing))}")
+    text_config = TextConfig(**{"unit": vocabulary.unit, **text})
+    check_text(text_config, vocabulary)
+    return NetworkConfig(**network), text_config
 
 
-def _check_text(text: TextConfig, vocabulary: Vocabulary) -> None:
-    """Raise ValueError if `text` contradicts `vocabulary`, or names no encoding of text."""
+def check_text(text: TextConfig, vocabulary: Vocabulary) -> None:
+    """Raise ValueError if `text` contradicts `vocabulary`, or its encoding is not one of text."""
     if text.unit != vocabulary.unit:
         raise ValueError(f"its text config says {text.unit}, its vocabulary {vocabulary.unit}")
-    if not _is_encoding(text.encoding):
-        raise ValueError(f"its encoding {printable(text.encoding, 40)} is not known here")
-
-
-def _is_encoding(name: Any) -> bool:
-    """Whether `name` is an encoding of text."""
-    if not isinstance(name, str) or not re.fullmatch("[ -~]{1,40}", name):
-        return False
     try:
-        "a".encode(name)  # refuses also the codecs that are not of text, such as hex
-    except (LookupError, ValueError):
-        return False
-    return True
+        if not re.fullmatch("[ -~]{1,40}", text.encoding):
+            raise LookupError
+        "a".encode(text.encoding)  # refuses also the codecs that are not of text, such as hex
+    except (LookupError, ValueError, TypeError):
+        raise ValueError(f"its encoding {printable(text.encoding, 40)} is not known here") from None
 
 
-def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: NetworkConfig, vocabulary: int) -> None:
-    """Raise ValueError unless `shapes` are just those of a network of `config` and `vocabulary` tokens."""
-    wanted = parameter_layout(config, vocabulary)
-    if missing := wanted.keys() - shapes.keys():
+def check_shapes(shapes: Mapping[str, tuple[int, ...]], config: NetworkConfig, vocabulary: int) -> None:
+    """Raise ValueError unless `shapes` are those of a network of `config` and `vocabulary` tokens."""
+    expected = parameter_layout(config, vocabulary)
+    if missing := expected.keys() - shapes.keys():
         raise ValueError(f"tensor {min(missing)} is missing")
-    if more := shapes.keys() - wanted.keys():
-        raise ValueError(f"tensor {printable(min(more), 60)} has no place in this network")
-    for name, shape in wanted.items():
+    if unexpected := shapes.keys() - expected.keys():
+        raise ValueError(f"tensor {printable(min(unexpected), 60)} is not a parameter of this network")
+    for name, shape in expected.items():
         if shapes[name] != shape:
             raise ValueError(f"tensor {name} has shape {shapes[name]}, but this network needs {shape}")
 
 
-def _check_weights(tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
-    """Raise ValueError if a weight is NaN, infinite, or so large that the network would overflow."""
+def check_weights(tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Raise ValueError if a weight is NaN, infinite, or so large that the network could overflow."""
     for name, tensor in tensors.items():
         with np.errstate(invalid="ignore"):
-            is_sane = tensor.min() >= -MAX_WEIGHT and tensor.max() <= MAX_WEIGHT
-        if not is_sane:
+            is_bounded = tensor.min() >= -MAX_WEIGHT and tensor.max() <= MAX_WEIGHT
+        if not is_bounded:
             raise ValueError(f"tensor {name} has a weight that is not finite, or beyond {MAX_WEIGHT:g}")

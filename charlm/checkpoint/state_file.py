@@ -7,39 +7,41 @@ from typing import Any
 
 import numpy.typing as npt
 
-from charlm.checkpoint.container import ITEM_SIZES, Tensors, open_container, refusal_to_write, write_container
-from charlm.checkpoint.format_version import check_version
+from charlm.checkpoint.container import DTYPES, Tensors, open_container, write_container
 from charlm.checkpoint.storage import Path
-from charlm.checkpoint.strict_json import as_object, dump_json, parse_json
-from charlm.version import __version__
-
-STATE_VERSION = 1
+from charlm.checkpoint.strict_json import as_object
 
 
 def write_state(path: Path, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> None:
-    """Write `arrays` and `meta`, which goes through JSON (no NaN, text as keys), to `path` atomically.
+    """Write the state of a run atomically.
 
-    arrays: float32, float64, int32, int64, uint8 to uint64 or bool; of any shape.
-    Raises CheckpointError if that fails; then the old file is as it was.
+    Parameters
+    ----------
+    path : path
+        The file.
+    arrays : mapping of str to ndarray
+        float32, float64, int32, int64, uint8 to uint64 or bool; of any shape.
+    meta : mapping
+        An object that JSON can hold: no NaN, keys are text.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be written. An old file is unchanged.
     """
-    content = {"format_version": STATE_VERSION, "charlm_version": __version__, "meta": dict(meta)}
-    try:
-        metadata = {"charlm_state": dump_json(content)}
-    except (ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise refusal_to_write(path, error) from error
-    write_container(path, arrays, metadata)
+    write_container(path, arrays, "charlm_state", {"meta": dict(meta)})
 
 
 def read_state(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    """Return the arrays and the `meta` that `write_state` wrote.
+    """Return the arrays and the `meta` that `write_state` wrote; callers check that they belong to their run.
 
-    Raises CheckpointError with the path, the reason and what to do. Whether they belong to the run at hand is
-    for the caller to check.
+    Raises
+    ------
+    CheckpointError
+        The file is invalid.
     """
-    with open_container(path, ITEM_SIZES, "start over without --resume") as container:
+    with open_container(path, DTYPES, "start over without `resume`") as container:
         if "charlm_state" not in container.metadata:
             raise ValueError("it is not the state of a training run of charlm")
-        content = as_object(parse_json(container.metadata["charlm_state"]), "its metadata `charlm_state`")
-        check_version(content, STATE_VERSION)
-        meta = as_object(content.get("meta"), "its meta")
+        meta = as_object(container.content("charlm_state").get("meta"), "its meta")
         return container.tensors(), meta

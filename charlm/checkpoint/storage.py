@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: atomic replacement, and opening without surprises."""
+"""Atomic replacement of files, and safe opening of files of strangers."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from charlm.errors import CheckpointError, ConfigError
 Path: TypeAlias = "str | os.PathLike[str]"
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows only
-_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # opening a pipe must not wait for somebody to write into it
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # opening a pipe must not wait for a writer
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 
 
-def printable(value: object, most: int = 300) -> str:
-    r"""Return `value` as text that is safe on a terminal: cut to `most` characters, invisible ones escaped.
+def printable(value: object, max_length: int = 300) -> str:
+    r"""Return `value` as text that is safe on a terminal: at most `max_length` characters, invisible ones escaped.
 
     >>> printable("red\x1b[31m")
     'red\\x1b[31m'
     """
     text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
-    text = text if len(text) <= most else text[: most - 3] + "..."
+    text = text if len(text) <= max_length else text[: max_length - 3] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why `error` happened, without the path and the number that the operating system adds.
+    """Return the reason of an error, without the path and the number that the operating system adds.
 
-    A setting that a file holds is no parameter of the caller, so its name loses its backticks.
+    A setting in a file is no parameter of the caller, so its name loses its backticks.
     """
     if isinstance(error, ConfigError):
         return printable(str(error).replace("`", ""))
@@ -44,9 +44,14 @@ def reason_of(error: BaseException) -> str:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open the file at `path` for reading; never waits.
+    """Open a file for reading without waiting.
 
-    Raises OSError if it cannot be opened, ValueError if it is a folder, a device, a pipe, or no path at all.
+    Raises
+    ------
+    OSError
+        It cannot be opened.
+    ValueError
+        It is a folder, a device or a pipe, or `path` is no path.
     """
     descriptor = os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK)
     try:
@@ -58,12 +63,27 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def atomic_write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    """Replace the file at `path` by `chunks`: at any instant either the old or the new one is there, whole.
+    """Replace the content of a file, so that at any time either the old or the new content is complete.
 
+    Parameters
+    ----------
+    path : path
+        The file. Symbolic links are followed and kept. An existing file keeps its mode.
+    chunks : iterable of bytes
+        The new content.
+
+    Raises
+    ------
+    CheckpointError
+        Writing failed. The temporary file was deleted, and the old file is unchanged.
+
+    Notes
+    -----
     A temporary file in the same folder is written, synced to the disk and renamed; then the folder is synced.
-    Symbolic links are followed and stay. An existing file keeps its mode; a new one gets that of the umask.
-    Raises CheckpointError if that fails; then the temporary file is gone and the old file is as it was.
-    Source: Pillai et al. 2014, "All File Systems Are Not Created Equal" (OSDI), section 4.
+
+    References
+    ----------
+    Pillai et al. 2014, "All File Systems Are Not Created Equal" (OSDI), section 4.
     """
     try:
         _replace(os.path.realpath(path), chunks)
@@ -73,10 +93,10 @@ def atomic_write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise CheckpointError if `atomic_write` could not write to `path`, for whatever can be known before.
+    """Raise CheckpointError if `atomic_write` would fail for a reason that is known before.
 
-    A temporary file is created and removed, as its name is the longest and its folder may be read-only. What is at
-    `path` stays as it is.
+    A temporary file is created and deleted, as its name is the longest and its folder may be read-only. The file at
+    `path` is unchanged.
     """
     try:
         target = os.path.realpath(path)
@@ -90,9 +110,9 @@ def check_writable(path: Path) -> None:
 
 
 def discard_leftovers(path: Path) -> None:
-    """Remove the temporary files that `atomic_write(path, ...)` left behind when its process was killed.
+    """Delete the temporary files of `atomic_write(path, ...)` in killed processes.
 
-    Only for the one process that is entitled to write `path`: the file of a write under way would go too.
+    Only the process that may write `path` calls this: the temporary file of a running write would be deleted too.
     """
     with suppress(OSError, ValueError):
         folder, name = os.path.split(os.path.realpath(path))
@@ -103,7 +123,7 @@ def discard_leftovers(path: Path) -> None:
 
 
 def _replace(target: str, chunks: Iterable[bytes | memoryview]) -> None:
-    """Do the work of `atomic_write`. target: absolute, no symbolic link."""
+    """Replace the file at `target`, an absolute path without symbolic links."""
     mode = _mode_of(target)
     temporary = _temporary_name(target)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
@@ -125,13 +145,13 @@ def _replace(target: str, chunks: Iterable[bytes | memoryview]) -> None:
 
 
 def _temporary_name(target: str) -> str:
-    """Return a new name in the folder of `target`, as `discard_leftovers` knows it."""
+    """Return a new name in the folder of `target`, one that `discard_leftovers` matches."""
     folder, name = os.path.split(target)
     return os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
 
 
 def _refuse_sticky(target: str) -> None:
-    """Raise PermissionError if a file of another user must not be replaced, as in /tmp."""
+    """Raise PermissionError if the file of another user must not be replaced, as in /tmp."""
     with suppress(FileNotFoundError, AttributeError):  # no such file yet; no users
         folder, owner, user = os.stat(os.path.dirname(target)), os.stat(target).st_uid, os.geteuid()
         if folder.st_mode & stat.S_ISVTX and user not in (0, owner, folder.st_uid):
@@ -139,21 +159,18 @@ def _refuse_sticky(target: str) -> None:
 
 
 def _mode_of(target: str) -> int | None:
-    """Return the permission bits of the file that is to be replaced, None if there is none.
-
-    Raises ValueError or OSError if it must not be replaced.
-    """
+    """Return the permission bits of a file, None if there is none; ValueError or OSError if it is protected."""
     try:
         mode = os.lstat(target).st_mode
     except FileNotFoundError:
         return None
     _check_regular(mode)
-    os.close(os.open(target, os.O_WRONLY | _BINARY))  # renaming would go over a read-only file
+    os.close(os.open(target, os.O_WRONLY | _BINARY))  # renaming would replace a read-only file
     return stat.S_IMODE(mode) & 0o777
 
 
 def _check_regular(mode: int) -> None:
-    """Raise ValueError unless `mode`, as in `os.stat_result.st_mode`, is that of a regular file."""
+    """Raise ValueError unless `mode` (st_mode of a stat) is that of a regular file."""
     if stat.S_ISDIR(mode):
         raise ValueError("it is a folder")
     if not stat.S_ISREG(mode):
@@ -161,7 +178,7 @@ def _check_regular(mode: int) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make a rename in `folder` survive a power cut, where the platform and the file system can."""
+    """Make a rename in `folder` durable, where the platform and the file system support it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | _DIRECTORY)
         try:

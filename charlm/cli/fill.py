@@ -60,10 +60,11 @@ def command(
         show_json({"text": text, "readings": [fields_of(reading) for reading in readings]} for text, readings in filled)
     else:
         for _, readings in filled:
-            rows = ([f"{reading.share:.1%}", f"{reading.weight:.3f}", reading.text] for reading in readings)
+            rows = ([f"{reading.probability:.1%}", f"{reading.weight:.3f}", reading.text] for reading in readings)
             show(aligned([["share", "nats", "text"], *rows]))
 
 
 def fields_of(reading: Filled) -> dict[str, object]:
     """Return the fields of a reading in JSON."""
-    return {"text": reading.text, "filled": list(reading.filled), "share": reading.share, "weight": reading.weight}
+    filled = list(reading.filled)
+    return {"text": reading.text, "filled": filled, "share": reading.probability, "weight": reading.weight}

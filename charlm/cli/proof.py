@@ -46,9 +46,9 @@ def command(
     model = options.open_model(model_path, encoding=encoding, errors=errors)
     options.require_bidirectional(model)
     text = model.clean(read_text(file, model.text))
-    found = model.proof(text, least=least)
+    found = model.proof(text, min_gain=least)
     if n is not None:
-        found = iter(sorted(nlargest(n, found, key=lambda suspect: suspect.gain), key=lambda suspect: suspect.place))
+        found = iter(sorted(nlargest(n, found, key=lambda suspect: suspect.gain), key=lambda suspect: suspect.index))
     offsets = list(accumulate(map(len, model.vocabulary.split(text)), initial=0))
     if as_json:
         show_json(fields_of(suspect, text, offsets) for suspect in found)
@@ -59,8 +59,8 @@ def command(
 
 def fields_of(suspect: Suspect, text: str, offsets: Sequence[int]) -> dict[str, Any]:
     """Return the fields of a suspect in JSON."""
-    line, column = line_and_column(text, offsets[suspect.place])
-    proposals = [{"character": c, "probability": p} for c, p in suspect.proposals]
+    line, column = line_and_column(text, offsets[suspect.index])
+    proposals = [{"character": c, "probability": p} for c, p in suspect.candidates]
     return {
         "line": line, "column": column, "character": suspect.character, "gain": suspect.gain, "proposals": proposals,
     }  # fmt: skip
@@ -68,8 +68,8 @@ def fields_of(suspect: Suspect, text: str, offsets: Sequence[int]) -> dict[str, 
 
 def row_of(suspect: Suspect, text: str, offsets: Sequence[int]) -> list[str]:
     """Return the row of a suspect in a table."""
-    start = offsets[suspect.place]
+    start = offsets[suspect.index]
     line, column = line_and_column(text, start)
-    proposals = "  ".join(f"{c!r} {p:.0%}" for c, p in suspect.proposals[:3])
+    proposals = "  ".join(f"{c!r} {p:.0%}" for c, p in suspect.candidates[:3])
     where = excerpt(text, start, start + len(suspect.character))
     return [str(line), str(column), f"{suspect.gain:.2f}", proposals, where]

@@ -1,1 +1,1 @@
-"""Restoring text: missing characters, and characters that do not fit, by what stands on both sides of them."""
+"""Infilling: missing characters, and characters that do not fit, predicted from the text around them."""

@@ -1,53 +1,72 @@
-"""Reading from both sides: the distribution of each character given all others, and the pseudo-log-likelihood.
+"""Probabilities of a bidirectional network: of each character given all others, and of whole texts.
 
     PLL(text) = sum over t of log p(c_t | all other characters)
 
-It is no log-probability of the text: what it weighs well is one reading of a text against another.
-Sources: Besag 1975, Statistical analysis of non-lattice data; Salazar et al. 2020, arXiv:1910.14659 (text).
+The pseudo-log-likelihood is no log-probability of the text; it compares readings of one text with each other.
+References: Besag 1975, Statistical analysis of non-lattice data; Salazar et al. 2020, arXiv:1910.14659 (text).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Array, Ids
 from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
+from charlm.infilling.tuning import DEFAULT_TUNING, InfillingTuning
 from charlm.text.bidirectional import cut_into_windows
 from charlm.text.vocabulary import Vocabulary
 
-WINDOWS_AT_ONCE = 64
-"""Windows of a long text that are read side by side."""
 
-
+@dataclass(frozen=True, eq=False)
 class BidirectionalReader:
-    """A network of both directions with its vocabulary.
+    """A bidirectional network with its vocabulary.
 
-    Texts are ids (n, B), a column each; EOS stands before and behind them, UNK where a character is missing.
+    Texts are ids (n, B), one per column, without EOS before and after them; a missing character is UNK.
+
+    Attributes
+    ----------
+    network : PreparedBidirectionalNetwork
+        The network.
+    vocabulary : Vocabulary
+        Its tokens.
+    tuning : InfillingTuning
+        Number of windows that are read at a time.
     """
 
-    def __init__(self, runner: PreparedBidirectionalNetwork, vocabulary: Vocabulary) -> None:
-        self.runner = runner
-        self.vocabulary = vocabulary
+    network: PreparedBidirectionalNetwork
+    vocabulary: Vocabulary
+    tuning: InfillingTuning = DEFAULT_TUNING
 
     def log_probs(self, texts: Ids) -> Array:
-        """Return log p of what may stand at each place given all others, (n, V, B), in nats."""
-        edge = np.full((1, texts.shape[1]), self.vocabulary.eos, texts.dtype)
-        return self.runner.predict(np.concatenate([edge, texts]), np.concatenate([texts, edge]))
+        """Return log p of each token at each position given all other characters, (n, V, B), in nats."""
+        return self.network.predict(*self._with_ends(texts))
 
-    def at_places(self, texts: Ids) -> Array:
+    def scores(self, texts: Ids) -> Array:
         """Return log p of each character given all others, (n, B), in nats."""
-        edge = np.full((1, texts.shape[1]), self.vocabulary.eos, texts.dtype)
-        scores, _ = self.runner.score(np.concatenate([edge, texts]), np.concatenate([texts, edge]), [])
+        scores, _ = self.network.score(*self._with_ends(texts), [])
         return scores[:-1]
 
-    def long_log_probs(self, ids: Ids) -> npt.NDArray[np.float64]:
-        """Return log p of each character of a text of any length, (n,), read in windows with margins."""
-        eos = self.vocabulary.eos
-        inputs, targets, counts = cut_into_windows(np.concatenate([[eos], ids]))
+    def pseudo_log_likelihoods(self, texts: Ids) -> Array:
+        """Return the pseudo-log-likelihood of each text, (B,), in nats; EOS does not count."""
+        batches = range(0, texts.shape[1], self.tuning.windows_per_batch)
+        scores = [self.scores(texts[:, k : k + self.tuning.windows_per_batch]) for k in batches]
+        totals: Array = np.where(texts == self.vocabulary.eos, 0, np.hstack(scores)).sum(axis=0, dtype=np.float64)
+        return totals
+
+    def long_scores(self, ids: Ids) -> npt.NDArray[np.float64]:
+        """Return log p of each character of a text of any length but EOS, (n,), in nats; it is read in windows."""
+        inputs, targets, counts = cut_into_windows(np.concatenate([[self.vocabulary.eos], ids]))
         pieces = []
-        for start in range(0, inputs.shape[1], WINDOWS_AT_ONCE):
-            part = slice(start, start + WINDOWS_AT_ONCE)
-            scores, _ = self.runner.score(inputs[:, part], targets[:, part], [])
-            pieces.append(scores.T[counts[:, part].T])
+        for start in range(0, inputs.shape[1], self.tuning.windows_per_batch):
+            batch = slice(start, start + self.tuning.windows_per_batch)
+            scores, _ = self.network.score(inputs[:, batch], targets[:, batch], [])
+            pieces.append(scores.T[counts[:, batch].T])
         return np.concatenate(pieces).astype(np.float64)
+
+    def _with_ends(self, texts: Ids) -> tuple[Ids, Ids]:
+        """Return inputs and targets, (n + 1, B), of texts between two EOS."""
+        end = np.full((1, texts.shape[1]), self.vocabulary.eos, texts.dtype)
+        return np.concatenate([end, texts]), np.concatenate([texts, end])

@@ -1,10 +1,10 @@
-"""Filling in: the best readings of a text with missing characters.
+"""Fill the gaps of a text: a beam search for the readings with the highest weights.
 
-From both sides, the surest character comes first: of all missing places the one with the most probable character is
-filled, in each reading of the beam, until none is left; then single characters are reconsidered as long as that makes
-the whole more probable (iterated conditional modes, Besag 1986). Readings are weighed by the pseudo-log-likelihood of
-the whole text. From left to right, a beam of beginnings is carried through the text, and a reading is weighed by the
-probability of the whole text. The share of a reading is its weight against those of all readings that were found.
+A bidirectional model fills the gap first whose most probable token is the most probable of all gaps, in each reading of
+the beam. Then it replaces single filled tokens while another one is more probable given all others, a few at most
+(iterated conditional modes, Besag 1986). The weight of a reading is its pseudo-log-likelihood.
+
+A model of one direction fills from left to right. The weight of a reading is the log-probability of the text.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nlargest
+from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from charlm.arrays import Ids
+from charlm.infilling.tuning import DEFAULT_TUNING, InfillingTuning
 from charlm.nn.functional import log_softmax
 from charlm.text.vocabulary import Vocabulary
 
@@ -24,158 +26,184 @@ if TYPE_CHECKING:
     from charlm.inference.prepared_network import PreparedNetwork
     from charlm.infilling.bidirectional_reader import BidirectionalReader
 
-OWN, MARGIN = 160, 64
-"""Characters of a stretch that is filled at a time, and that are read on either side of it."""
 Reading: TypeAlias = tuple[float, Ids]
-"""The weight of a text, and its ids (n,)."""
-SWEEPS = 3
-"""Times that all filled places are reconsidered, at most."""
+"""The weight of a text in nats, and its ids, (n,)."""
 
 
 @dataclass(frozen=True)
 class Filled:
-    """A reading of a text.
+    """A reading of a text with gaps.
 
-    text: with nothing missing.  filled: what was put in, in order.
-    weight: how well all of it fits, in nats: log p, or the pseudo-log-likelihood from both sides.
-    share: its probability among the readings that were found.
+    Attributes
+    ----------
+    text : str
+        The text with all gaps filled.
+    filled : tuple of str
+        The tokens in the gaps, in order.
+    weight : float
+        log p of the text in nats, or its pseudo-log-likelihood.
+    probability : float
+        Its probability among all readings that were found, in (0, 1].
     """
 
     text: str
     filled: tuple[str, ...]
     weight: float
-    share: float
+    probability: float
 
 
 def fill_bidirectional(
-    reader: BidirectionalReader, pieces: Sequence[str], missing: Sequence[int], *, beam: int, best: int
+    reader: BidirectionalReader,
+    tokens: Sequence[str],
+    gaps: Sequence[int],
+    *,
+    beam: int,
+    best: int,
+    tuning: InfillingTuning = DEFAULT_TUNING,
 ) -> list[Filled]:
-    """Return the best readings of a text, the best first.
+    """Return the best readings of a text by a bidirectional model, the best first.
 
-    pieces: its characters.  missing: places of those that are missing, in order.  beam: readings that are followed.
+    Parameters
+    ----------
+    reader : BidirectionalReader
+        The model.
+    tokens : sequence of str
+        The tokens of the text, anything in the gaps.
+    gaps : sequence of int
+        Positions of the gaps, ascending, at least one.
+    beam : int
+        Number of readings that the search keeps, >= 1.
+    best : int
+        Number of readings to return, at most `beam`.
+    tuning : InfillingTuning
+        Sizes of the windows.
     """
-    vocabulary = reader.vocabulary
-    ids: Ids = np.array([int(vocabulary.encode(piece)[0]) for piece in pieces], np.intp)
-    ids[list(missing)] = vocabulary.unk
-    found: list[Reading] = [(0.0, ids)]
-    for first in range(0, len(ids), OWN):
-        here = [place for place in missing if first <= place < first + OWN]
-        if here:
-            found = nlargest(beam, extended(reader, found, here, first, beam), key=lambda reading: reading[0])
-    return as_filled(found, pieces, missing, vocabulary, best)
+    ids = reader.vocabulary.encode("".join(tokens)).astype(np.intp)
+    ids[list(gaps)] = reader.vocabulary.unk
+    readings: list[Reading] = [(0.0, ids)]
+    for start in range(0, len(ids), tuning.fill_window):
+        here = [gap for gap in gaps if start <= gap < start + tuning.fill_window]
+        if not here:
+            continue
+        window = slice(max(0, start - tuning.margin), start + tuning.fill_window + tuning.margin)
+        local = [gap - window.start for gap in here]
+        local_readings = fill_window(reader, readings[0][1][window], local, beam, tuning)
+        extended = []
+        for weight, reading in readings:
+            for gain, filled in local_readings:
+                merged = reading.copy()
+                merged[here] = filled[local]
+                extended.append((weight + gain, merged))
+        readings = nlargest(beam, extended, key=itemgetter(0))
+    return as_filled(readings, tokens, gaps, reader.vocabulary, best)
 
 
-def extended(
-    reader: BidirectionalReader, found: list[Reading], here: list[int], first: int, beam: int
+def fill_window(
+    reader: BidirectionalReader, ids: Ids, gaps: list[int], beam: int, tuning: InfillingTuning
 ) -> list[Reading]:
-    """Return readings with the places `here` filled in each way that was found in the best one so far."""
-    window = slice(max(0, first - MARGIN), first + OWN + MARGIN)
-    local = [place - window.start for place in here]
-    readings = fill_window(reader, found[0][1][window], local, beam)
-    result = []
-    for weight, ids in found:
-        for gain, filled in readings:
-            merged = ids.copy()
-            merged[here] = filled[local]
-            result.append((weight + gain, merged))
-    return result
-
-
-def fill_window(reader: BidirectionalReader, ids: Ids, missing: list[int], beam: int) -> list[Reading]:
-    """Return readings of a window (n,) with their pseudo-log-likelihoods, the best first."""
-    never = [reader.vocabulary.eos, reader.vocabulary.unk]
-    readings = [(0.0, ids)]
-    for _ in missing:
-        log_probs = reader.log_probs(np.stack([ids for _, ids in readings], axis=1))[missing]  # (m, V, B)
-        log_probs[:, never] = -np.inf
-        grown: dict[bytes, Reading] = {}
+    """Return readings of a window (n,) whose gaps are UNK, with their pseudo-log-likelihoods, the best first."""
+    vocabulary = reader.vocabulary
+    readings: list[Reading] = [(0.0, ids)]
+    for _ in gaps:
+        log_probs = reader.log_probs(np.stack([ids for _, ids in readings], axis=1))[gaps]  # (gaps, V, B)
+        log_probs[:, [vocabulary.eos, vocabulary.unk]] = -np.inf
+        extended: dict[bytes, Reading] = {}
         for b, (weight, reading) in enumerate(readings):
-            is_open = reading[missing] == reader.vocabulary.unk
-            at = int(np.argmax(np.where(is_open, log_probs[:, :, b].max(axis=1), -np.inf)))
-            possible = len(log_probs[at]) - len(never)
-            for choice in np.argsort(-log_probs[at, :, b])[: min(beam, possible)]:
+            is_open = reading[gaps] == vocabulary.unk
+            surest = int(np.argmax(np.where(is_open, log_probs[:, :, b].max(axis=1), -np.inf)))
+            for token in np.argsort(-log_probs[surest, :, b])[: min(beam, len(vocabulary) - 2)]:
                 filled = reading.copy()
-                filled[missing[at]] = choice
-                grown[filled.tobytes()] = (weight + float(log_probs[at, choice, b]), filled)
-        readings = nlargest(beam, grown.values(), key=lambda reading: reading[0])
-    return reconsidered(reader, [ids for _, ids in readings], missing, never)
+                filled[gaps[surest]] = token
+                extended[filled.tobytes()] = (weight + float(log_probs[surest, token, b]), filled)
+        readings = nlargest(beam, extended.values(), key=itemgetter(0))
+    return replace_single_tokens(reader, [ids for _, ids in readings], gaps, tuning.max_changes)
 
 
-def reconsidered(reader: BidirectionalReader, texts: list[Ids], missing: list[int], never: list[int]) -> list[Reading]:
-    """Change single characters as long as that makes a text more probable; return all texts, the best first."""
-    weights: dict[bytes, Reading] = {}
-    for _ in range(SWEEPS + 1):
-        new = list({ids.tobytes(): ids for ids in texts if ids.tobytes() not in weights}.values())
+def replace_single_tokens(
+    reader: BidirectionalReader, texts: list[Ids], gaps: list[int], max_changes: int
+) -> list[Reading]:
+    """Replace filled tokens of each text (n,), one after the other, by ones that are more probable given all others.
+
+    Return the texts before and after each change with their pseudo-log-likelihoods, the best first. Each change is the
+    one with the largest ratio of the two probabilities; there are at most `max_changes` in a text.
+    """
+    eos, unk = reader.vocabulary.eos, reader.vocabulary.unk
+    readings: dict[bytes, Reading] = {}
+    for _ in range(max_changes + 1):
+        new = list({ids.tobytes(): ids for ids in texts if ids.tobytes() not in readings}.values())
         if not new:
             break
         columns = np.stack(new, axis=1)
         log_probs = reader.log_probs(columns)
-        at_places = np.take_along_axis(log_probs, columns[:, None], axis=1)[:, 0]
-        at_places[columns == reader.vocabulary.eos] = 0  # ends of lines are given, not predicted
-        log_probs[:, never] = -np.inf
+        scores = np.take_along_axis(log_probs, columns[:, None], axis=1)[:, 0]
+        scores[columns == eos] = 0  # ends of lines are given, not predicted
+        log_probs[:, [eos, unk]] = -np.inf
         texts = []
         for b, ids in enumerate(new):
-            weights[ids.tobytes()] = (float(at_places[:, b].sum(dtype=np.float64)), ids)
-            better = log_probs[missing, :, b].max(axis=1) - at_places[missing, b]
-            if better.max() > 0:
+            readings[ids.tobytes()] = (float(scores[:, b].sum(dtype=np.float64)), ids)
+            gains = log_probs[gaps, :, b].max(axis=1) - scores[gaps, b]
+            if gains.max() > 0:
                 changed = ids.copy()
-                at = missing[int(better.argmax())]
-                changed[at] = int(log_probs[at, :, b].argmax())
+                gap = gaps[int(gains.argmax())]
+                changed[gap] = int(log_probs[gap, :, b].argmax())
                 texts.append(changed)
-    return sorted(weights.values(), key=lambda reading: -reading[0])
+    return sorted(readings.values(), key=itemgetter(0), reverse=True)
 
 
-def fill_from_left_to_right(
-    runner: PreparedNetwork,
+def fill_left_to_right(
+    network: PreparedNetwork,
     vocabulary: Vocabulary,
-    pieces: Sequence[str],
-    missing: Sequence[int],
+    tokens: Sequence[str],
+    gaps: Sequence[int],
     *,
     beam: int,
     best: int,
 ) -> list[Filled]:
-    """Return the best readings of a text by a network that reads in one direction, the best first."""
-    ids: Ids = np.array([int(vocabulary.encode(piece)[0]) for piece in pieces], np.intp)
-    places = set(missing)
-    beams = np.zeros((1, 0), np.intp)
+    """Return the best readings of a text by a model of one direction, the best first.
+
+    Parameters are those of `fill_bidirectional`, with the prepared network and its vocabulary in place of a reader.
+    """
+    ids = vocabulary.encode("".join(tokens)).astype(np.intp)
+    is_gap = np.isin(np.arange(len(ids)), gaps)
+    filled = np.zeros((1, 0), np.intp)  # (B, gaps so far)
     weights = np.zeros(1)
-    last: Ids = np.array([vocabulary.eos])
-    state = runner.zero_state(1)
-    for place, known in enumerate(ids):
-        logits, state = runner.step(last, state)
-        log_probs = log_softmax(logits).T
-        if place in places:
+    inputs: Ids = np.array([vocabulary.eos])
+    state = network.zero_state(1)
+    for token, is_open in zip(ids, is_gap, strict=True):
+        logits, state = network.step(inputs, state)
+        log_probs = log_softmax(logits).T  # (V, B)
+        if is_open:
             log_probs[[vocabulary.eos, vocabulary.unk]] = -np.inf
             totals = (weights + log_probs).ravel()  # (V * B,)
-            kept = np.argsort(-totals, kind="stable")[:beam]
-            kept = kept[np.isfinite(totals[kept])]
-            last, origins = np.divmod(kept, len(weights))
-            weights, state = totals[kept].astype(np.float64), runner.select(state, origins)
-            beams = np.concatenate([beams[origins], last[:, None]], axis=1)
+            order = np.argsort(-totals, kind="stable")[:beam]
+            order = order[np.isfinite(totals[order])]
+            inputs, origins = np.divmod(order, len(weights))
+            weights, state = totals[order].astype(np.float64), network.select(state, origins)
+            filled = np.concatenate([filled[origins], inputs[:, None]], axis=1)
         else:
-            weights = weights + log_probs[known]
-            last = np.full(len(weights), known)
-    found: list[Reading] = []
-    for weight, row in zip(weights.tolist(), beams, strict=True):
-        filled = ids.copy()
-        filled[list(missing)] = row
-        found.append((weight, filled))
-    found.sort(key=lambda reading: -reading[0])
-    return as_filled(found, pieces, missing, vocabulary, best)
+            weights = weights + log_probs[token]
+            inputs = np.full(len(weights), token)
+    texts = np.tile(ids, (len(weights), 1))
+    texts[:, is_gap] = filled
+    readings: list[Reading] = sorted(zip(weights.tolist(), texts, strict=True), key=itemgetter(0), reverse=True)
+    return as_filled(readings, tokens, gaps, vocabulary, best)
+
+
+def relative_probabilities(log_weights: Sequence[float]) -> list[float]:
+    """Return exp(log_weights), divided by their sum."""
+    weights = np.exp(np.array(log_weights) - max(log_weights))
+    return (weights / weights.sum()).tolist()  # type: ignore[no-any-return]
 
 
 def as_filled(
-    found: list[Reading], pieces: Sequence[str], missing: Sequence[int], vocabulary: Vocabulary, best: int
+    readings: list[Reading], tokens: Sequence[str], gaps: Sequence[int], vocabulary: Vocabulary, best: int
 ) -> list[Filled]:
-    """Turn weighed readings, the best first, into texts; what was not missing stays as it was, known or not."""
-    weights = np.array([weight for weight, _ in found])
-    shares = np.exp(weights - weights.max())
-    shares /= shares.sum()
+    """Return the first `best` readings as texts; tokens outside of the gaps are unchanged, even unknown ones."""
+    probabilities = relative_probabilities([weight for weight, _ in readings])
     result = []
-    for (weight, ids), share in list(zip(found, shares.tolist(), strict=True))[:best]:
-        filled = tuple(vocabulary.tokens[ids[place]] for place in missing)
-        text = list(pieces)
-        for place, piece in zip(missing, filled, strict=True):
-            text[place] = piece
-        result.append(Filled("".join(text), filled, weight, share))
+    for (weight, ids), probability in list(zip(readings, probabilities, strict=True))[:best]:
+        text = list(tokens)
+        for gap in gaps:
+            text[gap] = vocabulary.tokens[ids[gap]]
+        result.append(Filled("".join(text), tuple(text[gap] for gap in gaps), weight, probability))
     return result

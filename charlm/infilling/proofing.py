@@ -1,9 +1,9 @@
-"""Proof-reading: characters that do not fit their surroundings, and what would fit better.
+"""Proof-reading: tokens that do not fit the text around them, and better ones.
 
-A character is suspect if another one is more probable at its place. How much is gained by the other one is weighed
-by all characters near by, for a wrong character spoils those around it, too:
+A token is a suspect if another one is more probable given all others. A wrong token makes those around it improbable,
+too, so its candidates are compared by the probability of all of them:
 
-    gain = PLL(text with the other character) - PLL(text), over the characters near by, in nats
+    gain = PLL(text with the candidate) - PLL(text), over the tokens near the suspect, in nats
 """
 
 from __future__ import annotations
@@ -14,100 +14,118 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
-from charlm.infilling.bidirectional_reader import WINDOWS_AT_ONCE, BidirectionalReader
+from charlm.infilling.bidirectional_reader import BidirectionalReader
+from charlm.infilling.filling import relative_probabilities
+from charlm.infilling.tuning import DEFAULT_TUNING, InfillingTuning
 from charlm.text.bidirectional import gather_windows
-
-OWN, MARGIN = 192, 64
-"""Characters of a window that are examined, and that are read on either side of them."""
-NEAR = 32
-"""Characters on either side of a suspect that its replacement is weighed by."""
-SUSPECTS = 16
-"""Suspects of a window that are weighed."""
-TRIED = 4
-"""Characters that are tried in the place of a suspect."""
+from charlm.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A character that does not fit.
+    """A token that does not fit.
 
-    place: of the character, from 0.  character: what stands there.
-    gain: what the best proposal gains, in nats.  proposals: characters with their probabilities, the best first;
-    what is missing to 1 is the probability that the text is right.
+    Attributes
+    ----------
+    index : int
+        Its position in tokens, from 0.
+    character : str
+        The token.
+    gain : float
+        The gain of the best candidate in nats.
+    candidates : tuple of (str, float)
+        Other tokens and their probabilities, the best first. The rest to 1 is the probability of the text as it is.
     """
 
-    place: int
+    index: int
     character: str
     gain: float
-    proposals: tuple[tuple[str, float], ...]
+    candidates: tuple[tuple[str, float], ...]
 
 
-def suspects(reader: BidirectionalReader, ids: Ids, *, least: float = 0.0) -> Iterator[Suspect]:
-    """Yield the suspect characters of a text, in order, those whose best proposal gains more than `least` nats.
+def suspects(
+    reader: BidirectionalReader, ids: Ids, *, min_gain: float = 0.0, tuning: InfillingTuning = DEFAULT_TUNING
+) -> Iterator[Suspect]:
+    """Yield the suspects of a text, in order.
 
-    ids: (n,); UNK is nothing to replace by, and EOS neither suspect nor proposal.
+    Parameters
+    ----------
+    reader : BidirectionalReader
+        The model.
+    ids : ndarray of int, (n,)
+        The text. EOS is no suspect, and neither EOS nor UNK is a candidate.
+    min_gain : float
+        Suspects whose best candidate gains more than this, in nats, are yielded.
+    tuning : InfillingTuning
+        Sizes of the windows and of the search.
     """
-    eos = reader.vocabulary.eos
-    whole = np.concatenate([[eos], ids])
-    for first in range(0, len(ids), OWN):
-        window, is_text = gather_windows(whole, np.array([first + 1 - MARGIN]), OWN + 2 * MARGIN - 1)
+    vocabulary = reader.vocabulary
+    text = np.concatenate([[vocabulary.eos], ids])
+    for start in range(0, len(ids), tuning.proof_window):
+        first = start - tuning.margin  # position of the first token of the window
+        steps = tuning.proof_window + 2 * tuning.margin
+        window, is_text = gather_windows(text, np.array([first + 1]), steps - 1)
         log_probs = reader.log_probs(window)[:, :, 0]
-        places = candidates(reader, window[:, 0], log_probs, is_text[:, 0])
-        for place, proposals in weigh(reader, whole, first, places, log_probs):
-            gain = proposals[0][0]
-            if gain > least:
-                weights = np.exp(np.array([0.0, *(value for value, _ in proposals)]) - max(gain, 0.0))
-                shares = (weights / weights.sum()).tolist()[1:]
-                characters = [reader.vocabulary.tokens[k] for _, k in proposals]
-                standing = reader.vocabulary.tokens[ids[place]]
-                yield Suspect(place, standing, gain, tuple(zip(characters, shares, strict=True)))
+        log_probs[:, [vocabulary.eos, vocabulary.unk]] = -np.inf
+        found = find_suspects(vocabulary, window[:, 0], log_probs, is_text[:, 0], tuning)
+        if not found.size:
+            continue
+        indices = found + first
+        candidates = np.argsort(-log_probs[found], axis=1)[:, : min(tuning.max_candidates, len(vocabulary) - 2)]
+        gains = gains_of(reader, text, indices, candidates, tuning)
+        for index, *row in zip(indices.tolist(), gains.tolist(), candidates.tolist(), strict=True):
+            ranked = sorted(zip(*row, strict=True), reverse=True)
+            ranked = [(gain, token) for gain, token in ranked if token != ids[index]]
+            if ranked and ranked[0][0] > min_gain:
+                probabilities = relative_probabilities([0.0, *(gain for gain, _ in ranked)])[1:]
+                names = [vocabulary.tokens[token] for _, token in ranked]
+                character = vocabulary.tokens[ids[index]]
+                yield Suspect(index, character, ranked[0][0], tuple(zip(names, probabilities, strict=True)))
 
 
-def candidates(reader: BidirectionalReader, window: Ids, log_probs: Array, is_text: Mask) -> Ids:
-    """Return the places of a window where another character is most clearly more probable, in order."""
-    log_probs[:, [reader.vocabulary.eos, reader.vocabulary.unk]] = -np.inf
-    at_place = log_probs[np.arange(len(window)), window]
-    at_place[window == reader.vocabulary.unk] = -np.inf
-    doubt = log_probs.max(axis=1) - at_place
-    inside = np.zeros(len(window), bool)
-    inside[MARGIN : MARGIN + OWN] = True
-    doubt[~(inside & is_text) | (window == reader.vocabulary.eos)] = 0
-    worst = np.argsort(-doubt, kind="stable")[:SUSPECTS]
-    return np.sort(worst[doubt[worst] > 0])
+def find_suspects(vocabulary: Vocabulary, window: Ids, log_probs: Array, is_text: Mask, tuning: InfillingTuning) -> Ids:
+    """Return the positions in a window of the tokens with the most probable replacements, in order.
 
-
-def weigh(
-    reader: BidirectionalReader, whole: Ids, first: int, places: Ids, log_probs: Array
-) -> Iterator[tuple[int, list[tuple[float, int]]]]:
-    """Yield each place of the text with its proposals, (gain, id), the best first.
-
-    whole: EOS and the text.  first: place in the text of the window's own first character.
-    places: in the window.  log_probs: (n, V) of the window.
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        The tokens.
+    window : ndarray of int, (n,)
+        The window with its margins.
+    log_probs : ndarray, (n, V)
+        log p of each token at each position; -inf for EOS and UNK.
+    is_text : ndarray of bool, (n,)
+        Whether a position is inside the text.
+    tuning : InfillingTuning
+        The margin, and the number of suspects.
     """
-    if not places.size:
-        return
-    in_text = places - MARGIN + first
-    tried = np.argsort(-log_probs[places], axis=1)[:, :TRIED]  # (places, TRIED)
-    near, _ = gather_windows(whole, in_text + 1 - NEAR, 2 * NEAR)  # (2 NEAR + 1, places), the suspect in the middle
-    changed = np.repeat(near, TRIED, axis=1)
-    changed[NEAR] = tried.ravel()
-    texts = np.concatenate([near, changed], axis=1)
-    totals = np.concatenate(
-        [pll(reader, texts[:, k : k + WINDOWS_AT_ONCE]) for k in range(0, texts.shape[1], WINDOWS_AT_ONCE)]
-    )
-    gains = totals[len(places) :].reshape(-1, TRIED) - totals[: len(places), None]
-    for place, row, options, here in zip(in_text.tolist(), gains, tried, places, strict=True):
-        possible = np.isfinite(log_probs[here, options])
-        pairs = zip(row[possible].tolist(), options[possible].tolist(), strict=True)
-        standing = int(whole[place + 1])
-        ranked = sorted((pair for pair in pairs if pair[1] != standing), reverse=True)
-        if ranked:
-            yield place, ranked
+    log_ratios = log_probs.max(axis=1) - log_probs[np.arange(len(window)), window]
+    is_inner = np.zeros(len(window), bool)
+    is_inner[tuning.margin : tuning.margin + tuning.proof_window] = True
+    log_ratios[~(is_inner & is_text) | (window == vocabulary.eos)] = 0
+    worst = np.argsort(-log_ratios, kind="stable")[: tuning.max_suspects]
+    return np.sort(worst[log_ratios[worst] > 0])
 
 
-def pll(reader: BidirectionalReader, texts: Ids) -> Array:
-    """Return the pseudo-log-likelihood of each text (n, B), (B,); edges that are EOS do not count."""
-    scores = reader.at_places(texts)
-    scores[texts == reader.vocabulary.eos] = 0
-    result: Array = scores.sum(axis=0, dtype=np.float64)
-    return result
+def gains_of(reader: BidirectionalReader, text: Ids, indices: Ids, candidates: Ids, tuning: InfillingTuning) -> Array:
+    """Return the gain of each candidate in nats, (suspects, candidates).
+
+    Parameters
+    ----------
+    reader : BidirectionalReader
+        The model.
+    text : ndarray of int, (n + 1,)
+        EOS and the text.
+    indices : ndarray of int, (suspects,)
+        Positions of the suspects in the text, from 0.
+    candidates : ndarray of int, (suspects, candidates)
+        Their candidates.
+    tuning : InfillingTuning
+        The number of tokens near a suspect.
+    """
+    near, _ = gather_windows(text, indices + 1 - tuning.context, 2 * tuning.context)  # suspects in the middle row
+    changed = np.repeat(near, candidates.shape[1], axis=1)
+    changed[tuning.context] = candidates.ravel()
+    weights = reader.pseudo_log_likelihoods(np.concatenate([near, changed], axis=1))
+    gains: Array = weights[len(indices) :].reshape(candidates.shape) - weights[: len(indices), None]
+    return gains

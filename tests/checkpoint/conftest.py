@@ -1,4 +1,4 @@
-"""Model files that are in order, and the same files with something changed."""
+"""Valid model files, and the same files with one change."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def model() -> ModelFile:
 
 @pytest.fixture
 def model_bytes(model: ModelFile, tmp_path) -> bytes:
-    """A model file that is in order."""
+    """A valid model file."""
     write_model(tmp_path / "good", model)
     return (tmp_path / "good").read_bytes()
 
 
 @pytest.fixture
 def edited(model_bytes: bytes) -> Callable[..., bytes]:
-    """A model file in which `edit(header)` or `edit(content of the key charlm)` has changed something."""
+    """A function that returns a model file changed by `edit(header)` or `edit(content of the key charlm)`."""
 
     def edit_file(edit: Callable[[dict[str, Any]], object], inside: bool) -> bytes:
         header, data = unpack(model_bytes)

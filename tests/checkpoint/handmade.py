@@ -1,4 +1,4 @@
-"""Model files put together by hand, and how to read them. Every size differs, so that a mix-up shows."""
+"""Model files made by hand, and how to read them. Each size is different, so that swapped sizes are noticed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEXT = {
 def make_model(
     cell: str = "lstm", hidden: int = 3, layers: int = 2, tokens: str = "ab c\n文", bidirectional: bool = False
 ) -> ModelFile:
-    """A model with random weights."""
+    """Return a model with random weights."""
     vocabulary = Vocabulary.build(dict.fromkeys(tokens, 5))
     rng = np.random.default_rng(7)
     config = NetworkConfig(cell, hidden, layers, 0.25, bidirectional=bidirectional)
@@ -41,19 +41,19 @@ def make_model(
 
 
 def pack(header: Any, data: bytes, length: int | None = None) -> bytes:
-    """The bytes of a safetensors file. header: JSON or the bytes that stand for it; length: announced."""
+    """Return the bytes of a safetensors file. header: JSON or bytes; length: the one in the file."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
 
 def unpack(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """The header and the data of a safetensors file."""
+    """Return the header and the data of a safetensors file."""
     end = 8 + struct.unpack("<Q", content[:8])[0]
     return json.loads(content[8:end]), content[end:]
 
 
 def put(*path: Any) -> Callable[[Any], None]:
-    """An edit that puts the last of `path` at the place that the others lead to."""
+    """Return an edit that sets the value at a path of keys; the last argument is the value."""
     *keys, last, value = path
 
     def edit(tree: Any) -> None:
@@ -65,7 +65,7 @@ def put(*path: Any) -> Callable[[Any], None]:
 
 
 def read_bytes(content: bytes, folder: Path) -> ModelFile | None:
-    """Read `content` as a model file; None if it is refused in good form."""
+    """Return the model of `content`; None if it is refused with a valid message."""
     path = folder / "m"
     path.write_bytes(content)
     try:
@@ -73,7 +73,7 @@ def read_bytes(content: bytes, folder: Path) -> ModelFile | None:
     except CheckpointError as error:
         message = str(error)
         assert message.startswith(f"{path}: ")
-        assert message.endswith(f"; a model is made with: charlm train FILE --model {path}")
+        assert message.endswith("; make a model with: charlm train FILE")
         assert message.isprintable()
         assert len(message) < 1000
         return None
@@ -84,12 +84,12 @@ def read_bytes(content: bytes, folder: Path) -> ModelFile | None:
 
 
 def refusal(content: bytes, folder: Path) -> str:
-    """The reason for which `content` is refused, without the path, whose name would match a test's own words."""
+    """Return the reason of a refusal without the path, which contains words of the test's name."""
     path = folder / "m"
     path.write_bytes(content)
     with pytest.raises(CheckpointError) as caught:
         read_model(path)
     assert read_bytes(content, folder) is None
     reason, _, hint = str(caught.value).removeprefix(f"{path}: ").rpartition("; ")
-    assert hint == f"a model is made with: charlm train FILE --model {path}"
+    assert hint == "make a model with: charlm train FILE"
     return reason

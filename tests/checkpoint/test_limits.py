@@ -14,11 +14,11 @@ from charlm.config import NetworkConfig
 from charlm.errors import CheckpointError
 from charlm.nn.layout import parameter_layout
 
-MOST_MEMORY = 5e8  # bytes
+MAX_MEMORY = 5e8  # bytes
 
 
 def announcing(hidden, layers, edited):
-    """The head of a model file of that size, and how long the file would be."""
+    """Return the head of a model file of that size, and the length of the file."""
     header, _ = unpack(edited(lambda c: c["config"].update(hidden=hidden, layers=layers), inside=True))
     grown = {"__metadata__": header["__metadata__"]}
     end = 0
@@ -31,7 +31,7 @@ def announcing(hidden, layers, edited):
 
 @pytest.mark.parametrize(("hidden", "layers"), [(20_000, 64), (65_536, 64)])
 def test_huge_sizes_are_refused_before_they_are_read(hidden, layers, edited, tmp_path):
-    """Sparse files of up to 8.8 TB, which take no room on the disk."""
+    """Sparse files of up to 8.8 TB, which take no space on the disk."""
     head, size = announcing(hidden, layers, edited)
     path = tmp_path / "m"
     path.write_bytes(head)
@@ -53,15 +53,15 @@ def test_enormous_json_is_refused_in_bounded_time_and_memory(filling, tmp_path):
     try:
         with pytest.raises(CheckpointError):
             read_model(path)
-        assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
+        assert tracemalloc.get_traced_memory()[1] < MAX_MEMORY
     finally:
         tracemalloc.stop()
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+def test_file_that_changes_during_reading_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "m"
     write_model(path, make_model(hidden=300))
-    monkeypatch.setattr("charlm.checkpoint.container._check_memory", lambda _: os.truncate(path, 300))
+    monkeypatch.setattr("charlm.checkpoint.container.check_memory", lambda _: os.truncate(path, 300))
     with pytest.raises(CheckpointError, match="it changed while it was read"):
         read_model(path)
 
@@ -77,13 +77,13 @@ def test_memory_that_runs_out_is_refused(model, tmp_path, monkeypatch):
         read_model(path)
 
 
-def test_a_machine_that_does_not_tell_its_memory_will_do(model, tmp_path, monkeypatch):
+def test_model_is_read_if_the_memory_is_unknown(model, tmp_path, monkeypatch):
     write_model(tmp_path / "m", model)
     monkeypatch.delattr(os, "sysconf", raising=False)
     assert read_model(tmp_path / "m").config == model.config
 
 
-@pytest.mark.timeout(20)  # opening a pipe that nobody writes into must not wait
+@pytest.mark.timeout(20)  # opening a pipe without a writer must not wait
 def test_only_files_are_read(tmp_path):
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
@@ -91,7 +91,7 @@ def test_only_files_are_read(tmp_path):
             read_model(tmp_path / "pipe")
     for path, reason in [
         (tmp_path, "it is a folder"),
-        (tmp_path / "none", "there is no such file; a model is made with: charlm train FILE"),
+        (tmp_path / "none", "there is no such file or folder; make a model with: charlm train FILE"),
         (tmp_path / "none" / "m", "there is no such file"),
         (tmp_path / "\x1b[31m", r"\\x1b\[31m: there is no such file"),
         ("a\0b", r"a\\x00b: "),

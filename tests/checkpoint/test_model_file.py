@@ -1,4 +1,4 @@
-"""What goes into a model file comes out again, and whatever cannot come out does not go in."""
+"""A model file is read as it was written, and a model that could not be read is not written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from charlm.checkpoint import TrainingRecord, read_model, write_model
 from charlm.config import NetworkConfig
-from charlm.errors import CheckpointError, ModelExistsError
+from charlm.errors import CheckpointError
 from charlm.nn.cells import CELLS
 from charlm.nn.layout import parameter_layout
 from charlm.version import __version__
@@ -31,7 +31,7 @@ def assert_same(found, model):
 
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("cell", CELLS)
-def test_model_comes_back(cell, layers, tmp_path):
+def test_model_is_read_as_written(cell, layers, tmp_path):
     model = make_model(cell, layers=layers)
     write_model(tmp_path / "m", model)
     assert_same(read_model(tmp_path / "m"), model)
@@ -39,7 +39,7 @@ def test_model_comes_back(cell, layers, tmp_path):
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", CELLS)
-def test_model_of_both_directions_comes_back(cell, layers, tmp_path):
+def test_bidirectional_model_is_read_as_written(cell, layers, tmp_path):
     config = NetworkConfig(cell, 3, layers, bidirectional=True)
     shapes = parameter_layout(config, len(make_model().vocabulary))
     tensors = {name: np.random.default_rng(1).normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
@@ -50,14 +50,14 @@ def test_model_of_both_directions_comes_back(cell, layers, tmp_path):
 
 @settings(max_examples=50, deadline=None)
 @given(st.text(st.characters(), min_size=1, max_size=30))
-def test_any_vocabulary_comes_back(tmp_path_factory, tokens):
+def test_any_vocabulary_is_read_as_written(tmp_path_factory, tokens):
     path = tmp_path_factory.getbasetemp() / "any"
     model = make_model(layers=1, tokens=tokens)
     write_model(path, model)
     assert read_model(path).vocabulary == model.vocabulary
 
 
-def test_file_is_as_the_contract_says(model, tmp_path):
+def test_file_has_the_documented_format(model, tmp_path):
     write_model(tmp_path / "m", model)
     header, _ = unpack((tmp_path / "m").read_bytes())
     metadata = header.pop("__metadata__")
@@ -82,14 +82,14 @@ def test_file_is_as_the_contract_says(model, tmp_path):
         ("gru-before", "none: PyTorch has no such cell"),
     ],
 )
-def test_a_file_says_what_pytorch_makes_of_it(cell, says, tmp_path):
+def test_file_names_the_class_of_pytorch(cell, says, tmp_path):
     write_model(tmp_path / "m", make_model(cell))
     header, _ = unpack((tmp_path / "m").read_bytes())
     assert json.loads(header["__metadata__"]["charlm"])["torch"] == says
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_pytorch_loads_it_strictly(cell, tmp_path):
+def test_pytorch_loads_a_file_strictly(cell, tmp_path):
     torch = pytest.importorskip("torch")
     model = make_model(cell)
     write_model(tmp_path / "m", model)
@@ -108,22 +108,11 @@ def test_tensors_of_any_memory_layout_are_written(model, tmp_path):
 
 
 @pytest.mark.timeout(20)
-def test_a_vocabulary_of_every_plane_fits(tmp_path):
+def test_vocabulary_of_all_planes_is_read_as_written(tmp_path):
     every_third = "".join(chr(code) for code in range(0x20, 0x110000, 3) if not 0xD800 <= code < 0xE000)
     model = make_model("rnn", hidden=1, layers=1, tokens=every_third)
     write_model(tmp_path / "m", model)
     assert len(read_model(tmp_path / "m").vocabulary) == 2 + len(every_third)
-
-
-def test_existing_model_is_kept_unless_told_otherwise(model, tmp_path):
-    path = tmp_path / "m"
-    path.write_text("old")
-    with pytest.raises(ModelExistsError, match="--overwrite"):
-        write_model(path, model, overwrite=False)
-    assert path.read_text() == "old"
-    write_model(path, model)
-    write_model(tmp_path / "new", model, overwrite=False)
-    assert path.read_bytes() == (tmp_path / "new").read_bytes()
 
 
 def spoiled(model, name="head.bias", value=np.nan):
@@ -140,7 +129,7 @@ UNWRITABLE = {
     "missing": (lambda m: replace(m, tensors={"head.bias": np.zeros(8)}), "head.weight is missing"),
     "too many": (
         lambda m: replace(m, tensors={**m.tensors, "x\x1b": np.zeros(1)}),
-        r"tensor x\\x1b has no place",
+        r"tensor x\\x1b is not a parameter",
     ),
     "NaN loss": (lambda m: replace(m, training=TrainingRecord(other={"loss": float("nan")})), "JSON"),
     "not JSON": (lambda m: replace(m, training=TrainingRecord(other={"loss": np.float32(2)})), "float32"),
@@ -152,7 +141,7 @@ UNWRITABLE = {
 
 
 @pytest.mark.parametrize("case", UNWRITABLE)
-def test_what_could_not_be_read_is_not_written(case, model, tmp_path):
+def test_invalid_model_is_not_written(case, model, tmp_path):
     spoil, reason = UNWRITABLE[case]
     path = tmp_path / "m"
     path.write_text("old")

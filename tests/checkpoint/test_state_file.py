@@ -1,4 +1,4 @@
-"""The state of a run comes back bit for bit."""
+"""The state of a run is read bit for bit as written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DTYPES = [np.float32, np.float64, np.int32, np.int64, np.uint8, np.uint16, np.ui
         max_size=4,
     )
 )
-def test_arrays_come_back(tmp_path_factory, arrays):
+def test_arrays_are_read_as_written(tmp_path_factory, arrays):
     path = tmp_path_factory.getbasetemp() / "state"
     write_state(path, arrays, {})
     found, meta = read_state(path)
@@ -36,7 +36,7 @@ def test_arrays_come_back(tmp_path_factory, arrays):
         assert found[name].tobytes() == array.tobytes()  # NaN and -0.0 too
 
 
-def test_random_generators_come_back(tmp_path):
+def test_random_generator_is_read_as_written(tmp_path):
     rng = np.random.default_rng(3)
     rng.random(5)
     write_state(tmp_path / "s", {}, {"rng": rng.bit_generator.state, "text": "\ud800\x1b文", "loss": 0.1})
@@ -58,13 +58,13 @@ def test_random_generators_come_back(tmp_path):
         ({}, {"notes": '"' * 2**24}, "more than 67108864 bytes"),
     ],
 )
-def test_what_could_not_be_read_is_not_written(arrays, meta, reason, tmp_path):
+def test_invalid_state_is_not_written(arrays, meta, reason, tmp_path):
     with pytest.raises(CheckpointError, match=reason):
         write_state(tmp_path / "s", arrays, meta)
     assert not list(tmp_path.iterdir())
 
 
-def test_notes_may_be_nested_only_so_deep(tmp_path):
+def test_deeply_nested_meta_is_not_written(tmp_path):
     notes: dict = {}
     for _ in range(100_000):
         notes = {"in": notes}
@@ -72,7 +72,7 @@ def test_notes_may_be_nested_only_so_deep(tmp_path):
         write_state(tmp_path / "s", {}, notes)
 
 
-def test_a_model_is_no_state(model, tmp_path):
+def test_model_file_is_refused_as_state(model, tmp_path):
     write_model(tmp_path / "m", model)
     with pytest.raises(CheckpointError, match="not the state of a training run"):
         read_state(tmp_path / "m")

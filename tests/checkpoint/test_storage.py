@@ -1,4 +1,4 @@
-"""Files are replaced whole or not at all, whatever goes wrong on the way."""
+"""Files are replaced completely or not at all, whatever error occurs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_path_may_be_relative(tmp_path, monkeypatch):
 
 
 @posix
-def test_data_is_synced_before_the_rename_and_the_folder_behind_it(old, monkeypatch):
+def test_data_is_synced_before_the_rename_and_the_folder_after_it(old, monkeypatch):
     calls = []
     fsync, replace = os.fsync, os.replace
 
@@ -84,7 +84,7 @@ def test_mode_is_that_of_the_old_file_or_of_the_umask(old):
 
 
 @posix
-def test_symbolic_links_stay(old, tmp_path):
+def test_symbolic_links_are_kept(old, tmp_path):
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "ahead").symlink_to("later")
     atomic_write(tmp_path / "link", [b"new"])
@@ -115,7 +115,7 @@ def test_temporary_file_that_exists_is_not_written_to(old, tmp_path, monkeypatch
 
 
 @posix
-@pytest.mark.timeout(20)  # opening a pipe that nobody reads from must not wait
+@pytest.mark.timeout(20)  # opening a pipe without a reader must not wait
 def test_only_regular_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
@@ -191,7 +191,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @posix
-def test_kill_leaves_the_old_file_and_the_next_run_tidies_up(old, tmp_path):
+def test_kill_leaves_the_old_file_and_its_temporary_file_is_deleted(old, tmp_path):
     done = run(
         """
 import os, signal, sys
@@ -217,7 +217,7 @@ atomic_write(sys.argv[1], chunks())
 
 @pytest.fixture
 def own_folder():
-    """A folder of a user who is not root: permissions bind nobody else."""
+    """A folder of a user who is not root: permissions do not apply to root."""
     with tempfile.TemporaryDirectory() as folder:
         is_root = hasattr(os, "geteuid") and os.geteuid() == 0
         if is_root:
@@ -246,7 +246,7 @@ def test_read_only_files_and_folders_are_respected(own_folder):
 
 
 @posix
-def test_a_folder_that_cannot_be_listed_will_do(own_folder):
+def test_file_in_a_folder_that_cannot_be_listed_is_replaced(own_folder):
     own_folder.chmod(0o300)
     atomic_write(own_folder / "file", [b"new"])
     assert (own_folder / "file").read_bytes() == b"new"

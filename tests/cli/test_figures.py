@@ -213,7 +213,7 @@ class TestFillAndProof:
         readings = model.fill("ab_a_", best=3)
         rows = parsed_table(charlm("fill", "ab_a_").out)
         assert [(row["share"], row["nats"]) for row in rows] == [
-            (f"{100 * one.share:.1f}%", f"{one.weight:.3f}") for one in readings
+            (f"{100 * one.probability:.1f}%", f"{one.weight:.3f}") for one in readings
         ]
         if not bidirectional:
             assert readings[0].weight == pytest.approx(model.score(readings[0].text).log_prob, abs=1e-4)
@@ -221,7 +221,7 @@ class TestFillAndProof:
     def test_proof(self, charlm: Terminal, folder: Path) -> None:
         model = make_model(folder / "charlm.safetensors", bidirectional=True)
         (folder / "t").write_text("abba cdd aab")
-        suspects = list(model.proof("abba cdd aab", least=0.1))
+        suspects = list(model.proof("abba cdd aab", min_gain=0.1))
         rows = charlm("proof", "t", "--least", 0.1).out.splitlines()[1:]
         objects = [json.loads(line) for line in charlm("proof", "t", "--least", 0.1, "--json").out.splitlines()]
         assert [float(row.split()[2]) for row in rows] == pytest.approx([s.gain for s in suspects], abs=6e-3)

@@ -1,4 +1,4 @@
-"""Faults of charlm/checkpoint: files that are whole, and files of strangers."""
+"""Faults of charlm/checkpoint: atomic writes, and files of strangers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,25 @@ from tests.mutants.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
-        "overlapping offsets are accepted",
+        "a file that changes during reading is accepted",
         "charlm/checkpoint/container.py",
-        "        if begin != place:",
-        "        if begin > place:",
-        ("tests/checkpoint/test_hostile_files.py::test_tensors_that_overlap_or_leave_a_gap_are_refused",),
+        "if len(content) != self._size or not content.startswith(self._head):",
+        "if False:",
+        ("tests/checkpoint/test_limits.py::test_file_that_changes_during_reading_is_refused",),
+    ),
+    Fault(
+        "tensors of any dtype are accepted",
+        "charlm/checkpoint/container.py",
+        "if not isinstance(dtype, str) or dtype not in dtypes:",
+        "if False:",
+        ("tests/checkpoint/test_wrong_headers.py",),
+    ),
+    Fault(
+        "the data is read before the shapes are checked",
+        "charlm/checkpoint/model_file.py",
+        "        check_shapes(container.shapes, config, len(vocabulary))  # before the data is read\n",
+        "",
+        ("tests/checkpoint/test_wrong_headers.py",),
     ),
     Fault(
         "the temporary file may be a link to another file",

@@ -1,0 +1,134 @@
+"""Faults of filling gaps, of proof-reading and of the pseudo-log-likelihood."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+FILL = "tests/infilling/test_infilling.py::TestFill::"
+PROOF = "tests/infilling/test_infilling.py::TestProof::"
+FILLING, PROOFING = "charlm/infilling/filling.py", "charlm/infilling/proofing.py"
+TUNING = "charlm/infilling/tuning.py"
+
+FAULTS = (
+    Fault(
+        "windows are filled without the text around them",
+        TUNING,
+        "margin: int = 64",
+        "margin: int = 0",
+        (FILL + "test_context_on_both_sides_counts_at_the_ends_of_windows",),
+    ),
+    Fault(
+        "probabilities among the readings that are returned, not among all that were found",
+        FILLING,
+        "relative_probabilities([weight for weight, _ in readings])",
+        "relative_probabilities([weight for weight, _ in readings[:best]])",
+        (FILL + "test_probabilities_are_among_all_readings_found",),
+        ((FILLING, "zip(readings, probabilities, strict=True)", "zip(readings, probabilities)"),),
+    ),
+    Fault(
+        "gaps are filled from the left, not the surest first",
+        FILLING,
+        "surest = int(np.argmax(np.where(is_open, log_probs[:, :, b].max(axis=1), -np.inf)))",
+        "surest = int(np.argmax(is_open))",
+        (FILL + "test_surest_gap_is_filled_first",),
+    ),
+    Fault(
+        "no filled token is replaced",
+        FILLING,
+        "            if gains.max() > 0:",
+        "            if gains.max() > 1e9:",
+        (FILL + "test_single_tokens_are_replaced_by_better_ones",),
+    ),
+    Fault(
+        "characters near a window's end are reported twice",
+        PROOFING,
+        "is_inner[tuning.margin : tuning.margin + tuning.proof_window] = True",
+        "is_inner[tuning.margin :] = True",
+        (PROOF + "test_each_suspect_is_found_once_for_any_window",),
+    ),
+    Fault(
+        "a candidate is compared by one neighbour on both sides",
+        TUNING,
+        "context: int = 32",
+        "context: int = 1",
+        (PROOF + "test_suspects_are_those_of_all_possibilities",),
+    ),
+    Fault(
+        "the text as it is has no probability",
+        PROOFING,
+        "relative_probabilities([0.0, *(gain",
+        "relative_probabilities([-np.inf, *(gain",
+        (PROOF + "test_suspects_are_those_of_all_possibilities",),
+    ),
+    Fault(
+        "the pseudo-log-likelihoods of a long text in the wrong order",
+        "charlm/infilling/bidirectional_reader.py",
+        "pieces.append(scores.T[counts[:, batch].T])",
+        "pieces.append(scores[counts[:, batch]])",
+        ("tests/infilling/test_infilling.py::TestPseudoLogLikelihood::"
+         "test_scores_of_a_long_text_are_in_its_order",),
+    ),
+    Fault(
+        "ends of lines count in the weight of a reading",
+        FILLING,
+        "        scores[columns == eos] = 0",
+        "        scores[columns == eos] += 0",
+        (FILL + "test_lines_are_filled_as_separate_texts",),
+    ),
+    Fault(
+        "the minimum gain is ignored",
+        "charlm/model.py",
+        "min_gain=min_gain)",
+        "min_gain=0.0)",
+        (PROOF + "test_only_gains_above_min_gain_are_suspects",),
+    ),
+    Fault(
+        "a gain equal to the minimum is reported",
+        PROOFING,
+        "ranked[0][0] > min_gain",
+        "ranked[0][0] >= min_gain",
+        (PROOF + "test_only_gains_above_min_gain_are_suspects",),
+    ),
+    Fault(
+        "EOS is a candidate",
+        PROOFING,
+        "log_probs[:, [vocabulary.eos, vocabulary.unk]] = -np.inf",
+        "log_probs[:, [vocabulary.unk]] = -np.inf",
+        (PROOF + "test_unknown_character_is_a_suspect_and_no_candidate",),
+    ),
+    Fault(
+        "an unknown character is no suspect",
+        PROOFING,
+        "| (window == vocabulary.eos)",
+        "| (window <= vocabulary.unk)",
+        (PROOF + "test_unknown_character_is_a_suspect_and_no_candidate",),
+    ),
+    Fault(
+        "single tokens are replaced once more than allowed",
+        FILLING,
+        "range(max_changes + 1)",
+        "range(max_changes + 2)",
+        (FILL + "test_each_change_replaces_one_token_at_most_max_changes_times",),
+    ),
+    Fault(
+        "the weight of a window is forgotten at the next one",
+        FILLING,
+        "extended.append((weight + gain, merged))",
+        "extended.append((gain, merged))",
+        (FILL + "test_gaps_in_windows_far_apart_are_independent",),
+    ),
+    Fault(
+        "a prefix is weighed by its last character alone",
+        FILLING,
+        "totals = (weights + log_probs).ravel()",
+        "totals = (0 * weights + log_probs).ravel()",
+        (FILL + "test_narrow_beam_from_left_to_right_keeps_the_best_prefixes",),
+    ),
+    Fault(
+        "the size of the beam is not checked",
+        "charlm/model.py",
+        'check(is_count(beam), "beam", beam, "1 or more")',
+        "pass",
+        (FILL + "test_number_of_readings_below_one_is_refused",),
+    ),
+)  # fmt: skip
