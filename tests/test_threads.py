@@ -195,8 +195,8 @@ class Poisoned(Workspaces):
 def poison(work: Workspace) -> None:
     for array in (*work._arrays.values(), *work._scratch.values()):
         array[...] = np.nan
-    for room in work._rooms.values():
-        poison(room)
+    for scope in work._scopes.values():
+        poison(scope)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def walk_back(
             dstate.insert(0, dfirst)
             if layer:
                 weight = PackedMatrix(params[f"rnn.weight_ih_l{layer}"])
-                (from_above,) = weight.fill_sum(np.empty((1, streams, hidden), work.dtype), dzs, work)  # undoes W_ih x
+                (from_above,) = weight.fill_sum(np.empty((1, streams, hidden), work.dtype), dzs)  # undoes W_ih x
         yield dhs
         dlast, from_above = dstate, np.zeros((streams, hidden), work.dtype)
 

@@ -10,7 +10,8 @@ from charlm.arrays import Array, Ids, Mask
 from charlm.inference.stepper import Stepper, StepWeights
 from charlm.kernels.blas import small_product
 from charlm.kernels.matmul import multiply_rows
-from charlm.kernels.packed_matrix import MOST_ROWS, PackedMatrix
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.tuning import TUNING
 from charlm.kernels.workspace import Workspace, Workspaces, rows
 from charlm.nn.base import NetworkState
 from charlm.nn.functional import gather_log_probs, log_softmax, loss_and_derivatives
@@ -61,7 +62,7 @@ class PreparedNetwork:
         """B of a step that reads many streams fastest: its arrays stay in a core's cache, or nearly so."""
         cached = CACHED_GATES // (self.network.cell.gates * self.network.config.hidden)
         if small_product():
-            return min(MOST_ROWS, max(FEWEST_ROWS, cached))
+            return min(TUNING.max_block_rows, max(FEWEST_ROWS, cached))
         fewest, most = PACKED_ROWS
         return min(most, max(fewest, 2 * cached))
 
@@ -186,11 +187,11 @@ class PreparedNetwork:
                 zs = self.gather(inputs, work.scratch("zs", steps, gates, streams, hidden))
             elif streams == 1:
                 zs = work.scratch("zs", steps, gates, streams, hidden)
-                weights.projection.fill(zs.reshape(1, steps, streams, -1), hs)
+                weights.projection.into(zs.reshape(1, steps, streams, -1))(hs)
                 zs += bias.reshape(gates, 1, hidden)
             else:
                 apart = work.scratch("zs", gates, steps, streams, hidden)
-                weights.projection.fill(apart, hs)
+                weights.projection.into(apart)(hs)
                 apart += bias.reshape(gates, 1, 1, hidden)
                 zs = apart.swapaxes(0, 1)
             moved = tuple(array.copy() for array in state[layer])

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
-from charlm.kernels.packed_matrix import FEWEST_ON_ALL_CORES, PackedMatrix
+from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.tuning import TUNING
 from charlm.kernels.workspace import aligned, rows
 from charlm.nn.base import NetworkState
 from charlm.nn.cells.cell import Cell, State
@@ -110,7 +111,7 @@ class Stepper:
 
         The numbers are the same. Where streams are few it is this walk itself: one core is faster.
         """
-        if len(self._top) < FEWEST_ON_ALL_CORES:
+        if len(self._top) < TUNING.min_multicore_rows:
             return self
         layers = [layer.on_all_cores() for layer in self._weights.layers]
         return Stepper(self._weights._replace(layers=layers), self.state)

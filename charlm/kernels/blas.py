@@ -1,6 +1,6 @@
-"""What the BLAS does, which NumPy multiplies matrices with, as far as the layout of products depends on it.
+"""Properties of NumPy's BLAS that decide how products are laid out: see the package's docstring.
 
-Its kernels are named after processors, so that they also tell what NumPy's own loops are good at.
+OpenBLAS names its kernels after processors, so the names also tell which of NumPy's own loops are fast.
 """
 
 from __future__ import annotations
@@ -8,26 +8,25 @@ from __future__ import annotations
 from functools import lru_cache
 
 from charlm.kernels.threads import libraries
+from charlm.kernels.tuning import TUNING
 
-IN_PLACE = frozenset({"SkylakeX", "Cooperlake", "SapphireRapids"})
-"""OpenBLAS's kernels that multiply small matrices where they lie; all others pack both operands first."""
-SMALL_PRODUCT = 1_000_000
-"""Multiplications of a matrix product up to which they do."""
-AVX2 = frozenset({"Haswell", "Zen"})
-"""Kernels for processors that have AVX2, and nothing wider."""
+AVX512_KERNELS = frozenset({"SkylakeX", "Cooperlake", "SapphireRapids"})
+"""OpenBLAS kernels that do not pack the operands of small products."""
+AVX2_KERNELS = frozenset({"Haswell", "Zen"})
+"""Kernels for processors with AVX2 and no wider vectors."""
 
 
 @lru_cache
 def kernels() -> frozenset[str]:
-    """Return the names of the kernels at work, by processor, as OpenBLAS and others call them."""
+    """Return the processor names of the BLAS kernels in use, such as {"Haswell"}."""
     return frozenset(str(library.get("architecture")) for library in libraries().select(user_api="blas").info())
 
 
 def small_product() -> int:
-    """Return up to how many multiplications a matrix product is done in place; 0 if it never is."""
-    return SMALL_PRODUCT if kernels() and kernels() <= IN_PLACE else 0
+    """Return the number of multiplications up to which the BLAS packs no operand; 0 if it always packs them."""
+    return TUNING.max_small_product if kernels() and kernels() <= AVX512_KERNELS else 0
 
 
 def has_slow_tanh() -> bool:
-    """Return whether NumPy's tanh takes twice as long as its exp: where it looks values up in a table, with AVX2."""
-    return bool(kernels()) and kernels() <= AVX2
+    """Return whether NumPy's tanh takes twice as long as its exp: with AVX2 it is a table lookup."""
+    return bool(kernels()) and kernels() <= AVX2_KERNELS

@@ -1,4 +1,4 @@
-"""Buffers that are made once and used again, window after window."""
+"""Buffers that are allocated once and reused, window after window."""
 
 from __future__ import annotations
 
@@ -12,60 +12,57 @@ from typing import Any
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.kernels.tuning import TUNING, KernelTuning
 from charlm.machine import usable_cores
 
-ALIGNMENT = 64
-"""Bytes of a line of the cache: a processor's vector that lies across two takes as long as two."""
 
-WORTH_ALIGNING = 1 << 14
-"""Bytes from which on it pays."""
-
-WORTH_MAPPING = 1 << 20
-"""Bytes from which on an array is mapped by itself: the system has them back as soon as it is dropped."""
-
-
-def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Return an array like `np.empty`; unless it is small, it begins at a line of the cache."""
+def aligned(shape: tuple[int, ...], dtype: Any, tuning: KernelTuning = TUNING) -> Array:
+    """Return an array like `np.empty`; unless it is small, it starts at a cache line."""
     size = prod(shape) * np.dtype(dtype).itemsize
-    if size < WORTH_ALIGNING:
+    if size < tuning.min_aligned_bytes:
         return np.empty(shape, dtype)
-    if size >= WORTH_MAPPING:
+    if size >= tuning.min_mapped_bytes:
         return np.frombuffer(mmap(-1, size), dtype).reshape(shape)
-    room = np.empty(size + ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    result: Array = room[start : start + size].view(dtype).reshape(shape)
+    buffer = np.empty(size + tuning.cache_line_bytes, np.uint8)
+    start = -buffer.ctypes.data % tuning.cache_line_bytes
+    result: Array = buffer[start : start + size].view(dtype).reshape(shape)
     return result
 
 
 class Workspace:
-    """Named arrays. A name keeps its memory for as long as its shape stays the same.
+    """Named buffers. A name keeps its memory as long as its shape does not change.
 
-    Whoever asks for a name overwrites what was there: an array lives until the next window asks for it.
-    A room has arrays of its own, and shares its scratch with all rooms: scratch lives until somebody else asks.
-    One call works in a workspace at a time: see `Workspaces`.
+    The next request for a name overwrites the contents. A scope has its own arrays and shares its scratch memory with
+    all other scopes. Only one call may use a workspace at a time: see `Workspaces`.
+
+    Parameters
+    ----------
+    dtype : dtype, default float32
+    scratch : dict, optional
+        Scratch memory of an enclosing workspace.
     """
 
     def __init__(self, dtype: Any = np.float32, scratch: dict[str, Array] | None = None) -> None:
         self.dtype = np.dtype(dtype)
         self._arrays: dict[str, Array] = {}
-        self._rooms: dict[str, Workspace] = {}
+        self._scopes: dict[str, Workspace] = {}
         self._scratch: dict[str, Array] = {} if scratch is None else scratch
 
     def array(self, name: str, *shape: int) -> Array:
-        """Return the array called `name`, of `shape`; its contents are whatever was there before."""
+        """Return the array `name` with its previous contents, or a new one if the shape differs."""
         found = self._arrays.get(name)
         if found is None or found.shape != shape:
             found = self._arrays[name] = aligned(shape, self.dtype)
         return found
 
     def scope(self, name: str) -> Workspace:
-        """Return the workspace inside this one that is called `name`."""
-        if name not in self._rooms:
-            self._rooms[name] = Workspace(self.dtype, self._scratch)
-        return self._rooms[name]
+        """Return the workspace `name` inside this one."""
+        if name not in self._scopes:
+            self._scopes[name] = Workspace(self.dtype, self._scratch)
+        return self._scopes[name]
 
     def scratch(self, name: str, *shape: int) -> Array:
-        """Return memory that all rooms share under `name`, as large as anybody ever needed it."""
+        """Return memory that all scopes share under `name`; it is valid until the next request for that name."""
         size = prod(shape)
         found = self._scratch.get(name)
         if found is None or found.size < size:
@@ -74,10 +71,7 @@ class Workspace:
 
 
 class Workspaces:
-    """Workspaces that calls borrow, so that each call has buffers of its own, from whatever thread it comes.
-
-    At most one per usable core is kept for the next calls.
-    """
+    """A pool of workspaces for calls from several threads. It keeps at most one per usable core."""
 
     def __init__(self, dtype: Any) -> None:
         self._dtype = dtype
@@ -85,7 +79,7 @@ class Workspaces:
 
     @contextmanager
     def borrow(self) -> Iterator[Workspace]:
-        """Yield a workspace that no other call works in."""
+        """Yield a workspace that no other call uses."""
         try:
             work = self._free.pop()
         except IndexError:
@@ -97,10 +91,10 @@ class Workspaces:
 
 
 def rows(sequence: Array) -> Array:
-    """View a sequence (T, B, F) as one matrix (T*B, F), a row for each character."""
+    """View a sequence (T, B, F) as one matrix (T*B, F)."""
     return sequence.reshape(-1, sequence.shape[2])
 
 
 def sum_rows(matrix: Array) -> Array:
-    """Return the sum over the rows of a matrix (..., N, F), (..., F): a product with ones is the fastest sum."""
+    """Return the sum over the rows of a matrix (..., N, F), (..., F); a product with ones is the fastest sum."""
     return np.ones(matrix.shape[-2], matrix.dtype) @ matrix

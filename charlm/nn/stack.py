@@ -162,7 +162,7 @@ class Stack:
             if weights.projection is None:
                 run.projection.forward(zs)
             else:
-                weights.projection.fill(zs, run.output(layer - 1, work))
+                weights.projection.into(zs)(run.output(layer - 1, work))
                 zs += weights.bias.reshape(-1, 1, 1, hidden)
             hs, last, backward = cell.forward(weights.recurrence, zs, state[layer], reset_mask, scope)
             run.outputs.append(hs)
@@ -217,6 +217,6 @@ class Stack:
             else:
                 write_gradient(dzs, run.output(layer - 1, work), grad.weight_ih, work)  # undoes W_ih x
                 grad.bias_ih[...] = sum_rows(dzs.reshape(len(dzs), -1, self.config.hidden)).ravel()
-                PackedMatrix(params.layer(self.name, layer).weight_ih, work).fill_sum(dhs, dzs, work)
+                PackedMatrix(params.layer(self.name, layer).weight_ih, work).fill_sum(dhs, dzs)
             grad.bias_hh[:shared] = grad.bias_ih[:shared]  # z contains the sum of both
         return dstate

@@ -136,14 +136,14 @@ def test_products_of_gates_are_products(rows: int, size: tuple[int, int], gates:
         factor.into(out)(xs[1])
         np.testing.assert_allclose(out, apart[:, 1], rtol=1e-10, atol=1e-10)
         outs = np.full((gates, 3, rows, columns), np.nan)
-        assert factor.fill(outs, xs) is outs
+        factor.into(outs)(xs)
         np.testing.assert_allclose(outs, apart, rtol=1e-10, atol=1e-10)
         factor = PackedMatrix(stacked, work)
         out = np.full((rows, columns), np.nan)
         factor.sum_into(out, gates)(xs_by_gate[:, 1])
         np.testing.assert_allclose(out, total[1], rtol=1e-10, atol=1e-10)
         outs = np.full((3, rows, columns), np.nan)
-        assert factor.fill_sum(outs, xs_by_gate, Workspace(np.float64)) is outs
+        assert factor.fill_sum(outs, xs_by_gate) is outs
         np.testing.assert_allclose(outs, total, rtol=1e-10, atol=1e-10)
 
 
@@ -169,10 +169,10 @@ def test_weights_that_lie_by_rows_are_laid_out_by_columns_once(monkeypatch: pyte
     matrix, xs, out = rng.standard_normal((512, 128)).T, rng.standard_normal((40, 128)), np.empty((40, 512))
     factor = PackedMatrix(matrix)
     np.testing.assert_allclose(factor.times(xs[:1]), xs[:1] @ matrix, rtol=1e-12, atol=1e-12)
-    assert not factor._kept
+    assert not factor._packed
     factor.into(out)(xs)
     np.testing.assert_allclose(out, xs @ matrix, rtol=1e-12, atol=1e-12)
-    (laid_out,) = factor._kept.values()
+    (laid_out,) = factor._packed.values()
     assert laid_out.flags.c_contiguous
 
 

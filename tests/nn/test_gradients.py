@@ -12,7 +12,8 @@ import pytest
 from charlm.config import NetworkConfig
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.packed_matrix import PackedMatrix, block_shape
-from charlm.kernels.workspace import ALIGNMENT, WORTH_MAPPING, Workspace, aligned
+from charlm.kernels.tuning import TUNING
+from charlm.kernels.workspace import Workspace, aligned
 from charlm.nn.base import NetworkState
 from charlm.nn.cells import CELLS
 from charlm.nn.cells.cell import Recurrence
@@ -215,7 +216,8 @@ def test_gradient_of_the_gather_is_the_one_hot_product(vocabulary: int) -> None:
 
 def test_the_largest_buffers_are_mapped_by_themselves() -> None:
     """Written and read as any array; the memory belongs to nothing else, and goes back with it."""
-    for size, is_mapped in (((WORTH_MAPPING - 4) // 4, False), (WORTH_MAPPING // 4, True)):
+    limit = TUNING.min_mapped_bytes // 4
+    for size, is_mapped in ((limit - 1, False), (limit, True)):
         array = aligned((size,), np.float32)
         array[...] = 1
         assert array.sum() == size
@@ -241,7 +243,7 @@ def test_large_buffers_begin_at_a_line_of_the_cache() -> None:
     work = Workspace(np.float32)
     for name, columns in (("a", 5000), ("b", 5003), ("c", 7000)):
         for array in (work.array(name, 3, columns), work.scratch(name, columns, 3)):
-            assert array.ctypes.data % ALIGNMENT == 0
+            assert array.ctypes.data % TUNING.cache_line_bytes == 0
             assert array.flags.c_contiguous
             assert array.size == 3 * columns
 
