@@ -49,7 +49,7 @@ def test_load_returns_the_saved_model(model: LanguageModel, tmp_path: Path) -> N
 def test_save_without_overwrite_refuses_an_existing_file(model: LanguageModel, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     path.write_text("precious")
-    with pytest.raises(ModelExistsError, match="overwrite=True replaces it"):
+    with pytest.raises(ModelExistsError, match="`overwrite=True` replaces it"):
         model.save(path)
     assert path.read_text() == "precious"
     model.save(path, overwrite=True)

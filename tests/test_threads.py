@@ -74,7 +74,7 @@ def is_refused(model: LanguageModel, text: str) -> bool:
 
 LEFT_TO_RIGHT: Mapping[str, Call] = {
     "config": lambda model, text: model.config,
-    "runner": lambda model, text: model.runner.score(*window(text), model.runner.zero_state(3))[0].tobytes(),
+    "prepared": lambda model, text: model.prepared.score(*window(text), model.prepared.zero_state(3))[0].tobytes(),
     "sample": lambda model, text: model.sample(text, n=3, seed=seed_of(text), length=20),
     "stream": lambda model, text: list(model.stream(text, seed=seed_of(text), length=20)),
     "sample_each": lambda model, text: list(islice(model.sample_each(text, seed=seed_of(text), length=3), 2)),
@@ -173,7 +173,7 @@ def test_score_of_any_texts_on_threads_equals_serial_results(cell: str, hidden: 
 
 def test_model_keeps_at_most_one_workspace_per_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charlm.kernels.workspace.usable_cores", lambda: 2)
-    works = make().runner._workspaces
+    works = make().prepared._workspaces
     with works.borrow() as first, works.borrow() as second, works.borrow() as third:
         assert len({id(first), id(second), id(third)}) == 3
     kept = {id(first), id(second)}

@@ -29,9 +29,9 @@ def main(model: Path, text: Path, n: int) -> None:
     print(f"mean length {lengths:.2f} characters, of the training lines {expected:.2f} ({lengths / expected - 1:+.1%})")
     print(f"{sum(hash_of(s.text) in seen for s in drawn) / n:.1%} are copies of training lines")
     inputs = np.asarray(corpus.valid_ids).astype(np.intp)[:, None]
-    state, unknown = found.runner.zero_state(1), []
+    state, unknown = found.prepared.zero_state(1), []
     for start in range(0, len(inputs) - 1, 500):
-        log_probs, state = found.runner.predict(inputs[start : min(start + 500, len(inputs) - 1)], state)
+        log_probs, state = found.prepared.predict(inputs[start : min(start + 500, len(inputs) - 1)], state)
         unknown.append(np.exp(log_probs[:, vocabulary.unk, 0]))
     rate = float((inputs[1:] == vocabulary.unk).mean())
     print(f"held out: mean p(UNK) {np.concatenate(unknown).mean():.2e}, rate of unknown characters {rate:.2e}")

@@ -72,7 +72,8 @@ def windowed(model: LanguageModel, text: str) -> float:
     for start in range(0, count, 64):
         part = slice(start, start + 64)
         streams = inputs[:, part].shape[1]
-        total += float(model.runner.score(inputs[:, part], targets[:, part], model.runner.zero_state(streams))[0].sum())
+        state = model.prepared.zero_state(streams)
+        total += float(model.prepared.score(inputs[:, part], targets[:, part], state)[0].sum())
     return -total / (count * WINDOW)
 
 

@@ -19,7 +19,7 @@ from benchmarks.library.texts import held_out_corpus
 def main(model: Path, text: Path, streams: str) -> None:
     """Measure the held-out loss by number of streams, and the distribution of the first character."""
     found = charlm.load(model)
-    runner = found.runner
+    runner = found.prepared
     corpus = held_out_corpus(found, text)
     ids = np.asarray(corpus.valid_ids).astype(np.intp)
     print("| streams | nats/char, held out |\n|---|---|")

@@ -124,7 +124,7 @@ def main(
 def sequential(model: LanguageModel, text: str, rounds: int) -> None:
     """Compare chunked scoring of a long text with sequential scoring."""
     ids = np.concatenate([[model.vocabulary.eos], model.vocabulary.encode(text)]).astype(np.intp)
-    network = model.runner
+    network = model.prepared
     state = network.zero_state(1)
     seconds = []
     for _ in range(rounds):

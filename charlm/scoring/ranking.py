@@ -23,7 +23,7 @@ class Model(Protocol):
     """The part of a `LanguageModel` that `classify` uses."""
 
     @property
-    def runner(self) -> PreparedNetwork:
+    def prepared(self) -> PreparedNetwork:
         """The network, prepared for inference."""
 
     @property
@@ -160,7 +160,7 @@ def _scores(model: Model, texts: Iterable[str], end: bool, context: str, threads
     """Yield the scores of texts, which are normalised as the model's training text."""
     given = (normalize_text(text, model.text) for text in texts)
     context = normalize_text(context, model.text)
-    return score_texts(model.runner, model.vocabulary, given, end=end, context=context, threads=threads)
+    return score_texts(model.prepared, model.vocabulary, given, end=end, context=context, threads=threads)
 
 
 def _log_priors(models: int, priors: Sequence[float] | None) -> list[float]:

@@ -15,6 +15,8 @@ import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.config import UNITS
+from charlm.errors import UnknownCharacterError
+from charlm.text.position import line_and_column
 
 EOS, UNK = "<EOS>", "<UNK>"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -136,6 +138,17 @@ class Vocabulary:
         """Return the positions, in tokens, of the tokens of a text that are not in the vocabulary."""
         positions: list[int] = np.flatnonzero(self.encode(text) == self.unk).tolist()
         return positions
+
+    def refuse_unknown(self, text: str) -> None:
+        """Raise UnknownCharacterError, with line and column, if a token of a text is not in the vocabulary."""
+        unknown = self.unknown(text)
+        if unknown:
+            tokens = self.split(text)
+            line, column = line_and_column(text, sum(map(len, tokens[: unknown[0]])))
+            raise UnknownCharacterError(
+                f"line {line}, column {column}: {tokens[unknown[0]]!r} is not in the model's vocabulary "
+                f"({len(unknown):,} of {len(tokens):,} are not)"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary as a JSON object."""

@@ -90,22 +90,22 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a context is not normalised",
         "charlm/model.py",
-        "given, context = map(self.clean, texts), self.clean(context)",
-        "given = map(self.clean, texts)",
+        "texts, context = map(self.clean, texts), self.clean(context)",
+        "texts = map(self.clean, texts)",
         (CLEANED,),
     ),
     Fault(
         "the context of single characters is not normalised",
         "charlm/model.py",
-        "            context=self.clean(context),",
-        "            context=context,",
+        "text, context, end = self.clean(text), self.clean(context), self.counts_end(end)",
+        "text, end = self.clean(text), self.counts_end(end)",
         (CLEANED,),
     ),
     Fault(
         "a stop string is not normalised",
         "charlm/model.py",
-        "return completed if completed.stop is None else replace(completed, stop=self.clean(completed.stop))",
-        "return completed",
+        "return config if config.stop is None else replace(config, stop=self.clean(config.stop))",
+        "return config",
         (CLEANED,),
     ),
     Fault(

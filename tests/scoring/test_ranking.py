@@ -21,8 +21,8 @@ from tests.sampling.clockwork import ClockworkNetwork, log_prob
 
 def model(characters: str, seed: int = 0, lines: bool = True, spread: float = 1.0) -> Any:
     vocabulary = Vocabulary.build(dict.fromkeys(characters, 1))
-    runner = ClockworkNetwork.random(vocabulary, seed, spread)
-    return SimpleNamespace(runner=runner, vocabulary=vocabulary, text=TextConfig(lines=lines))
+    network = ClockworkNetwork.random(vocabulary, seed, spread)
+    return SimpleNamespace(prepared=network, vocabulary=vocabulary, text=TextConfig(lines=lines))
 
 
 def scored(text: str, log_prob: float) -> Score:
@@ -63,10 +63,10 @@ def test_normalized_weights_do_not_underflow() -> None:
 def test_posterior_is_bayes_rule() -> None:
     models = [model("ab", seed) for seed in (1, 2)]
     ids = [2, 3, 3, 0]  # a, b, b, EOS
-    joint = [0.2 * math.exp(log_prob(models[0].runner, ids)), 0.8 * math.exp(log_prob(models[1].runner, ids))]
+    joint = [0.2 * math.exp(log_prob(models[0].prepared, ids)), 0.8 * math.exp(log_prob(models[1].prepared, ids))]
     [result] = classify(models, ["abb"], priors=[1, 4])
     assert result.posterior == pytest.approx([each / sum(joint) for each in joint])
-    assert result.log_probs == pytest.approx([log_prob(each.runner, ids) for each in models])
+    assert result.log_probs == pytest.approx([log_prob(each.prepared, ids) for each in models])
     assert result.best == joint.index(max(joint))
 
 
@@ -80,7 +80,7 @@ def test_the_end_counts_if_all_models_learned_lines() -> None:
 def test_context_is_read_and_not_counted() -> None:
     models = [model("ab", 1), model("ab", 2)]
     [result] = classify(models, ["b"], context="ab", end=False)
-    assert result.log_probs == pytest.approx([log_prob(each.runner, [2, 3, 3], 2) for each in models])
+    assert result.log_probs == pytest.approx([log_prob(each.prepared, [2, 3, 3], 2) for each in models])
 
 
 def test_unk_is_distributed_over_one_alphabet() -> None:
@@ -104,7 +104,7 @@ def test_every_model_is_a_distribution_over_the_same_texts() -> None:
     results = list(classify(models, texts, end=False))
     for k, each in enumerate(models):
         ends_early = sum(
-            math.exp(log_prob(each.runner, [*before, 0]))
+            math.exp(log_prob(each.prepared, [*before, 0]))
             for before in ([], *([c] for c in range(1, len(each.vocabulary))))
         )
         total = math.fsum(math.exp(result.log_probs[k]) for result in results)
