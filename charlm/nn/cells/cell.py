@@ -1,221 +1,235 @@
-"""What every recurrent cell offers to the network around it.
+"""The interface of a recurrent cell, and the loop over time that all cells share.
 
-A cell is a recurrence over inputs that are already projected: z = W_ih x + b arrives as `zs`, computed for
-a whole window at once, and the cell adds what depends on its own past. A state is (B, H), a row for each stream,
-and so the equations stand transposed: h_prev @ W_hh^T. In a window the values of each gate lie together, (G, T, B, H),
-so that a step handles a gate as one piece of memory.
+A cell is a recurrence over projected inputs: z = W_ih x + b arrives as `zs` for a whole window, and the cell adds what
+depends on its previous state. A state is a tuple of arrays (B, H), one row per stream, so products are transposed:
+h_prev @ W_hh^T. Gate values are (G, B, H) for a step and (G, T, B, H) for a window: each gate is one block of memory.
 
-The logistic sigmoid is a stretched tanh, sigmoid(z) = (1 + tanh(z/2)) / 2. The halving is folded into the
-weights (`Cell.is_sigmoid_gate` names the gates), which is exact in binary floating point, so that one call of tanh
-serves every gate of a step. Backward passes are derived for the unscaled z.
+The logistic sigmoid is computed by tanh: sigmoid(z) = (1 + tanh(z/2)) / 2. The factor 1/2 inside is folded into the
+weights of the sigmoid gates, which is exact in binary floating point. Backward passes are derived for the unscaled z.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
 from charlm.arrays import Array
 from charlm.kernels.packed_matrix import PackedMatrix
-from charlm.kernels.workspace import Workspace, aligned
+from charlm.kernels.workspace import Workspace
 
 State: TypeAlias = tuple[Array, ...]
 """What a cell carries from step to step: arrays (B, H), the hidden state h first."""
 
+Step: TypeAlias = Callable[[Array, State, Array, State, Array], None]
+"""step(z, previous, gates, state, saved): one step of a cell.
+
+z: the projected input, (G, B, H), scaled.  previous: the state before the step.
+gates: filled with the values of the gates, (G, B, H); it may be z.
+state: filled with the state after the step; it may be `previous`.
+saved: filled with what the backward pass needs in addition, (`Cell.saved_arrays`, B, H).
+"""
+
+Backward: TypeAlias = Callable[[Array, State | None, "RecurrenceGrads"], tuple[Array, State]]
+"""backward(dhs, dlast, grads) -> dzs, dstate.
+
+dhs: d loss / d hs, (T, B, H); overwritten.  dlast: d loss / d last state; None for zero.  grads: overwritten.
+dzs: d loss / d zs, (G, T, B, H), valid until the next window.  dstate: d loss / d first state.
+"""
+
 
 class Recurrence(NamedTuple):
-    """The weights of one layer's recurrence, prepared for a window.
+    """The recurrent weights of one layer, prepared for products.
 
-    matrix: W_hh as it is stored, (G*H, H).  factor: W_hh^T, (H, G*H), the columns of the halved gates halved.
-    bias: what the cell adds inside its recurrence, (1, G*H), scaled; most cells have it in `zs` already.
-    scale, shift: what tanh of each gate is multiplied by, and what is added, to make it a sigmoid where it is one,
-    (1, G*H): the halves of `Cell.scale`, or 1 and 0.
-    kept: what `for_each` has made.
+    matrix: W_hh as it is stored, (G*H, H).  factor: W_hh^T, (H, G*H), scaled by `Cell.scale`.
+    bias: b_hh, (1, G*H), scaled; for cells that add a part of it themselves (`Cell.bias_in_input`).
+    scale: `Cell.scale`, (1, G*H).
     """
 
     matrix: Array
     factor: PackedMatrix
     bias: Array
     scale: Array
-    shift: Array
-    kept: dict[str, Array]
 
-    def for_streams(self, streams: int) -> tuple[Array, Array]:
-        """Return scale and shift for each stream, (G, B, H), to be read only."""
-        return self.for_each("scale", self.scale, streams), self.for_each("shift", self.shift, streams)
-
-    def for_each(self, name: str, row: Array, streams: int) -> Array:
-        """Return what `name` is, (1, G*H), for each stream, (G, B, H), to be read only.
-
-        It is a part of what was made for more: NumPy is slower where it repeats a row by itself.
-        """
-        gates = row.reshape(-1, 1, self.matrix.shape[1])
-        if streams == 1:
-            return gates
-        found = self.kept.get(name)
-        if found is None or found.shape[1] < streams:
-            found = aligned((len(gates), streams, gates.shape[2]), row.dtype)
-            found[...] = gates
-            self.kept[name] = found
-        return found[:, :streams]
+    def gate_scale(self) -> Array:
+        """Return the scale of each gate, (G, 1, 1)."""
+        return self.scale.reshape(-1, 1, self.matrix.shape[1])[:, :, :1]
 
 
 class RecurrenceGrads(NamedTuple):
-    """Where the gradients of one layer's recurrence go.
+    """Output arrays for the gradients of one layer's recurrent weights.
 
-    matrix: of W_hh, (G*H, H).  bias: of b_hh, (G*H,); a cell writes those that it adds inside (`Cell.bias_in_input`).
+    matrix: of W_hh, (G*H, H).  bias: of b_hh, (G*H,); a cell writes the part that it adds itself.
     """
 
     matrix: Array
     bias: Array
 
 
-Backward: TypeAlias = Callable[[Array, State | None, RecurrenceGrads], tuple[Array, State]]
-"""backward(dhs, dlast, grads) -> dzs, dstate.
+class CellPass(NamedTuple):
+    """What the forward pass over a window keeps for the backward pass.
 
-dhs: d loss / d hs, (T, B, H); it is overwritten.  dlast: d loss / d last state, None for zero.
-grads: written.
-dzs: d loss / d zs, (G, T, B, H), until the next window.  dstate: d loss / d first state.
-"""
+    gates: gate values, (G, T, B, H); the backward pass replaces them by dzs.
+    states: (S, T + 1, B, H) for S arrays of a state; index t is the state before step t.
+    saved: see `Step`, (`Cell.saved_arrays`, T, B, H).
+    resets: step -> reset mask (B, 1) for each step before which a stream is reset.
+    """
+
+    gates: Array
+    states: Array
+    saved: Array
+    resets: dict[int, Array]
+
+    def previous(self, index: int) -> Array:
+        """Return array `index` of the state that each step starts from, resets applied, (T, B, H)."""
+        previous = self.states[index, :-1]
+        if self.resets:
+            previous = previous.copy()
+            for t, mask in self.resets.items():
+                previous[t] *= mask
+        return previous
 
 
 class Cell(ABC):
-    """A recurrent cell. It has no weights of its own; it says how many there are and how they are used."""
+    """A recurrent cell: its sizes, its initial weights and its equations. It holds no weights."""
 
     gates: ClassVar[int]
-    """G: blocks of H rows in the weights."""
+    """G, the number of blocks of H rows in the weights."""
     is_sigmoid_gate: ClassVar[tuple[bool, ...]]
-    """For each gate, whether it is a sigmoid (its z is halved on the way in)."""
+    """For each gate, whether it is a sigmoid (its z is halved)."""
     state_arrays: ClassVar[int] = 1
-    """How many (B, H) arrays the state has."""
+    """S, the number of arrays (B, H) in a state."""
+    saved_arrays: ClassVar[int] = 0
+    """Number of arrays (B, H) that a step saves for the backward pass, besides gates and state."""
     torch_name: ClassVar[str | None] = None
-    """The class in `torch.nn` that takes these weights; None where PyTorch has none."""
+    """Class in `torch.nn` with the same weights; None where PyTorch has none."""
     torch_options: ClassVar[Mapping[str, str]] = {}
-    """What that class is to be told."""
+    """Arguments of that class."""
 
     def in_torch(self) -> str | None:
-        """Return what takes these weights, such as "torch.nn.LSTM"; None where PyTorch has no such cell."""
+        """Return the PyTorch class of this cell with its arguments, such as "torch.nn.LSTM"; None without one."""
         if self.torch_name is None:
             return None
         options = ", ".join(f"{name}={value!r}" for name, value in self.torch_options.items())
         return f"torch.nn.{self.torch_name}" + (f"({options})" if options else "")
 
     def scale(self, hidden: int, dtype: Any) -> Array:
-        """Return what the rows of W_ih, W_hh and b are multiplied by on the way in, (1, G*H)."""
+        """Return the scale of the rows of W_ih, W_hh and b, (1, G*H): 1/2 for sigmoid gates, 1 for the others."""
         factors = np.array([0.5 if is_sigmoid else 1.0 for is_sigmoid in self.is_sigmoid_gate], dtype)
         return np.repeat(factors, hidden)[None]
 
     def bias_in_input(self, hidden: int) -> int:
-        """Return how many rows of b_hh, from the first, are added to `zs` along with b_ih; the rest stay inside."""
+        """Return how many rows of b_hh, from the first, are added to `zs` together with b_ih; the cell adds the rest."""
         return self.gates * hidden
 
     def initial_recurrence(self, rng: np.random.Generator, hidden: int) -> Array:
-        """Draw W_hh: each gate's block is a random orthogonal matrix (Saxe et al. 2014, arXiv:1312.6120)."""
+        """Draw W_hh: a random orthogonal matrix for each gate (Saxe et al. 2014, arXiv:1312.6120)."""
         return np.concatenate([orthogonal(rng, hidden) for _ in range(self.gates)])
 
     def initial_input(self, rng: np.random.Generator, hidden: int, inputs: int, *, is_one_hot: bool) -> Array:
-        """Draw W_ih, (G*H, inputs): uniform in +-1/sqrt(H).  is_one_hot: whether one input is 1 and the others 0."""
+        """Draw W_ih, (G*H, inputs): uniform in +-1/sqrt(H).  is_one_hot: whether the inputs are one-hot vectors."""
         bound = 1 / np.sqrt(hidden)
         return rng.uniform(-bound, bound, (self.gates * hidden, inputs))
 
     def initial_bias(self, hidden: int) -> Array:
-        """Return the start value of b_ih, (G*H,)."""
+        """Return the initial value of b_ih, (G*H,)."""
         return np.zeros(self.gates * hidden)
 
     @abstractmethod
+    def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
+        """Return the equations of one step, for B = `streams`, with buffers in `work`.
+
+        Training and inference both run this function.
+        """
+
+    @abstractmethod
+    def backward(
+        self,
+        weights: Recurrence,
+        run: CellPass,
+        work: Workspace,
+        dhs: Array,
+        dlast: State | None,
+        grads: RecurrenceGrads,
+    ) -> tuple[Array, State]:
+        """Back-propagate through a window: see `Backward`."""
+
     def forward(
         self, weights: Recurrence, zs: Array, state: State, reset_mask: Array | None, work: Workspace
     ) -> tuple[Array, State, Backward]:
         """Run the recurrence over a window.
 
-        zs: projected inputs, (G, T, B, H), scaled; overwritten.  state: arrays (B, H).
-        reset_mask: (T, B, 1), 0 where a stream starts anew before step t, 1 elsewhere; None if none does.
-        Returns hs (T, B, H), the last state, and the closure that undoes the window.
-        What is returned lives in `work` until the next window, the state excepted.
+        zs: projected inputs, (G, T, B, H), scaled; overwritten.  state: the state before the window.
+        reset_mask: (T, B, 1), 0 where a stream is reset before step t, 1 elsewhere; None without resets.
+        Returns hs (T, B, H), the last state, and the backward pass of this window.
+        hs and the backward pass are valid until the next window in `work`.
         """
+        _, steps, streams, hidden = zs.shape
+        states = work.array("states", self.state_arrays, steps + 1, streams, hidden)
+        saved = work.array("saved", self.saved_arrays, steps, streams, hidden)
+        run = CellPass(zs, states, saved, {} if reset_mask is None else reset_steps(reset_mask))
+        states[:, 0] = state
+        step = self.make_step(weights, streams, work)
+        after = states[:, 1:].swapaxes(0, 1)
+        for t, (z, previous, new, save) in enumerate(
+            zip(zs.swapaxes(0, 1), states.swapaxes(0, 1), after, saved.swapaxes(0, 1), strict=False)
+        ):
+            if t in run.resets:
+                previous = previous * run.resets[t]
+            step(z, tuple(previous), z, tuple(new), save)
+        return states[0, 1:], tuple(states[:, steps].copy()), partial(self.backward, weights, run, work)
 
-    @abstractmethod
-    def step(self, weights: Recurrence, z: Array, state: State) -> State:
-        """Run one step, written as the equations are: z (B, G*H), scaled. Returns the state."""
+    def advancer(self, weights: Recurrence, state: State) -> Callable[[Array], None]:
+        """Return a function that advances `state`, contiguous arrays (B, H), in place by one step.
 
-    def stepper(self, weights: Recurrence, state: State) -> Callable[[Array], None]:
-        """Return a function that moves `state`, contiguous arrays (B, H), on by a step, in place.
-
-        It is given z of the gates apart, (G, B, H), scaled. A cell may do its work in arrays and views which are
-        made here, once for all steps.
+        The function takes the projected input of the step, (G, B, H), scaled, and leaves it unchanged.
         """
-        mover = self.mover(weights, state)
-        if mover is None:
-
-            def advance(z: Array) -> None:
-                row = z.swapaxes(0, 1).reshape(z.shape[1], -1)
-                for array, value in zip(state, self.step(weights, row, state), strict=True):
-                    array[...] = value
-
-            return advance
-        total, move = mover
-        multiply, h = weights.factor.into(total), state[0]
-
-        def multiply_and_move(z: Array) -> None:
-            multiply(h)
-            np.add(total, z, total)
-            move()
-
-        return multiply_and_move
-
-    def mover(self, weights: Recurrence, state: State) -> tuple[Array, Callable[[], None]] | None:
-        """Return room for the sums z + W_hh h, (G, B, H), and a function that moves `state` on by what stands there.
-
-        The product may then be one with all that the sums are of, [W_ih W_hh] [h_below h].
-        None if a cell needs z and W_hh h apart.
-        """
-        return None
+        h = state[0]
+        work = Workspace(h.dtype)
+        gates, saved = work.array("gates", self.gates, *h.shape), work.array("saved", self.saved_arrays, *h.shape)
+        step = self.make_step(weights, len(h), work)
+        return lambda z: step(z, state, gates, state, saved)
 
 
 def orthogonal(rng: np.random.Generator, size: int) -> Array:
-    """Draw a (size, size) orthogonal matrix, uniform over all of them (Mezzadri 2007, math-ph/0609050)."""
+    """Draw a (size, size) orthogonal matrix from the uniform (Haar) distribution (Mezzadri 2007, math-ph/0609050)."""
     q, r = np.linalg.qr(rng.standard_normal((size, size)))
     result: Array = q * np.sign(np.diagonal(r))
     return result
 
 
-def parts(zs: Array, gates: int) -> list[Array]:
-    """View a step (B, G*H) as the (B, H) of each of G gates."""
-    hidden = zs.shape[1] // gates
-    return [zs[:, gate * hidden : (gate + 1) * hidden] for gate in range(gates)]
+def sigmoid_from_tanh(tanh_half: Array) -> None:
+    """Turn tanh(z/2) into sigmoid(z) = (1 + tanh(z/2)) / 2, in place."""
+    np.multiply(tanh_half, 0.5, tanh_half)
+    np.add(tanh_half, 0.5, tanh_half)
 
 
-def sigmoid_from_tanh(tanh_half: Array, half: Array | float = 0.5) -> None:
-    """Turn tanh(z/2) into sigmoid(z), in place.  half: 0.5 as an array () takes NumPy less time than as a number."""
-    np.multiply(tanh_half, half, tanh_half)
-    np.add(tanh_half, half, tanh_half)
+def activate_gates(gates: Array, scale: Array, shift: Array) -> None:
+    """Turn the scaled z of all gates, (G, B, H), into gate values, in place.
+
+    scale: (G, 1, 1), 1/2 for sigmoid gates and 1 for tanh gates.  shift: 1 - scale.
+    """
+    np.tanh(gates, gates)
+    np.multiply(gates, scale, gates)
+    np.add(gates, shift, gates)
 
 
-def spread(row: Array, like: Array, work: Workspace, name: str) -> Array:
-    """Return a row (1, G*H) for each stream of a step (G, B, H): NumPy is slower where it repeats one by itself."""
-    out = work.array(name, *like.shape)
-    out[...] = row.reshape(len(like), 1, -1)
-    return out
+def reset_steps(reset_mask: Array) -> dict[int, Array]:
+    """Return step -> mask (B, 1) for the steps of `reset_mask`, (T, B, 1), that reset a stream."""
+    return {t: reset_mask[t] for t in np.flatnonzero((reset_mask == 0).any(axis=(1, 2))).tolist()}
 
 
-def apply_reset(array: Array, reset_mask: Array | None) -> Array:
-    """Return a state sequence (T, B, H) as the steps saw it: zero where a stream started anew."""
-    return array if reset_mask is None else array * reset_mask
+MAX_CHUNK_VALUES = 1 << 15
+"""Values of one activation in a chunk of `time_chunks`: they stay in a core's cache."""
 
 
-def reset_steps(reset_mask: Array | None, steps: int) -> list[bool]:
-    """For each step, whether any stream starts anew there."""
-    return [False] * steps if reset_mask is None else [bool(row) for row in (reset_mask == 0).any(axis=(1, 2))]
+def time_chunks(steps: int, values: int) -> list[slice]:
+    """Split a window into chunks of steps for the backward pass, the last chunk first.
 
-
-def time_chunks(steps: int, features: int, streams: int) -> list[slice]:
-    """Cut a window into runs of steps whose activations stay in a core's cache, last run first."""
-    run = max(1, CACHED_VALUES // (features * streams))
-    return [slice(start, min(start + run, steps)) for start in reversed(range(0, steps, run))]
-
-
-CACHED_VALUES = 1 << 15
-"""Values of one activation that a run of `time_chunks` holds."""
+    values: values of one activation in a step.
+    """
+    length = max(1, MAX_CHUNK_VALUES // values)
+    return [slice(start, min(start + length, steps)) for start in reversed(range(0, steps, length))]

@@ -1,48 +1,28 @@
 """The LSTM cell, with update (i), forget (f) and output (o) gates.
 
-Source: Hochreiter & Schmidhuber 1997; with the forget gate of Gers et al. 2000. Gate order i f g o, as in
-`torch.nn.LSTM`. In the words of the course: i is the update gate, g the candidate c~.
+Source: Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. Gate order i f g o, as in
+`torch.nn.LSTM`. In the course's notation, i is the update gate and g the candidate c~.
 
-    i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)          z = W_ih x + W_hh h + b
+    i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)          z = W_ih x + W_hh h_prev + b
     g       = tanh(z_g)
     c       = f * c_prev + i * g
     h       = o * tanh(c)
 
-Memory of a window: 6 T B H values a layer, and 6 more for a run of steps (`time_chunks`) on the way back.
+Memory of a window: 6 T B H values per layer, and 6 more per step of a chunk (`time_chunks`) in the backward pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
-
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.kernels.blas import has_slow_tanh
 from charlm.kernels.matmul import write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
-from charlm.nn.cells.cell import (
-    Backward,
-    Cell,
-    Recurrence,
-    RecurrenceGrads,
-    State,
-    apply_reset,
-    parts,
-    reset_steps,
-    sigmoid_from_tanh,
-    time_chunks,
-)
+from charlm.nn.cells.cell import Cell, CellPass, Recurrence, RecurrenceGrads, State, Step, activate_gates, time_chunks
 
-MANY = 1 << 13
-"""Values of all gates from which on it is their number that takes time, and not the calls of NumPy."""
-QUIET = np.errstate(over="ignore")
-"""For what uses `gate_activation`: its exp may overflow, to the right value in the end."""
-TINY = 1e-30
-"""Added to an o before something is divided by it: an o may be 0, and is far greater if not."""
+MIN_DIVISOR = 1e-30
+"""Keeps h / o finite where o underflows to 0."""
 
 
 class LSTM(Cell):
@@ -54,213 +34,105 @@ class LSTM(Cell):
     torch_name = "LSTM"
 
     def initial_bias(self, hidden: int) -> Array:
-        """Start with open forget gates: bias 1 (Jozefowicz et al. 2015)."""
+        """Return biases with open forget gates: 1 for f, 0 elsewhere (Jozefowicz et al. 2015)."""
         bias = np.zeros(4 * hidden)
         bias[hidden : 2 * hidden] = 1.0
         return bias
 
-    def step(self, weights: Recurrence, z: Array, state: State) -> State:
-        """One step, as in `Cell.step`."""
-        h_prev, c_prev = state
-        a = weights.factor.times(h_prev)
-        a += z
-        np.tanh(a, out=a)
-        a *= weights.scale  # and now i, f and o are sigmoids
-        a += weights.shift
-        i, f, g, o = parts(a, 4)
-        c = f * c_prev
-        c += i * g
-        h = np.tanh(c)
-        h *= o
-        return h, c
+    def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
+        """Return the equations of one step: see `Cell.make_step`."""
+        hidden = weights.matrix.shape[1]
+        u = work.array("u", 4, streams, hidden)
+        ig, tanh_c = work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden)
+        multiply, scale = weights.factor.into(u), weights.gate_scale()
+        shift = 1 - scale
 
-    def mover(self, weights: Recurrence, state: State) -> tuple[Array, Callable[[], None]]:
-        """As in `Cell.mover`."""
-        h, c = state
-        work = Workspace(h.dtype)
-        gates = work.array("gates", 4, *h.shape)
-        room = StepBuffers(gate_activation(weights, gates), work.array("ig", *h.shape), work.array("tanh_c", *h.shape))
-        i, f, g, o = gates
-        move = partial(move_on, gates, i, f, g, o, c, c, h, room)
-        return gates, QUIET(move) if are_by_exp(gates) else move
+        def step(z: Array, previous: State, gates: Array, state: State, _: Array) -> None:
+            (h_prev, c_prev), (h, c), (i, f, g, o) = previous, state, gates
+            multiply(h_prev)  # u = W_hh h_prev
+            np.add(z, u, gates)
+            activate_gates(gates, scale, shift)
+            np.multiply(f, c_prev, c)
+            np.multiply(i, g, ig)
+            np.add(c, ig, c)  # c = f * c_prev + i * g
+            np.tanh(c, tanh_c)
+            np.multiply(o, tanh_c, h)  # h = o * tanh(c)
 
-    @QUIET
-    def forward(
-        self, weights: Recurrence, zs: Array, state: State, reset_mask: Array | None, work: Workspace
-    ) -> tuple[Array, State, Backward]:
-        """A window, as in `Cell.forward`."""
-        _, steps, streams, hidden = zs.shape
-        hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
-        cs = work.array("cs", steps + 1, streams, hidden)
-        z = work.array("z", 4, streams, hidden)
-        room = StepBuffers(
-            gate_activation(weights, z), work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden)
+        return step
+
+    def backward(
+        self,
+        weights: Recurrence,
+        run: CellPass,
+        work: Workspace,
+        dhs: Array,
+        dlast: State | None,
+        grads: RecurrenceGrads,
+    ) -> tuple[Array, State]:
+        """Back-propagate through a window: see `Backward`.
+
+        Given dh and dc of a step, with * elementwise,
+            d o = dh * tanh(c)                    dz_o = dh * [tanh(c) o (1 - o)]
+            d c = dc + dh * [o (1 - tanh(c)^2)]   dz_i = dc * [g i (1 - i)]
+            d c_prev = dc * f                     dz_f = dc * [c_prev f (1 - f)]
+                                                  dz_g = dc * [i (1 - g^2)]
+        The factors in brackets do not depend on dh and dc: they are computed for a chunk of steps at once.
+        """
+        _, steps, streams, hidden = run.gates.shape
+        dh, dc, dc_prev, dc_from_h = (
+            work.array(name, streams, hidden) for name in ("dh", "dc", "dc_prev", "dc_from_h")
         )
-        hs[0], cs[0] = state
-        resets = reset_steps(reset_mask, steps)
-        multiply = weights.factor.into(z)
-        for t, (a, i, f, g, o, h_prev, c_prev, c, h) in enumerate(
-            zip(zs.swapaxes(0, 1), *zs, hs, cs, cs[1:], hs[1:], strict=False)
-        ):
-            if resets[t] and reset_mask is not None:
-                h_prev, c_prev = h_prev * reset_mask[t], c_prev * reset_mask[t]
-            multiply(h_prev)
-            np.add(a, z, out=a)
-            move_on(a, i, f, g, o, c_prev, c, h, room)
-        last = (hs[steps].copy(), cs[steps].copy())
+        dh[...], dc[...] = (0, 0) if dlast is None else dlast
+        multiply = PackedMatrix(weights.matrix, work).sum_into(dh, 4)
+        c_prevs = run.previous(1)
+        dzs = run.gates.swapaxes(0, 1)
+        for chunk in time_chunks(steps, streams * hidden):
+            factors, dc_dh = local_derivatives(run.gates[:, chunk], c_prevs[chunk], run.states[0, 1:][chunk], work)
+            for t, dh_t, dz, factor, dc_dh_t in zip(
+                reversed(range(steps)[chunk]),
+                dhs[chunk][::-1],
+                dzs[chunk][::-1],
+                factors.swapaxes(0, 1)[::-1],
+                dc_dh[::-1],
+                strict=True,
+            ):
+                np.add(dh, dh_t, dh)
+                np.multiply(dh, dc_dh_t, dc_from_h)
+                np.add(dc, dc_from_h, dc)  # undoes h = o * tanh(c), as far as c
+                np.multiply(dc, dz[1], dc_prev)  # undoes f * c_prev
+                np.multiply(dc, factor[:3], dz[:3])  # undoes c = f * c_prev + i * g and the gates i, f, g
+                np.multiply(dh, factor[3], dz[3])  # undoes h = o * tanh(c) and the gate o
+                dc, dc_prev = dc_prev, dc
+                multiply(dz)  # undoes W_hh h_prev
+                if t in run.resets:
+                    dh *= run.resets[t]
+                    dc *= run.resets[t]
+        write_gradient(run.gates, run.previous(0), grads.matrix, work)
+        return run.gates, (dh.copy(), dc.copy())
 
-        def backward(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            return backward_window(weights, zs, hs, cs, reset_mask, dhs, dlast, grads, work)
 
-        return hs[1:], last, backward
+def local_derivatives(gates: Array, c_prevs: Array, hs: Array, work: Workspace) -> tuple[Array, Array]:
+    """Return the factors in brackets of `LSTM.backward` for n steps.
 
-
-def are_by_exp(values: Array) -> bool:
-    """Return whether so many gates are computed by exp."""
-    return values.size >= MANY and has_slow_tanh()
-
-
-def gate_activation(weights: Recurrence, z: Array) -> Callable[[Array], None]:
-    """Return a function that turns z of all gates, such as `z`, (4, B, H), scaled, into their values, in place.
-
-    They are scale * tanh(z) + shift, see `Recurrence`: sigmoids, but for g.
-    Where tanh is slow, it is computed as 1 - 2 scale / (1 + exp(2z)): the same, as scale + shift is 1.
+    gates: (4, n, B, H).  c_prevs: c before each step, (n, B, H).  hs: h after each step, (n, B, H).
+    Returns those of dz, (4, n, B, H), and of dc, o (1 - tanh(c)^2), (n, B, H), as scratch.
     """
-    if are_by_exp(z):
-        twice = 2 * weights.for_streams(z.shape[1])[0]
-
-        def by_exp(z: Array) -> None:
-            np.add(z, z, z)
-            np.exp(z, z)
-            np.add(z, 1, z)
-            np.divide(twice, z, z)
-            np.subtract(1, z, z)
-
-        return by_exp
-    if z.size < MANY:
-        scale, shift = weights.for_streams(z.shape[1])
-
-        def in_few_calls(z: Array) -> None:
-            np.tanh(z, z)
-            np.multiply(z, scale, z)
-            np.add(z, shift, z)
-
-        return in_few_calls
-    half = np.array(0.5, z.dtype)
-
-    def by_tanh(z: Array) -> None:
-        np.tanh(z, z)
-        sigmoid_from_tanh(z[:2], half)  # i and f
-        sigmoid_from_tanh(z[3], half)  # o
-
-    return by_tanh
-
-
-class StepBuffers(NamedTuple):
-    """What a step needs beside the state: what `gate_activation` returns, and room to work in."""
-
-    squash: Callable[[Array], None]
-    ig: Array
-    tanh_c: Array
-
-
-def move_on(
-    gates: Array, i: Array, f: Array, g: Array, o: Array, c_prev: Array, c: Array, h: Array, room: StepBuffers
-) -> None:
-    """Fill c and h, (B, H), from c_prev and z + W_hh h_prev, which is replaced by the gates.
-
-    gates: (4, B, H), and its views i, f, g and o.
-    """
-    squash, ig, tanh_c = room
-    squash(gates)  # and now they are what they are called
-    np.multiply(f, c_prev, c)
-    np.multiply(i, g, ig)
-    np.add(c, ig, c)
-    np.tanh(c, tanh_c)
-    np.multiply(o, tanh_c, h)
-
-
-def backward_window(
-    weights: Recurrence,
-    gates: Array,
-    hs: Array,
-    cs: Array,
-    reset_mask: Array | None,
-    dhs: Array,
-    dlast: State | None,
-    grads: RecurrenceGrads,
-    work: Workspace,
-) -> tuple[Array, State]:
-    """Backward a window of `LSTM.forward`, see `Backward`.
-
-    gates: i f g o of every step, (4, T, B, H); replaced by dz.  hs, cs: (T + 1, B, H).
-
-    Given dh and dc of a step, with * elementwise,
-        d o = dh * tanh(c)                    dz_o = dh * [tanh(c) o (1 - o)]
-        d c = dc + dh * [o (1 - tanh(c)^2)]   dz_i = dc * [g i (1 - i)]
-        d c_prev = dc * f                     dz_f = dc * [c_prev f (1 - f)]
-                                              dz_g = dc * [i (1 - g^2)]
-    What stands in brackets does not depend on the recurrence, and is computed for a run of steps at once.
-    """
-    _, steps, streams, hidden = gates.shape
-    dh, dc, dc_prev = (work.array(name, streams, hidden) for name in ("dh", "dc", "dc_prev"))
-    dc_from_h = work.array("dc_from_h", streams, hidden)
-    dh[...], dc[...] = (0, 0) if dlast is None else dlast
-    multiply = PackedMatrix(weights.matrix, work).sum_into(dh, 4)
-    resets = reset_steps(reset_mask, steps)
-    c_ins = apply_reset(cs[:-1], reset_mask)
-    for span in time_chunks(steps, hidden, streams):
-        to_z, h_to_c = local_derivatives(gates[:, span], c_ins[span], hs[1:][span], work)
-        dzs, local = gates[:, span].swapaxes(0, 1), to_z.swapaxes(0, 1)
-        for t, dh_t, f, dz, dz_ifg, dz_o, to_ifg, to_o, to_c in zip(
-            reversed(range(span.start, span.stop)),
-            dhs[span][::-1],
-            dzs[::-1, 1],  # where dz_f will stand
-            dzs[::-1],
-            dzs[::-1, :3],
-            dzs[::-1, 3],
-            local[::-1, :3],
-            local[::-1, 3],
-            h_to_c[::-1],
-            strict=True,
-        ):
-            np.add(dh, dh_t, out=dh)
-            np.multiply(dh, to_c, out=dc_from_h)  # undoes h = o * tanh(c)
-            np.add(dc, dc_from_h, out=dc)
-            np.multiply(dc, f, out=dc_prev)  # undoes f * c_prev
-            np.multiply(dc, to_ifg, out=dz_ifg)  # undoes c = f * c_prev + i * g, and the gates
-            np.multiply(dh, to_o, out=dz_o)  # undoes h = o * tanh(c), and the output gate
-            dc, dc_prev = dc_prev, dc
-            multiply(dz)  # undoes W_hh h
-            if resets[t] and reset_mask is not None:
-                dh *= reset_mask[t]
-                dc *= reset_mask[t]
-    write_gradient(gates, apply_reset(hs[:-1], reset_mask), grads.matrix, work)
-    return gates, (dh.copy(), dc.copy())
-
-
-def local_derivatives(gates: Array, c_ins: Array, hs: Array, work: Workspace) -> tuple[Array, Array]:
-    """Compute the brackets of `backward_window` for a run of n steps.
-
-    gates: (4, n, B, H).  c_ins: c before each step, hs: h behind it, (n, B, H).
-    Returns d/dz of each gate (4, n, B, H), and o (1 - tanh(c)^2) (n, B, H).
-    """
-    to_z = work.scratch("to_z", *gates.shape)
-    h_to_c, part = (work.scratch(name, *hs.shape) for name in ("h_to_c", "part"))
+    factors = work.scratch("factors", *gates.shape)
+    dc_dh, part = (work.scratch(name, *hs.shape) for name in ("dc_dh", "part"))
     i, f, g, o = gates
-    to_i, to_f, to_g, to_o = to_z
-    np.multiply(i, g, out=to_i)
-    np.multiply(to_i, g, out=part)
-    np.subtract(i, part, out=to_g)  # i - i g^2
-    np.multiply(to_i, i, out=part)
-    to_i -= part  # g i - g i^2
-    np.multiply(c_ins, f, out=to_f)
-    np.multiply(to_f, f, out=part)
-    to_f -= part  # c_prev f - c_prev f^2
-    np.multiply(hs, o, out=part)
-    np.subtract(hs, part, out=to_o)  # h - h o, where h = tanh(c) o
-    np.add(o, TINY, out=part)
-    np.divide(hs, part, out=part)  # tanh(c): cheaper than to compute it again, or to keep it
-    part *= hs
-    np.subtract(o, part, out=h_to_c)  # o - o tanh(c)^2
-    return to_z, h_to_c
+    for_i, for_f, for_g, for_o = factors
+    np.multiply(i, g, for_i)
+    np.multiply(for_i, g, part)
+    np.subtract(i, part, for_g)  # i - i g^2
+    np.multiply(for_i, i, part)
+    np.subtract(for_i, part, for_i)  # g i - g i^2
+    np.multiply(c_prevs, f, for_f)
+    np.multiply(for_f, f, part)
+    np.subtract(for_f, part, for_f)  # c_prev f - c_prev f^2
+    np.multiply(hs, o, part)
+    np.subtract(hs, part, for_o)  # h - h o, where h = tanh(c) o
+    np.add(o, MIN_DIVISOR, part)
+    np.divide(hs, part, part)  # tanh(c): cheaper than computing it again or storing it
+    np.multiply(part, hs, part)
+    np.subtract(o, part, dc_dh)  # o - o tanh(c)^2
+    return factors, dc_dh

@@ -1,12 +1,13 @@
 """The plain recurrent cell, a<t> = g(Waa a<t-1> + Wax x<t> + b), with g = tanh.
 
 Source: Elman 1990. The weights are those of `torch.nn.RNN`: Waa is weight_hh, Wax is weight_ih, a is h.
-Memory of a window: 2 T B H values.
+
+    h = g(z + W_hh h_prev)                                      z = W_ih x + b
+
+Memory of a window: 2 T B H values per layer.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 
@@ -14,19 +15,11 @@ from charlm.arrays import Array
 from charlm.kernels.matmul import write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
-from charlm.nn.cells.cell import (
-    Backward,
-    Cell,
-    Recurrence,
-    RecurrenceGrads,
-    State,
-    apply_reset,
-    reset_steps,
-)
+from charlm.nn.cells.cell import Cell, CellPass, Recurrence, RecurrenceGrads, State, Step
 
 
 class RNN(Cell):
-    """h = g(z + W_hh h_prev); its state is (h,)."""
+    """Plain recurrent cell; its state is (h,)."""
 
     gates = 1
     is_sigmoid_gate = (False,)
@@ -34,62 +27,49 @@ class RNN(Cell):
 
     def activate(self, z: Array) -> None:
         """Replace z by g(z)."""
-        np.tanh(z, out=z)
+        np.tanh(z, z)
 
     def slopes(self, hs: Array, out: Array) -> Array:
-        """Fill and return `out` with g'(z), from hs = g(z)."""
-        np.multiply(hs, hs, out=out)
-        return np.subtract(1, out, out=out)
+        """Fill and return `out` with g'(z), given hs = g(z)."""
+        np.multiply(hs, hs, out)
+        return np.subtract(1, out, out)
 
-    def step(self, weights: Recurrence, z: Array, state: State) -> State:
-        """One step, as in `Cell.step`."""
-        h = weights.factor.times(state[0])
-        h += z
-        self.activate(h)
-        return (h,)
-
-    def mover(self, weights: Recurrence, state: State) -> tuple[Array, Callable[[], None]]:
-        """As in `Cell.mover`."""
-        (h,) = state
-        z = np.empty((1, *h.shape), h.dtype)
-
-        def move() -> None:
-            self.activate(z)
-            np.copyto(h, z[0])
-
-        return z, move
-
-    def forward(
-        self, weights: Recurrence, zs: Array, state: State, reset_mask: Array | None, work: Workspace
-    ) -> tuple[Array, State, Backward]:
-        """A window, as in `Cell.forward`."""
-        _, steps, streams, hidden = zs.shape
-        hs = work.array("hs", steps + 1, streams, hidden)  # hs[t] enters step t, hs[t + 1] leaves it
-        u = work.array("u", streams, hidden)
-        hs[0] = state[0]
-        resets = reset_steps(reset_mask, steps)
+    def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
+        """Return the equation of one step: see `Cell.make_step`."""
+        u = work.array("u", streams, weights.matrix.shape[1])
         multiply = weights.factor.into(u)
-        for t, (z, h_prev, h) in enumerate(zip(zs[0], hs, hs[1:], strict=False)):
-            if resets[t] and reset_mask is not None:
-                h_prev = h_prev * reset_mask[t]
-            multiply(h_prev)
-            np.add(z, u, out=h)
+
+        def step(z: Array, previous: State, _: Array, state: State, __: Array) -> None:
+            (h,) = state
+            multiply(previous[0])  # u = W_hh h_prev
+            np.add(z[0], u, h)
             self.activate(h)
-        last = (hs[steps].copy(),)
 
-        def backward(dhs: Array, dlast: State | None, grads: RecurrenceGrads) -> tuple[Array, State]:
-            dzs = self.slopes(hs[1:], out=zs[0])
-            dh = work.array("dh", streams, hidden)
-            dh[...] = 0 if dlast is None else dlast[0]
-            multiply = PackedMatrix(weights.matrix, work).into(dh)
-            for t in reversed(range(steps)):
-                dz = dzs[t]
-                np.add(dh, dhs[t], out=dh)
-                np.multiply(dh, dz, out=dz)  # undoes g
-                multiply(dz)  # undoes W_hh h
-                if resets[t] and reset_mask is not None:
-                    dh *= reset_mask[t]
-            write_gradient(zs, apply_reset(hs[:-1], reset_mask), grads.matrix, work)
-            return zs, (dh.copy(),)
+        return step
 
-        return hs[1:], last, backward
+    def backward(
+        self,
+        weights: Recurrence,
+        run: CellPass,
+        work: Workspace,
+        dhs: Array,
+        dlast: State | None,
+        grads: RecurrenceGrads,
+    ) -> tuple[Array, State]:
+        """Back-propagate through a window: see `Backward`.
+
+        Given dh of a step, dz = dh * g'(z) and dh_prev = W_hh^T dz.
+        """
+        _, steps, streams, hidden = run.gates.shape
+        dzs = self.slopes(run.states[0, 1:], out=run.gates[0])
+        dh = work.array("dh", streams, hidden)
+        dh[...] = 0 if dlast is None else dlast[0]
+        multiply = PackedMatrix(weights.matrix, work).into(dh)
+        for t in reversed(range(steps)):
+            np.add(dh, dhs[t], dh)
+            np.multiply(dh, dzs[t], dzs[t])  # undoes g
+            multiply(dzs[t])  # undoes W_hh h_prev
+            if t in run.resets:
+                dh *= run.resets[t]
+        write_gradient(run.gates, run.previous(0), grads.matrix, work)
+        return run.gates, (dh.copy(),)
