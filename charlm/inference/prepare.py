@@ -1,4 +1,4 @@
-"""Prepare a network for reading."""
+"""Prepare the weights of a network for inference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from charlm.nn.network import Network
 
 
 def prepare_network(network: BaseNetwork, params: Parameters) -> PreparedNetwork | PreparedBidirectionalNetwork:
-    """Return what reads with a network and scores windows."""
+    """Return a network of either kind with its weights prepared."""
     if isinstance(network, BidirectionalNetwork):
         return PreparedBidirectionalNetwork(network, params)
     assert isinstance(network, Network)

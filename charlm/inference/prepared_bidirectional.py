@@ -1,81 +1,102 @@
-"""A bidirectional network with its weights prepared for reading."""
+"""A bidirectional network with its weights prepared for inference."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
+from charlm.inference.prepared_stack import PreparedHead, PreparedStack
+from charlm.inference.tuning import DEFAULT_TUNING, InferenceTuning
 from charlm.kernels.workspace import Workspaces, rows
 from charlm.nn.base import NetworkState
 from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.functional import gather_log_probs, log_softmax, loss_and_derivatives
 from charlm.nn.layout import Parameters
 
-VALUES_AT_ONCE = 1 << 23
-"""Values of the widest array that a window of `PreparedBidirectionalNetwork` may hold."""
-
 
 class PreparedBidirectionalNetwork:
-    """Reads with a network of both directions, its weights prepared once.
+    """A network that reads in both directions, with its weights prepared once.
 
-    Several threads may use it at a time: each call works in buffers of its own.
+    Several threads may use one instance: each call borrows its own buffers.
+
+    Parameters
+    ----------
+    network : BidirectionalNetwork
+    params : Parameters
+    tuning : InferenceTuning
     """
 
-    def __init__(self, network: BidirectionalNetwork, params: Parameters) -> None:
+    def __init__(
+        self, network: BidirectionalNetwork, params: Parameters, tuning: InferenceTuning = DEFAULT_TUNING
+    ) -> None:
         self.network = network
         self.params = params
         self.dtype = params.flat.dtype
+        self._tuning = tuning
+        self._stacks = [PreparedStack(stack, params) for stack in network.stacks]
+        self._head = PreparedHead.prepare(params)
         self._workspaces = Workspaces(self.dtype)
-        self._prepared = [stack.prepare(params) for stack in network.stacks]
 
     @property
     def vocabulary(self) -> int:
-        """V."""
+        """V, the number of ids."""
         return self.network.vocabulary
 
     def zero_state(self, streams: int) -> NetworkState:
-        """Return the state before any input: nothing."""
+        """Return the state of a bidirectional network, which is empty."""
         return self.network.zero_state(streams, self.dtype)
 
     def predict(self, inputs: Ids, targets: Ids) -> Array:
-        """Return the log-probabilities of what may stand at each place but the last, given all others: (T-1, V, B).
+        """Return the distribution of each character given all others.
 
-        inputs, targets: (T, B), where targets[t] is the character behind inputs[t].
+        Parameters
+        ----------
+        inputs, targets : ids (T, B)
+            targets[t] is the character that follows inputs[t].
+
+        Returns
+        -------
+        array (T-1, V, B)
+            Log-probabilities of targets[:-1], in nats.
         """
         steps, streams = inputs.shape
         result = np.empty((steps - 1, self.vocabulary, streams), self.dtype)
-        for part in self._parts(steps, streams):
+        for part in self._stream_chunks(inputs):
             logits = log_softmax(self._logits(inputs[:, part], targets[:, part]))
             result[:, :, part] = logits.reshape(steps - 1, -1, self.vocabulary).swapaxes(1, 2)
         return result
 
     def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
-        """Return log p(target | all other characters of the window), (T, B) in nats, 0 for the last; and no state."""
-        steps, streams = inputs.shape
-        result = np.zeros((steps, streams), self.dtype)
-        for part in self._parts(steps, streams):
-            wanted = targets[:-1, part]
-            log_probs = gather_log_probs(self._logits(inputs[:, part], targets[:, part]), wanted.ravel())
-            result[:-1, part] = log_probs.reshape(wanted.shape)
+        """Return log p(target | all other characters), (T, B) in nats, 0 for the last target; and `state`."""
+        result = np.zeros(inputs.shape, self.dtype)
+        for part in self._stream_chunks(inputs):
+            expected = targets[:-1, part]
+            log_probs = gather_log_probs(self._logits(inputs[:, part], targets[:, part]), expected.ravel())
+            result[:-1, part] = log_probs.reshape(expected.shape)
         return result, state
 
     def measure(self, inputs: Ids, targets: Ids, counts: Mask) -> Array:
         """Return the loss of the targets that count, and its derivatives: see `loss_and_derivatives`."""
-        sums = np.zeros(3)
-        for part in self._parts(*inputs.shape):
+        result = np.zeros(3)
+        for part in self._stream_chunks(inputs):
             logits = self._logits(inputs[:, part], targets[:, part])
-            sums += loss_and_derivatives(logits, targets[:-1, part].ravel(), counts[:-1, part].ravel())
-        return sums
+            result += loss_and_derivatives(logits, targets[:-1, part].ravel(), counts[:-1, part].ravel())
+        return result
 
-    def _parts(self, steps: int, streams: int) -> list[slice]:
-        """Cut the streams of a window into as many at once as memory is meant for."""
-        rows = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
-        run = max(1, VALUES_AT_ONCE // (rows * steps))
-        return [slice(start, start + run) for start in range(0, streams, run)]
+    def _stream_chunks(self, inputs: Ids) -> list[slice]:
+        """Split the streams of a window (T, B) so that no array exceeds `max_bidirectional_values`."""
+        steps, streams = inputs.shape
+        width = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
+        count = max(1, self._tuning.max_bidirectional_values // (width * steps))
+        return [slice(start, start + count) for start in range(0, streams, count)]
 
     def _logits(self, inputs: Ids, targets: Ids) -> Array:
+        """Return the logits of targets[:-1], ((T-1)*B, V)."""
+        steps, streams, hidden = len(inputs) - 1, inputs.shape[1], self.network.config.hidden
         with self._workspaces.borrow() as work:
-            hs, _ = self.network.forward(self.params, inputs, targets, work, prepared=self._prepared)
-            logits: Array = rows(hs) @ self.params["head.weight"].T
-        logits += self.params["head.bias"]
-        return logits
+            both = work.array("both", steps, streams, 2 * hidden)
+            before, _ = self._stacks[0].read(inputs[:-1], None, work)
+            both[..., :hidden] = before
+            after, _ = self._stacks[1].read(targets[:0:-1], None, work)
+            both[..., hidden:] = after[::-1]
+            return self._head.logits(rows(both))

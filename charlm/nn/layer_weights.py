@@ -71,7 +71,7 @@ class LayerWeights(NamedTuple):
             own *= scale
             return PackedMatrix(own)
 
-        recurrence = Recurrence(matrix, pack(matrix), params.bias_hh * scale, scale, 1 - scale, {})
+        recurrence = Recurrence(matrix, pack(matrix), params.bias_hh * scale, scale)
         return cls(recurrence, None if is_first else pack(params.weight_ih), bias * scale)
 
     def joined(self) -> PackedMatrix:

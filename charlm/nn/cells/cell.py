@@ -18,20 +18,30 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.kernels.blas import has_slow_tanh
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
 
 State: TypeAlias = tuple[Array, ...]
 """What a cell carries from step to step: arrays (B, H), the hidden state h first."""
 
-Step: TypeAlias = Callable[[Array, State, Array, State, Array], None]
-"""step(z, previous, gates, state, saved): one step of a cell.
 
-z: the projected input, (G, B, H), scaled.  previous: the state before the step.
-gates: filled with the values of the gates, (G, B, H); it may be z.
-state: filled with the state after the step; it may be `previous`.
-saved: filled with what the backward pass needs in addition, (`Cell.saved_arrays`, B, H).
-"""
+class StepArrays(NamedTuple):
+    """The arrays of one step of a cell.
+
+    previous: the state before the step.  gates: `Cell.gate_views` of an array (G, B, H), filled with gate values.
+    state: filled with the state after the step; it may be `previous`.
+    saved: (B, H) each, filled with what the backward pass needs in addition (`Cell.saved_arrays`).
+    """
+
+    previous: State
+    gates: tuple[Array, ...]
+    state: State
+    saved: tuple[Array, ...]
+
+
+Step: TypeAlias = Callable[[StepArrays, Array], None]
+"""step(arrays, z): compute one step from its projected input z, (G, B, H), scaled; z may be the array of the gates."""
 
 Backward: TypeAlias = Callable[[Array, State | None, "RecurrenceGrads"], tuple[Array, State]]
 """backward(dhs, dlast, grads) -> dzs, dstate.
@@ -54,9 +64,10 @@ class Recurrence(NamedTuple):
     bias: Array
     scale: Array
 
-    def gate_scale(self) -> Array:
-        """Return the scale of each gate, (G, 1, 1)."""
-        return self.scale.reshape(-1, 1, self.matrix.shape[1])[:, :, :1]
+    def gate_scale(self, streams: int) -> Array:
+        """Return the scale of each gate: (G, 1, 1), or (G, 1, H) for one stream, which NumPy then multiplies faster."""
+        scale = self.scale.reshape(-1, 1, self.matrix.shape[1])
+        return scale if streams == 1 else scale[:, :, :1]
 
 
 class RecurrenceGrads(NamedTuple):
@@ -138,6 +149,10 @@ class Cell(ABC):
         """Return the initial value of b_ih, (G*H,)."""
         return np.zeros(self.gates * hidden)
 
+    def gate_views(self, gates: Array) -> tuple[Array, ...]:
+        """Return the views of a step's gates, (G, B, H), that the equations use: by default all gates, then each."""
+        return (gates, *gates)
+
     @abstractmethod
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step, for B = `streams`, with buffers in `work`.
@@ -173,13 +188,11 @@ class Cell(ABC):
         run = CellPass(zs, states, saved, {} if reset_mask is None else reset_steps(reset_mask))
         states[:, 0] = state
         step = self.make_step(weights, streams, work)
-        after = states[:, 1:].swapaxes(0, 1)
-        for t, (z, previous, new, save) in enumerate(
-            zip(zs.swapaxes(0, 1), states.swapaxes(0, 1), after, saved.swapaxes(0, 1), strict=False)
-        ):
+        for t, z in enumerate(zs.swapaxes(0, 1)):
+            previous = states[:, t]
             if t in run.resets:
                 previous = previous * run.resets[t]
-            step(z, tuple(previous), z, tuple(new), save)
+            step(StepArrays(tuple(previous), self.gate_views(z), tuple(states[:, t + 1]), tuple(saved[:, t])), z)
         return states[0, 1:], tuple(states[:, steps].copy()), partial(self.backward, weights, run, work)
 
     def advancer(self, weights: Recurrence, state: State) -> Callable[[Array], None]:
@@ -190,8 +203,9 @@ class Cell(ABC):
         h = state[0]
         work = Workspace(h.dtype)
         gates, saved = work.array("gates", self.gates, *h.shape), work.array("saved", self.saved_arrays, *h.shape)
-        step = self.make_step(weights, len(h), work)
-        return lambda z: step(z, state, gates, state, saved)
+        return partial(
+            self.make_step(weights, len(h), work), StepArrays(state, self.gate_views(gates), state, tuple(saved))
+        )
 
 
 def orthogonal(rng: np.random.Generator, size: int) -> Array:
@@ -201,20 +215,30 @@ def orthogonal(rng: np.random.Generator, size: int) -> Array:
     return result
 
 
-def sigmoid_from_tanh(tanh_half: Array) -> None:
-    """Turn tanh(z/2) into sigmoid(z) = (1 + tanh(z/2)) / 2, in place."""
-    np.multiply(tanh_half, 0.5, tanh_half)
-    np.add(tanh_half, 0.5, tanh_half)
+def gate_activation(scale: Array, values: int) -> Callable[[Array], None]:
+    """Return a function that turns the scaled z of gates, (G, B, H), into gate values, in place.
 
-
-def activate_gates(gates: Array, scale: Array, shift: Array) -> None:
-    """Turn the scaled z of all gates, (G, B, H), into gate values, in place.
-
-    scale: (G, 1, 1), 1/2 for sigmoid gates and 1 for tanh gates.  shift: 1 - scale.
+    scale: see `Recurrence.gate_scale`.  values: G*B*H.
+    The gate values are scale * tanh(z) + 1 - scale = 1 - 2 scale / (1 + exp(2z)). The second form is faster for many
+    values on processors with a slow tanh; its exp may overflow, which gives the right value.
     """
-    np.tanh(gates, gates)
-    np.multiply(gates, scale, gates)
-    np.add(gates, shift, gates)
+    shift = 1 - scale
+    twice = 2 * scale
+
+    def activate(z: Array) -> None:
+        np.tanh(z, z)
+        np.multiply(z, scale, z)
+        np.add(z, shift, z)
+
+    def activate_by_exp(z: Array) -> None:
+        with np.errstate(over="ignore"):
+            np.add(z, z, z)
+            np.exp(z, z)
+            np.add(z, 1, z)
+            np.divide(twice, z, z)
+            np.subtract(1, z, z)
+
+    return activate_by_exp if values >= MIN_EXP_VALUES and has_slow_tanh() else activate
 
 
 def reset_steps(reset_mask: Array) -> dict[int, Array]:
@@ -222,6 +246,8 @@ def reset_steps(reset_mask: Array) -> dict[int, Array]:
     return {t: reset_mask[t] for t in np.flatnonzero((reset_mask == 0).any(axis=(1, 2))).tolist()}
 
 
+MIN_EXP_VALUES = 1 << 13
+"""Gate values above which arithmetic, not NumPy call overhead, dominates."""
 MAX_CHUNK_VALUES = 1 << 15
 """Values of one activation in a chunk of `time_chunks`: they stay in a core's cache."""
 

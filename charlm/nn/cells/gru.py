@@ -19,7 +19,17 @@ from charlm.arrays import Array
 from charlm.kernels.matmul import write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace, rows, sum_rows
-from charlm.nn.cells.cell import Cell, CellPass, Recurrence, RecurrenceGrads, State, Step, sigmoid_from_tanh, time_chunks
+from charlm.nn.cells.cell import (
+    Cell,
+    CellPass,
+    Recurrence,
+    RecurrenceGrads,
+    State,
+    Step,
+    StepArrays,
+    gate_activation,
+    time_chunks,
+)
 
 
 class GRU(Cell):
@@ -34,19 +44,22 @@ class GRU(Cell):
         """Exclude b_n, which the reset gate multiplies."""
         return 2 * hidden
 
+    def gate_views(self, gates: Array) -> tuple[Array, ...]:
+        """Return r and z, then each gate: see `Cell.gate_views`."""
+        return (gates[:2], *gates)
+
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step: see `Cell.make_step`."""
         hidden = weights.matrix.shape[1]
         u, rq = work.array("u", 3, streams, hidden), work.array("rq", streams, hidden)
         u_rz, u_n, bias_n = u[:2], u[2], weights.bias[:, 2 * hidden :]
-        multiply = weights.factor.into(u)
+        multiply, activate = weights.factor.into(u), gate_activation(weights.gate_scale(streams)[:2], u_rz.size)
 
-        def step(z_in: Array, previous: State, gates: Array, state: State, saved: Array) -> None:
-            (h_prev,), (h,), (q,), rz, (r, z, n) = previous, state, saved, gates[:2], gates
+        def step(arrays: StepArrays, z_in: Array) -> None:
+            (h_prev,), (rz, r, z, n), (h,), (q,) = arrays
             multiply(h_prev)  # u = W_hh h_prev
             np.add(z_in[:2], u_rz, rz)
-            np.tanh(rz, rz)
-            sigmoid_from_tanh(rz)
+            activate(rz)
             np.add(u_n, bias_n, q)  # q = W_n h_prev + b_n
             np.multiply(r, q, rq)
             np.add(z_in[2], rq, n)

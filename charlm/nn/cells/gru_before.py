@@ -21,7 +21,17 @@ from charlm.arrays import Array
 from charlm.kernels.matmul import write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
-from charlm.nn.cells.cell import Cell, CellPass, Recurrence, RecurrenceGrads, State, Step, sigmoid_from_tanh, time_chunks
+from charlm.nn.cells.cell import (
+    Cell,
+    CellPass,
+    Recurrence,
+    RecurrenceGrads,
+    State,
+    Step,
+    StepArrays,
+    gate_activation,
+    time_chunks,
+)
 
 
 class GRUBefore(Cell):
@@ -31,19 +41,23 @@ class GRUBefore(Cell):
     is_sigmoid_gate = (True, True, False)
     saved_arrays = 1
 
+    def gate_views(self, gates: Array) -> tuple[Array, ...]:
+        """Return r and z, then each gate: see `Cell.gate_views`."""
+        return (gates[:2], *gates)
+
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step: see `Cell.make_step`."""
         hidden = weights.matrix.shape[1]
         u_rz, u_n = work.array("u_rz", 2, streams, hidden), work.array("u_n", streams, hidden)
         multiply_rz = weights.factor.columns(slice(0, 2 * hidden), work).into(u_rz)
         multiply_n = weights.factor.columns(slice(2 * hidden, None), work, "blocks_n").into(u_n)
+        activate = gate_activation(weights.gate_scale(streams)[:2], u_rz.size)
 
-        def step(z_in: Array, previous: State, gates: Array, state: State, saved: Array) -> None:
-            (h_prev,), (h,), (s,), rz, (r, z, n) = previous, state, saved, gates[:2], gates
+        def step(arrays: StepArrays, z_in: Array) -> None:
+            (h_prev,), (rz, r, z, n), (h,), (s,) = arrays
             multiply_rz(h_prev)
             np.add(z_in[:2], u_rz, rz)
-            np.tanh(rz, rz)
-            sigmoid_from_tanh(rz)
+            activate(rz)
             np.multiply(r, h_prev, s)  # s = r * h_prev
             multiply_n(s)
             np.add(z_in[2], u_n, n)

@@ -19,7 +19,17 @@ from charlm.arrays import Array
 from charlm.kernels.matmul import write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
-from charlm.nn.cells.cell import Cell, CellPass, Recurrence, RecurrenceGrads, State, Step, activate_gates, time_chunks
+from charlm.nn.cells.cell import (
+    Cell,
+    CellPass,
+    Recurrence,
+    RecurrenceGrads,
+    State,
+    Step,
+    StepArrays,
+    gate_activation,
+    time_chunks,
+)
 
 
 class SimpleGRU(Cell):
@@ -31,14 +41,13 @@ class SimpleGRU(Cell):
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step: see `Cell.make_step`."""
         u = work.array("u", 2, streams, weights.matrix.shape[1])
-        multiply, scale = weights.factor.into(u), weights.gate_scale()
-        shift = 1 - scale
+        multiply, activate = weights.factor.into(u), gate_activation(weights.gate_scale(streams), u.size)
 
-        def step(z_in: Array, previous: State, gates: Array, state: State, _: Array) -> None:
-            (h_prev,), (h,), (z, n) = previous, state, gates
+        def step(arrays: StepArrays, z_in: Array) -> None:
+            (h_prev,), (gates, z, n), (h,), _ = arrays
             multiply(h_prev)  # u = W_hh h_prev
             np.add(z_in, u, gates)
-            activate_gates(gates, scale, shift)
+            activate(gates)
             np.subtract(h_prev, n, h)
             np.multiply(z, h, h)
             np.add(n, h, h)  # h = n + z * (h_prev - n)

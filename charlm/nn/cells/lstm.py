@@ -19,7 +19,17 @@ from charlm.arrays import Array
 from charlm.kernels.matmul import write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
-from charlm.nn.cells.cell import Cell, CellPass, Recurrence, RecurrenceGrads, State, Step, activate_gates, time_chunks
+from charlm.nn.cells.cell import (
+    Cell,
+    CellPass,
+    Recurrence,
+    RecurrenceGrads,
+    State,
+    Step,
+    StepArrays,
+    gate_activation,
+    time_chunks,
+)
 
 MIN_DIVISOR = 1e-30
 """Keeps h / o finite where o underflows to 0."""
@@ -44,14 +54,13 @@ class LSTM(Cell):
         hidden = weights.matrix.shape[1]
         u = work.array("u", 4, streams, hidden)
         ig, tanh_c = work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden)
-        multiply, scale = weights.factor.into(u), weights.gate_scale()
-        shift = 1 - scale
+        multiply, activate = weights.factor.into(u), gate_activation(weights.gate_scale(streams), u.size)
 
-        def step(z: Array, previous: State, gates: Array, state: State, _: Array) -> None:
-            (h_prev, c_prev), (h, c), (i, f, g, o) = previous, state, gates
+        def step(arrays: StepArrays, z: Array) -> None:
+            (h_prev, c_prev), (gates, i, f, g, o), (h, c), _ = arrays
             multiply(h_prev)  # u = W_hh h_prev
             np.add(z, u, gates)
-            activate_gates(gates, scale, shift)
+            activate(gates)
             np.multiply(f, c_prev, c)
             np.multiply(i, g, ig)
             np.add(c, ig, c)  # c = f * c_prev + i * g

@@ -15,7 +15,7 @@ from charlm.arrays import Array
 from charlm.kernels.matmul import write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
-from charlm.nn.cells.cell import Cell, CellPass, Recurrence, RecurrenceGrads, State, Step
+from charlm.nn.cells.cell import Cell, CellPass, Recurrence, RecurrenceGrads, State, Step, StepArrays
 
 
 class RNN(Cell):
@@ -39,9 +39,9 @@ class RNN(Cell):
         u = work.array("u", streams, weights.matrix.shape[1])
         multiply = weights.factor.into(u)
 
-        def step(z: Array, previous: State, _: Array, state: State, __: Array) -> None:
-            (h,) = state
-            multiply(previous[0])  # u = W_hh h_prev
+        def step(arrays: StepArrays, z: Array) -> None:
+            (h_prev,), _, (h,), _ = arrays
+            multiply(h_prev)  # u = W_hh h_prev
             np.add(z[0], u, h)
             self.activate(h)
 

@@ -1,0 +1,132 @@
+"""A stack of recurrent layers and a softmax head with their weights prepared once, for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.arrays import Array, Ids
+from charlm.kernels.matmul import multiply_rows
+from charlm.kernels.workspace import Workspace, aligned
+from charlm.nn.base import NetworkState
+from charlm.nn.cells.cell import reset_steps
+from charlm.nn.layers import projection_table
+from charlm.nn.layout import Parameters
+from charlm.nn.stack import Stack
+from charlm.nn.tuning import DEFAULT_TUNING
+
+
+class PreparedStack:
+    """Recurrent layers that read ids in one direction.
+
+    Parameters
+    ----------
+    stack : Stack
+    params : Parameters
+        Copied as far as the stack uses them.
+    """
+
+    def __init__(self, stack: Stack, params: Parameters) -> None:
+        self.cell, self.start, self.hidden = stack.cell, stack.start, stack.config.hidden
+        self.layers = stack.prepare(params)
+        first, weight = self.layers[0], params.layer(stack.name, 0).weight_ih
+        self.table = projection_table(weight, first.bias, first.recurrence.scale)
+        self.table = self.table.reshape(-1, self.cell.gates, 1, self.hidden)  # z of the first layer for each id
+        self._gate_rows = np.arange(self.cell.gates)[:, None]
+
+    def project(self, ids: Ids, out: Array) -> Array:
+        """Fill and return `out` (..., G, B, H) with z of the first layer for ids (..., B)."""
+        rows = ids[..., None, :] * self.cell.gates + self._gate_rows
+        return self.table.reshape(-1, self.hidden).take(rows, axis=0, out=out, mode="clip")
+
+    def make_step(self, state: NetworkState) -> Callable[[Array], None]:
+        """Return a function that advances `state` in place by one step of all layers.
+
+        The function takes z of the first layer, (G, B, H), and leaves it unchanged.
+        """
+        advance_first, *others = [
+            self.cell.advancer(weights.recurrence, layer) for weights, layer in zip(self.layers, state, strict=True)
+        ]
+        z = aligned((self.cell.gates, *state[0][0].shape), state[0][0].dtype)
+        upper = [
+            (weights.projection.into(z), below[0], weights.bias.reshape(-1, 1, self.hidden), advance)
+            for weights, below, advance in zip(self.layers[1:], state, others, strict=False)
+            if weights.projection is not None
+        ]
+
+        def step(first_z: Array) -> None:
+            advance_first(first_z)
+            for project, h_below, bias, advance in upper:
+                project(h_below)
+                np.add(z, bias, z)
+                advance(z)
+
+        return step
+
+    def read(self, ids: Ids, state: NetworkState | None, work: Workspace) -> tuple[Array, NetworkState]:
+        """Read a window, layer by layer.
+
+        Parameters
+        ----------
+        ids : ids (T, B)
+        state : NetworkState or None
+            Before the window; not changed; None for zero.
+        work : Workspace
+            Holds the outputs.
+
+        Returns
+        -------
+        hs : array (T, B, H)
+            Outputs of the last layer.
+        state : NetworkState
+            After the window.
+        """
+        (steps, streams), gates, hidden = ids.shape, self.cell.gates, self.hidden
+        resets = reset_steps((ids != self.start)[:, :, None])
+        if state is None:
+            state = [tuple(np.zeros((self.cell.state_arrays, streams, hidden), work.dtype))] * len(self.layers)
+        hs = np.empty((steps, streams, 0), work.dtype)
+        last: NetworkState = []
+        for index, (weights, before) in enumerate(zip(self.layers, state, strict=True)):
+            if weights.projection is None:
+                zs = self.project(ids, work.scratch("zs", steps, gates, streams, hidden))
+            else:
+                by_gate = weights.projection.fill(work.scratch("zs", gates, steps, streams, hidden), hs)
+                by_gate += weights.bias.reshape(-1, 1, 1, hidden)
+                zs = by_gate.swapaxes(0, 1)
+            layer = tuple(array.copy() for array in before)
+            advance = self.cell.advancer(weights.recurrence, layer)
+            hs = work.array(f"hs{index % 2}", steps, streams, hidden)
+            for t, (z, h) in enumerate(zip(zs, hs, strict=True)):
+                if t in resets:
+                    for array in layer:
+                        array *= resets[t]
+                advance(z)
+                h[...] = layer[0]
+            last.append(layer)
+        return hs, last
+
+
+class PreparedHead(NamedTuple):
+    """The softmax head.
+
+    matrix: W_head^T, (F, V), in the memory order that is fastest for one row.  bias: (1, V).
+    """
+
+    matrix: Array
+    bias: Array
+
+    @classmethod
+    def prepare(cls, params: Parameters) -> PreparedHead:
+        """Prepare the head of a network's parameters."""
+        weight = params["head.weight"]
+        is_by_rows = weight.size <= DEFAULT_TUNING.max_single_core_weights
+        return cls(np.ascontiguousarray(weight.T) if is_by_rows else weight.T, params["head.bias"][None])
+
+    def logits(self, hs: Array) -> Array:
+        """Return the logits (N, V) for outputs (N, F) of the stacks."""
+        logits = multiply_rows(hs, self.matrix, np.empty((len(hs), self.matrix.shape[1]), hs.dtype))
+        logits += self.bias
+        return logits
