@@ -33,8 +33,8 @@ class PreparedBidirectionalNetwork:
         self.params = params
         self.dtype = params.flat.dtype
         self._tuning = tuning
-        self._stacks = [PreparedStack(stack, params) for stack in network.stacks]
-        self._head = PreparedHead.prepare(params)
+        self._stacks = [PreparedStack(stack, params, tuning.nn) for stack in network.stacks]
+        self._head = PreparedHead.prepare(params, tuning.nn)
         self._workspaces = Workspaces(self.dtype)
 
     @property

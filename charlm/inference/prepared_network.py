@@ -11,7 +11,7 @@ from charlm.inference.prepared_stack import PreparedHead, PreparedStack
 from charlm.inference.stepper import Stepper
 from charlm.inference.tuning import DEFAULT_TUNING, InferenceTuning
 from charlm.kernels.blas import small_product
-from charlm.kernels.packed_matrix import MOST_ROWS
+from charlm.kernels.tuning import TUNING
 from charlm.kernels.workspace import Workspaces, rows
 from charlm.nn.base import NetworkState
 from charlm.nn.functional import gather_log_probs, log_softmax, loss_and_derivatives
@@ -36,8 +36,8 @@ class PreparedNetwork:
         self.params = params
         self.dtype = params.flat.dtype
         self._tuning = tuning
-        self._stack = PreparedStack(network.stack, params)
-        self._head = PreparedHead.prepare(params)
+        self._stack = PreparedStack(network.stack, params, tuning.nn)
+        self._head = PreparedHead.prepare(params, tuning.nn)
         self._workspaces = Workspaces(self.dtype)
 
     @property
@@ -56,7 +56,7 @@ class PreparedNetwork:
         tuning = self._tuning
         cached = tuning.cached_gate_values // (self.network.cell.gates * self.network.config.hidden)
         if small_product():
-            return min(MOST_ROWS, max(tuning.min_streams, cached))
+            return min(TUNING.max_block_rows, max(tuning.min_streams, cached))
         return min(tuning.max_packed_streams, max(tuning.min_packed_streams, 2 * cached))
 
     def zero_state(self, streams: int) -> NetworkState:
@@ -129,8 +129,9 @@ class PreparedNetwork:
         """
         steps, streams = inputs.shape
         result = np.empty((steps, self.vocabulary, streams), self.dtype)
-        for chunk, logits, state in self._read(inputs, state):
+        for chunk, logits, after in self._read(inputs, state):
             result[chunk] = log_softmax(logits).reshape(-1, streams, self.vocabulary).swapaxes(1, 2)
+            state = after
         return result, state
 
     def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
@@ -150,8 +151,9 @@ class PreparedNetwork:
             After the window.
         """
         result = np.empty(inputs.shape, self.dtype)
-        for chunk, logits, state in self._read(inputs, state):
+        for chunk, logits, after in self._read(inputs, state):
             result[chunk] = gather_log_probs(logits, targets[chunk].ravel()).reshape(-1, inputs.shape[1])
+            state = after
         return result, state
 
     def measure(self, inputs: Ids, targets: Ids, counts: Mask) -> Array:

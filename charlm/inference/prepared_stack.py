@@ -15,7 +15,7 @@ from charlm.nn.cells.cell import reset_steps
 from charlm.nn.layers import projection_table
 from charlm.nn.layout import Parameters
 from charlm.nn.stack import Stack
-from charlm.nn.tuning import DEFAULT_TUNING
+from charlm.nn.tuning import NnTuning
 
 
 class PreparedStack:
@@ -26,11 +26,12 @@ class PreparedStack:
     stack : Stack
     params : Parameters
         Copied as far as the stack uses them.
+    tuning : NnTuning
     """
 
-    def __init__(self, stack: Stack, params: Parameters) -> None:
+    def __init__(self, stack: Stack, params: Parameters, tuning: NnTuning) -> None:
         self.cell, self.start, self.hidden = stack.cell, stack.start, stack.config.hidden
-        self.layers = stack.prepare(params)
+        self.layers = stack.prepare(params, tuning=tuning)
         first, weight = self.layers[0], params.layer(stack.name, 0).weight_ih
         self.table = projection_table(weight, first.bias, first.recurrence.scale)
         self.table = self.table.reshape(-1, self.cell.gates, 1, self.hidden)  # z of the first layer for each id
@@ -93,7 +94,8 @@ class PreparedStack:
             if weights.projection is None:
                 zs = self.project(ids, work.scratch("zs", steps, gates, streams, hidden))
             else:
-                by_gate = weights.projection.fill(work.scratch("zs", gates, steps, streams, hidden), hs)
+                by_gate = work.scratch("zs", gates, steps, streams, hidden)
+                weights.projection.into(by_gate)(hs)
                 by_gate += weights.bias.reshape(-1, 1, 1, hidden)
                 zs = by_gate.swapaxes(0, 1)
             layer = tuple(array.copy() for array in before)
@@ -119,10 +121,10 @@ class PreparedHead(NamedTuple):
     bias: Array
 
     @classmethod
-    def prepare(cls, params: Parameters) -> PreparedHead:
+    def prepare(cls, params: Parameters, tuning: NnTuning) -> PreparedHead:
         """Prepare the head of a network's parameters."""
         weight = params["head.weight"]
-        is_by_rows = weight.size <= DEFAULT_TUNING.max_single_core_weights
+        is_by_rows = weight.size <= tuning.max_single_core_weights
         return cls(np.ascontiguousarray(weight.T) if is_by_rows else weight.T, params["head.bias"][None])
 
     def logits(self, hs: Array) -> Array:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from charlm.nn.tuning import DEFAULT_TUNING as NN_TUNING
+from charlm.nn.tuning import NnTuning
+
 
 @dataclass(frozen=True)
 class InferenceTuning:
@@ -23,6 +26,8 @@ class InferenceTuning:
     """The same where the BLAS packs the weights for each product: a step then has twice the streams."""
     max_packed_streams: int = 384
     """Maximum of `PreparedNetwork.rows_at_once` there."""
+    nn: NnTuning = NN_TUNING
+    """Tuning of the weights' memory layout."""
 
 
 DEFAULT_TUNING = InferenceTuning()

@@ -35,10 +35,11 @@ class Case:
             x = np.eye(VOCABULARY)[ids]
             for layer, weights in enumerate(prepared):
                 z = weights.recurrence.scale * (x @ params[f"rnn.weight_ih_l{layer}"].T) + weights.bias
-                h, *rest = cell.step(weights.recurrence, z, state[layer])
+                state[layer] = tuple(array.copy() for array in state[layer])
+                cell.advancer(weights.recurrence, state[layer])(z.reshape(STREAMS, -1, HIDDEN).swapaxes(0, 1))
+                h = state[layer][0]
                 if (t, layer) == (at_step, at_layer):
-                    h = h + push
-                state[layer] = (h, *rest)
+                    h += push
                 x = h
         logits = params["head.weight"] @ x.T + params["head.bias"][:, None]
         return float((np.log(np.exp(logits).sum(axis=0)) - logits[self.targets, np.arange(STREAMS)]).sum())

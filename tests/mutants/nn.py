@@ -10,8 +10,9 @@ LSTM, GRU, BEFORE, SIMPLE, RNN, RELU, CELL = (
 STACK, BIDIRECTIONAL, FUNCTIONAL, LAYERS, LAYER_WEIGHTS = (
     f"charlm/nn/{name}.py" for name in ("stack", "bidirectional", "functional", "layers", "layer_weights")
 )
-PREPARED, STEPPER, BOTH = (
-    f"charlm/inference/{name}.py" for name in ("prepared_network", "stepper", "prepared_bidirectional")
+PREPARED, PREPARED_STACK, STEPPER, BOTH = (
+    f"charlm/inference/{name}.py"
+    for name in ("prepared_network", "prepared_stack", "stepper", "prepared_bidirectional")
 )
 REFERENCE = "tests/nn/test_reference.py::"
 TRAINING = f"{REFERENCE}TestEveryPath::test_training"
@@ -22,8 +23,8 @@ FIRST_STATE = f"{REFERENCE}TestEveryGradient::test_first_state"
 BOTH_SIDES = f"{REFERENCE}TestBothSides::test_inference"
 BOTH_SIDES_TRAINING = f"{REFERENCE}TestBothSides::test_training"
 SWAPPED_IN_STEP = (
-    "h = h_prev - n\n        h *= update\n        h += n",
-    "h = n - h_prev\n        h *= update\n        h += h_prev",
+    "np.subtract(h_prev, n, h)\n            np.multiply(z, h, h)\n            np.add(n, h, h)",
+    "h[...] = h_prev + z * (n - h_prev)",
 )
 
 
@@ -35,44 +36,42 @@ def of(cell: str, *tests: str) -> tuple[str, ...]:
 def throughout(
     what: str, file: str, edits: tuple[tuple[str, str], ...], tests: tuple[str, ...], backward: tuple[str, ...]
 ) -> tuple[Fault, ...]:
-    """Return one fault for all edits, and one for each: of the step, of the window, then of the backward pass.
+    """Return one fault for all edits and one for each: of the step, then of the backward pass.
 
-    edits: (before, after).  tests: for the first two, and for all at once.  backward: for the rest.
+    edits: (before, after).  tests: for the step, and for all edits at once.  backward: for the rest.
     """
     (before, after), *rest = edits
     everywhere = Fault(f"{what}, throughout", file, before, after, tests, tuple((file, *edit) for edit in rest))
-    ways = ["step", "window", *(f"backward pass ({k})" for k in range(1, len(rest)))]
-    alone = (
-        Fault(f"{what}, in the {way}", file, *edit, tests if way in ("step", "window") else backward)
-        for way, edit in zip(ways, edits, strict=True)
-    )
-    return (everywhere, *alone)
+    step = Fault(f"{what}, in the step", file, before, after, tests)
+    alone = (Fault(f"{what}, in the backward pass ({k})", file, *edit, backward) for k, edit in enumerate(rest, 1))
+    return (everywhere, step, *alone)
 
 
 LSTM_FAULTS = (
     *throughout(
         "h = o * c without a tanh",
         LSTM,
-        (
-            ("h = np.tanh(c)\n        h *= o", "h = c * o"),
-            ("np.tanh(c, tanh_c)", "np.copyto(tanh_c, c)"),
-            ("np.subtract(o, part, out=h_to_c)", "np.copyto(h_to_c, o)"),
-        ),
+        (("np.tanh(c, tanh_c)", "np.copyto(tanh_c, c)"), ("np.subtract(o, part, dc_dh)", "np.copyto(dc_dh, o)")),
         of("lstm", TRAINING, INFERENCE),
         of("lstm", PARAMETERS),
     ),
     Fault(
-        "the input gate and the forget gate change places, throughout",
+        "the input gate and the forget gate are swapped, throughout",
         LSTM,
-        "i, f, g, o = parts(a, 4)",
-        "f, i, g, o = parts(a, 4)",
+        "(gates, i, f, g, o), (h, c)",
+        "(gates, f, i, g, o), (h, c)",
         of("lstm", TRAINING, INFERENCE),
         (
-            (LSTM, "i, f, g, o = gates\n        move =", "f, i, g, o = gates\n        move ="),
-            (LSTM, "for t, (a, i, f, g, o, h_prev", "for t, (a, f, i, g, o, h_prev"),
-            (LSTM, "dzs[::-1, 1],", "dzs[::-1, 0],"),
-            (LSTM, "i, f, g, o = gates\n    to_i, to_f,", "f, i, g, o = gates\n    to_f, to_i,"),
+            (LSTM, "np.multiply(dc, dz[1], dc_prev)", "np.multiply(dc, dz[0], dc_prev)"),
+            (LSTM, "i, f, g, o = gates\n    for_i, for_f,", "f, i, g, o = gates\n    for_f, for_i,"),
         ),
+    ),
+    Fault(
+        "the input gate and the forget gate are swapped, in inference",
+        LSTM,
+        "(gates, i, f, g, o), (h, c), _ = arrays",
+        "(gates, i, f, g, o), (h, c), _ = arrays\n            i, f = (f, i) if h is h_prev else (i, f)",
+        of("lstm", INFERENCE),
     ),
     Fault(
         "forget gates start half open",
@@ -82,51 +81,44 @@ LSTM_FAULTS = (
         ("tests/nn/test_network.py::test_lstm_starts_with_open_forget_gates",),
     ),
     Fault(
-        "the step of one stream swaps f and i",
+        "the gate o is a tanh",
         LSTM,
-        "i, f, g, o = gates\n        move =",
-        "f, i, g, o = gates\n        move =",
-        of("lstm", INFERENCE),
+        "is_sigmoid_gate = (True, True, False, True)",
+        "is_sigmoid_gate = (True, True, False, False)",
+        of("lstm", TRAINING, INFERENCE),
     ),
     Fault(
-        "gates of many streams by tanh: o is no sigmoid",
-        LSTM,
-        "        sigmoid_from_tanh(z[3], half)  # o\n",
-        "",
-        of("lstm", TRAINING),
-    ),
-    Fault(
-        "gates of few streams by tanh: not shifted",
-        LSTM,
-        "            np.add(z, shift, z)\n",
+        "gates by tanh are not shifted",
+        CELL,
+        "        np.add(z, shift, z)\n",
         "",
         of("lstm", TRAINING),
     ),
     Fault(
         "gates by exp: g has the range of a sigmoid",
-        LSTM,
-        "twice = 2 * weights.for_streams(z.shape[1])[0]",
-        "twice = np.ones_like(z)",
+        CELL,
+        "twice = 2 * scale",
+        "twice = np.ones_like(scale)",
         of("lstm", TRAINING),
     ),
     Fault(
-        "a reset keeps c, in the window",
-        LSTM,
-        "h_prev, c_prev = h_prev * reset_mask[t], c_prev * reset_mask[t]",
-        "h_prev = h_prev * reset_mask[t]",
+        "a reset keeps c, in training",
+        CELL,
+        "previous = previous * run.resets[t]",
+        "previous = np.stack([previous[0] * run.resets[t], *previous[1:]])",
         of("lstm", TRAINING),
     ),
     Fault(
         "the forget gate's gradient sees the c before a reset",
         LSTM,
-        "c_ins = apply_reset(cs[:-1], reset_mask)",
-        "c_ins = cs[:-1]",
+        "c_prevs = run.previous(1)",
+        "c_prevs = run.states[1, :-1]",
         of("lstm", PARAMETERS),
     ),
     Fault(
-        "the gradient of c goes back over a reset",
+        "the gradient of c passes a reset",
         LSTM,
-        "                dc *= reset_mask[t]\n",
+        "                    dc *= run.resets[t]\n",
         "",
         of("lstm", PARAMETERS, FIRST_STATE),
     ),
@@ -140,8 +132,8 @@ LSTM_FAULTS = (
     Fault(
         "the gradient of the first c is zero",
         LSTM,
-        "return gates, (dh.copy(), dc.copy())",
-        "return gates, (dh.copy(), np.zeros_like(dc))",
+        "return run.gates, (dh.copy(), dc.copy())",
+        "return run.gates, (dh.copy(), np.zeros_like(dc))",
         of("lstm", FIRST_STATE),
     ),
 )
@@ -152,13 +144,9 @@ GRU_FAULTS = (
         GRU,
         (
             SWAPPED_IN_STEP,
-            (
-                "np.subtract(h_prev, n, out=h)\n    np.multiply(z, h, out=h)\n    np.add(n, h, out=h)",
-                "h[...] = h_prev + z * (n - h_prev)",
-            ),
-            ("np.multiply(dh_t, z, out=through_z)", "np.multiply(dh_t, 1 - z, out=through_z)"),
-            ("to_n *= to_z  # (1 - z) (1 - n^2)", "to_n *= z"),
-            ("np.subtract(h_ins, n, out=to_r)", "np.subtract(n, h_ins, out=to_r)"),
+            ("np.multiply(dh_t, dz[1], dh_from_z)", "np.multiply(dh_t, 1 - dz[1], dh_from_z)"),
+            ("np.multiply(for_n, for_z, for_n)", "np.multiply(for_n, z, for_n)"),
+            ("np.subtract(h_prevs, n, for_r)", "np.subtract(n, h_prevs, for_r)"),
         ),
         of("gru", TRAINING, INFERENCE),
         of("gru", PARAMETERS, FIRST_STATE),
@@ -167,40 +155,39 @@ GRU_FAULTS = (
         "the relevance gate is dropped",
         GRU,
         (
-            ("        q *= r\n", ""),
-            ("np.multiply(r, q, out=rq)", "np.copyto(rq, q)"),
-            ("np.multiply(to_n, r, out=to_q)", "np.copyto(to_q, to_n)"),
-            ("to_r *= qs\n", "to_r *= 0\n"),
+            ("np.multiply(r, q, rq)", "np.copyto(rq, q)"),
+            ("np.multiply(for_n, r, for_q)", "np.copyto(for_q, for_n)"),
+            ("np.multiply(for_r, qs, for_r)\n", "np.multiply(for_r, 0, for_r)\n"),
         ),
         of("gru", TRAINING, INFERENCE),
         of("gru", PARAMETERS, FIRST_STATE),
     ),
     Fault(
-        "the window swaps r and z",
+        "r and z are swapped in training",
         GRU,
-        "for t, (rz, r, z, n, q, h_prev, h) in enumerate(",
-        "for t, (rz, z, r, n, q, h_prev, h) in enumerate(",
+        "(h_prev,), (rz, r, z, n), (h,), (q,) = arrays",
+        "(h_prev,), (rz, r, z, n), (h,), (q,) = arrays\n            r, z = (r, z) if h is h_prev else (z, r)",
         of("gru", TRAINING),
     ),
     Fault(
-        "the stepper swaps r and z",
+        "r and z are swapped in inference",
         GRU,
-        "move_on(rz, r, z_gate, n, h, q, rq, h, room)",
-        "move_on(rz, z_gate, r, n, h, q, rq, h, room)",
+        "(h_prev,), (rz, r, z, n), (h,), (q,) = arrays",
+        "(h_prev,), (rz, r, z, n), (h,), (q,) = arrays\n            r, z = (z, r) if h is h_prev else (r, z)",
         of("gru", INFERENCE),
     ),
     Fault(
-        "the relevance gate leaves out the bias, in window and stepper",
+        "the relevance gate leaves out the bias",
         GRU,
-        "np.add(u_n, bias_n, out=q)",
+        "np.add(u_n, bias_n, q)",
         "np.copyto(q, u_n)",
         of("gru", TRAINING, INFERENCE),
     ),
     Fault(
         "the gradient of the recurrent bias is that of the input's",
         GRU,
-        "sum_rows(rows(qs))",
-        "sum_rows(rows(gates[2]))",
+        "sum_rows(rows(dqs))",
+        "sum_rows(rows(run.gates[2]))",
         of("gru", PARAMETERS),
     ),
 )
@@ -211,13 +198,9 @@ BEFORE_FAULTS = (
         BEFORE,
         (
             SWAPPED_IN_STEP,
-            (
-                "np.subtract(h_prev, n, out=h)\n            np.multiply(z, h, out=h)\n            np.add(n, h, out=h)",
-                "h[...] = h_prev + z * (n - h_prev)",
-            ),
-            ("np.multiply(dh, z, out=direct)", "np.multiply(dh, 1 - z, out=direct)"),
-            ("to_n *= to_update  # (1 - z) (1 - n^2)", "to_n *= z"),
-            ("np.subtract(h_ins, n, out=between)", "np.subtract(n, h_ins, out=between)"),
+            ("np.multiply(dh, z, direct)", "np.multiply(dh, 1 - z, direct)"),
+            ("np.multiply(for_n, for_z, for_n)", "np.multiply(for_n, z, for_n)"),
+            ("np.subtract(h_prevs, n, part)", "np.subtract(n, h_prevs, part)"),
         ),
         of("gru-before", TRAINING, INFERENCE),
         of("gru-before", PARAMETERS, FIRST_STATE),
@@ -226,27 +209,19 @@ BEFORE_FAULTS = (
         "the relevance gate is dropped",
         BEFORE,
         (
-            ("(r * h_prev).dot(", "h_prev.dot("),
-            ("np.multiply(r, h_prev, out=s)", "np.copyto(s, h_prev)"),
-            ("np.multiply(ds, r, out=dh)", "np.copyto(dh, ds)"),
-            ("np.multiply(ds, local_r, out=r)", "r[...] = 0"),
+            ("np.multiply(r, h_prev, s)", "np.copyto(s, h_prev)"),
+            ("np.multiply(ds, r, dh)", "np.copyto(dh, ds)"),
+            ("np.multiply(ds, factor_r, r)", "r[...] = 0"),
         ),
         of("gru-before", TRAINING, INFERENCE),
         of("gru-before", PARAMETERS, FIRST_STATE),
     ),
     Fault(
-        "the window swaps r and z",
+        "r and z are swapped in the step",
         BEFORE,
-        "for t, (rz, r, z, n, s, h_prev, h) in enumerate(",
-        "for t, (rz, z, r, n, s, h_prev, h) in enumerate(",
-        of("gru-before", TRAINING),
-    ),
-    Fault(
-        "the step swaps r and z",
-        BEFORE,
-        "r, update = parts(gates, 2)",
-        "update, r = parts(gates, 2)",
-        of("gru-before", INFERENCE),
+        "(h_prev,), (rz, r, z, n), (h,), (s,) = arrays",
+        "(h_prev,), (rz, z, r, n), (h,), (s,) = arrays",
+        of("gru-before", TRAINING, INFERENCE),
     ),
 )
 
@@ -256,13 +231,9 @@ SIMPLE_FAULTS = (
         SIMPLE,
         (
             SWAPPED_IN_STEP,
-            (
-                "np.subtract(h_prev, n, out=h)\n            np.multiply(z, h, out=h)\n            np.add(n, h, out=h)",
-                "h[...] = h_prev + z * (n - h_prev)",
-            ),
-            ("np.multiply(dh, z, out=through_z)", "np.multiply(dh, 1 - z, out=through_z)"),
-            ("to_n *= one_less_z", "to_n *= z"),
-            ("np.subtract(h_ins, n, out=to_update)", "np.subtract(n, h_ins, out=to_update)"),
+            ("np.multiply(dh, dz[0], dh_from_z)", "np.multiply(dh, 1 - dz[0], dh_from_z)"),
+            ("np.multiply(for_n, one_minus_z, for_n)", "np.multiply(for_n, z, for_n)"),
+            ("np.subtract(h_prevs, n, for_z)", "np.subtract(n, h_prevs, for_z)"),
         ),
         of("gru-simple", TRAINING, INFERENCE),
         of("gru-simple", PARAMETERS, FIRST_STATE),
@@ -274,28 +245,27 @@ SIMPLE_FAULTS = (
         "is_sigmoid_gate = (False, True)",
         of("gru-simple", TRAINING, INFERENCE),
         (
-            (SIMPLE, "update, n = parts(a, 2)", "n, update = parts(a, 2)"),
-            (SIMPLE, "for t, (a, z, n, h_prev, h)", "for t, (a, n, z, h_prev, h)"),
-            (SIMPLE, "gates[0, span][::-1],", "gates[1, span][::-1],"),
-            (SIMPLE, "z, n = gates\n    to_update, to_n = to_z", "n, z = gates\n    to_n, to_update = to_z"),
+            (SIMPLE, "(h_prev,), (gates, z, n), (h,), _ = arrays", "(h_prev,), (gates, n, z), (h,), _ = arrays"),
+            (SIMPLE, "np.multiply(dh, dz[0], dh_from_z)", "np.multiply(dh, dz[1], dh_from_z)"),
+            (SIMPLE, "z, n = gates\n    for_z, for_n = factors", "n, z = gates\n    for_n, for_z = factors"),
         ),
     ),
 )
 
 PLAIN_FAULTS = (
-    Fault("there is no tanh", RNN, "np.tanh(z, out=z)", "z *= 1", of("rnn", TRAINING)),
+    Fault("there is no tanh", RNN, "np.tanh(z, z)", "z *= 1", of("rnn", TRAINING)),
     Fault(
         "the slope of tanh is 1",
         RNN,
-        "return np.subtract(1, out, out=out)",
-        "return np.add(1, 0 * out, out=out)",
+        "return np.subtract(1, out, out)",
+        "return np.add(1, 0 * out, out)",
         of("rnn", PARAMETERS),
     ),
     Fault(
         "the gradient goes back over a reset",
         RNN,
-        "                    dh *= reset_mask[t]\n",
-        "                    pass\n",
+        "                dh *= run.resets[t]\n",
+        "                pass\n",
         of("rnn", FIRST_STATE),
     ),
     Fault(
@@ -306,17 +276,17 @@ PLAIN_FAULTS = (
         of("rnn", FIRST_STATE),
     ),
     Fault(
-        "the step of one stream leaves out g",
+        "the step leaves out g",
         RNN,
-        "            self.activate(z)\n            np.copyto(h, z[0])",
-        "            np.copyto(h, z[0])",
-        of("rnn", INFERENCE),
+        "            self.activate(h)\n",
+        "",
+        of("rnn", TRAINING, INFERENCE),
     ),
     Fault(
         "negative values leak",
         RELU,
-        "np.maximum(z, 0, out=z)",
-        "np.maximum(z, 0.01 * z, out=z)",
+        "np.maximum(z, 0, z)",
+        "np.maximum(z, 0.01 * z, z)",
         of("rnn-relu", TRAINING),
     ),
     Fault(
@@ -391,10 +361,11 @@ NETWORK_FAULTS = (
     ),
     Fault(
         "the bias of upper layers is not halved, in inference",
-        PREPARED,
-        "[layer.bias for layer in self._layers]",
-        "[layer.bias / layer.recurrence.scale for layer in self._layers]",
+        PREPARED_STACK,
+        "h_below, bias, advance in upper",
+        "h_below, bias, advance in [(*arrays[:2], 2 * arrays[2], arrays[3]) for arrays in upper]",
         (INFERENCE,),
+        ((PREPARED_STACK, "by_gate += weights.bias.reshape", "by_gate += 2 * weights.bias.reshape"),),
     ),
     Fault(
         "an input of 0 resets, in training",
@@ -412,44 +383,37 @@ NETWORK_FAULTS = (
     ),
     Fault(
         "a reset keeps c, in a step",
-        PREPARED,
-        "state = [tuple(array * reset_mask for array in layer) for layer in state]",
-        "state = [(layer[0] * reset_mask, *layer[1:]) for layer in state]",
+        STEPPER,
+        "            for array in layer:\n                array *= mask",
+        "            for array in layer[:1]:\n                array *= mask",
         of("lstm", INFERENCE),
     ),
     Fault(
         "a reset keeps c, in a window that is only read",
-        PREPARED,
-        "                    for array in moved:\n",
-        "                    for array in moved[:1]:\n",
+        PREPARED_STACK,
+        "                    for array in layer:\n",
+        "                    for array in layer[:1]:\n",
         of("lstm", INFERENCE),
     ),
     Fault(
-        "a reset keeps c, on a walk",
+        "an input of 0 resets, in a step of one stream",
         STEPPER,
-        "for array in (array for layer in self.state for array in layer):",
-        "for array in (layer[0] for layer in self.state):",
-        of("lstm", INFERENCE),
-    ),
-    Fault(
-        "an input of 0 resets, on a walk of one stream",
-        STEPPER,
-        "if chosen == self._start:",
-        "if chosen == 0:",
+        "if token == self._stack.start:",
+        "if token == 0:",
         (INFERENCE,),
     ),
     Fault(
-        "an input of 0 resets, on a walk",
+        "an input of 0 resets, in a step of several streams",
         STEPPER,
-        "self._forget((ids != self._start)[:, None])",
-        "self._forget((ids != 0)[:, None])",
+        "self._reset((ids != self._stack.start)[:, None])",
+        "self._reset((ids != 0)[:, None])",
         (INFERENCE,),
     ),
     Fault(
         "targets that do not count are measured",
         PREPARED,
-        "counts[run].ravel())",
-        "counts[run].ravel() | True)",
+        "counts[chunk].ravel())",
+        "counts[chunk].ravel() | True)",
         (MEASURE,),
     ),
     Fault(
@@ -495,14 +459,28 @@ BIDIRECTIONAL_FAULTS = (
         BIDIRECTIONAL,
         "(inputs[:-1], targets[:0:-1])",
         "(inputs[:-1], targets[-2::-1])",
-        (BOTH_SIDES, BOTH_SIDES_TRAINING),
+        (BOTH_SIDES_TRAINING,),
+    ),
+    Fault(
+        "the reverse stack reads what is to be predicted, in inference",
+        BOTH,
+        "targets[:0:-1], None, work",
+        "targets[-2::-1], None, work",
+        (BOTH_SIDES,),
+    ),
+    Fault(
+        "the outputs of the reverse stack are not turned around, in inference",
+        BOTH,
+        "both[..., hidden:] = after[::-1]",
+        "both[..., hidden:] = after",
+        (BOTH_SIDES,),
     ),
     Fault(
         "the outputs of the reverse stack are not turned around",
         BIDIRECTIONAL,
         "output[::-1] if k else output",
         "output",
-        (BOTH_SIDES, BOTH_SIDES_TRAINING),
+        (BOTH_SIDES_TRAINING,),
         ((BIDIRECTIONAL, "half[::-1] if k else half", "half"),),
     ),
     Fault(

@@ -22,15 +22,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "logits of a network of both directions are computed from a workspace that was handed back",
         "charlm/inference/prepared_bidirectional.py",
-        "prepared=self._prepared)\n            logits: Array = rows(hs) @ self.params[\"head.weight\"].T",
-        "prepared=self._prepared)\n        logits: Array = rows(hs) @ self.params[\"head.weight\"].T",
+        "            return self._head.logits(rows(both))",
+        "        return self._head.logits(rows(both))",
         ("tests/test_threads.py::test_released_workspace_is_not_read",),
     ),
     Fault(
         "log-probabilities of a window are computed from a workspace that was handed back",
         "charlm/inference/prepared_network.py",
-        "tops, state = self._tops(inputs, state, work)\n            logits",
-        "tops, state = self._tops(inputs, state, work)\n        logits",
+        "                logits = self._head.logits(rows(hs))",
+        "            logits = self._head.logits(rows(hs))",
         ("tests/test_threads.py::test_released_workspace_is_not_read",),
     ),
     Fault(

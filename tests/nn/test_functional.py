@@ -9,8 +9,8 @@ from charlm.kernels.blas import kernels
 from charlm.kernels.matmul import rows_at_once, write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix, block_shape
 from charlm.kernels.workspace import Workspace
-from charlm.nn.cells.cell import Recurrence
-from charlm.nn.cells.lstm import LSTM, gate_activation
+from charlm.nn.cells.cell import Recurrence, gate_activation
+from charlm.nn.cells.lstm import LSTM
 from charlm.nn.functional import cross_entropy, gather_log_probs, log_softmax, loss_and_derivatives
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
@@ -206,16 +206,14 @@ def test_the_kernels_at_work_have_names() -> None:
 
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("streams", [1, 100])
-def test_gates_are_what_their_equations_say(streams: int) -> None:
-    """By tanh, in few calls or many, and by exp, wherever z lies."""
+def test_gate_activation_by_tanh_and_by_exp_equals_the_equations(streams: int) -> None:
     rng = np.random.default_rng(0)
     z = rng.standard_normal((4, streams, 128)) * np.array([1.0, 10.0, 1.0, 1000.0])[:, None, None]
     halved = np.array([True, True, False, True])[:, None, None]
     scale = LSTM().scale(128, np.float64)
     matrix = np.zeros((512, 128))
-    weights = Recurrence(matrix, PackedMatrix(matrix.T), np.zeros((1, 512)), scale, 1 - scale, {})
+    weights = Recurrence(matrix, PackedMatrix(matrix.T), np.zeros((1, 512)), scale)
     expected = np.where(halved, 0.5 + 0.5 * np.tanh(z / 2), np.tanh(z))
     given = np.where(halved, 0.5, 1.0) * z
-    with np.errstate(over="ignore"):
-        gate_activation(weights, given)(given)
+    gate_activation(weights.gate_scale(streams), given.size)(given)
     np.testing.assert_allclose(given, expected, rtol=0, atol=1e-15)

@@ -11,12 +11,12 @@ import pytest
 
 from charlm.config import NetworkConfig
 from charlm.inference.prepared_network import PreparedNetwork
-from charlm.kernels.packed_matrix import PackedMatrix, block_shape
+from charlm.inference.tuning import InferenceTuning
+from charlm.kernels.packed_matrix import block_shape
 from charlm.kernels.tuning import TUNING
 from charlm.kernels.workspace import Workspace, aligned
 from charlm.nn.base import NetworkState
 from charlm.nn.cells import CELLS
-from charlm.nn.cells.cell import Recurrence
 from charlm.nn.layers import OneHotProjection
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
@@ -119,18 +119,18 @@ class TestEveryCell:
         for streams, apart in ((slice(0, STREAMS), 0), (slice(1, 2), 8 * np.finfo(dtype).eps)):
             state = begun = runner.select([tuple(a.astype(dtype) for a in layer) for layer in case.state], streams)
             before = [[array.copy() for array in layer] for layer in begun]
-            walk = runner.stepper(begun)
+            stepper = runner.stepper(begun)
             for ids in case.inputs[:, streams]:
                 logits, state = runner.step(ids, state)
-                np.testing.assert_allclose(walk.read(ids), logits, rtol=0, atol=apart)
-            for one, other in zip(chain(*walk.state), chain(*state), strict=True):
+                np.testing.assert_allclose(stepper.read(ids), logits, rtol=0, atol=apart)
+            for one, other in zip(chain(*stepper.state), chain(*state), strict=True):
                 np.testing.assert_allclose(one, other, rtol=0, atol=apart)
             for one, other in zip(chain(*begun), chain(*before), strict=True):
                 np.testing.assert_array_equal(one, other)
-        walk = runner.stepper(runner.zero_state(3))
-        walk.move_to(before, np.array([0, 0, 0]))
+        stepper = runner.stepper(runner.zero_state(3))
+        stepper.move_to(before, np.array([0, 0, 0]))
         logits, _ = runner.step(ids.repeat(3), runner.select(begun, np.array([0, 0, 0])))
-        np.testing.assert_array_equal(walk.read(ids.repeat(3)), logits)
+        np.testing.assert_array_equal(stepper.read(ids.repeat(3)), logits)
 
 
 @pytest.mark.parametrize(("hidden", "streams"), [(128, 25), (96, 32)])
@@ -151,8 +151,8 @@ def test_a_step_by_large_weights(cell: str) -> None:
     case = Case(cell, 2)
     ids, state = case.inputs[0, :1], case.network.select(case.state, slice(0, 1))
     expected, expected_state = PreparedNetwork(case.network, case.params).step(ids, state)
-    runner = PreparedNetwork(case.network, case.params, NnTuning(max_single_core_weights=0))
-    assert runner._layers[1].recurrence.factor.matrix.flags.f_contiguous
+    runner = PreparedNetwork(case.network, case.params, InferenceTuning(nn=NnTuning(max_single_core_weights=0)))
+    assert runner._stack.layers[1].recurrence.factor.matrix.flags.f_contiguous
     logits, after = runner.step(ids, state)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(after[-1][0], expected_state[-1][0], rtol=0, atol=1e-12)
@@ -227,18 +227,6 @@ def test_the_largest_buffers_are_mapped_by_themselves() -> None:
         assert isinstance(getattr(base, "obj", base), mmap) == is_mapped
 
 
-def test_scale_and_shift_for_fewer_streams_are_part_of_those_for_more() -> None:
-    scale = np.array([[0.5, 1.0]])
-    recurrence = Recurrence(scale.T, PackedMatrix(scale), scale, scale, 1 - scale, {})
-    many = recurrence.for_streams(5)
-    for streams in (1, 2, 5, 7):
-        for array, row in zip(recurrence.for_streams(streams), (scale, 1 - scale), strict=True):
-            np.testing.assert_array_equal(array, row.reshape(2, 1, 1).repeat(streams, axis=1))
-    for fewer, more in zip(recurrence.for_streams(2), recurrence.for_streams(7), strict=True):
-        assert np.shares_memory(fewer, more)
-    assert many[0].shape == (2, 5, 1)
-
-
 def test_large_buffers_begin_at_a_line_of_the_cache() -> None:
     work = Workspace(np.float32)
     for name, columns in (("a", 5000), ("b", 5003), ("c", 7000)):
@@ -259,8 +247,8 @@ def test_gates_that_are_wide_open_are_nothing_to_warn_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         runner = PreparedNetwork(case.network, case.params)
-        walk = runner.stepper(state)
+        stepper = runner.stepper(state)
         for ids in case.inputs:
-            walk.read(ids)
+            stepper.read(ids)
         runner.score(case.inputs, case.targets, state)
         case.network.stack.forward(case.params, case.inputs, state, Workspace(case.params.flat.dtype))

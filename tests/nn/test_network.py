@@ -74,22 +74,6 @@ def test_unknown_cell_is_refused() -> None:
         find_cell("transformer")
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_walk_on_all_cores_reads_on_where_the_other_stands(cell: str) -> None:
-    """In turn with it, to the bit."""
-    network = Network(NetworkConfig(cell, 64, 2), 5)
-    rng = np.random.default_rng(0)
-    runner = PreparedNetwork(network, network.initial(rng))
-    state = [tuple(rng.standard_normal(a.shape).astype(np.float32) for a in layer) for layer in runner.zero_state(40)]
-    alone, walk = runner.stepper(state), runner.stepper(state)
-    both = walk, walk.on_all_cores()
-    assert both[0] is not both[1]
-    for k, ids in enumerate(rng.integers(0, 5, (6, 40))):
-        np.testing.assert_array_equal(both[k % 2].read(ids), alone.read(ids))
-    few = runner.stepper(runner.zero_state(8))
-    assert few.on_all_cores() is few
-
-
 def test_select_reorders_streams() -> None:
     state = [(np.arange(6.0).reshape(3, 2),)]
     np.testing.assert_array_equal(Network.select(state, np.array([2, 0]))[0][0], [[4, 5], [0, 1]])

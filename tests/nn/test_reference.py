@@ -16,6 +16,7 @@ import pytest
 from charlm.config import NetworkConfig
 from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
 from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.tuning import InferenceTuning
 from charlm.kernels.packed_matrix import block_shape
 from charlm.kernels.workspace import Workspace
 from charlm.nn.base import NetworkState
@@ -156,27 +157,26 @@ class TestEveryPath:
         log_probs, scores = wanted.log_probs[:, columns], wanted.scores[:, columns]
         last = [tuple(array[columns] for array in layer) for layer in wanted.state]
 
-        state, walk = first, runner.stepper(first)
+        state, stepper, other = first, runner.stepper(first), runner.stepper(first)
         for t, ids in enumerate(inputs):
             logits, state = runner.step(ids, state)
-            for found in (logits, (walk.on_all_cores() if t % 2 else walk).read(ids)):
+            for found in (logits, stepper.read(ids), other.read_one(int(ids[0])) if len(ids) == 1 else logits):
                 np.testing.assert_allclose(found - found[:, :1], log_probs[t] - log_probs[t, :, :1], atol=tolerance)
         assert_same_state(state, last, tolerance)
-        assert_same_state(walk.state, last, tolerance)
+        assert_same_state(stepper.state, last, tolerance)
 
-        walk = runner.stepper(first)
-        np.testing.assert_allclose(walk.score(inputs, targets), scores, rtol=0, atol=tolerance)
-        assert_same_state(walk.state, last, tolerance)
+        stepper = runner.stepper(first)
+        np.testing.assert_allclose(stepper.score(inputs, targets), scores, rtol=0, atol=tolerance)
+        assert_same_state(stepper.state, last, tolerance)
 
         found, state = runner.predict(inputs, first)
         np.testing.assert_allclose(found, log_probs.swapaxes(1, 2), rtol=0, atol=tolerance)
         assert_same_state(state, last, tolerance)
         widest = max(case.network.cell.gates * shape.hidden, shape.vocabulary) * inputs.shape[1]
         for values in (1 << 21, 2 * widest):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("charlm.inference.prepared_network.VALUES_AT_ONCE", values)
-                found, state = runner.score(inputs, targets, first)
-                advanced = runner.advance(inputs, first)
+            runner = PreparedNetwork(case.network, runner.params, InferenceTuning(max_window_values=values))
+            found, state = runner.score(inputs, targets, first)
+            advanced = runner.advance(inputs, first)
             np.testing.assert_allclose(found, scores, rtol=0, atol=tolerance)
             assert_same_state(state, last, tolerance)
             assert_same_state(advanced, last, tolerance)
@@ -268,7 +268,7 @@ class TestEveryGradient:
 
     @pytest.fixture(autouse=True)
     def _short_spans(self, monkeypatch: pytest.MonkeyPatch, shape: Shape) -> None:
-        monkeypatch.setattr("charlm.nn.cells.cell.CACHED_VALUES", 2 * shape.hidden * shape.streams)
+        monkeypatch.setattr("charlm.nn.cells.cell.MAX_CHUNK_VALUES", 2 * shape.hidden * shape.streams)
 
     def losses_by_equations(
         self, case: Case, drops: bool
@@ -343,13 +343,12 @@ class TestBothSides:
         case = Case(cell, shape, bidirectional=True)
         wanted = self.by_equations(case)
         targets, counts = case.targets[:-1], case.counts[:-1]
-        runner = PreparedBidirectionalNetwork(case.network, case.params)
-        for at_once in (1 << 23, 1):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("charlm.inference.prepared_bidirectional.VALUES_AT_ONCE", at_once)
-                predicted = runner.predict(case.inputs, case.targets)
-                scores, _ = runner.score(case.inputs, case.targets, [])
-                measured = runner.measure(case.inputs, case.targets, case.counts)
+        for values in (1 << 23, 1):
+            tuning = InferenceTuning(max_bidirectional_values=values)
+            runner = PreparedBidirectionalNetwork(case.network, case.params, tuning)
+            predicted = runner.predict(case.inputs, case.targets)
+            scores, _ = runner.score(case.inputs, case.targets, [])
+            measured = runner.measure(case.inputs, case.targets, case.counts)
             np.testing.assert_allclose(predicted, wanted.swapaxes(1, 2), rtol=0, atol=1e-12)
             np.testing.assert_allclose(scores[:-1], reference.at(wanted, targets), rtol=0, atol=1e-12)
             assert measured[0] == pytest.approx(-reference.at(wanted, targets)[counts].sum(), rel=1e-12)

@@ -1,7 +1,7 @@
 """The recurrent cells, by name.
 
-A cell is one file and one entry here. The entry names the class without importing it, so that the
-command line can list its choices without loading NumPy.
+A cell is one file and one entry here. The entry names its class without importing it, so that the command line lists
+the cells without loading NumPy.
 """
 
 from __future__ import annotations
@@ -22,13 +22,25 @@ CELLS: dict[str, str] = {
     "gru-before": "GRUBefore",
     "rnn-relu": "ReluRNN",
 }
-"""Name on the command line and in model files -> class, in the module of that name (with _ for -)."""
+"""Name in settings and model files -> class name, in the module of the same name (with _ for -)."""
 
 
 def find_cell(name: str) -> Cell:
-    """Return the cell called `name`.
+    """Return the cell of a name.
 
-    Raises ConfigError if there is none.
+    Parameters
+    ----------
+    name : str
+        A key of `CELLS`.
+
+    Returns
+    -------
+    Cell
+
+    Raises
+    ------
+    ConfigError
+        If there is no such cell.
     """
     if name not in CELLS:
         raise ConfigError(f"cell is {name!r}, but must be one of {', '.join(CELLS)}")

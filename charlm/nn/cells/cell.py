@@ -133,7 +133,7 @@ class Cell(ABC):
         return np.repeat(factors, hidden)[None]
 
     def bias_in_input(self, hidden: int) -> int:
-        """Return how many rows of b_hh, from the first, are added to `zs` together with b_ih; the cell adds the rest."""
+        """Return how many rows of b_hh, from the first, are added to `zs` with b_ih; the cell adds the rest."""
         return self.gates * hidden
 
     def initial_recurrence(self, rng: np.random.Generator, hidden: int) -> Array:

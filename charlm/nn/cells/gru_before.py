@@ -123,7 +123,8 @@ class GRUBefore(Cell):
 def local_derivatives(gates: Array, h_prevs: Array, work: Workspace) -> tuple[Array, Array]:
     """Return the factors in brackets of `GRUBefore.backward` for n steps, as scratch.
 
-    gates: (3, n, B, H).  h_prevs: (n, B, H).  Returns that of dz_r, (n, B, H), and those of dz_z and dz_n, (2, n, B, H).
+    gates: (3, n, B, H).  h_prevs: (n, B, H).
+    Returns the factor of dz_r, (n, B, H), and those of dz_z and dz_n, (2, n, B, H).
     """
     for_r, part = (work.scratch(name, *h_prevs.shape) for name in ("for_r", "part"))
     for_zn = work.scratch("for_zn", 2, *h_prevs.shape)

@@ -1,17 +1,16 @@
-"""The plain recurrent cell with g = max(0, z), which starts as one that remembers.
+"""The plain recurrent cell with g = max(0, z), initialised to keep its state.
 
-Source: Le, Jaitly & Hinton 2015, arXiv:1504.00941 (the IRNN): the recurrent matrix begins as the identity, or a part
-of it, and the biases as zero, so that at first a state is kept, and neither it nor its gradient explodes.
-Here it is half of the identity. In running text a state is carried from window to window, and what is kept for ever
-adds up: with the whole of it no learning rate from 0.00003 to 0.016 came through the first two hundred steps on
-Shakespeare's plays. The input weights of characters begin large, so that states differ from character to character;
-with small ones all units grow alike, and a few steps of Adam make the matrix explode.
+Source: Le, Jaitly & Hinton 2015, arXiv:1504.00941 (the IRNN). The recurrent matrix starts as a multiple of the
+identity and the biases as zero, so that neither the state nor its gradient explodes at first.
 The weights are those of `torch.nn.RNN(nonlinearity="relu")`.
 
     h = min(max(0, z + W_hh h_prev), CEILING)
 
-The ceiling is our own: the states of a badly trained cell grow without bound, and with it they stay finite numbers
-in any text. In use no state comes near it.
+Two choices differ from the paper. The matrix starts as half the identity: in running text a state passes from window
+to window, and with the full identity no learning rate from 0.00003 to 0.016 survived 200 steps on Shakespeare's plays.
+The input weights of characters start large, so that states differ from character to character. With small ones all
+units grow alike, and a few steps of Adam make the matrix explode.
+The ceiling is also ours: it keeps the states of a badly trained cell finite in any text. Usual states stay far below.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from charlm.arrays import Array
 from charlm.nn.cells.rnn import RNN
 
 KEPT = 0.5
-"""How much of a state is kept for a step, at first."""
+"""Initial factor of the state from one step to the next."""
 CEILING = 1e6
-"""Greatest value of a state; times the largest weight of a model file and the largest size still a finite float32."""
+"""Maximum of a state. Times the largest weight and size of a model file it is still a finite float32."""
 
 
 class ReluRNN(RNN):
@@ -36,21 +35,21 @@ class ReluRNN(RNN):
     torch_options: ClassVar[Mapping[str, str]] = {"nonlinearity": "relu"}
 
     def initial_recurrence(self, rng: np.random.Generator, hidden: int) -> Array:
-        """Return KEPT times the identity."""
+        """Return KEPT * identity."""
         return KEPT * np.eye(hidden)
 
     def initial_input(self, rng: np.random.Generator, hidden: int, inputs: int, *, is_one_hot: bool) -> Array:
-        """Draw W_ih: uniform in +-1 for one-hot inputs, in +-(1 - KEPT)/sqrt(inputs) for those of a layer."""
+        """Draw W_ih: uniform in +-1 for one-hot inputs, in +-(1 - KEPT)/sqrt(inputs) for hidden states."""
         bound = 1.0 if is_one_hot else (1 - KEPT) / np.sqrt(inputs)
         return rng.uniform(-bound, bound, (hidden, inputs))
 
     def activate(self, z: Array) -> None:
-        """Replace z by its part within the bounds."""
-        np.maximum(z, 0, out=z)
-        np.minimum(z, CEILING, out=z)
+        """Clip z to 0 and CEILING."""
+        np.maximum(z, 0, z)
+        np.minimum(z, CEILING, z)
 
     def slopes(self, hs: Array, out: Array) -> Array:
-        """Fill and return `out` with 1 between the bounds, and 0 on them, as in PyTorch."""
+        """Fill and return `out` with 1 between the bounds and 0 at the bounds, as in PyTorch."""
         np.greater(hs, 0, out=out, casting="unsafe")
         out *= hs < CEILING
         return out
