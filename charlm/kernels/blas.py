@@ -5,6 +5,7 @@ OpenBLAS names its kernels after processors, so the names also tell which of Num
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 
 from charlm.kernels.threads import libraries
@@ -29,4 +30,10 @@ def small_product() -> int:
 
 def has_slow_tanh() -> bool:
     """Return whether NumPy's tanh takes twice as long as its exp: with AVX2 it is a table lookup."""
-    return bool(kernels()) and kernels() <= AVX2_KERNELS
+    return bool(kernels()) and kernels() <= AVX2_KERNELS and not has_avx512()
+
+
+def has_avx512() -> bool:
+    """Return whether NumPy found AVX-512; some processors have it while OpenBLAS uses its AVX2 kernels."""
+    umath = sys.modules.get("numpy._core._multiarray_umath") or sys.modules.get("numpy.core._multiarray_umath")
+    return bool(getattr(umath, "__cpu_features__", {}).get("AVX512_SKX"))
