@@ -51,7 +51,7 @@ class PreparedNetwork:
         return self.network.vocabulary
 
     @property
-    def rows_at_once(self) -> int:
+    def streams_per_step(self) -> int:
         """B of a step that reads many streams fastest: its arrays stay in a core's cache, or nearly so."""
         tuning = self._tuning
         cached = tuning.cached_gate_values // (self.network.cell.gates * self.network.config.hidden)

@@ -85,10 +85,6 @@ class Stepper:
             result[chunk] = log_probs.reshape(-1, inputs.shape[1])
         return result
 
-    def on_all_cores(self) -> Stepper:
-        """Return this stepper."""
-        return self
-
     def _advance(self, ids: Ids) -> None:
         if self._stack.start in ids.tolist():
             self._reset((ids != self._stack.start)[:, None])

@@ -21,11 +21,11 @@ class InferenceTuning:
     cached_gate_values: int = 3 << 15
     """Gate values of a step, B * G*H, that stay in a core's cache."""
     min_streams: int = 32
-    """Minimum of `PreparedNetwork.rows_at_once`."""
+    """Minimum of `PreparedNetwork.streams_per_step`."""
     min_packed_streams: int = 192
     """The same where the BLAS packs the weights for each product: a step then has twice the streams."""
     max_packed_streams: int = 384
-    """Maximum of `PreparedNetwork.rows_at_once` there."""
+    """Maximum of `PreparedNetwork.streams_per_step` there."""
     nn: NnTuning = NN_TUNING
     """Tuning of the weights' memory layout."""
 

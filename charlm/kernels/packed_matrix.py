@@ -8,7 +8,6 @@ of all gates are summed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 
 import numpy as np
 
@@ -44,13 +43,6 @@ class PackedMatrix:
         self._work = work
         self._name = name
         self._packed: dict[tuple[int, int], Array] = {}
-        self._on_all_cores = False
-
-    def on_all_cores(self) -> PackedMatrix:
-        """Return the same matrix for steps that OpenBLAS may spread over the cores, if no other thread uses them."""
-        other = copy(self)
-        other._on_all_cores = True
-        return other
 
     def columns(self, columns: slice, work: Workspace, name: str = "blocks") -> PackedMatrix:
         """Return some of the columns as a matrix; `work` and `name` as for the class."""
@@ -71,8 +63,6 @@ class PackedMatrix:
             row, matrix = out.reshape(1, -1), self.matrix
             return lambda xs: xs.dot(matrix, row)
         parts, width = block_shape(inner, columns, streams)
-        if self._on_all_cores and parts == 1 and inner <= TUNING.max_multicore_inner:
-            width = columns
         if width == columns or (parts > 1 and steps > 1):  # one product per gate, for all steps
             (matrices,), flat = self._blocks(1, columns), out.reshape(gates, -1, columns)
             return lambda xs: np.matmul(xs.reshape(-1, inner), matrices, out=flat)

@@ -31,10 +31,6 @@ class KernelTuning:
     """Values of the rows of one partial sum of a gradient, so that they stay in a core's cache."""
     max_cached_sums: int = 1 << 17
     """Values that are summed at a time, so that they stay in a core's cache."""
-    min_multicore_rows: int = 32
-    """Rows from which a product may be faster on all cores than in blocks on one core."""
-    max_multicore_inner: int = 384
-    """Inner dimension up to which OpenBLAS sums in the same order on all cores as in blocks."""
     cache_line_bytes: int = 64
     """Alignment of buffers: a vector register that crosses two lines loads twice as long."""
     min_aligned_bytes: int = 1 << 14

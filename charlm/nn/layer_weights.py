@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -67,28 +65,9 @@ class LayerWeights(NamedTuple):
         def pack(weight: Array) -> PackedMatrix:
             if work is not None:
                 return PackedMatrix(weight.T, work, scale=scale)
-            own = concatenate_rows([weight.T], tuning)
-            own *= scale
-            return PackedMatrix(own)
+            is_by_rows = weight.size <= tuning.max_single_core_weights
+            own = aligned(weight.T.shape, weight.dtype) if is_by_rows else aligned(weight.shape, weight.dtype).T
+            return PackedMatrix(np.multiply(weight.T, scale, out=own))
 
         recurrence = Recurrence(matrix, pack(matrix), params.bias_hh * scale, scale)
         return cls(recurrence, None if is_first else pack(params.weight_ih), bias * scale)
-
-    def joined(self) -> PackedMatrix:
-        """Return the weights of an upper layer as one matrix, [W_ih W_hh]^T, (2*H, G*H)."""
-        assert self.projection is not None
-        return PackedMatrix(concatenate_rows([self.projection.matrix, self.recurrence.factor.matrix]))
-
-    def on_all_cores(self) -> LayerWeights:
-        """Return the same weights, for products that may use every core."""
-        recurrence = self.recurrence._replace(factor=self.recurrence.factor.on_all_cores())
-        return self._replace(recurrence=recurrence, projection=self.projection and self.projection.on_all_cores())
-
-
-def concatenate_rows(matrices: Sequence[Array], tuning: NnTuning = DEFAULT_TUNING) -> Array:
-    """Return the rows of all matrices (K, N) as one matrix, in the memory order that is fastest for one vector."""
-    shape = sum(map(len, matrices)), matrices[0].shape[1]
-    dtype = matrices[0].dtype
-    is_by_rows = prod(shape) <= tuning.max_single_core_weights
-    out = aligned(shape, dtype) if is_by_rows else aligned(shape[::-1], dtype).T
-    return np.concatenate(matrices, out=out)

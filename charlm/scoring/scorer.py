@@ -145,7 +145,7 @@ def _score_part(
     """
     reading = score_shared_prefixes(network, batch, part, state, log_probs, tuning)
     order = np.argsort(-batch.counts[reading.texts], kind="stable")
-    for columns in np.array_split(order, max(1, math.ceil(order.size / network.rows_at_once))):
+    for columns in np.array_split(order, max(1, math.ceil(order.size / network.streams_per_step))):
         column_state = network.select(reading.states, reading.rows[columns])
         _score_columns(network, batch, reading.texts[columns], reading.depth, column_state, log_probs, tuning)
 

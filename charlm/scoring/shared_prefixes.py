@@ -87,7 +87,7 @@ def score_shared_prefixes(
         inputs, targets, parents = batch.inputs[indices[is_first]], batch.targets[indices], rows[is_first]
         rows = np.cumsum(is_first) - 1
         buffer = next(buffers)
-        width = math.ceil(inputs.size / math.ceil(inputs.size / network.rows_at_once))
+        width = math.ceil(inputs.size / math.ceil(inputs.size / network.streams_per_step))
         stepper = network.stepper(network.zero_state(width))
         for start in range(0, inputs.size, width):
             start = min(start, inputs.size - width)  # the last slice overlaps the one before, to have the same width

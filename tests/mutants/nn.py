@@ -285,8 +285,8 @@ PLAIN_FAULTS = (
     Fault(
         "negative values leak",
         RELU,
-        "np.maximum(z, 0, z)",
-        "np.maximum(z, 0.01 * z, z)",
+        "np.maximum(z, 0, out=z)",
+        "np.maximum(z, 0.01 * z, out=z)",
         of("rnn-relu", TRAINING),
     ),
     Fault(

@@ -21,7 +21,7 @@ class ClockworkNetwork:
 
     size = 1
     """Number of parameters."""
-    rows_at_once = 40
+    streams_per_step = 40
 
     def __init__(self, logits: np.ndarray, eos: int = 0) -> None:
         self.logits = logits

@@ -45,8 +45,8 @@ class ReluRNN(RNN):
 
     def activate(self, z: Array) -> None:
         """Clip z to 0 and CEILING."""
-        np.maximum(z, 0, z)
-        np.minimum(z, CEILING, z)
+        np.maximum(z, 0, out=z)
+        np.minimum(z, CEILING, out=z)
 
     def slopes(self, hs: Array, out: Array) -> Array:
         """Fill and return `out` with 1 between the bounds and 0 at the bounds, as in PyTorch."""
