@@ -113,7 +113,7 @@ def command(
       charlm train names.txt --lines -m names.safetensors
       charlm train corpus.txt --resume --minutes 30
     """
-    from charlm.cli.progress import follow, show_event
+    from charlm.cli.progress import follow, print_event
     from charlm.runs.run import Run
     from charlm.runs.setup import RunOptions
 
@@ -122,35 +122,35 @@ def command(
     run_options = RunOptions(text, computing, overwrite, resume, save_minutes, init_from)
     with Signals() as signals:
         try:
-            with Run(files, model_path, settings, run_options, show_event) as run:
+            with Run(files, model_path, settings, run_options, print_event) as run:
                 signals.stop = run.stop
                 if run.group.is_main_process:
-                    say_what_begins(run)
+                    print_start(run)
                     follow(run)
-                    say_what_was_written(run)
+                    print_result(run)
                 else:
                     for _ in run.reports():
                         pass
         except KeyboardInterrupt:
             return signals.exit_code
         if run.is_interrupted and run.group.is_main_process:
-            warn(f"stopped; go on with: {resume_command(files, model_path)}")
+            warn(f"stopped; resume with: {resume_command(files, model_path)}")
         return signals.exit_code if run.is_interrupted else 0
 
 
 def resume_command(files: Sequence[str], model: Path) -> str:
-    """Return the shell command that resumes a run; `--` precedes a text whose name looks like an option."""
-    options = ["-m", str(model), "--resume"]
+    """Return the shell command that resumes a run; "--" precedes texts whose names look like options."""
+    flags = ["-m", str(model), "--resume"]
     looks_like_option = any(file.startswith("-") and file != "-" for file in files)
-    return shlex.join(["charlm", "train", *([*options, "--", *files] if looks_like_option else [*files, *options])])
+    return shlex.join(["charlm", "train", *([*flags, "--", *files] if looks_like_option else [*files, *flags])])
 
 
-def say_what_begins(run: Run) -> None:
-    """Print the size of the text and of the run, and the settings."""
+def print_start(run: Run) -> None:
+    """Print the sizes of the text and of the run, and the settings."""
     from charlm.training.memory import as_size
 
     corpus, vocabulary = run.setup.corpus, run.setup.corpus.vocabulary
-    unit = "words and marks" if vocabulary.unit == "word" else "characters"
+    unit = "words and punctuation marks" if vocabulary.unit == "word" else "characters"
     warn(
         f"{corpus.source.n_characters:,} {unit}, {len(vocabulary)} in the vocabulary, "
         f"{len(corpus.valid_ids):,} held out; {run.setup.network.size:,} parameters, "
@@ -159,11 +159,11 @@ def say_what_begins(run: Run) -> None:
     warn(run.setup.choice.reason)
 
 
-def say_what_was_written(run: Run) -> None:
-    """Print where the model is, and the held-out loss that it reached."""
+def print_result(run: Run) -> None:
+    """Print the path of the model and its held-out loss."""
     if run.trainer.has_lost_patience:
-        warn("stopped early: the held-out loss rises (--patience 0 trains on); the best model is kept")
+        warn("stopped early: the held-out loss rises; the best model is kept; --patience 0 disables early stopping")
     nats, unit = run.model.training.valid_loss, run.setup.corpus.vocabulary.unit
-    loss = f"held-out {PSEUDO}" if run.setup.network.config.bidirectional else "held-out"
-    reached = "" if nats is None else f": {loss} {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
-    warn(f"wrote {run.files.model}{reached}")
+    name = f"held-out {PSEUDO}" if run.setup.network.config.bidirectional else "held-out"
+    loss = "" if nats is None else f": {name} {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
+    warn(f"wrote {run.files.model}{loss}")

@@ -12,7 +12,7 @@ import pytest
 
 import charlm as package
 from charlm.cli.heat import colour_of
-from charlm.cli.progress import Smoothed, clock
+from charlm.cli.progress import RunningMetrics, clock
 from charlm.model import LanguageModel
 from charlm.training.report import StepReport
 from tests.cli.tiny import Terminal, amounts, make_model
@@ -261,48 +261,48 @@ class TestProgress:
     @pytest.mark.parametrize("unit", ["char", "word"])
     @pytest.mark.parametrize("is_pseudo", [False, True])
     def test_losses_of_a_line_and_a_bar(self, unit: str, is_pseudo: bool) -> None:
-        smooth = Smoothed(unit, is_pseudo=is_pseudo)
-        smooth.add(report(1, 2.0, 3.0))
-        smooth.add(report(2, 4.0))  # mean of two steps: 3; the held-out loss stays
-        smooth.add(report(3, 1.5))  # mean of three: 2.5
-        train, held_out = f"2.500 nats/{unit} (3.607 bits/{unit})", f"3.000 nats/{unit} (4.328 bits/{unit})"
+        metrics = RunningMetrics(unit, is_pseudo=is_pseudo)
+        metrics.add(report(1, 2.0, 3.0))
+        metrics.add(report(2, 4.0))  # without an evaluation the held-out loss stays
+        metrics.add(report(3, 1.5))  # (2 * 0.98**2 + 4 * 0.98 + 1.5) / (0.98**2 + 0.98 + 1) = 2.49665
+        train, held_out = f"2.497 nats/{unit} (3.602 bits/{unit})", f"3.000 nats/{unit} (4.328 bits/{unit})"
         name = "negative pseudo-log-likelihood: " if is_pseudo else ""
-        line = smooth.line(report(3, 9.0))
+        line = metrics.line(report(3, 9.0))
         assert f"step 3  {name}train {train}  held-out {held_out}  5,000 {unit}s/s" in line
-        assert f"{name}train {train}  held-out {held_out}" in smooth.figures(report(3, 9.0), 200)
-        narrow = smooth.figures(report(3, 9.0), 80)
+        assert f"{name}train {train}  held-out {held_out}" in metrics.description(report(3, 9.0), 200)
+        narrow = metrics.description(report(3, 9.0), 80)
         assert narrow.endswith(f"{'pseudo: ' if is_pseudo else ''}held-out {held_out}")
         assert len(f"100%|| {narrow}") <= 80
 
     def test_bar_before_an_evaluation_shows_the_training_loss(self) -> None:
-        smooth = Smoothed("char")
-        smooth.add(report(1, 2.0))
-        assert smooth.figures(report(1, 2.0), 80).endswith("train 2.000 nats/char (2.885 bits/char)")
-        assert "held-out" not in smooth.line(report(1, 2.0))
+        metrics = RunningMetrics("char")
+        metrics.add(report(1, 2.0))
+        assert metrics.description(report(1, 2.0), 80).endswith("train 2.000 nats/char (2.885 bits/char)")
+        assert "held-out" not in metrics.line(report(1, 2.0))
 
     def test_time_left_excludes_the_time_before_the_first_step(self) -> None:
         """Reading the text takes 100 s, then a tenth of the steps takes 2 s."""
-        smooth = Smoothed("char")
+        metrics = RunningMetrics("char")
         first = report(1, 2.0, seconds=100.0, progress=0.1)
-        smooth.add(first)
-        assert "-:-- left" in smooth.line(first)
+        metrics.add(first)
+        assert "-:-- left" in metrics.line(first)
         second = report(2, 2.0, seconds=102.0, progress=0.2)
-        smooth.add(second)
-        assert "0:16 left" in smooth.line(second)
-        assert smooth.figures(second, 80).startswith("0:16 left")
+        metrics.add(second)
+        assert "0:16 left" in metrics.line(second)
+        assert metrics.description(second, 80).startswith("0:16 left")
 
     def test_time_left_of_minutes_is_the_rest_of_the_budget(self) -> None:
-        smooth = Smoothed("char")
+        metrics = RunningMetrics("char")
         for seconds in (7.0, 30.0):  # of a minute, including the reading of the text
-            smooth.add(report(1, 2.0, seconds=seconds, progress=seconds / 60))
-        assert "0:30 left" in smooth.line(report(1, 2.0, seconds=30.0, progress=0.5))
-        assert "0:00 left" in smooth.line(report(1, 2.0, seconds=61.0, progress=61 / 60))
+            metrics.add(report(1, 2.0, seconds=seconds, progress=seconds / 60))
+        assert "0:30 left" in metrics.line(report(1, 2.0, seconds=30.0, progress=0.5))
+        assert "0:00 left" in metrics.line(report(1, 2.0, seconds=61.0, progress=61 / 60))
 
     def test_time_left_of_a_huge_budget_is_over_1000_hours(self) -> None:
-        smooth = Smoothed("char")
-        smooth.add(report(1, 2.0, seconds=1.0, progress=1e-308))
-        for share in (2e-308, 2e-300):
-            assert "over 1,000 hours left" in smooth.line(report(2, 2.0, seconds=2.0, progress=share))
+        metrics = RunningMetrics("char")
+        metrics.add(report(1, 2.0, seconds=1.0, progress=1e-308))
+        for progress in (2e-308, 2e-300):
+            assert "over 1,000 hours left" in metrics.line(report(2, 2.0, seconds=2.0, progress=progress))
 
     def test_clock(self) -> None:
         assert [clock(s) for s in (0, 9.6, 61, 3600, 3599999)] == ["0:00", "0:10", "1:01", "1:00:00", "999:59:59"]

@@ -58,7 +58,7 @@ def test_ctrl_c_saves_the_run_and_prints_the_command_that_resumes_it(folder: Pat
         screen.process.send_signal(signal.SIGINT)
         assert screen.end() == 130
     assert "press Ctrl-C again to stop at once" in screen.shown
-    assert "go on with: charlm train 'two words.txt' -m charlm.safetensors --resume" in screen.shown
+    assert "resume with: charlm train 'two words.txt' -m charlm.safetensors --resume" in screen.shown
     assert package.load(folder / "charlm.safetensors").training.steps > 0
     with Screen("train", name.name, "--resume", cwd=folder, columns=200) as screen:  # no setting is repeated
         screen.read_until("resumed after step")

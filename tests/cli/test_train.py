@@ -132,7 +132,7 @@ def test_run_that_gets_worse_stops_early_with_a_notice(folder: Path) -> None:
     (folder / "noise.txt").write_text("".join(letters.choice("abcdefgh") for _ in range(500)))
     done = charlm("train", "noise.txt", "--steps", 1000, *TINY, "--patience", 1, cwd=folder)
     assert done.code == 0, done.err
-    assert "stopped early: the held-out loss rises (--patience 0 trains on)" in done.err
+    assert "stopped early: the held-out loss rises; the best model is kept" in done.err
     assert json.loads((folder / "charlm.log.jsonl").read_text().splitlines()[-1])["step"] < 1000
     again = charlm("train", "noise.txt", "--resume", cwd=folder)
     assert (again.code, again.err.count("\n")) == (1, 1)

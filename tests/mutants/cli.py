@@ -136,7 +136,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "time left counts the reading of the text",
         "charlm/cli/progress.py",
-        "seconds = report.seconds - self._first.seconds",
+        "seconds = report.seconds - self.first.seconds",
         "seconds = report.seconds",
         (f"{FIGURES}::TestProgress",),
     ),

@@ -42,7 +42,7 @@ def test_the_first_saves_and_the_run_goes_on_to_the_bit(
     process.send_signal(number)
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == code, err
-    assert "go on with: charlm train text.txt -m charlm.safetensors --resume" in err
+    assert "resume with: charlm train text.txt -m charlm.safetensors --resume" in err
     stopped = check_files(tmp_path)
     process = begin(tmp_path, "--threads", threads, "--resume")
     wait_for(lambda: check_files(tmp_path) > stopped + 3, "steps after the stop")
