@@ -132,7 +132,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "memory limits of control groups do not count",
         "charlm/training/memory.py", "_of_machine(), free_group_memory(), ", "_of_machine(), ",
-        ("tests/reliability/test_memory.py::test_the_least_of_all_limits_counts",),
+        ("tests/reliability/test_memory.py::test_smallest_limit_counts",),
     ),
     Fault(
         "score ignores --threads",

@@ -40,7 +40,7 @@ def test_an_absurd_learning_rate_ends_in_an_error_and_writes_no_untrained_model(
     assert not list(tmp_path.glob("m.*safetensors"))
 
 
-def test_explosions_without_end_are_an_error_with_the_best_model_kept(text: Path, tmp_path: Path) -> None:
+def test_repeated_divergence_is_an_error_that_keeps_the_best_model(text: Path, tmp_path: Path) -> None:
     with Run([text], tmp_path / "m.safetensors", WILD | {"steps": 300}) as run:
 
         def train() -> None:
@@ -57,7 +57,7 @@ def test_explosions_without_end_are_an_error_with_the_best_model_kept(text: Path
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 
-def test_a_rate_that_is_too_high_is_halved_until_it_works(text: Path, tmp_path: Path) -> None:
+def test_rate_that_diverges_is_halved_until_training_converges(text: Path, tmp_path: Path) -> None:
     events: list[Event] = []
     settings = WILD | {"learning_rate": 20.0, "steps": 200}
     with Run([text], tmp_path / "m.safetensors", settings, on_event=events.append) as run:
@@ -70,7 +70,7 @@ def test_a_rate_that_is_too_high_is_halved_until_it_works(text: Path, tmp_path: 
     assert charlm.load(tmp_path / "m.safetensors").training.valid_loss < math.log(38)
 
 
-def test_the_command_says_so_in_lines_and_exits_with_1(text: Path, tmp_path: Path) -> None:
+def test_command_reports_divergence_in_lines_and_exits_with_1(text: Path, tmp_path: Path) -> None:
     process = start(tmp_path, "text.txt", "--hidden", 8, "--threads", 1, "--steps", 50, "--lr", 1e6, "--clip", 0)
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 1
@@ -81,7 +81,7 @@ def test_the_command_says_so_in_lines_and_exits_with_1(text: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("disk", ["free", "full"])
-def test_a_large_state_is_kept_on_disk_if_there_is_room(
+def test_large_snapshot_is_kept_on_disk_if_it_fits(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: str
 ) -> None:
     def full(**_: Any) -> Any:
@@ -102,7 +102,7 @@ def test_a_large_state_is_kept_on_disk_if_there_is_room(
 
 @pytest.mark.parametrize("how", ["huge", "nan"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_an_explosion_in_mid_run_costs_a_hundred_steps_and_not_the_best_model(
+def test_divergence_in_mid_run_costs_at_most_a_hundred_steps(
     text: Path, tmp_path: Path, how: str, threads: int
 ) -> None:
     settings = WILD | {"threads": threads, "learning_rate": 0.01, "steps": 400}
@@ -128,7 +128,7 @@ def test_an_explosion_in_mid_run_costs_a_hundred_steps_and_not_the_best_model(
     assert charlm.load(tmp_path / "m.safetensors").training.valid_loss == lowest
 
 
-def test_a_run_that_has_gone_back_resumes_to_the_bit(text: Path, tmp_path: Path) -> None:
+def test_run_that_was_rolled_back_resumes_to_the_bit(text: Path, tmp_path: Path) -> None:
     settings = WILD | {"learning_rate": 20.0, "steps": 60}
     charlm.train(text, tmp_path / "whole.safetensors", **settings)
     with Run([text], tmp_path / "parts.safetensors", settings) as run:
@@ -140,7 +140,7 @@ def test_a_run_that_has_gone_back_resumes_to_the_bit(text: Path, tmp_path: Path)
     assert_same_arrays(tmp_path / "parts.resume.safetensors", read_state(tmp_path / "whole.resume.safetensors")[0])
 
 
-def test_time_that_was_used_stays_used(text: Path, tmp_path: Path) -> None:
+def test_rolled_back_time_counts_against_the_budget(text: Path, tmp_path: Path) -> None:
     with Run([text], tmp_path / "m.safetensors", WILD | {"steps": 250}) as run:
         before = 0.0
         for report in run.reports():
@@ -150,7 +150,7 @@ def test_time_that_was_used_stays_used(text: Path, tmp_path: Path) -> None:
                 run.trainer.params.flat[:] = np.nan
 
 
-def test_ordinary_noise_is_no_explosion() -> None:
+def test_ordinary_noise_is_not_divergence() -> None:
     """Losses of windows of one character: exponential, some of them ten times their mean."""
     rng = np.random.default_rng(0)
     guard = DivergenceGuard(50)
@@ -160,7 +160,7 @@ def test_ordinary_noise_is_no_explosion() -> None:
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf + math.inf, 12.0])
-def test_what_is_far_above_the_level_is_one(loss: float) -> None:
+def test_loss_far_above_its_usual_level_is_divergence(loss: float) -> None:
     guard = DivergenceGuard(50)
     for step in range(100):
         guard.check_loss(3.0 + 0.1 * (step % 3), 256, step)

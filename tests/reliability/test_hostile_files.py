@@ -64,7 +64,7 @@ def test_damaged_models_are_refused_or_work(run: Path, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["m.safetensors"]
 
 
-def test_damaged_states_are_refused_or_go_on(run: Path, tmp_path: Path) -> None:
+def test_damaged_states_are_refused_or_resume(run: Path, tmp_path: Path) -> None:
     good = (run / "m.resume.safetensors").read_bytes()
     text = write_text(tmp_path)
     (tmp_path / "m.safetensors").write_bytes((run / "m.safetensors").read_bytes())
@@ -91,7 +91,7 @@ LOGS = [b"", b"\xff\xfe", b'{"step": 1}\n{"step"', b'{"step": "1"}\n', b"[" * 10
 
 
 @pytest.mark.parametrize("log", LOGS)
-def test_a_damaged_log_is_cut_where_it_makes_no_sense(tmp_path: Path, log: bytes) -> None:
+def test_damaged_log_is_cut_at_the_first_invalid_row(tmp_path: Path, log: bytes) -> None:
     path = tmp_path / "m.log.jsonl"
     row = json.dumps({"step": 2}).encode() + b"\n"
     path.write_bytes(row + log)
@@ -109,7 +109,7 @@ def test_the_log_is_cut_at_the_step_that_is_resumed(tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3, 4, 5]
 
 
-def test_a_log_that_cannot_be_written_is_told_of_once(tmp_path: Path) -> None:
+def test_log_that_cannot_be_written_is_reported_once(tmp_path: Path) -> None:
     events: list[Event] = []
     with Log(tmp_path / "none" / "m.log.jsonl", 0, events.append) as log:
         log.write(dict.fromkeys(LOG_KEYS, 1.0))
@@ -151,7 +151,7 @@ def is_clean(shown: str) -> bool:
         ["train", f"{EVIL}.gone"], ["train", "evil.txt", f"--{EVIL}"], ["sample", EVIL], [EVIL],
     ],
 )  # fmt: skip
-def test_nothing_that_strangers_named_steers_a_terminal(run: Path, tmp_path: Path, arguments: list[object]) -> None:
+def test_names_in_hostile_files_do_not_control_the_terminal(run: Path, tmp_path: Path, arguments: list[object]) -> None:
     pytest.importorskip("termios", reason="no terminals of this kind here")
     from tests.cli.screen import Screen
 

@@ -54,7 +54,7 @@ def test_the_estimate_is_within_a_factor_of_two(tmp_path: Path, settings: dict[s
     assert measured / 2 < estimated < measured * 2, f"{as_size(measured)} measured, {as_size(estimated)} estimated"
 
 
-def test_what_cannot_fit_is_refused_in_one_line_before_anything_is_made(tmp_path: Path) -> None:
+def test_run_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     write_text(tmp_path)
     flags = ("--hidden", 65536, "--layers", 8, "--steps", 1, "--threads", 1)
     done = charlm("train", "text.txt", *flags, cwd=tmp_path)
@@ -68,14 +68,14 @@ def test_what_cannot_fit_is_refused_in_one_line_before_anything_is_made(tmp_path
     assert {path.name for path in tmp_path.iterdir()} <= {"text.txt", "charlm.lock"}
 
 
-def test_what_is_needed_is_said_before_training(tmp_path: Path) -> None:
+def test_memory_estimate_is_printed_before_training(tmp_path: Path) -> None:
     write_text(tmp_path)
     done = charlm("train", "text.txt", "--hidden", 8, "--steps", 1, "--threads", 1, cwd=tmp_path)
     assert re.search(r" parameters, about \d+ MB of memory\n", done.err)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v binds on Linux alone")
-def test_a_limit_on_the_process_is_heeded(tmp_path: Path) -> None:
+def test_memory_limit_of_the_process_is_respected(tmp_path: Path) -> None:
     import resource
 
     write_text(tmp_path)
@@ -88,7 +88,7 @@ def test_a_limit_on_the_process_is_heeded(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
-def test_the_least_of_all_limits_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smallest_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("_of_machine", 8e9), ("free_group_memory", 2e9), ("_of_process", None)):
         monkeypatch.setattr(memory, name, lambda value=value: value)
     assert free_memory() == 2e9
@@ -99,7 +99,7 @@ def test_the_least_of_all_limits_counts(monkeypatch: pytest.MonkeyPatch) -> None
     check_memory(1e30, 5)
 
 
-def test_more_of_everything_needs_more() -> None:
+def test_larger_settings_need_more_memory() -> None:
     def needed(
         hidden: int = 64, layers: int = 1, steps: int = 32, streams: int = 16, shards: int = 1, parts: int = 1
     ) -> float:

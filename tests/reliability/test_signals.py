@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
     ("number", "code", "threads"),
     [(signal.SIGINT, 130, 1), (signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 2), (signal.SIGHUP, 129, 1)],
 )
-def test_the_first_saves_and_the_run_goes_on_to_the_bit(
+def test_first_signal_saves_and_the_run_resumes_to_the_bit(
     tmp_path: Path, number: signal.Signals, code: int, threads: int
 ) -> None:
     write_text(tmp_path)
@@ -54,7 +54,7 @@ def test_the_first_saves_and_the_run_goes_on_to_the_bit(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_second_leaves_at_once_with_whole_files(tmp_path: Path, number: signal.Signals, code: int) -> None:
+def test_second_signal_stops_at_once_with_intact_files(tmp_path: Path, number: signal.Signals, code: int) -> None:
     write_text(tmp_path)
     begin(tmp_path, steps=10).communicate(timeout=60)
     before = check_files(tmp_path)
@@ -116,7 +116,7 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(tmp_path: Path, nu
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_one_is_enough_before_training(tmp_path: Path, number: signal.Signals, code: int) -> None:
+def test_one_signal_before_training_stops_the_process(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """The text comes from a pipe that is never closed."""
     process = subprocess.Popen(
         [sys.executable, "-m", "charlm", "train", "-"], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE
