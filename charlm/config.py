@@ -40,9 +40,9 @@ def check(is_valid: bool, field: str, value: Any, expected: str) -> None:
         )
 
 
-def is_count(value: Any, least: int = 1) -> bool:
-    """Return whether `value` is an integer of at least `least`; a bool is not an integer."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def is_count(value: Any, minimum: int = 1) -> bool:
+    """Return whether `value` is an integer of at least `minimum`; a bool is not an integer."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
 
 
 def is_real(value: Any) -> bool:

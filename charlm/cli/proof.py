@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 @options.output(
     "-n", "n", type=click.IntRange(1), metavar="N", show_default="all", help="Print the N clearest suspects."
 )
-@options.output("--least", default=3.0, type=float, metavar="NATS",
+@options.output("--least", "min_gain", default=3.0, type=float, metavar="NATS",
                help="Print suspects whose best proposal gains this much.")  # fmt: skip
 @options.json
 def command(
     file: Path, encoding: str | None, errors: str | None,
-    model_path: Path, n: int | None, least: float, as_json: bool,
+    model_path: Path, n: int | None, min_gain: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Print the characters of FILE that do not fit the text on both sides of them: typos, OCR errors.
 
@@ -46,7 +46,7 @@ def command(
     model = options.open_model(model_path, encoding=encoding, errors=errors)
     options.require_bidirectional(model)
     text = model.clean(read_text(file, model.text))
-    found = model.proof(text, min_gain=least)
+    found = model.proof(text, min_gain=min_gain)
     if n is not None:
         found = iter(sorted(nlargest(n, found, key=lambda suspect: suspect.gain), key=lambda suspect: suspect.index))
     offsets = list(accumulate(map(len, model.vocabulary.split(text)), initial=0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from charlm.errors import ConfigError
+from charlm.config import check_choice
 
 if TYPE_CHECKING:
     from charlm.optim.optimizer import Optimizer
@@ -19,7 +19,6 @@ def find_optimizer(name: str, size: int, dtype: object) -> Optimizer:
 
     Raises ConfigError if there is none of that name.
     """
-    if name not in OPTIMIZERS:
-        raise ConfigError(f"optimizer is {name!r}, but must be one of {', '.join(OPTIMIZERS)}")
+    check_choice("optimizer", name, OPTIMIZERS)
     module = import_module(f"charlm.optim.{name}")
     return cast("Optimizer", getattr(module, OPTIMIZERS[name])(size, dtype))

@@ -199,5 +199,5 @@ class Sampler:
 
 def _checked_seed(seed: int | None) -> int:
     """Return the seed, or a random one for None; raise ConfigError if it is negative."""
-    check(seed is None or is_count(seed, least=0), "seed", seed, "0 or more")
+    check(seed is None or is_count(seed, minimum=0), "seed", seed, "0 or more")
     return int.from_bytes(os.urandom(16), "little") if seed is None else seed

@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from charlm.config import SIZES, NetworkConfig, TrainConfig, check, is_real
+from charlm.config import SIZES, NetworkConfig, TrainConfig, check, check_choice, is_real
 from charlm.errors import ConfigError
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
@@ -123,7 +123,7 @@ def choose(
     if "dropout" in given:  # a given dropout replaces both kinds
         chosen.pop("recurrent_dropout", None)
     if size is not None:
-        check(size in SIZES, "size", size, "one of " + ", ".join(SIZES))
+        check_choice("size", size, SIZES)
         chosen["hidden"] = HIDDEN_OF_SIZE[size]
     complete = chosen | given
     network = NetworkConfig(**{name: complete[name] for name in names(NetworkConfig) if name in complete})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from charlm.errors import ConfigError
+from charlm.config import check_choice
 
 if TYPE_CHECKING:
     from charlm.nn.cells.cell import Cell
@@ -42,7 +42,6 @@ def find_cell(name: str) -> Cell:
     ConfigError
         If there is no such cell.
     """
-    if name not in CELLS:
-        raise ConfigError(f"cell is {name!r}, but must be one of {', '.join(CELLS)}")
+    check_choice("cell", name, CELLS)
     module = import_module(f"charlm.nn.cells.{name.replace('-', '_')}")
     return cast("Cell", getattr(module, CELLS[name])())
