@@ -23,7 +23,7 @@ def version_1(quota: int, period: int = 100_000, folder: str = "cpu") -> dict[st
     return {f"{folder}/cpu.cfs_quota_us": str(quota), f"{folder}/cpu.cfs_period_us": str(period)}
 
 
-BOTH = "4:memory:/a/b\n2:cpu,cpuacct:/a/b\n1:name=systemd:/\n0::/u"
+HYBRID = "4:memory:/a/b\n2:cpu,cpuacct:/a/b\n1:name=systemd:/\n0::/u"
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ BOTH = "4:memory:/a/b\n2:cpu,cpuacct:/a/b\n1:name=systemd:/\n0::/u"
         ("0::/on/the/host", {"cpu.max": "300000 100000"}, 3),
         ("0::/../../a", {"a/cpu.max": "500000 100000"}, 5),
         ("0::/a", {"b/cpu.max": "500000 100000"}, None),
-        (BOTH, {"unified/u/cpu.max": "700000 100000"}, 7),
-        (BOTH, version_1(-1), None),
-        (BOTH, version_1(250_000), 2.5),
-        (BOTH, version_1(250_000, 50_000, "cpu/a/b"), 5),
-        (BOTH, version_1(250_000, 50_000, "cpu,cpuacct/a"), 5),
-        (BOTH, version_1(-1, folder="cpu/a/b") | version_1(300_000, folder="cpu/a"), 3),
-        (BOTH, version_1(300_000, folder="cpuset/a/b"), None),
-        (BOTH, version_1(300_000) | {"unified/u/cpu.max": "200000 100000"}, 2),
+        (HYBRID, {"unified/u/cpu.max": "700000 100000"}, 7),
+        (HYBRID, version_1(-1), None),
+        (HYBRID, version_1(250_000), 2.5),
+        (HYBRID, version_1(250_000, 50_000, "cpu/a/b"), 5),
+        (HYBRID, version_1(250_000, 50_000, "cpu,cpuacct/a"), 5),
+        (HYBRID, version_1(-1, folder="cpu/a/b") | version_1(300_000, folder="cpu/a"), 3),
+        (HYBRID, version_1(300_000, folder="cpuset/a/b"), None),
+        (HYBRID, version_1(300_000) | {"unified/u/cpu.max": "200000 100000"}, 2),
         ("0::/", {"cpu.max": "what is this"}, None),
         ("no colons\n0::/", {"cpu.max": "100000 0"}, None),
     ],
@@ -121,10 +121,10 @@ def memory_1(limit: int, used: int, folder: str = "memory/") -> dict[str, str]:
         ("0::/", memory_2("1000000", 700_000), 700_000),
         ("0::/a/b", memory_2("max", 5, "a/b/") | memory_2("2000000", 700_000, "a/"), 1_700_000),
         ("0::/a/b", memory_2("3000000", 5, "a/b/") | memory_2("2000000", 700_000, "a/"), 1_700_000),
-        (BOTH, memory_1(1_000_000, 700_000), 700_000),
-        (BOTH, memory_1(1_000_000, 600_000, "memory/a/b/") | memory_1(2**63 - 4096, 600_000), 800_000),
-        (BOTH, memory_1(2**63 - 4096, 600_000), None),
-        (BOTH, memory_1(1_000_000, 600_000) | memory_2("900000", 600_000, "unified/u/"), 700_000),
+        (HYBRID, memory_1(1_000_000, 700_000), 700_000),
+        (HYBRID, memory_1(1_000_000, 600_000, "memory/a/b/") | memory_1(2**63 - 4096, 600_000), 800_000),
+        (HYBRID, memory_1(2**63 - 4096, 600_000), None),
+        (HYBRID, memory_1(1_000_000, 600_000) | memory_2("900000", 600_000, "unified/u/"), 700_000),
     ],
 )
 def test_free_group_memory_is_the_lowest_of_all_groups(

@@ -22,13 +22,13 @@ def main(model: Path, text: Path, count: int, copies: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     scorer = charlm.load(model)
     lines = [line for line in held_out_lines(scorer, text) if len(line) >= 20]
-    chosen = [lines[k] for k in rng.choice(len(lines), count, replace=False)]
+    chosen = [lines[k] for k in rng.choice(len(lines), min(count, len(lines)), replace=False)]
     wins = 0
     for line in chosen:
         candidates = {line: None} | dict.fromkeys(corrupt(line, rng) for _ in range(copies))
         best = charlm.rank(scorer.score_many(candidates))[0][1]
         wins += best.text == line
-    print(f"{wins} of {count} held-out lines rank above all {copies} copies with two adjacent letters swapped")
+    print(f"{wins} of {len(chosen)} held-out lines rank above all {copies} copies with two adjacent letters swapped")
 
 
 def corrupt(line: str, rng: np.random.Generator) -> str:

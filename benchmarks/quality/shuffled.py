@@ -22,11 +22,11 @@ def main(model: Path, text: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     scorer = charlm.load(model)
     lines = [line for line in held_out_lines(scorer, text) if len(line.split()) >= 5]
-    chosen = [lines[k] for k in rng.choice(len(lines), PAIRS, replace=False)]
+    chosen = [lines[k] for k in rng.choice(len(lines), min(PAIRS, len(lines)), replace=False)]
     shuffled = [shuffle(line, rng) for line in chosen]
     real, other = ([s.log_prob for s in scorer.score_many(texts)] for texts in (chosen, shuffled))
     wins = sum(a > b for a, b in zip(real, other, strict=True))
-    print(f"{wins} of {PAIRS} held-out lines are more probable than with their words shuffled (seed {seed})")
+    print(f"{wins} of {len(chosen)} held-out lines are more probable than with their words shuffled (seed {seed})")
 
 
 def shuffle(line: str, rng: np.random.Generator) -> str:

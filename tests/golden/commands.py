@@ -16,7 +16,7 @@ from charlm.cli import charlm
 
 FOLDER = Path(__file__).parent
 EXPECTED = FOLDER / "expected.json"
-TEXT, LINES, BOTH = "text.safetensors", "lines.safetensors", "bidirectional.safetensors"
+TEXT, LINES, BIDIRECTIONAL = "text.safetensors", "lines.safetensors", "bidirectional.safetensors"
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sample", "-m", TEXT, "--seed", "1", "--length", "60"),
@@ -34,18 +34,18 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("score", "-m", TEXT, "a fox", "--per-char", "--json"),
     ("score", "-m", TEXT, "the quick brown fox", "the brown fox", "--adapt", "--json"),
     ("score", "-m", LINES, "anna", "bebert", "xyz", "--json"),
-    ("score", "-m", BOTH, "the lazy dog", "--pseudo", "--json"),
+    ("score", "-m", BIDIRECTIONAL, "the lazy dog", "--pseudo", "--json"),
     ("score", "-m", LINES, "--rank", "--file", "groups.tsv"),
     ("classify", "-m", TEXT, "-m", LINES, "the fox", "anna", "--json"),
     ("odd", "-m", TEXT, "verse.txt"),
     ("odd", "-m", TEXT, "verse.txt", "--spots"),
-    ("fill", "-m", BOTH, "the qu_ck brown f_x", "--json"),
+    ("fill", "-m", BIDIRECTIONAL, "the qu_ck brown f_x", "--json"),
     ("fill", "-m", TEXT, "the qu_ck brown", "--json"),
-    ("proof", "-m", BOTH, "verse.txt", "--json"),
+    ("proof", "-m", BIDIRECTIONAL, "verse.txt", "--json"),
     ("gradients", TEXT, "verse.txt", "--json"),
     ("info", TEXT, "--json"),
     ("info", LINES, "--json"),
-    ("info", BOTH, "--json"),
+    ("info", BIDIRECTIONAL, "--json"),
 )
 
 
