@@ -91,14 +91,9 @@ class BaseNetwork(ABC):
 
     @abstractmethod
     def loss_and_grads(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        window: Window,
-        state: NetworkState,
-        work: Workspace,
+        self, params: Parameters, grads: Parameters, window: Window, state: NetworkState, work: Workspace,
         rng: np.random.Generator | None = None,
-    ) -> tuple[float, NetworkState]:
+    ) -> tuple[float, NetworkState]:  # fmt: skip
         """Run truncated backpropagation through time over one window.
 
         Parameters

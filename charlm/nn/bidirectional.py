@@ -15,15 +15,12 @@ the window and at each EOS.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
 from charlm.kernels.workspace import Workspace, rows
 from charlm.nn.base import BaseNetwork, NetworkState
-from charlm.nn.layer_weights import LayerWeights
 from charlm.nn.layers import head_loss_and_grads
 from charlm.nn.layout import FORWARD, REVERSE, Parameters
 from charlm.nn.stack import Stack, StackPass
@@ -38,13 +35,7 @@ class BidirectionalNetwork(BaseNetwork):
         self.stacks = Stack(config, start, FORWARD), Stack(config, start, REVERSE)
 
     def forward(
-        self,
-        params: Parameters,
-        inputs: Ids,
-        targets: Ids,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-        prepared: Sequence[Sequence[LayerWeights]] | None = None,
+        self, params: Parameters, inputs: Ids, targets: Ids, work: Workspace, rng: np.random.Generator | None = None
     ) -> tuple[Array, list[StackPass]]:
         """Run both stacks over a window.
 
@@ -55,8 +46,6 @@ class BidirectionalNetwork(BaseNetwork):
         work : Workspace
         rng : np.random.Generator, optional
             Draws the dropout masks; without it nothing is dropped.
-        prepared : optional
-            The weights of each layer of each stack, if the caller has prepared them.
 
         Returns
         -------
@@ -70,21 +59,16 @@ class BidirectionalNetwork(BaseNetwork):
         runs = []
         for k, (stack, ids) in enumerate(zip(self.stacks, (inputs[:-1], targets[:0:-1]), strict=True)):
             scope = work.scope(stack.name)
-            run = stack.forward(params, ids, None, scope, rng, prepared[k] if prepared else None)
+            run = stack.forward(params, ids, None, scope, rng)
             output = run.output(-1, scope)
             self._half(hs, k)[...] = output[::-1] if k else output
             runs.append(run)
         return hs, runs
 
     def loss_and_grads(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        window: Window,
-        state: NetworkState,
-        work: Workspace,
+        self, params: Parameters, grads: Parameters, window: Window, state: NetworkState, work: Workspace,
         rng: np.random.Generator | None = None,
-    ) -> tuple[float, NetworkState]:
+    ) -> tuple[float, NetworkState]:  # fmt: skip
         """See `BaseNetwork.loss_and_grads`. The last target of each stream is not predicted; `state` is empty."""
         hs, runs = self.forward(params, window.inputs, window.targets, work, rng)
         dhs = work.array("dboth", *hs.shape)

@@ -20,22 +20,20 @@ class OneHotProjection(NamedTuple):
 
     Attributes
     ----------
-    table : array (V, G*H) or (U, G*H)
-        W_ih^T + b, scaled: one row for each id, or in a large vocabulary for each id of the window.
+    table : array (U, G*H)
+        W_ih^T + b, scaled: one row for each id that the window uses.
     rows : ids (T, B)
         Row of the table for each input.
-    used : ids (U,) or None
-        Ids of the rows; None if the table has all.
+    used : ids (U,)
+        Id of each row.
     """
 
     table: Array
     rows: Ids
-    used: Ids | None
+    used: Ids
 
     @classmethod
-    def prepare(
-        cls, weight: Array, bias: Array, scale: Array, ids: Ids, tuning: NnTuning = DEFAULT_TUNING
-    ) -> OneHotProjection:
+    def prepare(cls, weight: Array, bias: Array, scale: Array, ids: Ids) -> OneHotProjection:
         """Prepare the table for a window.
 
         Parameters
@@ -46,10 +44,7 @@ class OneHotProjection(NamedTuple):
             Scaled.
         scale : array (1, G*H)
         ids : ids (T, B)
-        tuning : NnTuning
         """
-        if weight.shape[1] <= tuning.max_full_table_ids:
-            return cls(projection_table(weight, bias, scale), ids, None)
         used, rows = np.unique(ids, return_inverse=True)
         return cls(projection_table(weight[:, used], bias, scale), rows.reshape(ids.shape), used)
 
@@ -69,7 +64,7 @@ class OneHotProjection(NamedTuple):
         gates, hidden = len(dzs), dzs.shape[3]
         rows, n_rows = self.rows.ravel(), len(self.table)
         order = np.argsort(rows.astype(np.min_scalar_type(n_rows)), kind="stable")  # short integers: a radix sort
-        ends = np.cumsum(np.bincount(rows, minlength=n_rows)).tolist()
+        ends = np.cumsum(np.bincount(rows)).tolist()
         dzs = dzs.reshape(-1, hidden)
         indices = order[:, None] + rows.size * np.arange(gates)  # into dzs, (T*B, G)
         sums = work.scratch("sums", n_rows, gates * hidden)
@@ -80,11 +75,8 @@ class OneHotProjection(NamedTuple):
                 addends = work.scratch("addends", len(chunk), gates * hidden)
                 np.take(dzs, chunk, axis=0, out=addends.reshape(-1, gates, hidden), mode="clip")
                 total += np.add.reduce(addends, axis=0)
-        if self.used is None:
-            grad[...] = sums.T
-        else:
-            grad.fill(0)
-            grad[:, self.used] = sums.T
+        grad.fill(0)
+        grad[:, self.used] = sums.T
 
 
 def projection_table(weight: Array, bias: Array, scale: Array) -> Array:
@@ -114,14 +106,9 @@ def dropout_mask(rng: np.random.Generator, fraction: float, out: Array) -> Array
 
 
 def head_loss_and_grads(
-    params: Parameters,
-    grads: Parameters,
-    window: Window,
-    hs: Array,
-    dhs: Array,
-    work: Workspace,
+    params: Parameters, grads: Parameters, window: Window, hs: Array, dhs: Array, work: Workspace,
     tuning: NnTuning = DEFAULT_TUNING,
-) -> float:
+) -> float:  # fmt: skip
     """Compute the summed cross-entropy of W_head h + b_head, and its gradients times `window.scale`.
 
     Parameters
@@ -144,6 +131,10 @@ def head_loss_and_grads(
         The loss in nats, not scaled.
     """
     weight, bias = params["head.weight"], params["head.bias"]
+    weight_grad, bias_grad = grads["head.weight"], grads["head.bias"]
+    weight_grad.fill(0)
+    bias_grad.fill(0)
+    partial = work.scratch("partial_head_gradient", *weight.shape)
     vocabulary, targets = len(weight), window.targets.ravel()
     counts = None if window.weights is None else window.weights.ravel()
     columns = weight.T
@@ -156,17 +147,11 @@ def head_loss_and_grads(
         span = slice(start, min(start + run, len(targets)))
         logits = multiply_rows(hs[span], columns, work.scratch("logits", span.stop - start, vocabulary))
         logits += bias
-        span_loss, dlogits = cross_entropy(
-            logits, targets[span], None if counts is None else counts[span], window.scale
-        )
+        span_counts = None if counts is None else counts[span]
+        span_loss, dlogits = cross_entropy(logits, targets[span], span_counts, window.scale)
         loss += span_loss
         multiply_rows(dlogits, weight, dhs[span])  # undoes W_head h
-        accumulate = start > 0
-        weight_grad = work.scratch("head_grad", *weight.shape) if accumulate else grads["head.weight"]
-        write_gradient(dlogits[None, None], hs[None, span], weight_grad, work)
-        if accumulate:
-            grads["head.weight"][...] += weight_grad
-            grads["head.bias"][...] += sum_rows(dlogits)
-        else:
-            grads["head.bias"][...] = sum_rows(dlogits)
+        write_gradient(dlogits[None, None], hs[None, span], partial, work)
+        weight_grad += partial
+        bias_grad += sum_rows(dlogits)
     return loss

@@ -29,47 +29,12 @@ class Network(BaseNetwork):
         self.stack = Stack(config, start)
 
     def loss_and_grads(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        window: Window,
-        state: NetworkState,
-        work: Workspace,
+        self, params: Parameters, grads: Parameters, window: Window, state: NetworkState, work: Workspace,
         rng: np.random.Generator | None = None,
-    ) -> tuple[float, NetworkState]:
+    ) -> tuple[float, NetworkState]:  # fmt: skip
         """See `BaseNetwork.loss_and_grads`."""
-        loss, last, _ = self.backpropagate(params, grads, window, state, None, work, rng)
-        return loss, last
-
-    def backpropagate(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        window: Window,
-        state: NetworkState,
-        dlast: NetworkState | None,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[float, NetworkState, NetworkState]:
-        """Compute what `loss_and_grads` does, without the truncation.
-
-        Parameters
-        ----------
-        dlast : NetworkState or None
-            d loss / d last state; None for zero.
-        params, grads, window, state, work, rng
-            See `loss_and_grads`.
-
-        Returns
-        -------
-        loss : float
-        state : NetworkState
-            Last state.
-        dstate : NetworkState
-            d loss / d first state.
-        """
         run = self.stack.forward(params, window.inputs, state, work, rng)
         dhs = work.array("dhs", *run.outputs[-1].shape)
         loss = head_loss_and_grads(params, grads, window, rows(run.output(-1, work)), rows(dhs), work)
-        dstate = self.stack.backward(params, grads, run, dhs, dlast, work)
-        return loss, run.state, dstate
+        self.stack.backward(params, grads, run, dhs, None, work)
+        return loss, run.state

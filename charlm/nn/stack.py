@@ -74,19 +74,15 @@ class Stack:
         self.cell = find_cell(config.cell)
 
     def prepare(
-        self,
-        params: Parameters,
-        work: Workspace | None = None,
-        weight_masks: Sequence[Array | None] = (),
+        self, params: Parameters, work: Workspace | None = None, weight_masks: Sequence[Array | None] = (),
         tuning: NnTuning = DEFAULT_TUNING,
-    ) -> list[LayerWeights]:
+    ) -> list[LayerWeights]:  # fmt: skip
         """Return the prepared weights of each layer: see `LayerWeights.prepare`."""
-        masks = weight_masks or [None] * self.config.layers
         return [
             LayerWeights.prepare(
                 self.cell, params.layer(self.name, layer), is_first=layer == 0, work=work, mask=mask, tuning=tuning
             )
-            for layer, mask in enumerate(masks)
+            for layer, mask in enumerate(weight_masks or [None] * self.config.layers)
         ]
 
     def draw_masks(self, rng: np.random.Generator, streams: int, work: Workspace) -> tuple[list[Array], list[Array]]:
@@ -103,28 +99,21 @@ class Stack:
         ----------
         Recurrent weights: Wan et al. 2013 (DropConnect); Merity et al. 2018, arXiv:1708.02182.
         """
-        hidden = self.config.hidden
-        output_masks: list[Array] = []
-        weight_masks: list[Array] = []
-        for layer in range(self.config.layers):
+        config, rows = self.config, self.cell.gates * self.config.hidden
+        masks: tuple[list[Array], list[Array]] = ([], [])
+        for layer in range(config.layers):
             scope = work.scope(f"layer{layer}")
-            if self.config.recurrent_dropout:
-                mask = scope.array("weight_mask", self.cell.gates * hidden, hidden)
-                weight_masks.append(dropout_mask(rng, self.config.recurrent_dropout, mask))
-            if self.config.dropout:
-                mask = scope.array("output_mask", streams, hidden)
-                output_masks.append(dropout_mask(rng, self.config.dropout, mask))
-        return output_masks, weight_masks
+            if config.recurrent_dropout:
+                array = scope.array("weight_mask", rows, config.hidden)
+                masks[1].append(dropout_mask(rng, config.recurrent_dropout, array))
+            if config.dropout:
+                masks[0].append(dropout_mask(rng, config.dropout, scope.array("output_mask", streams, config.hidden)))
+        return masks
 
     def forward(
-        self,
-        params: Parameters,
-        ids: Ids,
-        state: NetworkState | None,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-        prepared: Sequence[LayerWeights] | None = None,
-    ) -> StackPass:
+        self, params: Parameters, ids: Ids, state: NetworkState | None, work: Workspace,
+        rng: np.random.Generator | None = None, prepared: Sequence[LayerWeights] | None = None,
+    ) -> StackPass:  # fmt: skip
         """Run a window forward.
 
         Parameters
@@ -151,10 +140,8 @@ class Stack:
         all_weights = prepared or self.prepare(params, work, weight_masks)
         if state is None:
             state = [tuple(np.zeros((cell.state_arrays, streams, hidden), work.dtype))] * self.config.layers
-        first = all_weights[0]
-        projection = OneHotProjection.prepare(
-            params.layer(self.name, 0).weight_ih, first.bias, first.recurrence.scale, ids
-        )
+        bias, scale = all_weights[0].bias, all_weights[0].recurrence.scale
+        projection = OneHotProjection.prepare(params.layer(self.name, 0).weight_ih, bias, scale, ids)
         run = StackPass(projection, [], [], [], output_masks, weight_masks)
         for layer, weights in enumerate(all_weights):
             scope = work.scope(f"layer{layer}")
@@ -171,14 +158,9 @@ class Stack:
         return run
 
     def backward(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        run: StackPass,
-        dhs: Array,
-        dlast: NetworkState | None,
+        self, params: Parameters, grads: Parameters, run: StackPass, dhs: Array, dlast: NetworkState | None,
         work: Workspace,
-    ) -> NetworkState:
+    ) -> NetworkState:  # fmt: skip
         """Run `forward` backward: from the gradient of the last output to those of the weights and the first state.
 
         Parameters

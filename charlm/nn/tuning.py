@@ -15,8 +15,6 @@ class NnTuning:
     """Minimum rows that the head reads at a time: each time, the gradient of all its weights is accumulated."""
     max_summed_rows: int = 128
     """Gradient rows of one id that are added at a time, so that they stay in a core's cache."""
-    max_full_table_ids: int = 256
-    """Vocabulary size up to which the input table is prepared for all ids, not only for those in the window."""
     max_single_core_weights: int = 400_000
     """Weights up to which OpenBLAS multiplies a vector on one core, fastest with contiguous rows; beyond, on all
     cores, fastest with contiguous columns."""

@@ -426,8 +426,8 @@ NETWORK_FAULTS = (
     Fault(
         "the curvature of the loss is a mean square",
         FUNCTIONAL,
-        "sum_of_each(p) / total - mean * mean",
-        "sum_of_each(p) / total",
+        "row_sums(p) / total - mean * mean",
+        "row_sums(p) / total",
         (MEASURE,),
     ),
     Fault(

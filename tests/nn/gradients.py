@@ -6,9 +6,26 @@ from collections.abc import Callable
 
 import numpy as np
 
+from charlm.kernels.workspace import Workspace, rows
 from charlm.nn.base import NetworkState
+from charlm.nn.layers import head_loss_and_grads
+from charlm.nn.layout import Parameters
+from charlm.nn.network import Network
+from charlm.nn.window import Window
 
 STEP = 1e-6
+
+
+def backpropagate(
+    network: Network, params: Parameters, grads: Parameters, window: Window, state: NetworkState,
+    dlast: NetworkState | None, rng: np.random.Generator | None = None,
+) -> tuple[float, NetworkState, NetworkState]:  # fmt: skip
+    """Do what `Network.loss_and_grads` does, with a gradient of the last state; return that of the first, too."""
+    work = Workspace(params.flat.dtype)
+    run = network.stack.forward(params, window.inputs, state, work, rng)
+    dhs = np.empty_like(run.outputs[-1])
+    loss = head_loss_and_grads(params, grads, window, rows(run.output(-1, work)), rows(dhs), work)
+    return loss, run.state, network.stack.backward(params, grads, run, dhs, dlast, work)
 
 
 def directional(function: Callable[[float], float]) -> float:

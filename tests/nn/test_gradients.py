@@ -22,7 +22,7 @@ from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.tuning import NnTuning
 from charlm.nn.window import Window
-from tests.nn.gradients import assert_close, directional, inner, random_state
+from tests.nn.gradients import assert_close, backpropagate, directional, inner, random_state
 
 STEPS, STREAMS, HIDDEN, VOCABULARY = 6, 3, 5, 7
 
@@ -54,9 +54,9 @@ class Case:
     def run(self, params: Parameters, state: NetworkState) -> tuple[float, Parameters, NetworkState]:
         """Return the loss (with the pull on the last state), its gradient, and that of the first state."""
         grads = params.empty_like()
-        loss, last, dstate = self.network.backpropagate(
-            params, grads, Window(self.inputs, self.targets, self.weights), state, self.pull,
-            Workspace(np.float64), np.random.default_rng(5),
+        loss, last, dstate = backpropagate(
+            self.network, params, grads, Window(self.inputs, self.targets, self.weights), state, self.pull,
+            np.random.default_rng(5),
         )  # fmt: skip
         return loss + inner(last, self.pull), grads, dstate
 
@@ -84,9 +84,9 @@ class TestEveryCell:
         states, dlast = [case.state], case.pull
         states.append(case.network.stack.forward(case.params, case.inputs[:2], case.state, Workspace(np.float64)).state)
         for half, grad, state in reversed(list(zip(halves, grads, states, strict=True))):
-            _, _, dlast = case.network.backpropagate(
-                case.params, grad, Window(case.inputs[half], case.targets[half], case.weights[half]), state, dlast,
-                Workspace(np.float64),
+            _, _, dlast = backpropagate(
+                case.network, case.params, grad, Window(case.inputs[half], case.targets[half], case.weights[half]),
+                state, dlast,
             )  # fmt: skip
         np.testing.assert_allclose(grads[0].flat + grads[1].flat, expected.flat, rtol=0, atol=1e-12)
         np.testing.assert_allclose(dlast[0][0], expected_dstate[0][0], rtol=0, atol=1e-12)

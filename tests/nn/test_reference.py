@@ -30,7 +30,7 @@ from charlm.nn.window import Window
 from charlm.scoring.chunked import score_chunked
 from charlm.scoring.tuning import ScoringTuning
 from tests.nn import reference
-from tests.nn.gradients import assert_close, directional, inner
+from tests.nn.gradients import assert_close, backpropagate, directional, inner
 
 START = 2
 DROPOUT, RECURRENT_DROPOUT = 0.4, 0.3
@@ -293,9 +293,9 @@ class TestEveryGradient:
         """Return the loss with the pull, its gradient by each tensor, and that by the first state."""
         grads = case.params.empty_like()
         grads.flat[...] = np.nan  # so that a value that is not written shows
-        loss, last, dstate = case.network.backpropagate(
-            case.params, grads, Window(case.inputs, case.targets, case.weights), case.state, case.pull,
-            Workspace(np.float64), np.random.default_rng(SEED) if drops else None,
+        loss, last, dstate = backpropagate(
+            case.network, case.params, grads, Window(case.inputs, case.targets, case.weights), case.state, case.pull,
+            np.random.default_rng(SEED) if drops else None,
         )  # fmt: skip
         return loss + inner(last, case.pull), grads, dstate
 
