@@ -108,12 +108,6 @@ class PackedMatrix:
             parts, width = 1, columns
         return self._blocks(gates * parts, width).reshape(gates, parts, 1, columns // width, -1, width)
 
-    def times(self, xs: Array) -> Array:
-        """Return xs @ matrix, (B, N), for xs (B, K)."""
-        out = np.empty((len(xs), self.matrix.shape[1]), xs.dtype)
-        self.into(out)(xs)
-        return out
-
     def _blocks(self, parts: int, width: int) -> Array:
         """Return the matrix as (parts, N/width, K/parts, width), packed unless plain products read it as it is."""
         if (parts, width) in self._packed:

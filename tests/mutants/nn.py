@@ -316,8 +316,8 @@ DROPOUT_FAULTS = (
     Fault(
         "dropped recurrent weights are not scaled",
         STACK,
-        "weight_masks.append(dropout_mask(rng, self.config.recurrent_dropout, mask))",
-        "weight_masks.append(np.sign(dropout_mask(rng, self.config.recurrent_dropout, mask)))",
+        "masks[1].append(dropout_mask(rng, config.recurrent_dropout, array))",
+        "masks[1].append(np.sign(dropout_mask(rng, config.recurrent_dropout, array)))",
         (PARAMETERS,),
     ),
     Fault(
