@@ -23,7 +23,7 @@ def page() -> str:
     """Return the page: one section per command, with its help text 100 columns wide."""
     sections = [INTRODUCTION]
     for name in COMMANDS:
-        command = Commands.get_command(charlm, click.Context(charlm), name)  # type: ignore[arg-type]
+        command = Commands.get_command(charlm, click.Context(charlm), name)
         if command is not None:
             context = click.Context(command, info_name=f"charlm {name}", terminal_width=100, max_content_width=100)
             help_text = "\n".join(f"    {line}".rstrip() for line in command.get_help(context).splitlines())

@@ -104,7 +104,7 @@ class TorchModel:
         if not self.form.cells:
             outputs, state = self.rnn(xs, state)
             return self.head(outputs), state
-        states = list(state) if state is not None else [None] * len(self.rnn)
+        states: list[Any] = list(state) if state is not None else [None] * len(self.rnn)
         tops = []
         for x in xs:
             for layer, cell in enumerate(self.rnn):
@@ -118,7 +118,7 @@ class TorchModel:
         torch = self.torch
         optimizer = torch.optim.Adam(self.parameters, 1e-3, fused=True)
         data = torch.from_numpy(streams.astype(np.int64))
-        starts = iter_windows(len(data), steps)
+        starts, n_streams = iter_windows(len(data), steps), int(streams.shape[1])
         state: Any = None
 
         def step() -> int:
@@ -133,7 +133,7 @@ class TorchModel:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
             optimizer.step()
-            return steps * data.shape[1]
+            return steps * n_streams
 
         return step
 

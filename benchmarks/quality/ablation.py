@@ -53,7 +53,8 @@ def clip_by_value(grads: Array, limit: float) -> float:
 
 def uniform(self: LSTM, rng: np.random.Generator, hidden: int) -> Array:
     """Draw recurrent weights uniformly, as PyTorch does."""
-    return rng.uniform(-1, 1, (self.gates * hidden, hidden)) / np.sqrt(hidden)
+    weights: Array = rng.uniform(-1, 1, (self.gates * hidden, hidden)) / np.sqrt(hidden)
+    return weights
 
 
 def no_bias(self: LSTM, hidden: int) -> Array:
@@ -108,7 +109,7 @@ def main(text: Path, minutes: float, seeds: str, only: Sequence[str]) -> None:
                 source.write_text(train_text, encoding="utf-8", newline="")
                 model = charlm.train(source, path, minutes=minutes, seed=seed, **change.settings)
                 losses.append(test_set_loss(model, test_text, False))
-                steps = model.training.steps
+                steps = model.training.steps or 0
         print(
             f"| {change.name} | {mean(losses):.4f} | {' '.join(f'{loss:.4f}' for loss in losses)} | {steps:,} |",
             flush=True,

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 from charlm.arrays import Ids
 from charlm.config import HELD_OUT, TextConfig
@@ -81,10 +82,10 @@ class KneserNey:
         discount = once / (once + 2 * twice) if once and twice else 0.5
         return Order(grams, counts, contexts, totals, np.bincount(inverse.ravel()), discount)
 
-    def log_probs(self, ids: Ids) -> np.ndarray:
+    def log_probs(self, ids: Ids) -> npt.NDArray[np.float64]:
         """Return ln p of each id but the first given its predecessors, (N - 1,), in nats."""
         highest = self.codes(ids)
-        p = np.full(len(highest), 1 / self.vocabulary)
+        p: npt.NDArray[np.float64] = np.full(len(highest), 1 / self.vocabulary)
         for k, order in zip(range(1, self.order + 1), reversed(self.orders), strict=True):
             code = highest % self.vocabulary**k
             n_gram = look_up(order.grams, order.gram_counts, code)
@@ -93,7 +94,8 @@ class KneserNey:
             total = np.maximum(n_context, 1)
             mixed = np.maximum(n_gram - order.discount, 0) / total + order.discount * types / total * p
             p = np.where(n_context > 0, mixed, p)
-        return np.log(p)
+        logs: npt.NDArray[np.float64] = np.log(p)
+        return logs
 
 
 def look_up(keys: Ids, values: Ids, queries: Ids) -> Ids:

@@ -91,7 +91,9 @@ def run(text: str, lines: bool, minutes: float, seed: int, flags: list[str]) -> 
         model = charlm.load(path)
         rows = [json.loads(row) for row in path.with_suffix(".log.jsonl").read_text(encoding="utf-8").splitlines()]
     config = model.config
-    params = with_logit_scale(model.network.parameters(model.params.flat.copy()), 1 / model.training.logit_scale)
+    params = with_logit_scale(
+        model.network.parameters(model.params.flat.copy()), 1 / (model.training.logit_scale or 1.0)
+    )
     as_trained = LanguageModel(model.network, params, model.vocabulary, model.text, model.training)
     return Outcome(
         test_set_loss(model, test_text, lines),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import click
@@ -25,6 +26,11 @@ def gigaflops(multiply: Callable[[Array], object], xs: Array, columns: int, seco
         multiply(xs)
         times.append(time.perf_counter() - started)
     return 2 * xs.size * columns / median(times) / 1e9
+
+
+def plain_product(matrix: Array, out: Array, xs: Array) -> Array:
+    """Multiply with NumPy."""
+    return np.matmul(xs, matrix, out=out)
 
 
 def nanoseconds(function: np.ufunc, seconds: float) -> float:
@@ -62,10 +68,10 @@ def main(hidden: str, rows: str, seconds: float) -> None:
                     xs = rng.standard_normal((count, inner)).astype(np.float32)
                     out = np.empty((count, columns), np.float32)
                     other = np.asarray(matrix, order="F" if matrix.flags.c_contiguous else "C")
-                    forms = [
+                    forms: list[Callable[[Array], object]] = [
                         PackedMatrix(matrix).into(out),
-                        lambda xs, matrix=matrix, out=out: np.matmul(xs, matrix, out=out),
-                        lambda xs, other=other, out=out: np.matmul(xs, other, out=out),
+                        partial(plain_product, matrix, out),
+                        partial(plain_product, other, out),
                     ]
                     rates = " | ".join(f"{gigaflops(form, xs, columns, seconds):.0f}" for form in forms)
                     shape = ", ".join(map(str, block_shape(inner, columns, count)))

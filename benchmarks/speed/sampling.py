@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 
@@ -66,7 +67,9 @@ def main(cells: str, sizes: str, rounds: int, seconds: float, threads: int, comp
     for cell, size, streams in product(cells.split(","), sizes.split(","), (1, 64)):
         hidden, layers = map(int, size.split("x"))
         peers = race(forms(threads, compiled), partial(torch_step, cell, hidden, layers, streams))
-        candidates = {"charlm": partial(charlm_rate, untrained(cell, hidden, layers), streams, threads, seconds)}
+        candidates: dict[str, Callable[[], float]] = {
+            "charlm": partial(charlm_rate, untrained(cell, hidden, layers), streams, threads, seconds)
+        }
         candidates |= {str(form): timed(form, step, seconds) for form, step in peers.items()}
         result = alternate(candidates, rounds)
         print(

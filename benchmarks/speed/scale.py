@@ -66,7 +66,14 @@ def step_times(text: Path, model: Path, settings: dict[str, Any], result: Path) 
 def measure(text: Path, shape: tuple[int, ...], batch: int, ranks: int) -> dict[str, float]:
     """Run `step_times` on `ranks` processes of one thread; return the lower of two medians of each figure."""
     hidden, layers, _, bptt = shape
-    settings = {"hidden": hidden, "layers": layers, "batch": batch, "bptt": bptt, "steps": STEPS, "threads": 1}
+    settings: dict[str, float] = {
+        "hidden": hidden,
+        "layers": layers,
+        "batch": batch,
+        "bptt": bptt,
+        "steps": STEPS,
+        "threads": 1,
+    }
     settings |= {"valid": 0.0, "dropout": 0.0}
     runs = []
     for _ in range(2):

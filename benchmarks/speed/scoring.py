@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,7 +71,7 @@ def long_text(name: str, model: LanguageModel, text: str, rounds: int, threads: 
         return len(text)
 
     peers = race(forms(threads, compiled), partial(torch_step, model, ids[: RACE_CHARACTERS + 1]))
-    candidates = {"charlm": partial(rate_of, ours, 0.5, 1)}
+    candidates: dict[str, Callable[[], float]] = {"charlm": partial(rate_of, ours, 0.5, 1)}
     candidates |= {str(form): timed(form, torch_step(model, ids, form), 0.5, warm_up=0) for form in peers}
     result = alternate(candidates, rounds)
     print(

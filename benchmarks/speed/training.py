@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -80,7 +81,9 @@ def main(text: Path, cells: str, rows: str, rounds: int, seconds: float, threads
             hidden, layers, batch, bptt = row
             network = Network(NetworkConfig(cell, hidden, layers), len(corpus.vocabulary))
             peers = race(forms(threads, compiled), partial(torch_step, corpus, cell, row))
-            candidates = {"charlm": partial(charlm_rate, corpus, cell, row, threads, seconds)}
+            candidates: dict[str, Callable[[], float]] = {
+                "charlm": partial(charlm_rate, corpus, cell, row, threads, seconds)
+            }
             candidates |= {str(form): timed(form, step, seconds) for form, step in peers.items()}
             result = alternate(candidates, rounds)
             fraction = result.ours * flop_per_character(network) / sgemm_peak(threads)
