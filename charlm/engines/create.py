@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from charlm.config import EngineConfig, NetworkConfig, TrainConfig
 from charlm.engines.engine import Engine
@@ -17,22 +18,18 @@ from charlm.nn.layout import Parameters
 
 
 def require_torch(tuning: EngineTuning = DEFAULT_TUNING) -> None:
-    """Import PyTorch.
+    """Check that PyTorch is installed, and configure it; call this before the first import of it.
 
     Raises
     ------
     MissingExtraError
         If it is not installed.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(tuning.onednn_primitives))
-    try:
-        import charlm.engines.torch_engine  # noqa: F401
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "torch":
-            raise
+    if find_spec("torch") is None:
         raise MissingExtraError(
             "`engine` is 'torch', and PyTorch is not installed: pip install torch, or leave `engine` out"
-        ) from None
+        )
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(tuning.onednn_primitives))
 
 
 def check_network(engine: EngineConfig, network: NetworkConfig) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-import numpy as np
-
 from charlm.arrays import Array, Ids, split_evenly
-from charlm.nn.base import BaseNetwork, NetworkState
+from charlm.nn.base import NetworkState
 from charlm.nn.layout import Parameters
 
 Item = TypeVar("Item")
@@ -101,17 +99,8 @@ def state_to_dict(state: NetworkState) -> dict[str, Array]:
     }
 
 
-def state_from_dict(network: BaseNetwork, arrays: Mapping[str, Array]) -> NetworkState:
-    """Return the state of all layers, (B, H) each, from arrays that `state_to_dict` returned."""
-    layers, count, _ = network.state_shape
-    return [
-        tuple(np.ascontiguousarray(arrays[f"state.{layer}.{index}"].T) for index in range(count))
-        for layer in range(layers)
-    ]
-
-
-def copy_state(target: NetworkState, source: NetworkState) -> None:
-    """Overwrite the arrays of a state."""
-    for to_layer, layer in zip(target, source, strict=True):
-        for to, array in zip(to_layer, layer, strict=True):
-            to[...] = array
+def load_state(state: NetworkState, arrays: Mapping[str, Array]) -> None:
+    """Overwrite the state of all layers, (B, H) each, by arrays that `state_to_dict` returned."""
+    for layer, layer_arrays in enumerate(state):
+        for index, array in enumerate(layer_arrays):
+            array[...] = arrays[f"state.{layer}.{index}"].T

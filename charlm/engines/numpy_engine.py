@@ -15,18 +15,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from charlm.arrays import Array, Ids
-from charlm.engines.engine import Item, Result, copy_state, parts_of, state_from_dict, state_to_dict
+from charlm.engines.engine import Item, Result, load_state, parts_of, state_to_dict
 from charlm.engines.shared_memory import ShardPlan, SharedMemory, allocate_shared_block
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
-from charlm.engines.worker import DONE, FREE, RUN, Shard, read_byte
+from charlm.engines.worker import DONE, FREE, RUN, run_shard
 from charlm.errors import ResourceError
 from charlm.kernels.threads import blas_on_one_thread
-from charlm.nn.base import BaseNetwork, join_states
+from charlm.kernels.workspace import Workspace
+from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
 
 WORKER_SCRIPT = Path(__file__).with_name("worker_script.py").resolve()
@@ -64,7 +65,7 @@ class NumpyEngine:
     ) -> None:
         self.threads = min(threads, streams)
         self.characters = 0.0
-        self._network, self._initial = network, params
+        self._initial = params
         self._plan = ShardPlan(
             network.config, network.vocabulary, network.start, steps, streams, self.threads, seed,
             str(params.flat.dtype), tuning,
@@ -82,11 +83,9 @@ class NumpyEngine:
             stack.enter_context(blas_on_one_thread)
             self._pool = stack.enter_context(ThreadPoolExecutor(self.threads, thread_name_prefix="charlm"))
             self._memory, self._workers = self._start(stack)
-            arrays = self._memory.arrays
-            self.params = self._network.parameters(arrays["params"])
+            self.params, self.grads = self._memory.params, self._memory.arrays["grads0"]
             self.params.flat[...] = self._initial.flat
-            self.grads = arrays["grads0"]
-            self._shard = Shard(self._plan, self._memory, 0)
+            self._work = Workspace(self._plan.dtype)
             for worker in self._workers:
                 worker.wait_until_done()
             self._stack = stack.pop_all()
@@ -113,7 +112,7 @@ class NumpyEngine:
         self.characters = self._memory.write_window(inputs, targets, weights, window)
         for worker in self._workers:
             worker.send(RUN)
-        self._shard.run()
+        run_shard(self._memory, 0, self._work)
         for worker in self._workers:
             worker.wait_until_done()
         for shard in range(1, self._plan.shards):
@@ -122,19 +121,17 @@ class NumpyEngine:
 
     def state_dict(self) -> dict[str, Array]:
         """Return the carried state of all streams; see `Engine.state_dict`."""
-        return state_to_dict(join_states([self._memory.state(shard) for shard in range(self._plan.shards)]))
+        return state_to_dict(self._memory.state(slice(None)))
 
     def load_state_dict(self, arrays: Mapping[str, Array]) -> None:
         """Set the carried state of all streams; see `Engine.load_state_dict`."""
-        state = state_from_dict(self._network, arrays)
-        for shard in range(self._plan.shards):
-            copy_state(self._memory.state(shard), self._network.select(state, self._plan.local_slice(shard)))
+        load_state(self._memory.state(slice(None)), arrays)
 
     def free_buffers(self) -> None:
         """Free the buffers of all processes; the next window allocates them again."""
         for worker in self._workers:
             worker.send(FREE)
-        self._shard.free_buffers()
+        self._work = Workspace(self._plan.dtype)
 
     def parameter_parts(self) -> list[slice]:
         """Return the flat vector cut into a part for each thread, or whole where that is not worth it."""
@@ -167,14 +164,10 @@ class Worker:
         """Start the process and send it its job. Raises ResourceError if it cannot start."""
         try:
             self._process = subprocess.Popen(
-                [sys.executable, str(WORKER_SCRIPT)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
+                [sys.executable, str(WORKER_SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
-                pass_fds=(self._file,) if isinstance(self._file, int) else (),
-                start_new_session=True,
-            )
+                pass_fds=(self._file,) if isinstance(self._file, int) else (), start_new_session=True,
+            )  # fmt: skip
         except (OSError, TypeError) as error:  # TypeError: an embedded Python may have no executable at all
             is_missing = not (sys.executable and os.path.exists(sys.executable))
             missing = f"there is no Python interpreter at {sys.executable!r} (sys.executable)"
@@ -194,15 +187,13 @@ class Worker:
     def send(self, command: bytes) -> None:
         """Send a command. If the process has exited, `wait_until_done` reports it."""
         if self._process.stdin is not None:
-            try:
+            with suppress(BrokenPipeError):
                 self._process.stdin.write(command)
-            except BrokenPipeError:
-                return
 
     def wait_until_done(self) -> None:
         """Wait for the answer to the last RUN, or to the job. Raises ResourceError if the process has exited."""
         answers = self._process.stdout
-        if answers is None or read_byte(answers.fileno(), self._plan.tuning.spin_seconds) != DONE:
+        if answers is None or answers.read(1) != DONE:
             raise ResourceError(
                 f"a worker process exited with code {self._process.wait()}, perhaps for lack of memory; "
                 "`threads=1` needs none"

@@ -89,21 +89,23 @@ class SharedMemory:
     """
 
     def __init__(self, plan: ShardPlan, buffer: memoryview) -> None:
+        self.plan = plan
         self.network = make_network(plan.config, plan.vocabulary, plan.start)
         self.arrays: dict[str, npt.NDArray[Any]] = {}
         offset = 0
         for name, (shape, dtype) in _layout(plan).items():
             self.arrays[name] = np.frombuffer(buffer, dtype, prod(shape), offset).reshape(shape)
             offset += _padded_size(shape, dtype)
+        self.params = self.network.parameters(self.arrays["params"])
 
     @staticmethod
     def size(plan: ShardPlan) -> int:
         """Return the number of bytes of the block."""
         return sum(_padded_size(shape, dtype) for shape, dtype in _layout(plan).values())
 
-    def state(self, shard: int) -> NetworkState:
-        """Return views of the carried state of a shard."""
-        return [tuple(layer) for layer in self.arrays[f"state{shard}"]]
+    def state(self, streams: slice) -> NetworkState:
+        """Return views of the carried state of some streams."""
+        return [tuple(layer[:, streams]) for layer in self.arrays["state"]]
 
     def write_window(self, inputs: Ids, targets: Ids, weights: Array | None, window: int) -> float:
         """Write the window (T, B) that all shards read next; return the summed weight of its targets."""
@@ -123,12 +125,10 @@ def _layout(plan: ShardPlan) -> dict[str, tuple[tuple[int, ...], str]]:
     network = make_network(plan.config, plan.vocabulary, plan.start)
     layers, count, hidden = network.state_shape
     window = (plan.steps, plan.streams)
-    arrays: dict[str, tuple[tuple[int, ...], str]] = {"params": ((network.size,), plan.dtype)}
-    for shard in range(plan.shards):
-        own = plan.local_slice(shard)
-        arrays[f"grads{shard}"] = ((network.size,), plan.dtype)
-        arrays[f"state{shard}"] = ((layers, count, own.stop - own.start, hidden), plan.dtype)
-    return arrays | {
+    return {
+        "params": ((network.size,), plan.dtype),
+        **{f"grads{shard}": ((network.size,), plan.dtype) for shard in range(plan.shards)},
+        "state": ((layers, count, plan.streams, hidden), plan.dtype),
         "inputs": (window, "int64"),
         "targets": (window, "int64"),
         "weights": (window, plan.dtype),

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from charlm.arrays import Array, Ids
 from charlm.config import EngineConfig, TrainConfig
-from charlm.engines.engine import Item, Result, parts_of, state_from_dict, state_to_dict
+from charlm.engines.engine import Item, Result, load_state, parts_of, state_to_dict
 from charlm.engines.process_group import ProcessGroup
 from charlm.engines.segments import Segments, cut_into_chunks, cut_into_segments, draw_masks
 from charlm.engines.torch_group import as_resource_errors
@@ -176,7 +176,9 @@ class TorchEngine:
 
     def load_state_dict(self, arrays: Mapping[str, Array]) -> None:
         """Set the carried state of this rank's streams; see `Engine.load_state_dict`."""
-        self._set_state(state_from_dict(self._network, arrays))
+        state = self._network.zero_state(self._streams)
+        load_state(state, arrays)
+        self._set_state(state)
 
     def free_buffers(self) -> None:
         """Do nothing: PyTorch manages its buffers."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -120,10 +119,3 @@ class BaseNetwork(ABC):
         ----------
         Werbos 1990; truncation as in Williams & Peng 1990.
         """
-
-
-def join_states(states: Sequence[NetworkState]) -> NetworkState:
-    """Return one state of the streams of several states, in order."""
-    return [
-        tuple(np.concatenate(arrays) for arrays in zip(*layers, strict=True)) for layers in zip(*states, strict=True)
-    ]

@@ -103,21 +103,22 @@ FAULTS = (
     Fault(
         "each window starts from a zero state",
         "charlm/engines/worker.py",
-        "state = self._network.select(self._memory.state(self._shard), streams)  # views",
-        "state = self._network.zero_state(streams.stop - streams.start, self._plan.dtype)",
+        "loss, new_state = network.loss_and_grads(memory.params, grads, window, state, work, rng)",
+        "loss, new_state = network.loss_and_grads("
+        "memory.params, grads, window, network.zero_state(streams.stop - streams.start, work.dtype), work, rng)",
         (LOOP,),
     ),
     Fault(
         "the state after a window is lost",
         "charlm/engines/worker.py",
-        "        copy_state(state, new_state)\n",
-        "",
+        "            array[...] = value  # a view of the memory\n",
+        "            pass\n",
         (LOOP,),
     ),
     Fault(
         "all shards use the same dropout mask",
         "charlm/engines/worker.py",
-        'int(arrays["window"][0]), self._shard]',
+        'int(arrays["window"][0]), shard]',
         'int(arrays["window"][0]), 0]',
         (LOOP,),
     ),
@@ -131,8 +132,8 @@ FAULTS = (
     Fault(
         "the gradient is that of the last micro-batch",
         "charlm/engines/worker.py",
-        "                self._grads.flat += grads.flat\n",
-        "                self._grads.flat[...] = grads.flat\n",
+        "            total.flat += grads.flat\n",
+        "            total.flat[...] = grads.flat\n",
         ("tests/engines/test_numpy_engine.py::test_gradient_in_micro_batches_is_the_same",),
     ),
     Fault(
