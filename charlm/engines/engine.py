@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Protocol
 
-from charlm.arrays import Array, Ids, split_evenly
+from charlm.arrays import Array, Ids
 from charlm.nn.base import NetworkState
 from charlm.nn.layout import Parameters
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-WORTH_SHARING = 400_000
-"""Parameters from which on an update is split over threads."""
-
-
-def parts_of(size: int, threads: int) -> list[slice]:
-    """Return a vector of `size` parameters cut into a part for each thread, or whole where that is not worth it."""
-    return split_evenly(0, size, threads if size >= WORTH_SHARING else 1)
 
 
 class Engine(Protocol):
@@ -33,14 +23,11 @@ class Engine(Protocol):
         The mean gradient of the last window over all processes. The trainer may overwrite it.
     characters : float
         Number of targets of the last window, or their summed weights, over all processes.
-    threads : int
-        Number of threads that this process may use.
     """
 
     params: Parameters
     grads: Array
     characters: float
-    threads: int
 
     def __enter__(self) -> Engine:
         """Acquire memory, processes or devices. Raises ResourceError if the system refuses."""
@@ -82,12 +69,6 @@ class Engine(Protocol):
 
     def free_buffers(self) -> None:
         """Free the buffers of a window; the next window allocates them again."""
-
-    def parameter_parts(self) -> list[slice]:
-        """Return the flat vector cut into a part for each thread."""
-
-    def parallel_map(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Call `do` with every item on threads, and return the results in the order of the items."""
 
 
 def state_to_dict(state: NetworkState) -> dict[str, Array]:

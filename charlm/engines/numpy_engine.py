@@ -13,14 +13,13 @@ import mmap
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from charlm.arrays import Array, Ids
-from charlm.engines.engine import Item, Result, load_state, parts_of, state_to_dict
+from charlm.engines.engine import load_state, state_to_dict
 from charlm.engines.shared_memory import ShardPlan, SharedMemory, allocate_shared_block
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
 from charlm.engines.worker import DONE, FREE, RUN, run_shard
@@ -63,11 +62,10 @@ class NumpyEngine:
         seed: int = 0,
         tuning: EngineTuning = DEFAULT_TUNING,
     ) -> None:
-        self.threads = min(threads, streams)
         self.characters = 0.0
         self._initial = params
         self._plan = ShardPlan(
-            network.config, network.vocabulary, network.start, steps, streams, self.threads, seed,
+            network.config, network.vocabulary, network.start, steps, streams, min(threads, streams), seed,
             str(params.flat.dtype), tuning,
         )  # fmt: skip
 
@@ -81,7 +79,6 @@ class NumpyEngine:
         """
         with ExitStack() as stack:
             stack.enter_context(blas_on_one_thread)
-            self._pool = stack.enter_context(ThreadPoolExecutor(self.threads, thread_name_prefix="charlm"))
             self._memory, self._workers = self._start(stack)
             self.params, self.grads = self._memory.params, self._memory.arrays["grads0"]
             self.params.flat[...] = self._initial.flat
@@ -133,16 +130,6 @@ class NumpyEngine:
             worker.send(FREE)
         self._work = Workspace(self._plan.dtype)
 
-    def parameter_parts(self) -> list[slice]:
-        """Return the flat vector cut into a part for each thread, or whole where that is not worth it."""
-        return parts_of(self.params.flat.size, self.threads)
-
-    def parallel_map(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Call `do` with every item on threads, and return the results in the order of the items."""
-        others = [self._pool.submit(do, item) for item in items[1:]]
-        first = do(items[0])
-        return [first, *(future.result() for future in others)]
-
 
 class Worker:
     """The process of one shard; use as a context.
@@ -172,7 +159,7 @@ class Worker:
             is_missing = not (sys.executable and os.path.exists(sys.executable))
             missing = f"there is no Python interpreter at {sys.executable!r} (sys.executable)"
             why = missing if is_missing else getattr(error, "strerror", None) or error
-            raise ResourceError(f"cannot start a worker process: {why}; `threads=1` needs none") from error
+            raise ResourceError(f"cannot start a worker process: {why}; `threads=1` works without any") from error
         job = {"plan": asdict(self._plan), "shard": self._shard, "file": self._file}
         self.send(json.dumps(job).encode() + b"\n")
         return self
@@ -196,5 +183,5 @@ class Worker:
         if answers is None or answers.read(1) != DONE:
             raise ResourceError(
                 f"a worker process exited with code {self._process.wait()}, perhaps for lack of memory; "
-                "`threads=1` needs none"
+                "`threads=1` works without any"
             )

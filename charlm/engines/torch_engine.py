@@ -6,8 +6,7 @@ copied back. Clipping, optimizer, average and files are those of charlm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from charlm.arrays import Array, Ids
 from charlm.config import EngineConfig, TrainConfig
-from charlm.engines.engine import Item, Result, load_state, parts_of, state_to_dict
+from charlm.engines.engine import load_state, state_to_dict
 from charlm.engines.process_group import ProcessGroup
 from charlm.engines.segments import Segments, cut_into_chunks, cut_into_segments, draw_masks
 from charlm.engines.torch_group import as_resource_errors
@@ -68,8 +67,8 @@ class TorchEngine:
     ) -> None:
         if streams < group.world_size:
             raise ConfigError(f"{streams} streams cannot be split over {group.world_size} ranks; increase `batch`")
-        self.params, self.threads, self.characters = params, train.threads, 0.0
-        self._network, self._streams, self._config, self._seed = network, streams, config, train.seed
+        self.params, self.characters = params, 0.0
+        self._network, self._streams, self._config, self._train = network, streams, config, train
         self._group, self._tuning = group, tuning
         self._own = group.local_slice(streams)
 
@@ -83,8 +82,7 @@ class TorchEngine:
         """
         self.grads = np.zeros_like(self.params.flat)
         self._device = find_device(self._config.device, self._group)
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="charlm")
-        torch.set_num_threads(self.threads)
+        torch.set_num_threads(self._train.threads)
         with as_resource_errors():
             self._model = Model(self._network).to(self._device)
             self._tensors = self._model.named_tensors()
@@ -95,7 +93,6 @@ class TorchEngine:
 
     def __exit__(self, *_: object) -> None:
         """Free the modules, and so the reference of DistributedDataParallel to the process group."""
-        self._pool.shutdown()
         del self._run, self._model, self._tensors
 
     def loss_and_grads(self, inputs: Ids, targets: Ids, weights: Array | None, window: int = 0) -> float:
@@ -142,7 +139,7 @@ class TorchEngine:
             order = cut.order
             segments = Segments(*map(self._to_device, cut))._replace(sizes=torch.from_numpy(cut.sizes))
         # masks of the streams of all ranks, as one NumPy shard draws them: they do not depend on the ranks
-        rng = np.random.default_rng([self._seed, 4, window, 0])
+        rng = np.random.default_rng([self._train.seed, 4, window, 0])
         output_masks, recurrent_masks = draw_masks(self._network, self._streams, rng)
         return DeviceWindow(
             inputs=self._to_device(inputs.ravel()[order]),
@@ -182,14 +179,6 @@ class TorchEngine:
 
     def free_buffers(self) -> None:
         """Do nothing: PyTorch manages its buffers."""
-
-    def parameter_parts(self) -> list[slice]:
-        """Return the flat vector cut into a part for each thread."""
-        return parts_of(self.params.flat.size, self.threads)
-
-    def parallel_map(self, do: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Call `do` with every item on threads, and return the results in the order of the items."""
-        return list(self._pool.map(do, items))
 
 
 def find_device(name: str, group: ProcessGroup) -> torch.device:

@@ -157,7 +157,7 @@ class Run:
         if len(corpus.valid_ids) > 1:
             ids = corpus.valid_ids[: tuning.max_held_out_characters + 1]
             streams = tuning.held_out_streams_per_thread * train.threads
-            held_out = HeldOut(ids, network, engine, group, streams, tuning)
+            held_out = HeldOut(ids, network, group, streams, train.threads, tuning)
         trainer = Trainer(engine, group, batches, held_out, train, self._report_event, tuning)
         stack.callback(trainer.guard.close)
         return trainer

@@ -12,9 +12,9 @@ import math
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask, split_evenly
-from charlm.engines.engine import Engine
 from charlm.engines.process_group import ProcessGroup
 from charlm.inference.prepare import prepare_network
+from charlm.kernels.threads import parallel_map
 from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
 from charlm.text.bidirectional import cut_into_windows
@@ -66,12 +66,12 @@ class HeldOut:
         The text; the first id is the context of the second.
     network : BaseNetwork
         A bidirectional network gets the negative pseudo-log-likelihood: each character given all others.
-    engine : Engine
-        Its threads run the evaluation.
     group : ProcessGroup
-        The processes that share the streams.
+        The processes that read a slice of the streams each.
     streams : int
         Maximum number of streams that are read in parallel.
+    threads : int
+        Number of threads of this process.
     tuning : TrainingTuning
 
     Attributes
@@ -84,16 +84,16 @@ class HeldOut:
         self,
         ids: Ids,
         network: BaseNetwork,
-        engine: Engine,
         group: ProcessGroup,
         streams: int,
+        threads: int,
         tuning: TrainingTuning = DEFAULT_TUNING,
     ) -> None:
         self.limit: int | None = None
         self._ids = ids
         self._network = network
-        self._engine, self._group = engine, group
-        self._streams = streams
+        self._group = group
+        self._streams, self._threads = streams, threads
         self._tuning = tuning
 
     @property
@@ -137,14 +137,14 @@ class HeldOut:
         """Return the mean loss at a scale of the logits, and a better scale."""
         inputs, targets, counts = windows
         local = self._group.local_slice(inputs.shape[1])
-        parts = split_evenly(local.start, local.stop, min(self._engine.threads, local.stop - local.start))
+        parts = split_evenly(local.start, local.stop, min(self._threads, local.stop - local.start))
         weights = with_logit_scale(self._network.parameters(params.flat.copy()), logit_scale)
 
         @np.errstate(over="ignore", invalid="ignore", divide="ignore")
         def measure(part: slice) -> Array:
             return prepare_network(self._network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
 
-        sums = np.sum(self._engine.parallel_map(measure, parts), axis=0)
+        sums = np.sum(parallel_map(measure, parts, self._threads), axis=0)
         total, slope, curvature, size = self._group.all_reduce_sum(*sums.tolist(), int(counts[:, local].sum()))
         return total / size, better_logit_scale(logit_scale, slope, curvature, self._tuning)
 

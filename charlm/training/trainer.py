@@ -169,15 +169,10 @@ class Trainer:
         self.optimizer.begin_step()
         # A shorter average at first, when the weights are far from their final values.
         new_fraction = 1 - min(self.config.average, (1 + self.step) / (10 + self.step))
-
-        @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # error states are per thread
-        def update(part: slice) -> None:
-            self.optimizer.update(self.params.flat, grads, rate, part)
-            if self.average is not self.params:
-                for block in blocks(part, self.params.flat.size):
-                    self.average.flat[block] += new_fraction * (self.params.flat[block] - self.average.flat[block])
-
-        self.engine.parallel_map(update, self.engine.parameter_parts())
+        self.optimizer.update(self.params.flat, grads, rate)
+        if self.average is not self.params:
+            for block in blocks(slice(None), self.params.flat.size):
+                self.average.flat[block] += new_fraction * (self.params.flat[block] - self.average.flat[block])
         return loss, norm
 
     def evaluate(self) -> float | None:

@@ -130,11 +130,3 @@ def test_engine_outside_its_context_holds_no_process_and_no_memory(monkeypatch: 
     for name in ("subprocess.Popen", "mmap.mmap", "os.memfd_create"):
         monkeypatch.setattr(name, refuse, raising=False)
     engine(3)
-
-
-def test_work_on_parts_covers_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charlm.engines.engine.WORTH_SHARING", 10)
-    with engine(2) as running:
-        parts = running.parameter_parts()
-        assert [parts[0].start, parts[-1].stop] == [0, NETWORK.size]
-        assert running.parallel_map(lambda part: part.stop - part.start, parts) == [p.stop - p.start for p in parts]

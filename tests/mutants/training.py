@@ -13,11 +13,11 @@ CHOICE = "tests/training/test_training.py::TestChoice::"
 RESUME = "tests/runs/test_resume.py::"
 WARM_START = "tests/training/test_warm_start.py::"
 
-UPDATE = "            self.optimizer.update(self.params.flat, grads, rate, part)\n"
+UPDATE = "        self.optimizer.update(self.params.flat, grads, rate)\n"
 AVERAGE = """\
-            if self.average is not self.params:
-                for block in blocks(part, self.params.flat.size):
-                    self.average.flat[block] += new_fraction * (self.params.flat[block] - self.average.flat[block])
+        if self.average is not self.params:
+            for block in blocks(slice(None), self.params.flat.size):
+                self.average.flat[block] += new_fraction * (self.params.flat[block] - self.average.flat[block])
 """
 FIXED = ("optimizer", "dropout", "clip", "average", "bptt", "batch")
 
@@ -81,8 +81,8 @@ FAULTS = (
     Fault(
         "several threads measure a part of the held-out text",
         "charlm/training/evaluation.py",
-        "self._engine.parallel_map(measure, parts)",
-        "self._engine.parallel_map(measure, parts[:1])",
+        "parallel_map(measure, parts, self._threads)",
+        "parallel_map(measure, parts[:1], self._threads)",
         (HELD_OUT,),
     ),
     Fault(
