@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
-from charlm.nn.base import BaseNetwork
-from charlm.nn.layers import dropout_mask
+from charlm.arrays import Ids
 
 
 class Segments(NamedTuple):
@@ -77,25 +75,3 @@ def cut_into_segments(inputs: Ids, start: int) -> Segments:
     rank[by_length] = np.arange(by_length.size)
     is_last = np.append(columns[1:] != columns[:-1], True)
     return Segments(order, sizes, columns[by_length], carried[by_length, None].astype(np.float32), rank[is_last])
-
-
-def draw_masks(network: BaseNetwork, streams: int, rng: np.random.Generator) -> tuple[list[Array], list[Array]]:
-    """Draw the dropout masks of each layer, in the order in which `Network.forward` draws them.
-
-    Returns
-    -------
-    output_masks : list of ndarray of shape (B, H)
-        Masks of the outputs; empty without dropout.
-    recurrent_masks : list of ndarray of shape (G*H, H)
-        Masks of the recurrent weights; empty without recurrent dropout.
-    """
-    config = network.config
-    output_masks: list[Array] = []
-    recurrent_masks: list[Array] = []
-    for layer in range(config.layers):
-        if config.recurrent_dropout:
-            shape = network.layout[f"rnn.weight_hh_l{layer}"]
-            recurrent_masks.append(dropout_mask(rng, config.recurrent_dropout, np.empty(shape, np.float32)))
-        if config.dropout:
-            output_masks.append(dropout_mask(rng, config.dropout, np.empty((streams, config.hidden), np.float32)))
-    return output_masks, recurrent_masks

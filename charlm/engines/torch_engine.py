@@ -19,13 +19,15 @@ from charlm.arrays import Array, Ids
 from charlm.config import EngineConfig, TrainConfig
 from charlm.engines.engine import load_state, state_to_dict
 from charlm.engines.process_group import ProcessGroup
-from charlm.engines.segments import Segments, cut_into_chunks, cut_into_segments, draw_masks
+from charlm.engines.segments import Segments, cut_into_chunks, cut_into_segments
 from charlm.engines.torch_group import as_resource_errors
 from charlm.engines.torch_model import DeviceWindow, Model, State
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
 from charlm.errors import ConfigError, ResourceError
+from charlm.kernels.workspace import Workspace
 from charlm.nn.base import BaseNetwork, NetworkState
 from charlm.nn.layout import Parameters
+from charlm.nn.stack import Stack
 
 
 class TorchEngine:
@@ -140,7 +142,8 @@ class TorchEngine:
             segments = Segments(*map(self._to_device, cut))._replace(sizes=torch.from_numpy(cut.sizes))
         # masks of the streams of all ranks, as one NumPy shard draws them: they do not depend on the ranks
         rng = np.random.default_rng([self._train.seed, 4, window, 0])
-        output_masks, recurrent_masks = draw_masks(self._network, self._streams, rng)
+        stack = Stack(self._network.config, start)
+        output_masks, weight_masks = stack.draw_masks(rng, self._streams, Workspace(np.float32))
         return DeviceWindow(
             inputs=self._to_device(inputs.ravel()[order]),
             targets=self._to_device(targets.ravel()[order]),
@@ -150,7 +153,7 @@ class TorchEngine:
             chunks=chunks,
             reset_mask=self._to_device((inputs != start)[:, :, None].astype(np.float32)),
             output_masks=[self._to_device(mask[self._own]) for mask in output_masks],
-            recurrent_masks=[self._to_device(mask) for mask in recurrent_masks],
+            weight_masks=[self._to_device(mask) for mask in weight_masks],
         )
 
     def _to_device(self, array: Any) -> torch.Tensor:

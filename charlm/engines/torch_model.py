@@ -37,7 +37,7 @@ class DeviceWindow(NamedTuple):
         Steps of each chunk; empty if the window is read in segments.
     reset_mask : tensor of shape (T, B, 1)
         0 where the state of a stream is reset, else 1.
-    output_masks, recurrent_masks : list of tensor
+    output_masks, weight_masks : list of tensor
         Dropout masks of each layer, (B, H) and (G*H, H); empty without that dropout.
     """
 
@@ -49,7 +49,7 @@ class DeviceWindow(NamedTuple):
     chunks: list[slice]
     reset_mask: torch.Tensor
     output_masks: list[torch.Tensor]
-    recurrent_masks: list[torch.Tensor]
+    weight_masks: list[torch.Tensor]
 
 
 class Model(torch.nn.Module):
@@ -79,10 +79,10 @@ class Model(torch.nn.Module):
         xs = torch.nn.functional.one_hot(window.inputs, self.vocabulary).to(self.head.weight.dtype)
         new_state: list[State] = []
         for layer, (rnn, carried) in enumerate(zip(self.stack, state, strict=True)):
-            weights = {}
-            if window.recurrent_masks:
-                weights["weight_hh_l0"] = rnn.get_parameter("weight_hh_l0") * window.recurrent_masks[layer]
-            run = partial(run_layer, rnn, weights)
+            replaced = {}
+            if window.weight_masks:
+                replaced["weight_hh_l0"] = rnn.get_parameter("weight_hh_l0") * window.weight_masks[layer]
+            run = partial(run_layer, rnn, replaced)
             if window.segments is not None:
                 xs, last = run_segments(run, xs, window.segments, carried)
             else:
