@@ -97,6 +97,10 @@ class Parameters:
         """Return the views of one layer of the stack `stack`."""
         return LayerParameters(*(self[f"{stack}.{name}_l{layer}"] for name in LayerParameters._fields))
 
+    def copy(self) -> Parameters:
+        """Return a copy."""
+        return Parameters({name: view.shape for name, view in self.items()}, self.flat.copy())
+
     def empty_like(self) -> Parameters:
         """Return parameters of the same layout, all zero."""
         return Parameters({name: view.shape for name, view in self.items()}, np.zeros_like(self.flat))

@@ -47,7 +47,6 @@ class DivergenceGuard:
         self.rollbacks = 0
         self.furthest = -1
         self._values: State = {}  # of the last snapshot, without arrays; empty before the first
-        self._names: list[str] = []  # of its arrays
         self._file: IO[bytes] = BytesIO()  # its arrays
 
     def close(self) -> None:
@@ -87,14 +86,20 @@ class DivergenceGuard:
         if not self._values:
             self._file = SpooledTemporaryFile(self.tuning.max_snapshot_bytes)  # noqa: SIM115
         try:
-            write_arrays(self._file, arrays)
+            self._write(arrays)
         except OSError:  # the disk is full: keep the arrays in memory
             with suppress(OSError):
                 self._file.close()
             self._file = BytesIO()
-            write_arrays(self._file, arrays)
-        self._names = list(arrays)
+            self._write(arrays)
         self._values = {name: value for name, value in state.items() if name not in arrays}
+
+    def _write(self, arrays: State) -> None:
+        """Write the arrays of a snapshot over those of the last one."""
+        self._file.seek(0)
+        self._file.truncate()
+        np.savez(self._file, **arrays)
+        self._file.flush()  # reports a full disk here
 
     def check_loss(self, loss: float, characters: float, step: int) -> None:
         """Update the level by the mean loss of a window.
@@ -141,8 +146,7 @@ class DivergenceGuard:
         self.furthest = max(self.furthest, step)
         self.level = self._values["recovery"]["level"]
         self._file.seek(0)
-        arrays = {name: np.load(self._file) for name in self._names}
-        return {**arrays, **self._values, "recovery": self.state_dict()}
+        return {**np.load(self._file), **self._values, "recovery": self.state_dict()}
 
     def halve_rate(self) -> bool:
         """Halve the learning rate for another attempt; return False after `max_rollbacks` attempts."""
@@ -159,11 +163,3 @@ def check_finite(params: Array) -> None:
         square = float(np.dot(params, params))
     if not math.isfinite(square):
         raise DivergedError("the weights are not finite")
-
-
-def write_arrays(file: IO[bytes], arrays: dict[str, Array]) -> None:
-    """Write arrays one after the other, from the start of a file."""
-    file.seek(0)
-    for array in arrays.values():
-        np.save(file, array, allow_pickle=False)
-    file.flush()  # reports a full disk here

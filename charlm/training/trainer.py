@@ -1,7 +1,4 @@
-"""The training loop: a generator of reports. It prints nothing and writes no file.
-
-window -> engine: loss and gradients -> clip -> optimizer -> average of the weights -> StepReport
-"""
+"""The training loop, without output: window -> loss and gradients -> clip -> optimizer -> average -> StepReport."""
 
 from __future__ import annotations
 
@@ -81,7 +78,7 @@ class Trainer:
         self.tuning = tuning
         self.params = engine.params
         self.optimizer = find_optimizer(config.optimizer, self.params.flat.size, self.params.flat.dtype)
-        self.average = copy_of(self.params) if config.average else self.params
+        self.average = self.params.copy() if config.average else self.params
         self.step = 0
         self.best_loss = math.inf
         self.model_step = 0
@@ -194,7 +191,7 @@ class Trainer:
 
     def weights(self) -> Parameters:
         """Return a copy of the averaged weights, with the logit scale folded into the output layer."""
-        return with_logit_scale(copy_of(self.average), self.logit_scale)
+        return with_logit_scale(self.average.copy(), self.logit_scale)
 
     def roll_back(self, reason: str) -> None:
         """Load the last snapshot and halve the learning rate; keep the time and the best loss.
@@ -295,10 +292,3 @@ class Trainer:
                 held_out.limit = size
                 message = f"the budget has time to evaluate {size:,} of {total:,} held-out tokens"
                 self._on_event(Event(message, is_warning=False))
-
-
-def copy_of(params: Parameters) -> Parameters:
-    """Return a copy of parameters."""
-    copy = params.empty_like()
-    copy.flat[...] = params.flat
-    return copy
