@@ -50,14 +50,10 @@ def read_texts(texts: Sequence[str], files: Iterable[Path], by_line: bool, confi
 def warn_of_file_names(texts: Iterable[str]) -> None:
     """Warn if a text is the name of a file, or "-", and print the flags that read the file."""
     names = [text for text in texts if text == "-" or os.path.isfile(text)]
-    if not names:
-        return
     flags = " ".join(f"--file {shlex.quote(name)}" for name in names[:3]) + " ..." * (len(names) > 3)
-    if len(names) > 1:
-        warn(f"{names[0]!r} and {len(names) - 1:,} more names of files are taken as text; to read the files: {flags}")
-    else:
-        what = "standard input" if names == ["-"] else "the file"
-        warn(f"{names[0]!r} is taken as text; to read {what}: {flags}")
+    if names:
+        others = f" and {len(names) - 1:,} more" * (len(names) > 1)
+        warn(f"{names[0]!r}{others}: read as text, not as a file name; to read the contents, pass {flags}")
 
 
 def read_text(path: Path, config: TextConfig) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.heat import character_lines, print_heat_map
 from charlm.cli.inputs import read_groups, read_texts, refuse_unknown, require_texts
-from charlm.cli.scores import UNITS, print_scores
-from charlm.cli.tables import show, show_tsv
+from charlm.cli.scores import UNITS, print_groups, print_scores
+from charlm.cli.tables import show
 
 if TYPE_CHECKING:
     from charlm.scoring.score import Score
@@ -74,24 +75,15 @@ def command(
     if pseudo and (adapt or context or end or form in ("chars", "groups")):
         raise click.UsageError("--pseudo cannot be combined with --context, --eos, --per-char, --rank or --adapt")
     model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
+    score_many = partial(model.score_many, end=end, context=context, threads=threads)
+
+    def known(candidates: Iterable[str]) -> Iterable[str]:
+        return refuse_unknown(model, candidates) if strict else candidates
 
     if form == "groups":
-        from charlm.scoring.ranking import rank
-        from charlm.scoring.score import in_base
-
-        def ranked() -> Iterator[list[object]]:
-            for path in files:
-                for group, candidates in read_groups(path, model.text):
-                    known = refuse_unknown(model, candidates) if strict else candidates
-                    scores = model.score_many(known, end=end, context=context, threads=threads)
-                    for position, (relative, score) in enumerate(rank(scores), 1):
-                        yield [group, position, f"{relative:.6g}", in_base(score.log_prob, base), score.text]
-
-        return show_tsv(("group", "place", "relative", f"log_prob_{UNITS[base]}", "text"), ranked())
-
-    given = read_texts(texts, files, by_line, model.text)
-    if strict:
-        given = refuse_unknown(model, given)
+        groups = ((name, score_many(known(lines))) for path in files for name, lines in read_groups(path, model.text))
+        return print_groups(groups, base)
+    given = known(read_texts(texts, files, by_line, model.text))
     if form == "chars":
         is_coloured = color if color is not None else sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         for text in given:
@@ -101,8 +93,6 @@ def command(
     if pseudo:
         options.require_bidirectional(model)
         scores: Iterator[Score] = map(model.pseudo_score, given)
-    elif adapt:
-        scores = model.score_adaptively(given, end=end)
     else:
-        scores = model.score_many(given, end=end, context=context, threads=threads)
+        scores = model.score_adaptively(given, end=end) if adapt else score_many(given)
     return print_scores(scores, form, base, model.text.unit)

@@ -39,6 +39,19 @@ def print_scores(scores: Iterable[Score], form: str | None, base: str, unit: str
         show(table_of(list(scores), base, unit))
 
 
+def print_groups(groups: Iterable[tuple[str, Iterable[Score]]], base: str) -> None:
+    """Print the scores of each group as TSV, the most probable text first, with logarithms to a base in UNITS."""
+    from charlm.scoring.ranking import rank
+    from charlm.scoring.score import in_base
+
+    rows = (
+        [group, position, f"{relative:.6g}", in_base(score.log_prob, base), score.text]
+        for group, scores in groups
+        for position, (relative, score) in enumerate(rank(scores), 1)
+    )
+    show_tsv(("group", "place", "relative", f"log_prob_{UNITS[base]}", "text"), rows)
+
+
 def fields_of(score: Score) -> dict[str, Any]:
     """Return the fields of the JSON and TSV forms; `_known` fields leave out unknown characters."""
     known = score.known

@@ -59,16 +59,13 @@ class TestInputs:
             done = here(command, "-m", "m.safetensors", "--json", *arguments)
             return [json.loads(line)["text"] for line in done.out.splitlines()], done.err
 
-        says = "is taken as text; to read"
-        assert outcome("a_") == (["a_"], f"charlm: 'a_' {says} the file: --file a_\n")
+        message = "read as text, not as a file name; to read the contents, pass"
+        assert outcome("a_") == (["a_"], f"charlm: 'a_': {message} --file a_\n")
         texts, err = outcome("a_", "the_", "b c_", "d_", "e_")
         assert texts == ["a_", "the_", "b c_", "d_", "e_"]
-        assert err == (
-            "charlm: 'a_' and 3 more names of files are taken as text; to read the files: "
-            "--file a_ --file 'b c_' --file d_ ...\n"
-        )
+        assert err == (f"charlm: 'a_' and 3 more: {message} --file a_ --file 'b c_' --file d_ ...\n")
         if command == "score":
-            assert outcome("-") == (["-"], f"charlm: '-' {says} standard input: --file -\n")
+            assert outcome("-") == (["-"], f"charlm: '-': {message} --file -\n")
             assert outcome("x", "folder", "--file", "a_") == (["x", "folder", "the fox"], "")
 
     def test_a_last_line_and_windows_newlines(self, verse_model: Path, tmp_path: Path) -> None:

@@ -65,9 +65,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "--rank: log p is in nats whatever the base",
-        "charlm/cli/score.py",
-        "in_base(score.log_prob, base)",
-        "in_base(score.log_prob, 'e')",
+        "charlm/cli/scores.py",
+        "in_base(score.log_prob, base), score.text]",
+        "in_base(score.log_prob, 'e'), score.text]",
         (f"{FIGURES}::TestScore::test_ranked_groups",),
     ),
     Fault(

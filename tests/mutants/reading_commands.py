@@ -52,8 +52,8 @@ FAULTS = (
     Fault(
         "score --rank ignores --strict",
         "charlm/cli/score.py",
-        "known = refuse_unknown(model, candidates) if strict else candidates",
-        "known = candidates",
+        "score_many(known(lines))",
+        "score_many(lines)",
         (LINES + "test_rank_with_strict_refuses_unknown_characters",),
     ),
 )

@@ -136,7 +136,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "score ignores --threads",
-        "charlm/cli/score.py", "context=context, threads=threads)\n    return", "context=context)\n    return",
+        "charlm/cli/score.py", "context=context, threads=threads)", "context=context)",
         ("tests/cli/test_scoring_commands.py::TestThreads",),
     ),
 )  # fmt: skip
