@@ -30,9 +30,9 @@ class Option(click.Option):
         self.group = group
 
 
-def option_group(title: str) -> Callable[..., Callable[[Function], Function]]:
-    """Return a function like `click.option` that adds options to the group of this title."""
-    return partial(click.option, cls=Option, group=title)
+def option_group(title: str, **defaults: Any) -> Callable[..., Callable[[Function], Function]]:
+    """Return a function like `click.option` for the options under a title, with default settings of options."""
+    return partial(click.option, cls=Option, group=title, **defaults)
 
 
 class Command(click.Command):

@@ -23,8 +23,8 @@ search_option = option_group("Search")
 @options.decoding
 @options.model
 @search_option("--blank", default="_", metavar="CHARACTER", help="Read this as a missing character.")
-@search_option("--beam", default=8, type=click.IntRange(1), metavar="N", help="Follow the N best readings.")
-@options.output("-k", "--best", default=3, type=click.IntRange(1), metavar="K", help="Print the K best readings.")
+@search_option("--beam", default=8, type=options.COUNT, metavar="N", help="Follow the N best readings.")
+@options.output("-k", "--best", default=3, type=options.COUNT, metavar="K", help="Print the K best readings.")
 @options.json
 def command(
     texts: tuple[str, ...], files: tuple[Path, ...], by_line: bool, encoding: str | None, errors: str | None,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @options.input("--context/--no-context", "in_context", default=False, help="Read each line after the one before it.")
 @options.decoding
 @options.model
-@options.output("-n", "n", default=10, type=click.IntRange(1), metavar="N", help="Print N lines or characters.")
+@options.output("-n", "n", default=10, type=options.COUNT, metavar="N", help="Print N lines or characters.")
 @options.output("--spots", is_flag=True, help="Print single characters, with line and column, instead of lines.")
 @options.threads
 def command(
@@ -49,10 +49,8 @@ def odd_lines(model: LanguageModel, file: Path, n: int, in_context: bool, thread
     """Yield a table of the n lines with the most bits per character."""
     scores = lines_in_context(model, file) if in_context else single_lines(model, file, threads)
     yield ["bits/char", "line", "text"]
-    for bits, number, text in nlargest(
-        n, ((score.bits_per_char, number, score.text) for number, score in scores), key=lambda row: row[0]
-    ):
-        yield [f"{bits:.3f}", str(number), text]
+    for number, score in nlargest(n, scores, key=lambda pair: pair[1].bits_per_char):
+        yield [f"{score.bits_per_char:.3f}", str(number), score.text]
 
 
 def single_lines(model: LanguageModel, file: Path, threads: int | None) -> Iterator[tuple[int, Score]]:

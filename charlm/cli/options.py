@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 INPUT = click.Path(path_type=Path, allow_dash=True)
 """The path of a file to read; "-" is standard input."""
+COUNT = click.IntRange(1)
+"""A number of things, 1 or more."""
 
 input = option_group("Input")
 output = option_group("Output")
@@ -31,11 +34,7 @@ model = option_group("Model")(
     metavar="PATH", help="Set the path of the model file.",
 )  # fmt: skip
 threads = machine(
-    "--threads",
-    type=int,
-    metavar="CORES",
-    show_default="all usable",
-    help="Limit the number of CPU cores.",
+    "--threads", type=int, metavar="CORES", show_default="all usable", help="Limit the number of CPU cores."
 )
 json = output("--json", "as_json", is_flag=True, help="Print JSON Lines.")
 file = click.argument("file", type=INPUT, metavar="FILE")
@@ -43,26 +42,19 @@ file = click.argument("file", type=INPUT, metavar="FILE")
 
 def decoding(function: Function) -> Function:
     """Add --encoding and --errors, which apply to the files that a command reads."""
-    return input(
-        "--encoding", metavar="NAME", show_default="as in training", help="Decode files with this encoding."
-    )(
-        input(
-            "--errors", type=click.Choice(DECODING_ERRORS), show_default="as in training",
-            help="Refuse, replace or ignore invalid bytes.",
-        )(function)
-    )  # fmt: skip
+    as_trained = partial(input, show_default="as in training")
+    encoding = as_trained("--encoding", metavar="NAME", help="Decode files with this encoding.")
+    errors = as_trained("--errors", type=click.Choice(DECODING_ERRORS), help="Refuse, replace or ignore invalid bytes.")
+    return encoding(errors(function))
 
 
 def texts(function: Function) -> Function:
     """Add the argument TEXT... and the options --file and --lines: the texts that a command reads."""
-    for option in (
-        input("--lines", "by_line", is_flag=True, help="Treat each line of the files as a text."),
-        input("--file", "files", type=INPUT, multiple=True, metavar="FILE",
-                     help='Read a text from a file; "-" is standard input. Repeatable.'),
-        click.argument("texts", nargs=-1, metavar="[TEXT]..."),
-    ):  # fmt: skip
-        function = option(function)
-    return function
+    arguments = click.argument("texts", nargs=-1, metavar="[TEXT]...")
+    files = input("--file", "files", type=INPUT, multiple=True, metavar="FILE",
+                  help='Read a text from a file; "-" is standard input. Repeatable.')  # fmt: skip
+    lines = input("--lines", "by_line", is_flag=True, help="Treat each line of the files as a text.")
+    return arguments(files(lines(function)))
 
 
 def require_bidirectional(model: LanguageModel) -> None:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 @options.file
 @options.decoding
 @options.model
-@options.output(
-    "-n", "n", type=click.IntRange(1), metavar="N", show_default="all", help="Print the N clearest suspects."
-)
+@options.output("-n", "n", type=options.COUNT, metavar="N", show_default="all", help="Print the N clearest suspects.")
 @options.output("--least", "min_gain", default=3.0, type=float, metavar="NATS",
                help="Print suspects whose best proposal gains this much.")  # fmt: skip
 @options.json

@@ -46,7 +46,7 @@ novelty_option = option_group("Novelty")
 @sampling_option("--top-p", type=float, default=1.0, show_default="1, all", metavar="P",
                  help="Draw among the most probable characters with a total probability of P.")  # fmt: skip
 @sampling_option("--seed", type=int, metavar="N", show_default="random", help="Draw the same texts for the same seed.")
-@options.output("-n", "n", type=click.IntRange(1), default=1, metavar="N", help="Write N texts.")
+@options.output("-n", "n", type=options.COUNT, default=1, metavar="N", help="Write N texts.")
 @options.output("--length", type=int, default=1000, metavar="CHARACTERS", help="End a text at this length.")
 @options.output("--stop", metavar="TEXT", help="End a text after this string.")
 @novelty_option("--novel", is_flag=True,

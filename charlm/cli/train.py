@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 
 text_option = option_group("Text")
-network_option = option_group("Network")
+network_option = option_group("Network", show_default="chosen")
 budget_option = option_group("Budget (training ends when the first is used up)")
-optimization_option = option_group("Optimization")
+optimization_option = option_group("Optimization", show_default="chosen")
 file_option = option_group("Files")
 
 
@@ -57,37 +57,29 @@ file_option = option_group("Files")
 @text_option("--held-out", type=click.Choice(HELD_OUT), show_default="spread",
              help="Hold out passages spread over running text, or its end.")  # fmt: skip
 @network_option("--cell", type=click.Choice(list(CELLS)), show_default="lstm", help="Use this recurrent cell.")
-@network_option("--size", type=click.Choice(SIZES), show_default="chosen", help="Use a network of this size.")
-@network_option("--hidden", type=int, metavar="UNITS", show_default="chosen", help="Set the units of each layer.")
-@network_option("--layers", type=int, metavar="N", show_default="chosen", help="Stack N layers.")
-@network_option("--bidirectional", is_flag=True, default=None,
+@network_option("--size", type=click.Choice(SIZES), help="Use a network of this size.")
+@network_option("--hidden", type=int, metavar="UNITS", help="Set the units of each layer.")
+@network_option("--layers", type=int, metavar="N", help="Stack N layers.")
+@network_option("--bidirectional", is_flag=True, default=None, show_default=False,
                 help="Predict each character from both sides, for fill, proof and score --pseudo.")  # fmt: skip
-@network_option("--dropout", type=float, metavar="P", show_default="chosen",
-                help="Drop outputs of each layer with probability P.")  # fmt: skip
-@network_option("--recurrent-dropout", type=float, metavar="P", show_default="chosen",
-                help="Drop recurrent weights with probability P.")  # fmt: skip
+@network_option("--dropout", type=float, metavar="P", help="Drop outputs of each layer with probability P.")
+@network_option("--recurrent-dropout", type=float, metavar="P", help="Drop recurrent weights with probability P.")
 @budget_option("--minutes", type=float, metavar="MINUTES", show_default="by the length of the text",
                help="Train for this time.")  # fmt: skip
 @budget_option("--epochs", type=float, metavar="N", help="Read the text N times.")
 @budget_option("--steps", type=int, metavar="N", help="Update the weights N times.")
-@optimization_option(
-    "--batch", type=int, metavar="STREAMS", show_default="chosen", help="Read this number of streams in parallel."
-)
-@optimization_option("--bptt", type=int, metavar="STEPS", show_default="chosen",
-                     help="Truncate back-propagation through time at this length.")  # fmt: skip
-@optimization_option("--lr", "learning_rate", type=float, metavar="RATE", show_default="chosen",
-                     help="Set the peak learning rate.")  # fmt: skip
+@optimization_option("--batch", type=int, metavar="STREAMS", help="Read this number of streams in parallel.")
+@optimization_option("--bptt", type=int, metavar="STEPS", help="Truncate back-propagation through time at this length.")
+@optimization_option("--lr", "learning_rate", type=float, metavar="RATE", help="Set the peak learning rate.")
 @optimization_option("--optimizer", type=click.Choice(list(OPTIMIZERS)), show_default="adam",
                      help="Use this optimizer.")  # fmt: skip
 @optimization_option("--clip", type=float, metavar="NORM", show_default="1",
                      help="Clip the gradient at this L2 norm; 0 disables clipping.")  # fmt: skip
-@optimization_option("--patience", type=int, metavar="N", show_default="chosen",
+@optimization_option("--patience", type=int, metavar="N",
                      help="Stop after N evaluations without improvement; 0 disables early stopping.")  # fmt: skip
 @optimization_option("--seed", type=int, metavar="N", show_default="0", help="Seed all random numbers.")
 @options.model
-@file_option(
-    "--init-from", type=options.PATH, metavar="MODEL", help="Start from the weights of this model (fine-tuning)."
-)
+@file_option("--init-from", type=options.PATH, metavar="MODEL", help="Start from the weights of this model.")
 @file_option("--resume", is_flag=True, help="Resume the run that was stopped, with its settings.")
 @file_option("--save-every", "save_minutes", type=float, default=1.0, metavar="MINUTES",
              help="Save the run at this interval; 0 saves after every step.")  # fmt: skip

@@ -108,8 +108,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "odd: bits/char are nats",
         "charlm/cli/odd.py",
-        "(score.bits_per_char, number",
-        "(score.nats_per_char, number",
+        'yield [f"{score.bits_per_char:.3f}"',
+        'yield [f"{score.nats_per_char:.3f}"',
         (f"{FIGURES}::TestOdd",),
     ),
     Fault(
