@@ -31,11 +31,6 @@ def perplexity(nats_per_character: float) -> float:
         return math.inf
 
 
-def per_character(log_prob: float, characters: int) -> float:
-    """Return the mean of -log_prob per character, in nats; nan without characters."""
-    return -log_prob / characters if characters else math.nan
-
-
 @dataclass(slots=True)  # not frozen: a frozen instance takes three times as long to create, and there are millions
 class Metrics:
     """The log-probability of a number of characters, and the measures derived from it.
@@ -57,7 +52,7 @@ class Metrics:
     @property
     def nats_per_char(self) -> float:
         """Cross-entropy in nats per character; nan without characters."""
-        return per_character(self.log_prob, self.characters)
+        return -self.log_prob / self.characters if self.characters else math.nan
 
     @property
     def bits_per_char(self) -> float:

@@ -42,6 +42,20 @@ class TextBatch(NamedTuple):
         result: list[Any] = sums.tolist()
         return result
 
+    def common_prefix_lengths(self, texts: Indices) -> Indices:
+        """Return the number of first targets that each of `texts` has in common with the text before it, (texts,)."""
+        lengths = np.zeros(texts.size, np.intp)
+        starts, counts = self.starts[texts], self.counts[texts]
+        limits = np.minimum(counts[1:], counts[:-1])
+        depth, equal = 0, np.arange(1, texts.size)  # texts that are equal to the text before so far
+        while equal.size:
+            equal = equal[limits[equal - 1] > depth]
+            is_equal = self.targets[starts[equal] + depth] == self.targets[starts[equal - 1] + depth]
+            equal = equal[is_equal]
+            lengths[equal] += 1
+            depth += 1
+        return lengths
+
 
 def encode_batch(texts: Sequence[str], vocabulary: Vocabulary, last_id: int, *, end: bool) -> TextBatch:
     """Encode texts as one batch.
