@@ -118,13 +118,13 @@ class Sampler:
     def _stream(self, prompt: str, seed: int) -> Iterator[str]:
         last_id, state = read_prompt(self.network, self.vocabulary, prompt)
         stepper = self.network.stepper(state)
-        stop = StopString(self.config.stop)
+        stop, eos, tokens = StopString(self.config.stop), self.vocabulary.eos, self.vocabulary.tokens
         uniforms = chain.from_iterable(map(np.ndarray.tolist, uniform_numbers(seed, 0, self.tuning.uniform_block)))
         for token_sampler, uniform in self._steps(last_id, uniforms):
             last_id = token_sampler.draw_one(stepper.read_one(last_id)[0], uniform)
-            if last_id == self.vocabulary.eos:
+            if last_id == eos:
                 return
-            piece = self.vocabulary.tokens[last_id]
+            piece = tokens[last_id]
             end = stop.end_in(piece)
             yield piece[:end]
             if end is not None:
@@ -158,7 +158,7 @@ class Sampler:
         uniforms = uniform_rows(seed, texts.tolist(), self.tuning.uniform_block)
         for token_sampler, uniform in self._steps(start.last_id, uniforms):
             ids, step_log_probs = token_sampler.draw(stepper.read(ids), uniform[active])
-            drawn.append((active, ids))
+            drawn.append((active, ids.astype(np.int32)))
             log_probs[active] += step_log_probs
             is_active = ids != eos
             has_ended[active[~is_active]] = True

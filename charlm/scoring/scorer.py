@@ -1,4 +1,4 @@
-"""Score texts: the log-probability of whole texts and of single characters.
+"""Score texts: compute the log-probabilities of any number of texts.
 
 Every text is read as EOS, context, text. By the chain rule, its log-probability is the sum over its characters of
 log p(c_t | EOS, context, c_1 ... c_{t-1}).

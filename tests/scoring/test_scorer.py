@@ -169,8 +169,8 @@ def test_words_count_as_characters_in_a_model_of_words() -> None:
     assert (score.characters, score.unknown) == (5, 1)
     assert score.perplexity == pytest.approx(len(words))
     assert empty.characters == 0
-    places = [(each.character, each.offset) for each in score_characters(network, words, "apple plum", end=True)]
-    assert places == [("apple", 0), (" ", 5), ("plum", 6), ("<EOS>", 10)]
+    offsets = [(each.character, each.offset) for each in score_characters(network, words, "apple plum", end=True)]
+    assert offsets == [("apple", 0), (" ", 5), ("plum", 6), ("<EOS>", 10)]
 
 
 def test_the_first_score_comes_before_the_second_text_is_read() -> None:
