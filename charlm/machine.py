@@ -1,8 +1,11 @@
-"""What this process may use of the machine: its cores, and the limits of its control groups (containers, services).
+"""Cores and memory that this process may use: affinity, and limits of its control groups (containers, services).
 
-Linux puts a process into a tree of control groups, and each group up to the root may have limits. The second version
-of them has one tree, the first a tree for each controller; a machine may have both.
-Source: the kernel's documentation, Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
+Linux puts a process into a tree of control groups; each group up to the root may have limits. Version 2 of control
+groups has one tree, version 1 a tree for each controller; a machine may use both.
+
+References
+----------
+The kernel's documentation, Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
 """
 
 from __future__ import annotations
@@ -15,23 +18,22 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 ROOT = Path("/")
-"""Root of the file system that `/proc` and `/sys` are read from."""
+"""Folder that contains `proc` and `sys`."""
 UNLIMITED_BYTES = 1 << 60
-"""Memory limit from which on the first version of control groups means none."""
+"""Memory limit from which version 1 of control groups means no limit."""
 
 
 def usable_cores(root: Path = ROOT) -> int:
-    """Return how many cores this process may use, at least 1.
+    """Return the number of cores that this process may use, at least 1.
 
-    It is the number of cores in its affinity mask, or the CPU quota of its control groups, rounded up, if that is
-    less.  root: where `proc` and `sys` are.
+    It is the number of cores in the affinity mask, or the CPU quota rounded up if that is lower.
     """
     quota = cpu_quota(root)
     return allowed_cores() if quota is None else max(1, min(allowed_cores(), math.ceil(quota)))
 
 
 def allowed_cores() -> int:
-    """Return the number of cores that this process may be scheduled on, quotas aside."""
+    """Return the number of cores that this process may be scheduled on, without quotas."""
     if hasattr(os, "process_cpu_count"):
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
@@ -42,38 +44,44 @@ def allowed_cores() -> int:
 
 @lru_cache
 def cpu_quota(root: Path = ROOT) -> float | None:
-    """Return the CPU quota of the control groups in cores, None without one.
+    """Return the lowest CPU quota of the control groups in cores, None without one.
 
-    It is read once: a call that scores a short text takes about as long as reading it.
+    The files are read once per process: reading them takes about as long as scoring a short text.
     """
+    files: list[tuple[Path, ...]] = [(group / "cpu.max",) for group in groups_of(root, "")]
+    files += [(group / "cpu.cfs_quota_us", group / "cpu.cfs_period_us") for group in groups_of(root, "cpu")]
     quotas = []
-    for group in groups_of(root, ""):
-        with suppress(OSError, ValueError):  # "max 100000" is no number
-            quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
-            quotas.append(int(quota) / int(period))
-    for group in groups_of(root, "cpu"):
-        with suppress(OSError, ValueError):
-            quota, period = ((group / f"cpu.cfs_{name}_us").read_text("ascii") for name in ("quota", "period"))
-            if int(quota) > 0:  # -1 is none
-                quotas.append(int(quota) / int(period))
+    for paths in files:
+        with suppress(OSError, ValueError):  # "max 100000" means no quota
+            quota, period = (int(number) for path in paths for number in path.read_text("ascii").split())
+            if quota > 0:  # -1 means no quota
+                quotas.append(quota / period)
     return min(quotas, default=None)
 
 
 def free_group_memory(root: Path = ROOT) -> float | None:
-    """Return how many bytes the control groups still allow, None without a limit; cached files count as free."""
-    left = [_free_bytes(group, "memory.max", "memory.current", "") for group in groups_of(root, "")]
-    left += [
+    """Return the bytes that the control groups still allow, None without a limit; cached files count as free."""
+    free = [_free_bytes(group, "memory.max", "memory.current", "") for group in groups_of(root, "")]
+    free += [
         _free_bytes(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
         for group in groups_of(root, "memory")
     ]
-    return min((value for value in left if value is not None), default=None)
+    return min((value for value in free if value is not None), default=None)
 
 
 def groups_of(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the folders of this process's control groups, the innermost first.
+    """Yield the folders of this process's control groups, innermost first.
 
-    controller: of the first version, such as "cpu"; "" for the second version.
-    In a container, where the path may be that on the host, folders that are missing are to be passed over.
+    Parameters
+    ----------
+    root : Path
+        Folder that contains `proc` and `sys`.
+    controller : str
+        A controller of version 1, such as "cpu"; "" for version 2.
+
+    Notes
+    -----
+    Folders may be missing: in a container the paths may be those of the host.
     """
     with suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
@@ -88,13 +96,14 @@ def groups_of(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _free_bytes(group: Path, limit: str, usage: str, prefix: str) -> float | None:
-    """Return what a group's limit leaves, in bytes.  limit, usage: names of files.  prefix: of the rows for caches."""
+    """Return limit - usage + cached files of a group in bytes, None without a limit.
+
+    limit, usage: names of files.  prefix: of the rows for cached files in `memory.stat`.
+    """
     with suppress(OSError, ValueError, IndexError):
-        most = int((group / limit).read_text(encoding="ascii"))
-        if most >= UNLIMITED_BYTES:
-            return None
-        taken = int((group / usage).read_text(encoding="ascii"))
-        rows = (line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
-        cached = sum(int(row[1]) for row in rows if row[0] in (f"{prefix}active_file", f"{prefix}inactive_file"))
-        return float(most - taken + cached)
+        max_bytes, used = (int((group / name).read_text("ascii")) for name in (limit, usage))
+        if max_bytes < UNLIMITED_BYTES:
+            rows = (line.split() for line in (group / "memory.stat").read_text("ascii").splitlines())
+            cached = sum(int(row[1]) for row in rows if row[0] in (f"{prefix}active_file", f"{prefix}inactive_file"))
+            return float(max_bytes - used + cached)
     return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.arrays import Array
+from charlm.arrays import Array, split_evenly
 from charlm.kernels.blas import small_product
 from charlm.kernels.tuning import TUNING, KernelTuning
 from charlm.kernels.workspace import Workspace, rows
@@ -60,8 +60,7 @@ def write_gradient(dzs: Array, xs: Array, grad: Array, work: Workspace, tuning: 
     n_sums = -(-len(xs) // max_rows)
     for dz, total in zip(dzs, grad, strict=True):
         partial = work.scratch("partial_gradient", hidden, inputs)
-        for k in range(n_sums):
-            span = slice(len(xs) * k // n_sums, len(xs) * (k + 1) // n_sums)
+        for k, span in enumerate(split_evenly(0, len(xs), n_sums)):
             left = dz[span].reshape(-1, hidden // tall, tall).transpose(1, 2, 0)
             right = xs[span].reshape(-1, inputs // narrow, narrow).swapaxes(0, 1)
             out = partial if k else total

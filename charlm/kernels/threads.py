@@ -20,9 +20,11 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], thre
 
     Parameters
     ----------
-    function : takes an item; several threads call it at the same time.
-    items : arguments of the calls.
-    threads : number of threads, at most; with one thread the caller's thread makes all calls.
+    function : callable
+        Takes an item; several threads call it at the same time.
+    items : sequence
+    threads : int
+        Maximum number of threads; with 1 the caller's thread makes all calls.
 
     Returns
     -------
@@ -47,24 +49,24 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], thre
 
 
 class OneThread:
-    """A context in which NumPy's BLAS has one thread, for whoever calls it.
+    """A context in which NumPy's BLAS uses one thread.
 
-    Several threads may be inside at a time, and leave in any order. Most libraries have one number of threads for the
-    whole process: the first thread sets it, and the last one restores it. Some have a number for each calling thread
-    (MKL, OpenMP): each thread sets and restores its own.
+    Several threads may be inside at the same time and leave in any order. Most libraries have one thread count per
+    process: the first thread to enter sets it, and the last one to leave restores it. Some have a count per calling
+    thread (MKL, OpenMP): each thread sets and restores its own.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._inside = 0
-        self._at_first: list[int] = []  # threads of each library before the first thread entered
-        self._of_each_thread: set[int] = set()  # indices of the libraries that have a number for each
+        self._at_first: list[int] = []  # thread count of each library before the first thread entered
+        self._of_each_thread: set[int] = set()  # indices of the libraries with a count per calling thread
         self._own = local()
 
     def __enter__(self) -> None:
         with self._lock:
             counts = [library.num_threads for library in blas_libraries()]
-            if self._inside:  # one number for the process would be 1 by now
+            if self._inside:  # a count per process is 1 now
                 self._of_each_thread.update(k for k, count in enumerate(counts) if count != 1)
             else:
                 self._at_first = counts
@@ -86,21 +88,21 @@ class OneThread:
 
 
 blas_on_one_thread = OneThread()
-"""The one context of that kind in a process."""
+"""The only instance: its counts are those of the process."""
 
 
 def limit_blas(threads: int) -> None:
-    """Let NumPy's BLAS use `threads` threads at most, from now on."""
+    """Limit NumPy's BLAS to `threads` threads for the rest of the process; it keeps a lower count."""
     for library in blas_libraries():
         if library.num_threads > threads:
             set_threads(library, threads)
 
 
 def set_threads(library: Any, count: int) -> None:
-    """Set the number of threads of a BLAS.
+    """Set the thread count of a BLAS from any thread.
 
-    From version 3.8 on threadpoolctl ignores all threads but the first that set the number of an OpenBLAS. This one
-    claims the library, and leaves it to whoever is next.
+    From version 3.8 threadpoolctl accepts the count of an OpenBLAS from one controlling thread only. This function
+    releases that control before and after.
     """
     release = getattr(library, "clear_controlling_thread", lambda force: None)
     release(force=True)
@@ -115,7 +117,7 @@ def blas_libraries() -> list[Any]:
 
 @lru_cache
 def libraries() -> ThreadpoolController:
-    """Return what sets the threads of NumPy's BLAS; it takes longer to find it than to set them."""
+    """Return the controllers of all thread pools, which take longer to find than to set."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

@@ -1,4 +1,4 @@
-"""Keeping gradients within bounds."""
+"""Gradient clipping."""
 
 from __future__ import annotations
 
@@ -11,12 +11,27 @@ from charlm.errors import DivergedError
 
 
 def clip_by_global_norm(grads: Array, max_norm: float) -> float:
-    """Scale `grads` in place so that its L2 norm is at most `max_norm`; 0 leaves it as it is.
+    """Scale `grads` in place so that its L2 norm is at most `max_norm`.
 
-    grads: flat gradient vector, (P,).
-    Returns the norm before scaling.
-    Raises DivergedError if that norm is not finite.
-    Source: Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
+    Parameters
+    ----------
+    grads : array (P,)
+    max_norm : float
+        0 for no limit.
+
+    Returns
+    -------
+    float
+        The norm before scaling.
+
+    Raises
+    ------
+    DivergedError
+        If the norm is not finite.
+
+    References
+    ----------
+    Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
     """
     norm = math.sqrt(float(np.dot(grads, grads)))
     if not math.isfinite(norm):

@@ -1,4 +1,4 @@
-"""What every optimizer offers to the trainer."""
+"""The interface of an optimizer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,24 @@ import numpy as np
 from charlm.arrays import Array
 
 BLOCK = 1 << 17
-"""Parameters updated at a time: few enough for a cache, and so many that threads seldom wait for the interpreter."""
+"""Parameters updated at a time: they fit a core's cache, and threads seldom wait for the interpreter's lock."""
 
 
 class Optimizer(ABC):
-    """An update rule over one flat vector, elementwise, so that parts of it can be updated by threads.
+    """An elementwise update rule for one flat vector, so that threads can update parts of it.
 
-    size: P.  moments: what it remembers for each parameter, (P,) each, zero at first.
-    steps: updates so far.
+    Parameters
+    ----------
+    size : int
+        P, the number of parameters.
+    dtype : dtype, default float32
+
+    Attributes
+    ----------
+    moments : dict of str to array (P,)
+        Running values for each parameter, zero at first.
+    steps : int
+        Number of updates so far.
     """
 
     moment_names: ClassVar[tuple[str, ...]]
@@ -28,11 +38,11 @@ class Optimizer(ABC):
         self.steps = 0
 
     def begin_step(self) -> None:
-        """Count an update. Call it once, before `update` is called for each part of the vector."""
+        """Count an update. Call it once before `update` is called for the parts of the vector."""
         self.steps += 1
 
     def update(self, params: Array, grads: Array, learning_rate: float, part: slice = slice(None)) -> None:
-        """Move `part` of params (P,) along its gradients (P,), in place; grads may be overwritten."""
+        """Update `part` of params (P,) in place; its gradients (P,) may be overwritten."""
         for block in blocks(part, params.size):
             moments = [self.moments[name][block] for name in self.moment_names]
             self.update_block(params[block], grads[block], learning_rate, *moments)
@@ -49,11 +59,11 @@ class Optimizer(ABC):
 
     @abstractmethod
     def update_block(self, params: Array, grads: Array, learning_rate: float, *moments: Array) -> None:
-        """Move a block of parameters; all arrays are views of the same length."""
+        """Update a block of parameters in place; all arrays are views of the same length."""
 
 
 def blocks(part: slice, size: int) -> Iterator[slice]:
-    """Cut a part of a vector of `size` elements into blocks."""
+    """Yield slices of at most `BLOCK` elements that make up `part` of a vector of `size` elements."""
     start, stop, _ = part.indices(size)
     for first in range(start, stop, BLOCK):
         yield slice(first, min(first + BLOCK, stop))

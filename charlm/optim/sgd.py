@@ -7,16 +7,18 @@ from charlm.optim.optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    """A ball that rolls downhill: the step is a decaying sum of past gradients.
+    """Momentum: the step is a decaying sum of past gradients.
 
-    Source: Polyak 1964, in the form of Sutskever et al. 2013 without Nesterov's correction.
+    References
+    ----------
+    Polyak 1964, in the form of Sutskever et al. 2013 without Nesterov's correction.
     """
 
     moment_names = ("velocity",)
     momentum = 0.9
 
     def update_block(self, params: Array, grads: Array, learning_rate: float, *moments: Array) -> None:
-        """u = mu u + g,  w -= lr u."""
+        """Compute u = mu u + g,  w = w - lr u."""
         (velocity,) = moments
         velocity *= self.momentum
         velocity += grads

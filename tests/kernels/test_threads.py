@@ -48,13 +48,13 @@ Threads = Callable[[], set[int]]
 
 
 def counts() -> set[int]:
-    """Return the numbers of threads that the BLAS has."""
+    """Return the thread counts of the BLAS libraries."""
     return {library.num_threads for library in blas_libraries()}
 
 
 @pytest.fixture
 def blas_threads() -> Iterator[Threads]:
-    """The BLAS on 3 threads; what is returned says how many it has."""
+    """Set the BLAS to 3 threads and return a function that returns its counts."""
     before = [(library, library.num_threads) for library in blas_libraries()]
     for library, _ in before:
         set_threads(library, 3)
@@ -63,8 +63,8 @@ def blas_threads() -> Iterator[Threads]:
         set_threads(library, count)
 
 
-class OfEachThread(threading.local):
-    """A BLAS with a number of threads for each thread that calls it."""
+class CountPerThread(threading.local):
+    """A BLAS with one thread count per calling thread."""
 
     num_threads = 3
 
@@ -72,7 +72,7 @@ class OfEachThread(threading.local):
         self.num_threads = count
 
 
-def test_a_limit_ends_with_the_last_thread_that_is_inside(blas_threads: Threads) -> None:
+def test_blas_limit_ends_when_the_last_thread_leaves(blas_threads: Threads) -> None:
     first, second = ExitStack(), ExitStack()
     first.enter_context(blas_on_one_thread)
     second.enter_context(blas_on_one_thread)
@@ -83,7 +83,7 @@ def test_a_limit_ends_with_the_last_thread_that_is_inside(blas_threads: Threads)
     assert blas_threads() == {3}
 
 
-def test_the_thread_that_sets_a_limit_need_not_be_the_one_that_ends_it(blas_threads: Threads) -> None:
+def test_blas_limit_may_be_ended_by_another_thread(blas_threads: Threads) -> None:
     entered, left = threading.Event(), threading.Event()
 
     def first() -> None:
@@ -101,7 +101,7 @@ def test_the_thread_that_sets_a_limit_need_not_be_the_one_that_ends_it(blas_thre
     assert blas_threads() == {3}
 
 
-def test_a_limit_holds_whoever_has_limited_the_blas_before(blas_threads: Threads) -> None:
+def test_blas_limit_holds_after_another_thread_set_a_limit(blas_threads: Threads) -> None:
     def seen() -> list[set[int]]:
         with blas_on_one_thread:
             inside = blas_threads()
@@ -111,7 +111,7 @@ def test_a_limit_holds_whoever_has_limited_the_blas_before(blas_threads: Threads
         assert pool.submit(seen).result() == [{1}, {2}]
 
 
-def test_a_limit_for_good_leaves_other_threads_to_set_theirs(blas_threads: Threads) -> None:
+def test_limit_blas_lets_other_threads_set_a_limit(blas_threads: Threads) -> None:
     def seen() -> set[int]:
         with threadpoolctl.threadpool_limits(1, user_api="blas"):
             return blas_threads()
@@ -123,7 +123,7 @@ def test_a_limit_for_good_leaves_other_threads_to_set_theirs(blas_threads: Threa
 
 
 def test_parallel_map_limits_a_library_with_a_number_per_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = OfEachThread()
+    library = CountPerThread()
     monkeypatch.setattr("charlm.kernels.threads.blas_libraries", lambda: [library])
     seen = []
     all_at_work = threading.Barrier(3)
@@ -137,8 +137,8 @@ def test_parallel_map_limits_a_library_with_a_number_per_thread(monkeypatch: pyt
     assert library.num_threads == 3
 
 
-def test_a_library_with_a_number_for_each_thread_gets_each_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = OfEachThread()
+def test_blas_limit_restores_counts_per_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = CountPerThread()
     monkeypatch.setattr("charlm.kernels.threads.blas_libraries", lambda: [library])
     limit = OneThread()
     entered, left, seen = threading.Event(), threading.Event(), []
@@ -163,7 +163,7 @@ def test_a_library_with_a_number_for_each_thread_gets_each_back(monkeypatch: pyt
     assert seen == [1, 1, 5]
 
 
-def test_many_threads_that_limit_the_blas_leave_it_as_it_was(blas_threads: Threads) -> None:
+def test_blas_limit_by_many_threads_is_restored(blas_threads: Threads) -> None:
     def limit(_: int) -> set[int]:
         with blas_on_one_thread:
             return blas_threads()
@@ -173,7 +173,7 @@ def test_many_threads_that_limit_the_blas_leave_it_as_it_was(blas_threads: Threa
     assert blas_threads() == {3}
 
 
-def test_runs_that_overlap_give_the_blas_its_threads_back(blas_threads: Threads) -> None:
+def test_blas_limit_after_overlapping_runs_is_restored(blas_threads: Threads) -> None:
     network = Network(NetworkConfig("rnn", 4, 1), 5)
     params = network.initial(np.random.default_rng(0))
     first, second = ExitStack(), ExitStack()
@@ -187,7 +187,7 @@ def test_runs_that_overlap_give_the_blas_its_threads_back(blas_threads: Threads)
     assert blas_threads() == {3}
 
 
-def test_a_run_that_cannot_start_gives_the_blas_its_threads_back(
+def test_blas_limit_after_a_failed_start_is_restored(
     blas_threads: Threads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(NumpyEngine, "_start", lambda *_: 1 / 0)
@@ -197,7 +197,7 @@ def test_a_run_that_cannot_start_gives_the_blas_its_threads_back(
     assert blas_threads() == {3}
 
 
-def test_training_on_threads_gives_the_blas_its_threads_back(tmp_path: Path, blas_threads: Threads) -> None:
+def test_blas_limit_after_training_on_threads_is_restored(tmp_path: Path, blas_threads: Threads) -> None:
     (tmp_path / "text.txt").write_text("how much wood would a woodchuck chuck\n" * 20)
 
     def train(steps: int) -> int:
@@ -218,6 +218,6 @@ def test_parallel_map_has_one_blas_thread_per_thread(blas_threads: Threads) -> N
 
 
 @pytest.mark.parametrize(("limit", "left"), [(1, 1), (2, 2), (3, 3), (7, 3)])
-def test_a_limit_for_good_only_lowers(blas_threads: Threads, limit: int, left: int) -> None:
+def test_limit_blas_only_lowers_the_count(blas_threads: Threads, limit: int, left: int) -> None:
     limit_blas(limit)
     assert blas_threads() == {left}

@@ -78,7 +78,7 @@ LSTM_FAULTS = (
         LSTM,
         "bias[hidden : 2 * hidden] = 1.0",
         "bias[hidden : 2 * hidden] = 0.0",
-        ("tests/nn/test_network.py::test_lstm_starts_with_open_forget_gates",),
+        ("tests/nn/test_network.py::test_initial_forget_bias_of_lstm_is_one",),
     ),
     Fault(
         "the gate o is a tanh",
@@ -304,7 +304,7 @@ DROPOUT_FAULTS = (
         LAYERS,
         "1 / (1 - fraction), out=out",
         "1.0, out=out",
-        ("tests/nn/test_functional.py::test_dropout_keeps_the_mean",),
+        ("tests/nn/test_functional.py::test_dropout_mask_has_mean_one",),
     ),
     Fault(
         "the scale of dropout is off: seen by training alone",
@@ -421,7 +421,7 @@ NETWORK_FAULTS = (
         FUNCTIONAL,
         "SAFE_RANGE = 80.0",
         "SAFE_RANGE = 200.0",
-        ("tests/nn/test_functional.py::test_losses_are_stable_where_rows_lie_far_apart",),
+        ("tests/nn/test_functional.py::test_losses_of_rows_far_apart_are_exact",),
     ),
     Fault(
         "the curvature of the loss is a mean square",

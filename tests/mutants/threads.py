@@ -36,31 +36,31 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "the first thread that leaves lifts the limit of the BLAS",
         "charlm/kernels/threads.py", "elif not self._inside:", "else:",
-        (f"{BLAS}::test_a_limit_ends_with_the_last_thread_that_is_inside",),
+        (f"{BLAS}::test_blas_limit_ends_when_the_last_thread_leaves",),
     ),
     Fault(
         "each thread restores the threads of the BLAS that it found",
         "charlm/kernels/threads.py", "set_threads(library, self._at_first[k])", "set_threads(library, own[k])",
-        (f"{BLAS}::test_the_thread_that_sets_a_limit_need_not_be_the_one_that_ends_it",),
+        (f"{BLAS}::test_blas_limit_may_be_ended_by_another_thread",),
     ),
     Fault(
         "a limit of the BLAS is not set where another thread has set one before",
         "charlm/kernels/threads.py",
         "    release(force=True)\n    library.set_num_threads(count)\n    release(force=True)\n",
         "    library.set_num_threads(count)\n",
-        (f"{BLAS}::test_a_limit_holds_whoever_has_limited_the_blas_before",),
+        (f"{BLAS}::test_blas_limit_holds_after_another_thread_set_a_limit",),
     ),
     Fault(
         "a limit of the BLAS is the setting thread's own",
         "charlm/kernels/threads.py",
         "    library.set_num_threads(count)\n    release(force=True)\n",
         "    library.set_num_threads(count)\n",
-        (f"{BLAS}::test_a_limit_for_good_leaves_other_threads_to_set_theirs",),
+        (f"{BLAS}::test_limit_blas_lets_other_threads_set_a_limit",),
     ),
     Fault(
         "numbers of threads that a library has for each thread are not restored",
         "charlm/kernels/threads.py", "for k, count in enumerate(counts) if count != 1", "for k, count in ()",
-        (f"{BLAS}::test_a_library_with_a_number_for_each_thread_gets_each_back",),
+        (f"{BLAS}::test_blas_limit_restores_counts_per_thread",),
     ),
     Fault(
         "the threads of parallel_map do not limit the BLAS",
@@ -72,7 +72,7 @@ FAULTS: tuple[Fault, ...] = (
         "charlm/engines/numpy_engine.py",
         "stack.enter_context(blas_on_one_thread)",
         "blas_on_one_thread.__enter__()",
-        (f"{BLAS}::test_runs_that_overlap_give_the_blas_its_threads_back",),
+        (f"{BLAS}::test_blas_limit_after_overlapping_runs_is_restored",),
     ),
     Fault(
         "--threads does not limit NumPy's products",
@@ -82,7 +82,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a limit for good raises the number of threads",
         "charlm/kernels/threads.py", "if library.num_threads > threads:", "if threads:",
-        (f"{BLAS}::test_a_limit_for_good_only_lowers",),
+        (f"{BLAS}::test_limit_blas_only_lowers_the_count",),
     ),
     Fault(
         "CPU affinity does not count",
@@ -106,7 +106,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "no quota (-1) counts as one",
-        "charlm/machine.py", "if int(quota) > 0:", "if int(quota):",
+        "charlm/machine.py", "if quota > 0:", "if quota:",
         (f"{MACHINE}::test_quota",),
     ),
     Fault(
@@ -116,7 +116,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "cached files count as used memory",
-        "charlm/machine.py", "return float(most - taken + cached)", "return float(most - taken)",
+        "charlm/machine.py", "return float(max_bytes - used + cached)", "return float(max_bytes - used)",
         (f"{MACHINE}::test_free_memory",),
     ),
     Fault(
@@ -126,7 +126,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "no memory limit, of the first version, is a limit",
-        "charlm/machine.py", "if most >= UNLIMITED_BYTES:", "if most < 0:",
+        "charlm/machine.py", "if max_bytes < UNLIMITED_BYTES:", "if max_bytes:",
         (f"{MACHINE}::test_free_memory",),
     ),
     Fault(

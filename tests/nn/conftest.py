@@ -1,4 +1,4 @@
-"""What the tests of the network share."""
+"""Fixtures that select the layout of products."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 
 @pytest.fixture
 def in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have small products laid out as where the BLAS multiplies them in place, whatever it does here."""
+    """Use the blocks of AVX-512 on any machine."""
     monkeypatch.setattr("charlm.kernels.blas.kernels", lambda: frozenset({"SkylakeX"}))
 
 
 @pytest.fixture(params=["SkylakeX", "Haswell"])
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Lay products out as where the BLAS multiplies small ones in place, and as where it packs all of them."""
+    """Use the blocks of AVX-512, then the plain products of all other machines."""
     name: str = request.param
     monkeypatch.setattr("charlm.kernels.blas.kernels", lambda: frozenset({name}))
     monkeypatch.setattr("charlm.kernels.blas.has_avx512", lambda: name == "SkylakeX")

@@ -20,7 +20,7 @@ def backpropagate(
     network: Network, params: Parameters, grads: Parameters, window: Window, state: NetworkState,
     dlast: NetworkState | None, rng: np.random.Generator | None = None,
 ) -> tuple[float, NetworkState, NetworkState]:  # fmt: skip
-    """Do what `Network.loss_and_grads` does, with a gradient of the last state; return that of the first, too."""
+    """Return loss, last state and gradient of the first state, given the gradient of the last state."""
     work = Workspace(params.flat.dtype)
     run = network.stack.forward(params, window.inputs, state, work, rng)
     dhs = np.empty_like(run.outputs[-1])
@@ -34,7 +34,7 @@ def directional(function: Callable[[float], float]) -> float:
 
 
 def assert_close(numeric: float, analytic: float, what: str, tolerance: float = 1e-6) -> None:
-    """Fail, and print both, unless the two agree and are not zero."""
+    """Fail and print both values unless they agree and are not zero."""
     assert abs(numeric) > 1e-6, f"{what}: the gradient is zero, which tests nothing"
     error = abs(numeric - analytic) / max(abs(numeric), abs(analytic))
     assert error <= tolerance, f"{what}: numeric {numeric!r}, analytic {analytic!r}, relative error {error:.2e}"

@@ -1,4 +1,4 @@
-"""Both directions: parity with two stacks of PyTorch, and no character sees itself. All sizes differ."""
+"""The bidirectional network: parity with two stacks of PyTorch, and no character sees itself. All sizes differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS, STREAMS, HIDDEN, VOCABULARY = 7, 3, 5, 8
 
 
 class Case:
-    """A small network in float64, random windows of one text, and EOS in the midst of a stream."""
+    """A small network in float64, random windows of one text, and EOS in the middle of a stream."""
 
     def __init__(self, cell: str, layers: int) -> None:
         rng = self.rng = np.random.default_rng(10 + layers)
@@ -48,32 +48,32 @@ class Case:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", CELLS)
 class TestEveryCell:
-    def test_a_character_does_not_see_itself_and_the_others_do(self, cell: str, layers: int) -> None:
+    def test_changed_character_changes_only_the_other_predictions(self, cell: str, layers: int) -> None:
         case = Case(cell, layers)
-        runner = PreparedBidirectionalNetwork(case.network, case.params)
-        before = runner.predict(case.inputs, case.targets)
+        prepared = PreparedBidirectionalNetwork(case.network, case.params)
+        before = prepared.predict(case.inputs, case.targets)
         for t in range(1, STEPS):
             changed = case.ids.copy()
             changed[t, 0] = 1 + changed[t, 0] % (VOCABULARY - 1)
-            after = runner.predict(changed[:-1], changed[1:])
+            after = prepared.predict(changed[:-1], changed[1:])
             np.testing.assert_array_equal(after[t - 1, :, 0], before[t - 1, :, 0])
             others = [k for k in range(STEPS - 1) if k != t - 1]
             assert (after[others, :, 0] != before[others, :, 0]).any(axis=1).all()
             np.testing.assert_array_equal(after[:, :, 1:], before[:, :, 1:])
 
 
-def test_each_configuration_has_its_network() -> None:
+def test_make_network_returns_the_network_of_the_configuration() -> None:
     one = make_network(NetworkConfig("rnn", 4), 5)
     both = make_network(NetworkConfig("rnn", 4, bidirectional=True), 5)
     networks = [prepare_network(network, network.initial(np.random.default_rng(0))) for network in (one, both)]
-    assert [type(runner) for runner in networks] == [PreparedNetwork, PreparedBidirectionalNetwork]
+    assert [type(prepared) for prepared in networks] == [PreparedNetwork, PreparedBidirectionalNetwork]
     assert both.layout["head.weight"] == (5, 8)
     assert both.zero_state(3) == []
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", [name for name in CELLS if find_cell(name).torch_name])
-def test_parity_with_two_stacks_of_pytorch(cell: str, layers: int) -> None:
+def test_loss_and_gradients_equal_those_of_two_pytorch_stacks(cell: str, layers: int) -> None:
     torch = pytest.importorskip("torch")
     case = Case(cell, layers)
     case.ids[3, 1] = 2  # PyTorch knows no EOS

@@ -1,4 +1,4 @@
-"""Softmax, cross-entropy and the head."""
+"""Softmax, cross-entropy, the head, and the products that they and the cells use."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from charlm.nn.layout import Parameters
 from charlm.nn.window import Window
 
 
-def test_log_softmax_is_stable() -> None:
+def test_log_softmax_of_large_logits_sums_to_one() -> None:
     logits = np.array([[1000.0, -1000.0], [0.0, -1000.0]])
     np.testing.assert_allclose(np.exp(log_softmax(logits)).sum(axis=1), 1)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("spread", [1.0, 79.0, 81.0, 90.0, 110.0, 200.0, 1e4])
-def test_losses_are_stable_where_rows_lie_far_apart(spread: float, dtype: type) -> None:
-    """Rows whose greatest logits differ by more than the exponential can take, and by less."""
+def test_losses_of_rows_far_apart_are_exact(spread: float, dtype: type) -> None:
+    """The maxima of the rows differ by more and by less than the range of the exponential."""
     logits = np.array([[1.0, 0.5, 0.0], [1.0, 0.5, 0.0]], dtype)
     logits[1] -= spread - 1
     targets = np.array([2, 2])
@@ -35,18 +35,18 @@ def test_losses_are_stable_where_rows_lie_far_apart(spread: float, dtype: type) 
     assert loss == pytest.approx(2 * expected, rel=1e-3)
 
 
-def test_no_rows_cost_nothing() -> None:
+def test_losses_of_no_rows_are_zero() -> None:
     assert cross_entropy(np.zeros((0, 3)), np.zeros(0, int), None, 1.0)[0] == 0
     assert gather_log_probs(np.zeros((0, 3)), np.zeros(0, int)).shape == (0,)
 
 
-def test_uniform_logits_cost_log_v() -> None:
+def test_cross_entropy_of_uniform_logits_is_log_v() -> None:
     loss, grad = cross_entropy(np.zeros((3, 4)), np.array([0, 1, 3]), None, 0.5)
     assert loss == pytest.approx(3 * np.log(4))
     np.testing.assert_allclose(grad[0], [0.5 * (0.25 - 1), 0.125, 0.125, 0.125])
 
 
-def test_slopes_are_those_of_the_loss_as_logits_are_stretched() -> None:
+def test_derivatives_by_the_logit_scale_equal_differences() -> None:
     rng = np.random.default_rng(0)
     logits, targets = 3 * rng.standard_normal((40, 6)), rng.integers(0, 6, 40)
     counts = rng.random(40) < 0.7
@@ -61,7 +61,7 @@ def test_slopes_are_those_of_the_loss_as_logits_are_stretched() -> None:
     assert found[2] == pytest.approx((loss(1 + step) - 2 * found[0] + loss(1 - step)) / step**2, rel=1e-4)
 
 
-def test_weights_count_rows() -> None:
+def test_cross_entropy_with_weights_sums_weighted_rows() -> None:
     rng = np.random.default_rng(0)
     logits, targets = rng.standard_normal((4, 5)), np.array([1, 2, 0, 4])
     weights = np.array([1.0, 0.0, 2.0, 0.5])
@@ -72,8 +72,8 @@ def test_weights_count_rows() -> None:
 
 
 @pytest.mark.parametrize(("vocabulary", "hidden", "n"), [(3000, 4, 600), (67, 128, 2600), (80, 64, 250), (5, 4, 3)])
-def test_head_in_runs_equals_head_at_once(vocabulary: int, hidden: int, n: int) -> None:
-    """Plain products and small ones, whole runs and what is left, one and several."""
+def test_head_in_several_runs_equals_one_product(vocabulary: int, hidden: int, n: int) -> None:
+    """Plain and small products, one run and several, full runs and a remainder."""
     rng = np.random.default_rng(0)
     layout = {"head.weight": (vocabulary, hidden), "head.bias": (vocabulary,)}
     params = Parameters(layout, rng.standard_normal(vocabulary * (hidden + 1)))
@@ -90,7 +90,7 @@ def test_head_in_runs_equals_head_at_once(vocabulary: int, hidden: int, n: int) 
     np.testing.assert_allclose(grads["head.bias"], dlogits.sum(axis=0), atol=1e-12)
 
 
-def test_dropout_keeps_the_mean() -> None:
+def test_dropout_mask_has_mean_one() -> None:
     mask = dropout_mask(np.random.default_rng(0), 0.25, np.empty((200, 300), np.float32))
     assert set(np.unique(mask)) == {0.0, np.float32(1 / 0.75)}
     assert mask.mean() == pytest.approx(1, abs=0.01)
@@ -99,8 +99,8 @@ def test_dropout_keeps_the_mean() -> None:
 @pytest.mark.parametrize("shape", [(5, 12), (300, 128), (128, 512), (512, 128), (2048, 512), (96, 130)])
 @pytest.mark.parametrize("rows", [1, 2, 8, 16, 25, 32, 64, 250])
 @pytest.mark.usefixtures("kernels")
-def test_products_of_a_step_are_products(rows: int, shape: tuple[int, int]) -> None:
-    """However the matrix is laid out: whole, in blocks, or in parts whose products are added."""
+def test_packed_matrix_of_a_step_equals_the_plain_product(rows: int, shape: tuple[int, int]) -> None:
+    """For each layout: plain, in blocks, or in parts whose products are summed."""
     rng = np.random.default_rng(rows)
     matrix, xs = rng.standard_normal(shape), rng.standard_normal((rows, shape[0]))
     expected = xs @ matrix
@@ -113,30 +113,30 @@ def test_products_of_a_step_are_products(rows: int, shape: tuple[int, int]) -> N
 
 GATES = [1, 2, 4]
 SIZES = [(5, 12), (64, 64), (128, 128), (96, 32), (512, 128), (1024, 64)]
-"""K and H of a gate's matrix: not in blocks, one block, several, narrow ones, and in parts."""
+"""K and H of a gate's matrix: no blocks, one block, several blocks, narrow blocks, and parts."""
 
 
 @pytest.mark.parametrize("gates", GATES)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("rows", [1, 16, 25, 64, 250])
 @pytest.mark.usefixtures("kernels")
-def test_products_of_gates_are_products(rows: int, size: tuple[int, int], gates: int) -> None:
-    """Of a step and of a window; the gates apart on the way forward, added up on the way back."""
+def test_packed_matrix_of_gates_equals_the_plain_products(rows: int, size: tuple[int, int], gates: int) -> None:
+    """For a step and a window: separate gates in the forward pass, their sum in the backward pass."""
     rng = np.random.default_rng(rows)
     inner, columns = size
     matrices = rng.standard_normal((gates, inner, columns))
     side_by_side, stacked = np.concatenate(list(matrices), axis=1), matrices.reshape(-1, columns)
     xs, xs_by_gate = rng.standard_normal((3, rows, inner)), rng.standard_normal((gates, 3, rows, inner))
-    apart = np.einsum("tbk,gkh->gtbh", xs, matrices)
+    by_gate = np.einsum("tbk,gkh->gtbh", xs, matrices)
     total = np.einsum("gtbk,gkh->tbh", xs_by_gate, matrices)
     for work in (None, Workspace(np.float64)):
         factor = PackedMatrix(side_by_side.T.copy().T if work else side_by_side, work)
         out = np.full((gates, rows, columns), np.nan)
         factor.into(out)(xs[1])
-        np.testing.assert_allclose(out, apart[:, 1], rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(out, by_gate[:, 1], rtol=1e-10, atol=1e-10)
         outs = np.full((gates, 3, rows, columns), np.nan)
         factor.into(outs)(xs)
-        np.testing.assert_allclose(outs, apart, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(outs, by_gate, rtol=1e-10, atol=1e-10)
         factor = PackedMatrix(stacked, work)
         out = np.full((rows, columns), np.nan)
         factor.sum_into(out, gates)(xs_by_gate[:, 1])
@@ -150,8 +150,8 @@ def test_products_of_gates_are_products(rows: int, size: tuple[int, int], gates:
 @pytest.mark.parametrize("size", [(12, 5), (64, 64), (96, 128), (128, 100), (1024, 1024)])
 @pytest.mark.parametrize("steps", [1, 50])
 @pytest.mark.usefixtures("kernels")
-def test_gradient_of_weights_is_one_product(steps: int, size: tuple[int, int], gates: int) -> None:
-    """However it is summed: at once, in blocks, or in blocks of several runs."""
+def test_write_gradient_equals_the_plain_product(steps: int, size: tuple[int, int], gates: int) -> None:
+    """For each way of summing: at once, in blocks, or in blocks of several partial sums."""
     rng = np.random.default_rng(steps)
     hidden, inputs = size
     dzs, xs = rng.standard_normal((gates, steps, 25, hidden)), rng.standard_normal((steps, 25, inputs))
@@ -161,8 +161,8 @@ def test_gradient_of_weights_is_one_product(steps: int, size: tuple[int, int], g
     np.testing.assert_allclose(grad, expected.reshape(grad.shape), rtol=1e-10, atol=1e-10)
 
 
-def test_weights_that_lie_by_rows_are_laid_out_by_columns_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For many rows, wherever the BLAS packs; one row is multiplied by them as they lie."""
+def test_packed_matrix_in_column_order_is_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For many rows, if the BLAS packs small products; one row needs no copy."""
     monkeypatch.setattr("charlm.kernels.blas.kernels", lambda: frozenset({"Haswell"}))
     rng = np.random.default_rng(0)
     matrix, xs, out = rng.standard_normal((512, 128)).T, rng.standard_normal((40, 128)), np.empty((40, 512))
@@ -178,7 +178,7 @@ def test_weights_that_lie_by_rows_are_laid_out_by_columns_once(monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("in_place")
-def test_blocks_stay_below_the_size_from_which_products_are_packed() -> None:
+def test_block_shape_stays_below_the_limit_of_small_products() -> None:
     for inner, columns, rows in ((128, 512, 25), (512, 128, 25), (2048, 512, 16), (2048, 512, 32), (512, 2048, 64)):
         parts, width = block_shape(inner, columns, rows)
         assert width < columns
@@ -188,7 +188,7 @@ def test_blocks_stay_below_the_size_from_which_products_are_packed() -> None:
 
 
 @pytest.mark.parametrize("names", [{"Haswell"}, {"Zen"}, {"SkylakeX", "Haswell"}, {"None"}, set()])
-def test_products_are_plain_unless_all_kernels_are_known_to_multiply_in_place(
+def test_block_shape_without_avx512_kernels_is_the_plain_product(
     names: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("charlm.kernels.blas.kernels", lambda: frozenset(names))
@@ -199,7 +199,7 @@ def test_products_are_plain_unless_all_kernels_are_known_to_multiply_in_place(
     assert rows_at_once(128 * 64) == 122
 
 
-def test_the_kernels_at_work_have_names() -> None:
+def test_kernels_in_use_have_names() -> None:
     if not kernels():
         pytest.skip("no BLAS that threadpoolctl knows")
     assert all(isinstance(name, str) and name for name in kernels())

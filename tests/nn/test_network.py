@@ -16,7 +16,7 @@ from charlm.nn.window import Window
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_recurrent_weights_start_orthogonal(cell: str) -> None:
+def test_initial_recurrent_weights_are_orthogonal(cell: str) -> None:
     params = Network(NetworkConfig(cell, 6, 2), 5).initial(np.random.default_rng(0))
     block = params["rnn.weight_hh_l1"][:6]
     kept = 0.5 if cell == "rnn-relu" else 1.0
@@ -24,13 +24,13 @@ def test_recurrent_weights_start_orthogonal(cell: str) -> None:
     assert params.flat.dtype == np.float32
 
 
-def test_lstm_starts_with_open_forget_gates() -> None:
+def test_initial_forget_bias_of_lstm_is_one() -> None:
     params = Network(NetworkConfig("lstm", 3, 1), 5).initial(np.random.default_rng(0))
     np.testing.assert_array_equal(params["rnn.bias_ih_l0"], [0] * 3 + [1] * 3 + [0] * 6)
 
 
-def test_the_relu_cell_starts_as_half_the_identity() -> None:
-    """So that at first it adds up what it reads, and forgets it slowly (Le et al. 2015)."""
+def test_initial_recurrent_weights_of_relu_cell_are_half_the_identity() -> None:
+    """At first the cell adds its inputs and forgets them slowly (Le et al. 2015)."""
     params = Network(NetworkConfig("rnn-relu", 4, 2), 5).initial(np.random.default_rng(0))
     for layer in range(2):
         np.testing.assert_array_equal(params[f"rnn.weight_hh_l{layer}"], np.eye(4) / 2)
@@ -40,8 +40,8 @@ def test_the_relu_cell_starts_as_half_the_identity() -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_the_relu_cell_starts_with_a_loss_near_that_of_a_uniform_model(layers: int) -> None:
-    """Also behind thousands of characters of one carried state."""
+def test_initial_loss_of_relu_cell_is_near_that_of_a_uniform_model(layers: int) -> None:
+    """Also after thousands of characters of one carried state."""
     network = Network(NetworkConfig("rnn-relu", 48, layers), 30)
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(1, 30, (2, 2000, 2))
@@ -49,7 +49,7 @@ def test_the_relu_cell_starts_with_a_loss_near_that_of_a_uniform_model(layers: i
     assert -log_probs[-500:].mean() < np.log(30) + 0.3
 
 
-def test_a_relu_cell_whose_states_explode_stays_finite() -> None:
+def test_relu_cell_with_exploding_states_stays_finite() -> None:
     network = Network(NetworkConfig("rnn-relu", 4, 2), 5)
     params = network.initial(np.random.default_rng(0))
     params.flat[...] = 1e20
@@ -62,7 +62,7 @@ def test_a_relu_cell_whose_states_explode_stays_finite() -> None:
     assert not grads["rnn.weight_hh_l1"].any()
 
 
-def test_layout_matches_the_count() -> None:
+def test_size_of_layout_equals_the_count_by_hand() -> None:
     layout = parameter_layout(NetworkConfig("gru", 5, 2), 7)
     assert size_of(layout) == 15 * 7 + 15 * 5 + 30 + 15 * 5 + 15 * 5 + 30 + 7 * 5 + 7
     with pytest.raises(ValueError, match="the layout has 432 parameters"):
@@ -79,14 +79,14 @@ def test_select_reorders_streams() -> None:
     np.testing.assert_array_equal(Network.select(state, np.array([2, 0]))[0][0], [[4, 5], [0, 1]])
 
 
-def test_the_time_loop_reuses_its_buffers() -> None:
+def test_workspace_with_same_shape_reuses_the_array() -> None:
     work = Workspace()
     assert work.array("a", 2, 3) is work.array("a", 2, 3)
     assert work.scope("r").array("a", 2) is not work.array("a", 2, 3)
     assert work.array("a", 4).shape == (4,)
 
 
-def test_scratch_is_shared_between_rooms_and_grows() -> None:
+def test_scratch_is_shared_between_scopes_and_grows() -> None:
     work = Workspace()
     small = work.scope("a").scratch("s", 2, 3)
     assert np.shares_memory(small, work.scope("b").scratch("s", 6))
