@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ def command(
     ]
     curves = curves_of(measured)
     if plot is not None:
-        draw_curves(curves, plot)
+        draw_curves(dict(curves), plot)
     if as_json:
         show_json(map(fields_of, measured))
     else:
@@ -112,32 +112,32 @@ def fields_of(measured: Measurement) -> dict[str, Any]:
     return {"model": str(measured.path), **measured.flow.as_json(), "clip": measured.limit, "clipping": clipping}
 
 
-def curves_of(measured: Sequence[Measurement]) -> dict[str, list[float]]:
-    """Return the norms of each layer of each model, k = 0 first, by its name in tables and plots."""
-    curves = {}
+def curves_of(measured: Sequence[Measurement]) -> list[tuple[str, list[float]]]:
+    """Return a name and the norms, k = 0 first, for each layer of each model."""
+    curves = []
     for name, one in zip(model_names([one.path for one in measured]), measured, strict=True):
         for layer, norms in enumerate(one.flow.norms, 1):
             models = [name] * (len(measured) > 1)
             layers = [f"layer {layer}"] * (len(one.flow.norms) > 1 or not models)
-            curves[" ".join(models + layers)] = norms.tolist()
+            curves.append((" ".join(models + layers), norms.tolist()))
     return curves
 
 
-def report_lines(measured: Sequence[Measurement], curves: Mapping[str, list[float]]) -> Iterator[str]:
+def report_lines(measured: Sequence[Measurement], curves: Sequence[tuple[str, list[float]]]) -> Iterator[str]:
     """Yield a table of the norms, and a line about each layer and about clipping."""
     places = max(int(one.flow.places[0]) for one in measured)
     yield f"norm of d loss_t / d h_(t-k), loss in nats, mean over {places:,} positions t"
     back = len(measured[0].flow.places) - 1
     distances = [0, *(2**n for n in range(back.bit_length()) if 2**n < back), back]
     rows = [
-        [str(k), *("-" if norms[k] != norms[k] else f"{norms[k]:.3g}" for norms in curves.values()), ""]
-        for k in distances
+        [str(k), *("-" if norms[k] != norms[k] else f"{norms[k]:.3g}" for _, norms in curves), ""] for k in distances
     ]
-    yield from (line.rstrip() for line in aligned([["k (steps back)", *curves, ""], *rows]))
-    names = iter(curves)
+    names = [name for name, _ in curves]
+    yield from (line.rstrip() for line in aligned([["k (steps back)", *names, ""], *rows]))
+    layers = iter(names)
     for one in measured:
         for layer in range(len(one.flow.norms)):
-            yield f"{escape(next(names))}: {decay_of(one.flow, layer)}"
+            yield f"{escape(next(layers))}: {decay_of(one.flow, layer)}"
         yield f"{escape(str(one.path))}: " * (len(measured) > 1) + clipping_of(one)
 
 

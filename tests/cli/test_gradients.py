@@ -62,6 +62,12 @@ def test_models_are_compared_on_one_text(folder: Path, names_model: Path) -> Non
     assert "names.safetensors: clipping: not known, there is no training log next to names.safetensors" in done.out
 
 
+def test_model_that_is_given_twice_has_two_columns(folder: Path) -> None:
+    done = charlm("gradients", "verse.safetensors", "verse.safetensors", "verse.txt", "--back", 2, cwd=folder)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[1].split()[-2:] == ["verse.safetensors"] * 2
+
+
 def test_plot_is_a_reproducible_svg_file(folder: Path) -> None:
     pytest.importorskip("matplotlib")
     done = charlm("gradients", "verse.safetensors", "verse.txt", "--plot", "flow.svg", "--back", 8, cwd=folder)
