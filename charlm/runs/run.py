@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from time import monotonic
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -112,8 +113,10 @@ class Run:
             self._resources = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._resources.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.__exit__(kind, error, trace)
 
     def _prepare(self, saved: SavedRun | None, parent: LanguageModel | None, stack: ExitStack) -> Setup:
         """Read the text and complete the settings."""

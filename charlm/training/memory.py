@@ -17,10 +17,6 @@ from charlm.text.batches import Batches
 from charlm.text.tuning import TextTuning
 from charlm.training.tuning import DEFAULT_TUNING
 
-PROCESS_BYTES = 45e6
-"""Bytes of an interpreter with NumPy, about."""
-PYTORCH_BYTES = 300e6
-"""Additional bytes of PyTorch, about."""
 VALUE_BYTES = 4
 """Bytes of a float32."""
 
@@ -62,7 +58,7 @@ def memory_needed(
     packed = (1 + dropout) * stacks * gates * hidden * hidden * shards  # recurrent weights for the products
     values = parameters * (gradients + 2 * vectors + 2) + window + head + packed
     snapshot = min(DEFAULT_TUNING.max_snapshot_bytes, VALUE_BYTES * parameters * vectors)
-    return shards * PROCESS_BYTES + TextTuning.max_bytes_in_memory + snapshot + VALUE_BYTES * values
+    return shards * DEFAULT_TUNING.process_bytes + TextTuning.max_bytes_in_memory + snapshot + VALUE_BYTES * values
 
 
 def free_memory() -> float | None:
@@ -138,6 +134,6 @@ def run_memory(engine: EngineConfig, network: BaseNetwork, train: TrainConfig, b
     shards = 1 if is_torch else min(train.threads, streams)
     micro_batches = 1 if is_torch else micro_batches_of(network, steps, -(-streams // shards))
     memory = memory_needed(network, train, steps=steps, streams=streams, shards=shards, micro_batches=micro_batches)
-    memory += PYTORCH_BYTES if is_torch else 0
+    memory += DEFAULT_TUNING.pytorch_bytes if is_torch else 0
     check_memory(memory, network.size)
     return memory

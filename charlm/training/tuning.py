@@ -39,6 +39,10 @@ class TrainingTuning:
     """Noise of the loss of a window of n characters, as a multiple of the uniform loss / sqrt(n)."""
     max_snapshot_bytes: int = 16 << 20
     """Bytes of a snapshot that stays in memory; a larger one goes to a temporary file."""
+    process_bytes: float = 45e6
+    """Bytes of an interpreter with NumPy, about."""
+    pytorch_bytes: float = 300e6
+    """Additional bytes of PyTorch, about."""
     max_unknown_fraction: float = 0.05
     """Fraction of UNK in the training text above which a warning is due."""
     log_seconds: float = 1.0
