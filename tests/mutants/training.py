@@ -180,6 +180,13 @@ FAULTS = (
         (f"{RUN}test_model_stores_hashes_of_training_lines_only",),
     ),
     Fault(
+        "a run that fails leaves its process group as if it had succeeded",
+        "charlm/runs/run.py",
+        "self._resources.__exit__(kind, error, trace)",
+        "self._resources.close()",
+        (f"{RUN}test_error_inside_run_reaches_its_resources",),
+    ),
+    Fault(
         "the initial weights are drawn without the seed",
         "charlm/runs/setup.py",
         "np.random.default_rng([setup.train.seed, 0])",

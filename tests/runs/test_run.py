@@ -157,6 +157,15 @@ class TestRun:
                 charlm.train(path, tmp_path / "m.safetensors", steps=1, **TINY)
             assert not (tmp_path / "m.lock").exists()
 
+    def test_error_inside_run_reaches_its_resources(self, text: Path, tmp_path: Path) -> None:
+        """A process group must know whether the others are still there."""
+        kinds: list[object] = []
+        run = Run([text], tmp_path / "m.safetensors", TINY | {"steps": 1})
+        run.__enter__()
+        run._resources.push(lambda kind, *_: kinds.append(kind))
+        run.__exit__(KeyError, KeyError(), None)
+        assert kinds == [KeyError]
+
     def test_failed_run_releases_lock(self, text: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="one of adam"):
             charlm.train(text, tmp_path / "m.safetensors", steps=1, optimizer="magic", **TINY)
