@@ -23,6 +23,8 @@ WIDE_COLUMNS = 120
 """Width of a terminal, in columns, from which the bar has two losses."""
 DEFAULT_COLUMNS = 80
 """Width of the bar, in columns, on a terminal that reports no width."""
+ROWS = 20
+"""Height of the terminal for tqdm, which hides a bar below the last row; some terminals report 0 rows."""
 MAX_HOURS = 1000
 """Hours up to which the time left is printed exactly."""
 SMOOTHING = 0.02
@@ -47,7 +49,9 @@ def print_event(event: Event) -> None:
 def follow_with_bar(run: Run, metrics: RunningMetrics) -> None:
     """Draw a bar, at most ten times a second."""
     columns = None if has_width(sys.stderr) else DEFAULT_COLUMNS
-    with tqdm(total=1.0, bar_format=BAR, file=sys.stderr, ncols=columns, dynamic_ncols=columns is None) as bar:
+    with tqdm(
+        total=1.0, bar_format=BAR, file=sys.stderr, ncols=columns, dynamic_ncols=columns is None, nrows=ROWS
+    ) as bar:
         for report in run.reports():
             metrics.add(report)
             bar.set_description_str(metrics.description(report, bar.ncols or DEFAULT_COLUMNS), refresh=False)

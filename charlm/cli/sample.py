@@ -130,7 +130,9 @@ def copies_of(model: LanguageModel, corpus: Path | None) -> IsCopy:
     if corpus is None:
         hashes = unpack_hashes(model.training.line_hashes)
         if not hashes:
-            raise click.UsageError("the model holds no hashes of lines; pass its training text with --corpus FILE")
+            raise click.UsageError(
+                "the model file holds no hashes of training lines; pass the training text with --corpus FILE"
+            )
         return lambda text, is_whole: hash_of(model.clean(text)) in hashes if is_whole else None
     learned = model.clean(read_text(corpus, model.text))
     if not model.text.lines:

@@ -25,7 +25,7 @@ class Screen:
     def __init__(self, *arguments: object, cwd: Path, columns: int = 120) -> None:
         self.shown = ""
         self._master, slave = os.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "charlm", *map(str, arguments)],
             cwd=cwd, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=accept_ctrl_c,
