@@ -13,7 +13,7 @@ from charlm.runs.setup import RunOptions
 
 
 def losses(
-    text: Path, model: Path, engine: str, settings: dict[str, Any], *,
+    text: Path | str, model: Path | str, engine: str, settings: dict[str, Any], *,
     lines: bool = False, resume: bool = False, stop_at: int | None = None,
 ) -> list[float]:  # fmt: skip
     """Train, stop after the step `stop_at` if given, and return the loss of each step."""
@@ -26,10 +26,9 @@ def losses(
             if report.step == stop_at:
                 run.stop()
         if run.group.is_main_process:
-            model.with_suffix(".losses").write_text(json.dumps(found))
+            Path(model).with_suffix(".losses").write_text(json.dumps(found))
     return found
 
 
 if __name__ == "__main__":
-    told = json.loads(sys.argv[1])
-    losses(Path(told.pop("text")), Path(told.pop("model")), told.pop("engine"), told.pop("settings"), **told)
+    losses(**json.loads(sys.argv[1]))

@@ -61,12 +61,12 @@ def test_ranks_together_read_the_streams_of_one_process(tmp_path: Path, lines: b
         for rank, batches in enumerate(ranks):
             batches.local_slice = ProcessGroup(rank, 3).local_slice(batches.streams)
         for _ in range(2 * alone.windows_per_epoch):
-            whole, parts = alone.next(), [batches.next() for batches in ranks]
-            assert np.array_equal(whole.inputs, np.hstack([part.inputs for part in parts]))
-            assert np.array_equal(whole.targets, np.hstack([part.targets for part in parts]))
+            window, parts = alone.next(), [batches.next() for batches in ranks]
+            assert np.array_equal(window.inputs, np.hstack([part.inputs for part in parts]))
+            assert np.array_equal(window.targets, np.hstack([part.targets for part in parts]))
             counts = [np.ones(part.inputs.shape) if part.weights is None else part.weights for part in parts]
-            assert np.array_equal(1 if whole.weights is None else whole.weights, np.hstack(counts)) or (
-                whole.weights is None and np.hstack(counts).all()
+            assert np.array_equal(1 if window.weights is None else window.weights, np.hstack(counts)) or (
+                window.weights is None and np.hstack(counts).all()
             )
 
 

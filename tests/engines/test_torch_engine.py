@@ -57,13 +57,13 @@ def torchrun(*arguments: str, ranks: int = 2, restarts: int = 0) -> Iterator[sub
         try:
             yield process
         finally:
-            process.terminate()  # it ends its ranks
+            process.terminate()  # torchrun ends its ranks
 
 
 def losses_on_ranks(text: Path, model: Path, settings: dict[str, Any], **options: Any) -> list[float]:
-    """Run the driver on two ranks; return the losses."""
-    told = {"text": str(text), "model": str(model), "engine": "torch", "settings": settings} | options
-    with torchrun("tests.engines.driver", json.dumps(told)) as process:
+    """Train on two ranks by the driver; return the loss of each step."""
+    arguments = {"text": str(text), "model": str(model), "engine": "torch", "settings": settings} | options
+    with torchrun("tests.engines.driver", json.dumps(arguments)) as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     found: list[float] = json.loads(model.with_suffix(".losses").read_text())
@@ -92,18 +92,18 @@ def test_losses_in_lines_with_dropout_are_those_of_numpy_on_one_thread(text: Pat
 
 @pytest.mark.parametrize(("first", "second"), [("numpy", "torch"), ("torch", "numpy")])
 def test_run_resumed_on_the_other_engine_continues(text: Path, first: str, second: str) -> None:
-    whole = losses(text, text.with_name("whole"), "numpy", TINY | {"steps": 60})
+    uninterrupted = losses(text, text.with_name("whole"), "numpy", TINY | {"steps": 60})
     model = text.with_name("m")
     begun = losses(text, model, first, TINY | {"steps": 60}, stop_at=25)
     rest = losses(text, model, second, {"threads": 1}, resume=True)
-    assert_close(begun + rest, whole, first=1e-5, all_=1e-4)
+    assert_close(begun + rest, uninterrupted, first=1e-5, all_=1e-4)
 
 
 def test_run_resumed_on_pytorch_continues_to_the_bit(text: Path) -> None:
     settings = TINY | {"steps": 40, "dropout": 0.2, "cell": "gru"}
-    whole = losses(text, text.with_name("whole"), "torch", settings)
+    uninterrupted = losses(text, text.with_name("whole"), "torch", settings)
     begun = losses(text, text.with_name("m"), "torch", settings, stop_at=15)
-    assert begun + losses(text, text.with_name("m"), "torch", {}, resume=True) == whole
+    assert begun + losses(text, text.with_name("m"), "torch", {}, resume=True) == uninterrupted
 
 
 @pytest.mark.parametrize("lines", [False, True])
@@ -117,15 +117,15 @@ def test_two_ranks_train_as_one(text: Path, lines: bool) -> None:
 
 def test_number_of_ranks_may_change_at_a_resume(text: Path) -> None:
     model, settings = text.with_name("m"), TINY | {"steps": 60}
-    whole = losses(text, text.with_name("whole"), "torch", settings)
+    uninterrupted = losses(text, text.with_name("whole"), "torch", settings)
     begun = losses(text, model, "torch", settings, stop_at=20)
     middle = losses_on_ranks(text, model, {"threads": 1}, resume=True, stop_at=40)
     rest = losses(text, model, "torch", {"threads": 1}, resume=True)
-    assert_close(begun + middle + rest, whole, first=1e-5, all_=1e-4)
+    assert_close(begun + middle + rest, uninterrupted, first=1e-5, all_=1e-4)
 
 
 def rank_of(parent: int, rank: int) -> int | None:
-    """Return the process of a rank among the children of torchrun, None while there is none."""
+    """Return the id of the process of a rank among the children of torchrun, None before it starts."""
     for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
         environment = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
         if f"RANK={rank}".encode() in environment:
@@ -157,7 +157,7 @@ def test_killed_rank_is_restarted_and_the_run_ends_as_planned(text: Path) -> Non
             victim = rank_of(process.pid, rank)
             assert victim is not None
             os.kill(victim, signal.SIGKILL)
-            time.sleep(0.3)  # nothing is written from here until all ranks have started anew
+            time.sleep(0.3)  # no rank writes until torchrun has restarted all of them
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert err.count("resumed after step") == 2
@@ -168,17 +168,17 @@ def test_killed_rank_is_restarted_and_the_run_ends_as_planned(text: Path) -> Non
     alone = losses(text, text.with_name("alone"), "torch", TINY | {"layers": 1, "steps": 600})
     assert len(alone) == 600
     ended, expected = (read_state(text.with_name(f"{n}.resume.safetensors"))[0]["params"] for n in ("m", "alone"))
-    assert np.abs(ended - expected).max() < 1e-2  # the sums of two ranks are rounded otherwise
+    assert np.abs(ended - expected).max() < 1e-2  # two ranks round sums differently
     assert charlm.load(model).score("the lamp").bits_per_char < 8
 
 
-def test_bfloat16_learns(text: Path) -> None:
+def test_bfloat16_reaches_the_loss_of_float32(text: Path) -> None:
     model = charlm.train(
         text, text.with_name("m"), engine=EngineConfig("torch", "cpu", "bfloat16"), **TINY | {"steps": 60}
     )
-    whole = charlm.train(text, text.with_name("w"), engine=EngineConfig("torch", "cpu"), **TINY | {"steps": 60})
-    assert model.training.valid_loss == pytest.approx(whole.training.valid_loss, abs=0.05)
-    assert model.training.valid_loss != whole.training.valid_loss
+    full = charlm.train(text, text.with_name("w"), engine=EngineConfig("torch", "cpu"), **TINY | {"steps": 60})
+    assert model.training.valid_loss == pytest.approx(full.training.valid_loss, abs=0.05)
+    assert model.training.valid_loss != full.training.valid_loss
 
 
 def test_networks_and_devices_that_pytorch_lacks_are_refused(text: Path) -> None:
@@ -212,12 +212,12 @@ main()
 def test_rank_that_waits_for_another_responds_to_a_signal(text: Path, rank: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    told = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    environment = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     command = [sys.executable, "-c", WAITING, "train", str(text), "--engine=torch", "--device=cpu", "--threads=1"]
-    with subprocess.Popen(command, cwd=text.parent, stderr=subprocess.PIPE, env=os.environ | told) as process:
+    with subprocess.Popen(command, cwd=text.parent, stderr=subprocess.PIPE, env=os.environ | environment) as process:
         try:
             assert process.stderr is not None
-            assert select.select([process.stderr], [], [], 60)[0], "nothing was said"
+            assert select.select([process.stderr], [], [], 60)[0], "no message"
             assert b"charlm: waiting for" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 130
