@@ -167,7 +167,7 @@ class SavedRun:
             raise _misfit(self.path, error) from error
         message = f"resumed after step {trainer.step:,}, {trainer.progress:.0%} of {budget_of(trainer.config)}"
         if trainer.config.threads != self.train.threads:
-            message += f"; not bit for bit, with {trainer.config.threads} `threads` instead of {self.train.threads}"
+            message += f"; not bit for bit, because `threads` is {trainer.config.threads}, not {self.train.threads}"
         return message
 
 
@@ -175,7 +175,7 @@ def check_not_finished(trainer: Trainer) -> None:
     """Raise ResumeError if a restored trainer has used up its budget or its patience."""
     if trainer.progress >= 1:
         budget = budget_of(trainer.config)
-        raise ResumeError(f"the run has used up its budget of {budget}; a larger one continues it, such as `minutes`")
+        raise ResumeError(f"the run has used up its budget of {budget}; a larger one, such as `minutes`, continues it")
     if trainer.has_lost_patience:
         raise ResumeError("the run has stopped early because its held-out loss rose; `patience=0` continues it")
 
