@@ -13,7 +13,7 @@ import numpy as np
 
 from charlm.checkpoint import ModelFile, TrainingRecord, read_model, write_model
 from charlm.config import NetworkConfig, SampleConfig, TextConfig, check, is_count
-from charlm.diagnostics.gradient_flow import GradientFlow, measure_gradients
+from charlm.diagnostics.gradient_flow import GradientFlow, encode_text, measure_gradients
 from charlm.errors import ConfigError, ModelExistsError
 from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
 from charlm.inference.prepared_network import PreparedNetwork
@@ -268,10 +268,8 @@ class LanguageModel:
         """
         if not isinstance(self.network, Network):
             raise ConfigError("this model reads from both sides; gradients are followed in models of one direction")
-        text, lines = self.clean(text), self.text.lines
-        return measure_gradients(
-            self.network, self.params, self.vocabulary, text, lines=lines, back=back, places=places
-        )
+        ids = encode_text(self.vocabulary, self.clean(text), lines=self.text.lines)
+        return measure_gradients(self.network, self.params, ids, back=back, places=places)
 
     def refuse_unknown(self, text: str) -> None:
         """Raise UnknownCharacterError, with line and column, if a token of a text is not in the vocabulary."""

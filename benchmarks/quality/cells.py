@@ -54,7 +54,7 @@ def row(name: str, loss: float | None, model: LanguageModel, text: str, back: in
     flow = model.gradients(text, back=back)
     top = len(flow.norms) - 1
     norms: list[float] = flow.norms[top].tolist()
-    until = flow.steps_until_little(top)
+    until = flow.steps_until_vanished(top)
     loss_cell = "" if loss is None else f"{loss:.4f}"
     at = " | ".join(f"{norms[k]:.2g}" for k in (1, back // 4, back))
     print(

@@ -125,9 +125,9 @@ def curves_of(measured: Sequence[Measurement]) -> list[tuple[str, list[float]]]:
 
 def report_lines(measured: Sequence[Measurement], curves: Sequence[tuple[str, list[float]]]) -> Iterator[str]:
     """Yield a table of the norms, and a line about each layer and about clipping."""
-    places = max(int(one.flow.places[0]) for one in measured)
+    places = max(int(one.flow.counts[0]) for one in measured)
     yield f"norm of d loss_t / d h_(t-k), loss in nats, mean over {places:,} positions t"
-    back = len(measured[0].flow.places) - 1
+    back = len(measured[0].flow.counts) - 1
     distances = [0, *(2**n for n in range(back.bit_length()) if 2**n < back), back]
     rows = [
         [str(k), *("-" if norms[k] != norms[k] else f"{norms[k]:.3g}" for _, norms in curves), ""] for k in distances
@@ -146,7 +146,7 @@ def decay_of(flow: GradientFlow, layer: int) -> str:
     factor = flow.factor(layer)
     if factor != factor:
         return "the text is too short to measure the decay"
-    vanished = flow.steps_until_little(layer)
+    vanished = flow.steps_until_vanished(layer)
     lasting = "never below 1 % of k = 1" if vanished is None else f"below 1 % of k = 1 from k = {vanished} on"
     return f"times {factor:.3g} per step back, {lasting}"
 

@@ -1,1 +1,1 @@
-"""What gradients do on a text, and what clipping did in a run."""
+"""Diagnostics: gradients of a model on a text, and gradient clipping in a training run."""

@@ -1,15 +1,15 @@
-"""How the loss of one character depends on the states before it.
+"""Gradients of the loss of one character with respect to the hidden states before it.
 
     loss_t    = -ln p(x<t+1> | x<1> ... x<t>)
     dh_(t-k)  = d loss_t / d h_(t-k)              k = 0, 1, 2, ...
 
-By the chain rule dh_(t-k) is dh_t times the Jacobians of k steps. Where these shrink, it vanishes, and nothing is
-learned about what lies further back; where they stretch, it explodes.
-Source: Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013, arXiv:1211.5063, equations 3 to 5.
+By the chain rule dh_(t-k) is dh_t times the Jacobians of k steps. Where these shrink vectors, it vanishes, and the
+network cannot learn from earlier characters; where they stretch vectors, it explodes.
+References: Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013, arXiv:1211.5063, equations 3 to 5.
 
-Every stream has one t of its own, the last step of its window, so one pass back over a batch of places measures all
-of them, at every k. The window is run as windows of one step each: what the backward of a long window keeps to itself
-stands between them. Memory in values: those of a training window of T steps, and two copies of the weights.
+Each stream has its own t, the last step of its window, so one backward pass over a batch measures all k of B
+positions. The forward pass runs one-step windows, because the backward pass of a longer window returns only the
+gradient of its first state. Memory in values: those of a training window of T steps, and two copies of the weights.
 """
 
 from __future__ import annotations
@@ -30,72 +30,87 @@ from charlm.nn.stack import StackPass
 
 
 def gradient_norms(network: Network, params: Parameters, inputs: Ids, targets: Ids, state: NetworkState) -> Array:
-    """Return the L2 norm of d loss_t / d h_(t-k), for k = 0 to T-1: (L, T, B), not finite where it overflows.
+    """Return the L2 norms of d loss_t / d h_(t-k).
 
-    inputs: (T, B), of which the last are x<t>.  targets: (B,), x<t+1>.  state: before the first input.
+    Parameters
+    ----------
+    network, params : Network, Parameters
+        The model.
+    inputs : ndarray of int, (T, B)
+        Windows that end with x<t>.
+    targets : ndarray of int, (B,)
+        x<t+1>.
+    state : NetworkState
+        The state before the windows.
+
+    Returns
+    -------
+    ndarray, (L, T, B)
+        The norm for each layer and k = 0 to T-1; not finite where it overflows.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        walk = walk_back(network, params, inputs, targets, state)
-        norms = [[np.linalg.norm(dh, axis=1) for dh in dhs] for dhs in walk]
+        gradients = state_gradients(network, params, inputs, targets, state)
+        norms = [[np.linalg.norm(dh, axis=1) for dh in dhs] for dhs in gradients]
     return np.array(norms).transpose(1, 0, 2)
 
 
-def walk_back(
+def state_gradients(
     network: Network, params: Parameters, inputs: Ids, targets: Ids, state: NetworkState
 ) -> Iterator[list[Array]]:
-    """Yield d loss_t / d h_(t-k) for k = 0 to T-1, each as one array (B, H) a layer; arguments as for `gradient_norms`.
+    """Yield d loss_t / d h_(t-k) for k = 0 to T-1, as one array (B, H) per layer.
 
-    It is the whole derivative, over the state of the layer itself and over the layers above.
+    These are total derivatives, through the later states of the layer and through the layers above.
+    Parameters are those of `gradient_norms`.
     """
     work = Workspace(params.flat.dtype)
-    runs = run_step_by_step(network, params, inputs, state, work)
-    streams, hidden = runs[-1].outputs[-1].shape[1:]
+    passes = forward_step_by_step(network, params, inputs, state, work)
+    tops = passes[-1].outputs[-1][0]  # (B, H)
     recurrent = network.layout["rnn.weight_hh_l0"]
     unused = RecurrenceGrads(np.empty(recurrent, work.dtype), np.empty(recurrent[0], work.dtype))
-    from_above = of_loss(params, runs[-1].outputs[-1][0], targets)
+    from_above = loss_gradient(params, tops, targets)
     dlast: NetworkState | None = None
-    for run in reversed(runs):
+    for step in reversed(passes):
         dhs: list[Array] = []
         dstate: NetworkState = []
         for layer in reversed(range(network.config.layers)):
             later = None if dlast is None else dlast[layer]
             dhs.insert(0, from_above if later is None else from_above + later[0])
-            dzs, dfirst = run.backwards[layer](from_above[None].copy(), later, unused)
+            dzs, dfirst = step.backwards[layer](from_above[None].copy(), later, unused)
             dstate.insert(0, dfirst)
             if layer:
                 weight = PackedMatrix(params[f"rnn.weight_ih_l{layer}"])
-                (from_above,) = weight.fill_sum(np.empty((1, streams, hidden), work.dtype), dzs)  # undoes W_ih x
+                (from_above,) = weight.fill_sum(np.empty((1, *tops.shape), work.dtype), dzs)  # undoes W_ih x
         yield dhs
-        dlast, from_above = dstate, np.zeros((streams, hidden), work.dtype)
+        dlast, from_above = dstate, np.zeros(tops.shape, work.dtype)
 
 
-def run_step_by_step(
+def forward_step_by_step(
     network: Network, params: Parameters, inputs: Ids, state: NetworkState, work: Workspace
 ) -> list[StackPass]:
-    """Run a window forward, each step in a room of its own, so that each can be undone by itself."""
+    """Run the forward pass of a window in one-step windows, each with its own buffers and backward pass."""
     prepared = network.stack.prepare(params)
-    runs: list[StackPass] = []
+    passes: list[StackPass] = []
     for t, ids in enumerate(inputs):
-        before = runs[-1].state if runs else state
-        runs.append(network.stack.forward(params, ids[None], before, work.scope(f"step{t}"), prepared=prepared))
-    return runs
+        passes.append(network.stack.forward(params, ids[None], state, work.scope(f"step{t}"), prepared=prepared))
+        state = passes[-1].state
+    return passes
 
 
-def of_loss(params: Parameters, tops: Array, targets: Ids) -> Array:
-    """Return d loss / d h of the last layer, for each row its own loss.  tops: h, (B, H).  targets: (B,)."""
+def loss_gradient(params: Parameters, tops: Array, targets: Ids) -> Array:
+    """Return d loss / d h of the last layer, (B, H), of each row's own loss. tops: h, (B, H). targets: (B,)."""
     weight = params["head.weight"]
     _, dlogits = cross_entropy(tops @ weight.T + params["head.bias"], targets, None, 1.0)
-    back: Array = dlogits @ weight
-    return back
+    gradient: Array = dlogits @ weight
+    return gradient
 
 
-def reached(inputs: Ids, start: int) -> Ids:
-    """Return whether h_(t-k) is in the same text as t, for k = 0 to T-1: (T, B), true and false.
+def is_same_text(inputs: Ids, start: int) -> Ids:
+    """Return whether h_(t-k) is in the same text as t, for k = 0 to T-1, (T, B).
 
-    Where an input is `start`, its stream begins anew, and nothing depends on the states before.
+    An input equal to `start` resets its stream's state, so the loss does not depend on the states before it.
     """
-    begins = (inputs[::-1] == start).cumsum(axis=0)  # at k or nearer to t
-    behind = np.zeros_like(begins)
-    behind[1:] = begins[:-1]
-    same: Ids = behind == 0
+    resets = (inputs[::-1] == start).cumsum(axis=0)  # at k or closer to t
+    later = np.zeros_like(resets)
+    later[1:] = resets[:-1]
+    same: Ids = later == 0
     return same

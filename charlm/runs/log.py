@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from charlm.checkpoint import atomic_write
-from charlm.diagnostics.log_rows import rows_until
+from charlm.diagnostics.clipping_log import rows_until
 from charlm.errors import CheckpointError
 from charlm.training.report import Event, OnEvent, log_event
 

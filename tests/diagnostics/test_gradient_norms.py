@@ -1,4 +1,4 @@
-"""Gradients with respect to the states before a loss: against numeric ones, and how they vanish, last and explode."""
+"""Gradients with respect to earlier states: numeric ones, and gradients that vanish, persist or explode."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig
-from charlm.diagnostics.gradient_norms import gradient_norms, reached, walk_back
+from charlm.diagnostics.gradient_norms import gradient_norms, is_same_text, state_gradients
 from charlm.nn.cells import CELLS
 from charlm.nn.network import Network
 from tests.nn.gradients import assert_close, directional, random_state
@@ -15,7 +15,7 @@ STEPS, STREAMS, HIDDEN, VOCABULARY = 5, 3, 6, 7
 
 
 class Case:
-    """A small network in float64, with random everything."""
+    """A small network in float64, with random parameters, inputs and state."""
 
     def __init__(self, cell: str, layers: int) -> None:
         rng = self.rng = np.random.default_rng(layers)
@@ -47,11 +47,11 @@ class Case:
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", CELLS)
-def test_every_state_on_the_way_back(cell: str, layers: int) -> None:
+def test_gradients_of_all_states_equal_numeric_ones(cell: str, layers: int) -> None:
     case = Case(cell, layers)
-    walk = walk_back(case.network, case.params, case.inputs, case.targets, case.state)
+    gradients = state_gradients(case.network, case.params, case.inputs, case.targets, case.state)
     k = -1
-    for k, dhs in enumerate(walk):
+    for k, dhs in enumerate(gradients):
         for layer, dh in enumerate(dhs):
             direction = case.rng.standard_normal(dh.shape)
             numeric = directional(lambda s, t=STEPS - 1 - k, at=layer, d=direction: case.loss(s * d, t, at))
@@ -59,8 +59,27 @@ def test_every_state_on_the_way_back(cell: str, layers: int) -> None:
     assert k == STEPS - 1
 
 
+def test_norms_are_root_sums_of_squares() -> None:
+    case = Case("gru", 2)
+    arguments = case.network, case.params, case.inputs, case.targets, case.state
+    norms = gradient_norms(*arguments)
+    for k, dhs in enumerate(state_gradients(*arguments)):
+        for layer, dh in enumerate(dhs):
+            np.testing.assert_allclose(norms[layer, k], np.sqrt(np.square(dh).sum(axis=1)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["rnn-relu", "lstm"])
+def test_overflowing_gradients_are_not_finite_and_give_no_warning(cell: str) -> None:
+    case = Case(cell, 2)
+    case.params["head.weight"][...] = 1e200  # the square of its gradient overflows
+    case.params["rnn.weight_hh_l1"][...] = 1e250
+    norms = gradient_norms(case.network, case.params, case.inputs, case.targets, case.state)
+    assert norms.shape == (2, STEPS, STREAMS)
+    assert not np.isfinite(norms).all()
+
+
 @pytest.mark.parametrize("cell", CELLS)
-def test_norms_are_those_of_each_stream_by_itself(cell: str) -> None:
+def test_norms_of_a_batch_equal_those_of_single_streams(cell: str) -> None:
     case = Case(cell, 2)
     norms = gradient_norms(case.network, case.params, case.inputs, case.targets, case.state)
     assert norms.shape == (2, STEPS, STREAMS)
@@ -73,11 +92,11 @@ def test_norms_are_those_of_each_stream_by_itself(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_nothing_goes_back_over_a_restart(cell: str) -> None:
+def test_gradient_before_a_reset_is_zero(cell: str) -> None:
     case = Case(cell, 2)
-    case.inputs[2, 1] = case.network.start  # k = 2 is the first state behind it
+    case.inputs[2, 1] = case.network.start  # k = 2 is the first state after it
     norms = gradient_norms(case.network, case.params, case.inputs, case.targets, case.state)
-    same = reached(case.inputs, case.network.start)
+    same = is_same_text(case.inputs, case.network.start)
     assert same[:, 1].tolist() == [True, True, True, False, False]
     assert same[:, [0, 2]].all()
     assert not norms[:, ~same].any()
@@ -85,9 +104,9 @@ def test_nothing_goes_back_over_a_restart(cell: str) -> None:
 
 
 def flow(cell: str, *, gain: float = 1.0, forget: float = 0.0) -> np.ndarray:
-    """Return the mean norms (K + 1,) of a new network, its recurrent weights times `gain`.
+    """Return the mean norms (K + 1,) of a new network.
 
-    forget: what is added to the bias of an LSTM's forget gate.
+    gain: scale of its recurrent weights.  forget: added to the bias of an LSTM's forget gate.
     """
     rng = np.random.default_rng(0)
     network = Network(NetworkConfig(cell, 16, 1), VOCABULARY)
@@ -99,26 +118,26 @@ def flow(cell: str, *, gain: float = 1.0, forget: float = 0.0) -> np.ndarray:
     return gradient_norms(network, params, inputs, targets, network.zero_state(40, np.float64))[0].mean(axis=1)
 
 
-def test_those_of_a_plain_network_vanish() -> None:
+def test_gradients_of_a_plain_network_vanish() -> None:
     norms = flow("rnn", gain=0.7)
     assert norms[64] < 1e-10 * norms[1]
     assert (np.diff(norms) < 0).all()
 
 
-def test_those_of_an_lstm_last() -> None:
-    """With forget gates that stay open the cell passes a gradient on as it is: the gate alone decides."""
-    lasting = flow("lstm", gain=0.7, forget=5.0)
-    assert lasting[64] > 0.3 * lasting[1]
+def test_gradients_of_an_lstm_persist() -> None:
+    """With open forget gates the cell state passes its gradient unchanged; with closed ones it vanishes."""
+    persistent = flow("lstm", gain=0.7, forget=5.0)
+    assert persistent[64] > 0.3 * persistent[1]
     closed = flow("lstm", gain=0.7, forget=-6.0)
     assert closed[64] < 1e-10 * closed[1]
 
 
 @pytest.mark.parametrize(("cell", "gain"), [("rnn", 2.0), ("rnn-relu", 2.4)])
-def test_those_of_a_bad_start_explode(cell: str, gain: float) -> None:
+def test_gradients_with_large_weights_explode(cell: str, gain: float) -> None:
     norms = flow(cell, gain=gain)
     assert norms[64] > 1000 * norms[1]
 
 
-def test_the_identity_start_keeps_them() -> None:
-    norms = flow("rnn-relu", gain=2.0)  # it starts as half of it
+def test_gradients_with_identity_weights_persist() -> None:
+    norms = flow("rnn-relu", gain=2.0)  # its initial value is half of the identity
     assert norms[64] > 0.3 * norms[1]

@@ -1,0 +1,31 @@
+"""Faults of charlm/diagnostics: norms of gradients, and their averages."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+NORMS, FLOW = "charlm/diagnostics/gradient_norms.py", "charlm/diagnostics/gradient_flow.py"
+
+FAULTS = (
+    Fault(
+        "squared norms",
+        NORMS,
+        "np.linalg.norm(dh, axis=1)",
+        "np.square(dh).sum(axis=1)",
+        ("tests/diagnostics/test_gradient_norms.py::test_norms_are_root_sums_of_squares",),
+    ),
+    Fault(
+        "overflowing gradients give a warning",
+        NORMS,
+        'with np.errstate(over="ignore", invalid="ignore"):',
+        "with np.errstate():",
+        ("tests/diagnostics/test_gradient_norms.py::test_overflowing_gradients_are_not_finite_and_give_no_warning",),
+    ),
+    Fault(
+        "states before a reset count",
+        FLOW,
+        "totals += np.where(is_same, norms, 0).sum(axis=2)\n            counts += is_same.sum(axis=1)",
+        "totals += norms.sum(axis=2)\n            counts += len(batch)",
+        ("tests/diagnostics/test_gradient_flow.py::test_lines_are_separate_texts",),
+    ),
+)
