@@ -111,7 +111,7 @@ def measure_gradients(
     check(is_count(back) and back <= 10_000, "back", back, "1 to 10000")
     check(is_count(places) and places <= 100_000, "places", places, "1 to 100000")
     if len(ids) < 2:
-        raise EmptyCorpusError("the text has no character whose loss could be measured; pass another text")
+        raise EmptyCorpusError("there is no character whose loss could be measured; pass another text")
     last = len(ids) - 2
     positions = np.unique(np.linspace(min(back, last), last, places).round().astype(np.intp))
     exact = network.parameters(params.flat.astype(np.float64))
