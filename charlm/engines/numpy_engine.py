@@ -82,6 +82,7 @@ class NumpyEngine:
             self._memory, self._workers = self._start(stack)
             self.params, self.grads = self._memory.params, self._memory.arrays["grads0"]
             self.params.flat[...] = self._initial.flat
+            del self._initial  # frees them if no caller needs them
             self._work = Workspace(self._plan.dtype)
             for worker in self._workers:
                 worker.wait_until_done()
