@@ -59,6 +59,8 @@ class DocumentReader:
     ----------
     ids : GrowingIds
         EOS document EOS document EOS ...; in a corpus of lines each line is a document. Close it after use.
+    tokens : list of str
+        The tokens by provisional id.
     names : list of str
         Names of the documents' files.
     n_characters : int
@@ -75,12 +77,8 @@ class DocumentReader:
         self.n_characters = 0
         self.hash = hashlib.sha256()
         self._numbers = TokenNumbers(config.unit)
+        self.tokens = self._numbers.tokens
         self._last_id = 0
-
-    @property
-    def tokens(self) -> list[str]:
-        """The tokens by provisional id."""
-        return self._numbers.tokens
 
     def read(self, path: str | PathLike[str]) -> None:
         """Read a document and end it with EOS."""

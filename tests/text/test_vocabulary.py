@@ -81,6 +81,12 @@ def test_words_are_words_numbers_and_marks() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("unit", ["char", "word"])
+def test_newline_is_its_id_or_minus_one(unit: str) -> None:
+    assert Vocabulary.build({"\n": 1, "a": 1}, unit=unit).newline == 2
+    assert Vocabulary.build({"a": 1}, unit=unit).newline == -1
+
+
 def test_one_hot_has_a_one_in_each_column() -> None:
     vocabulary = Vocabulary.build({"a": 1, "b": 1})
     hot = vocabulary.one_hot(np.array([[2, 0], [3, 1], [1, 1]]))
