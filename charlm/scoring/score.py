@@ -8,6 +8,8 @@ from typing import Any
 
 NATS_PER_UNIT = {"e": 1.0, "2": math.log(2), "10": math.log(10)}
 """Nats per unit of information, by the base of the logarithm: nat, bit, ban."""
+JSON_NAMES = ("text", "characters", "unknown", "log_prob", "nats_per_char", "bits_per_char", "perplexity")
+"""Keys of a score in JSON, in order."""
 
 
 def in_base(nats: float, base: str) -> float:
@@ -81,16 +83,7 @@ class Score(Metrics):
 
     def as_json(self) -> dict[str, Any]:
         """Return the metrics by name, for JSON; None for values that are not finite."""
-        metrics = {
-            "text": self.text,
-            "characters": self.characters,
-            "unknown": self.unknown,
-            "log_prob": self.log_prob,
-            "nats_per_char": self.nats_per_char,
-            "bits_per_char": self.bits_per_char,
-            "perplexity": self.perplexity,
-        }
-        return {name: _finite(value) for name, value in metrics.items()}
+        return {name: _finite(getattr(self, name)) for name in JSON_NAMES}
 
 
 @dataclass(slots=True)
