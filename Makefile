@@ -21,7 +21,7 @@ help: ## list the targets
 demo: $(VENV)/runtime.stamp ## train on dinosaur names for half a minute, sample ten, score two
 	@mkdir -p $(DEMO)
 	$(BIN)/charlm train corpora/dinosaurs.txt --lines --minutes $(MINUTES) --model $(DEMO)/dinosaurs.safetensors --overwrite
-	$(BIN)/charlm sample --model $(DEMO)/dinosaurs.safetensors -n 10
+	$(BIN)/charlm sample --model $(DEMO)/dinosaurs.safetensors -n 10 --seed 3
 	$(BIN)/charlm score --model $(DEMO)/dinosaurs.safetensors "Velocisaurus" "Vlcsrseouaiu"
 
 test: check ## static checks, then all tests that need no PyTorch, with coverage
