@@ -1,4 +1,4 @@
-"""Names for the kinds of array that travel through charlm."""
+"""Types of arrays, and even splits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
-"""Real numbers: parameters, activations, gradients. float32 trains, float64 checks."""
+"""Real numbers: parameters, activations, gradients. Training uses float32, gradient checks float64."""
 
 Ids: TypeAlias = npt.NDArray[np.integer[Any]]
 """Token ids."""
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
-"""Whether something holds, for each place."""
+"""True or false for each element."""
 
 
 def split_evenly(start: int, stop: int, parts: int) -> list[slice]:

@@ -56,27 +56,20 @@ class OneHotProjection(NamedTuple):
             np.take(table, self.rows * gates + gate, axis=0, out=z, mode="clip")
         return zs
 
-    def backward(self, dzs: Array, grad: Array, work: Workspace, tuning: NnTuning = DEFAULT_TUNING) -> None:
+    def backward(self, dzs: Array, grad: Array, work: Workspace) -> None:
         """Write d loss / d W_ih into `grad` (G*H, V), for dzs (G, T, B, H).
 
         dz^T @ one_hot(ids) is the sum of the rows of each id; summing them is many times faster than the product.
         """
         gates, hidden = len(dzs), dzs.shape[3]
-        rows, n_rows = self.rows.ravel(), len(self.table)
-        order = np.argsort(rows.astype(np.min_scalar_type(n_rows)), kind="stable")  # short integers: a radix sort
-        ends = np.cumsum(np.bincount(rows)).tolist()
-        dzs = dzs.reshape(-1, hidden)
-        indices = order[:, None] + rows.size * np.arange(gates)  # into dzs, (T*B, G)
-        sums = work.scratch("sums", n_rows, gates * hidden)
-        for total, first, last in zip(sums, [0, *ends], ends, strict=False):
-            total.fill(0)
-            for start in range(first, last, tuning.max_summed_rows):
-                chunk = indices[start : min(start + tuning.max_summed_rows, last)]
-                addends = work.scratch("addends", len(chunk), gates * hidden)
-                np.take(dzs, chunk, axis=0, out=addends.reshape(-1, gates, hidden), mode="clip")
-                total += np.add.reduce(addends, axis=0)
+        rows, dzs = self.rows.ravel(), dzs.reshape(gates, -1, hidden)
+        order = np.argsort(rows.astype(np.min_scalar_type(len(self.table))), kind="stable")  # a fast radix sort
+        groups = np.split(order, np.cumsum(np.bincount(rows))[:-1])  # positions of each id in the window
+        sums = work.scratch("sums", len(groups), gates, hidden)
+        for total, group in zip(sums, groups, strict=True):
+            np.add.reduce(dzs.take(group, axis=1), axis=1, out=total)
         grad.fill(0)
-        grad[:, self.used] = sums.T
+        grad[:, self.used] = sums.reshape(len(groups), -1).T
 
 
 def projection_table(weight: Array, bias: Array, scale: Array) -> Array:

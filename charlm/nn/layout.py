@@ -36,8 +36,7 @@ def parameter_layout(config: NetworkConfig, vocabulary: int) -> dict[str, tuple[
         for layer in range(config.layers):
             layout[f"{stack}.weight_ih_l{layer}"] = (rows, hidden if layer else vocabulary)
             layout[f"{stack}.weight_hh_l{layer}"] = (rows, hidden)
-            layout[f"{stack}.bias_ih_l{layer}"] = (rows,)
-            layout[f"{stack}.bias_hh_l{layer}"] = (rows,)
+            layout[f"{stack}.bias_ih_l{layer}"] = layout[f"{stack}.bias_hh_l{layer}"] = (rows,)
     layout["head.weight"] = (vocabulary, hidden * len(stacks))
     layout["head.bias"] = (vocabulary,)
     return layout

@@ -13,8 +13,10 @@ class NnTuning:
     """Logits that the head computes at a time, so that they stay in a core's cache."""
     min_head_rows: int = 256
     """Minimum rows that the head reads at a time: each time, the gradient of all its weights is accumulated."""
-    max_summed_rows: int = 128
-    """Gradient rows of one id that are added at a time, so that they stay in a core's cache."""
+    max_chunk_values: int = 1 << 15
+    """Values of one activation in a chunk of steps of the backward pass, so that they stay in a core's cache."""
+    min_exp_values: int = 1 << 13
+    """Gate values above which arithmetic, not NumPy call overhead, dominates."""
     max_single_core_weights: int = 400_000
     """Weights up to which OpenBLAS multiplies a vector on one core, fastest with contiguous rows; beyond, on all
     cores, fastest with contiguous columns."""

@@ -202,11 +202,10 @@ def test_one_hot_product_is_the_gather() -> None:
 
 @pytest.mark.parametrize("vocabulary", [11, 300])
 def test_gradient_of_the_gather_is_the_one_hot_product(vocabulary: int) -> None:
-    """For ids that are not there, that are there once, and more often than rows are added up at a time."""
+    """For ids that do not occur, occur once, and occur often."""
     rng = np.random.default_rng(0)
     ids = rng.integers(0, 4, (400, 3))
     ids[5, 1] = vocabulary - 1
-    assert np.bincount(ids.ravel()).max() > 2 * NnTuning().max_summed_rows
     dzs, grad = rng.standard_normal((2, *ids.shape, 4)), np.full((8, vocabulary), np.nan)
     projection = OneHotProjection.prepare(np.zeros((8, vocabulary)), np.zeros(8), np.ones((1, 8)), ids)
     projection.backward(dzs, grad, Workspace(np.float64))

@@ -26,6 +26,7 @@ from charlm.nn.cells.cell import orthogonal
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.stack import StackPass
+from charlm.nn.tuning import NnTuning
 from charlm.nn.window import Window
 from charlm.scoring.chunked import score_chunked
 from charlm.scoring.tuning import ScoringTuning
@@ -266,9 +267,11 @@ SEED = 7
 class TestEveryGradient:
     """Those of training against differences of the equations, over resets, spans of two steps and dropout."""
 
-    @pytest.fixture(autouse=True)
-    def _short_spans(self, monkeypatch: pytest.MonkeyPatch, shape: Shape) -> None:
-        monkeypatch.setattr("charlm.nn.cells.cell.MAX_CHUNK_VALUES", 2 * shape.hidden * shape.streams)
+    def make_case(self, cell: str, shape: Shape) -> Case:
+        """Return a case whose backward pass computes two steps of a window at a time."""
+        case = Case(cell, shape)
+        case.network.stack.cell.tuning = NnTuning(max_chunk_values=2 * shape.hidden * shape.streams)
+        return case
 
     def losses_by_equations(
         self, case: Case, drops: bool
@@ -300,7 +303,7 @@ class TestEveryGradient:
         return loss + inner(last, case.pull), grads, dstate
 
     def test_parameters(self, cell: str, shape: Shape, drops: bool) -> None:
-        case = Case(cell, shape)
+        case = self.make_case(cell, shape)
         losses = self.losses_by_equations(case, drops)
         loss, grads, _ = self.backpropagate(case, drops)
         assert loss == pytest.approx(losses(case.tensors, case.state).sum(), rel=1e-12)
@@ -315,7 +318,7 @@ class TestEveryGradient:
 
     def test_first_state(self, cell: str, shape: Shape, drops: bool) -> None:
         """By every value of every array of every layer."""
-        case = Case(cell, shape)
+        case = self.make_case(cell, shape)
         losses = self.losses_by_equations(case, drops)
         _, _, dstate = self.backpropagate(case, drops)
         for layer in range(shape.layers):

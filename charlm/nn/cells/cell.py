@@ -21,6 +21,7 @@ from charlm.arrays import Array
 from charlm.kernels.blas import has_slow_tanh
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
+from charlm.nn.tuning import DEFAULT_TUNING, NnTuning
 
 State: TypeAlias = tuple[Array, ...]
 """What a cell carries from step to step: arrays (B, H), the hidden state h first."""
@@ -115,6 +116,8 @@ class Cell(ABC):
     """S, the number of arrays (B, H) in a state."""
     saved_arrays: ClassVar[int] = 0
     """Number of arrays (B, H) that a step saves for the backward pass, besides gates and state."""
+    tuning: NnTuning = DEFAULT_TUNING
+    """Length of the chunks of the backward pass."""
     torch_name: ClassVar[str | None] = None
     """Class in `torch.nn` with the same weights; None where PyTorch has none."""
     torch_options: ClassVar[Mapping[str, str]] = {}
@@ -238,7 +241,7 @@ def gate_activation(scale: Array, values: int) -> Callable[[Array], None]:
             np.divide(twice, z, z)
             np.subtract(1, z, z)
 
-    return activate_by_exp if values >= MIN_EXP_VALUES and has_slow_tanh() else activate
+    return activate_by_exp if values >= DEFAULT_TUNING.min_exp_values and has_slow_tanh() else activate
 
 
 def reset_steps(reset_mask: Array) -> dict[int, Array]:
@@ -246,16 +249,10 @@ def reset_steps(reset_mask: Array) -> dict[int, Array]:
     return {t: reset_mask[t] for t in np.flatnonzero((reset_mask == 0).any(axis=(1, 2))).tolist()}
 
 
-MIN_EXP_VALUES = 1 << 13
-"""Gate values above which arithmetic, not NumPy call overhead, dominates."""
-MAX_CHUNK_VALUES = 1 << 15
-"""Values of one activation in a chunk of `time_chunks`: they stay in a core's cache."""
-
-
-def time_chunks(steps: int, values: int) -> list[slice]:
+def time_chunks(steps: int, values: int, tuning: NnTuning) -> list[slice]:
     """Split a window into chunks of steps for the backward pass, the last chunk first.
 
     values: values of one activation in a step.
     """
-    length = max(1, MAX_CHUNK_VALUES // values)
+    length = max(1, tuning.max_chunk_values // values)
     return [slice(start, min(start + length, steps)) for start in reversed(range(0, steps, length))]

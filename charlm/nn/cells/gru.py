@@ -95,7 +95,7 @@ class GRU(Cell):
         multiply_n = PackedMatrix(weights.matrix[2 * hidden :], work, "blocks_n").into(dh_from_q)
         h_prevs, qs = run.previous(0), run.saved[0]
         dzs, dqs = run.gates.swapaxes(0, 1), qs
-        for chunk in time_chunks(steps, streams * hidden):
+        for chunk in time_chunks(steps, streams * hidden, self.tuning):
             for_rz, for_n, for_q = local_derivatives(run.gates[:, chunk], h_prevs[chunk], qs[chunk], work)
             for t, dh_t, dz, dq, factor_rz, factor_q in zip(
                 reversed(range(steps)[chunk]),

@@ -93,7 +93,7 @@ class GRUBefore(Cell):
         multiply_n = PackedMatrix(weights.matrix[2 * hidden :], work, "blocks_n").into(ds)
         h_prevs, ss = run.previous(0), run.saved[0]
         dzs = run.gates.swapaxes(0, 1)
-        for chunk in time_chunks(steps, streams * hidden):
+        for chunk in time_chunks(steps, streams * hidden, self.tuning):
             for_r, for_zn = local_derivatives(run.gates[:, chunk], h_prevs[chunk], work)
             for t, dh_t, dz, factor_r, factor_zn in zip(
                 reversed(range(steps)[chunk]),

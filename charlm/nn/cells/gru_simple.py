@@ -76,7 +76,7 @@ class SimpleGRU(Cell):
         multiply = PackedMatrix(weights.matrix, work).sum_into(dh, 2)
         h_prevs = run.previous(0)
         dzs = run.gates.swapaxes(0, 1)
-        for chunk in time_chunks(steps, streams * hidden):
+        for chunk in time_chunks(steps, streams * hidden, self.tuning):
             factors = local_derivatives(run.gates[:, chunk], h_prevs[chunk], work)
             for t, dh_t, dz, factor in zip(
                 reversed(range(steps)[chunk]),

@@ -95,7 +95,7 @@ class LSTM(Cell):
         multiply = PackedMatrix(weights.matrix, work).sum_into(dh, 4)
         c_prevs = run.previous(1)
         dzs = run.gates.swapaxes(0, 1)
-        for chunk in time_chunks(steps, streams * hidden):
+        for chunk in time_chunks(steps, streams * hidden, self.tuning):
             factors, dc_dh = local_derivatives(run.gates[:, chunk], c_prevs[chunk], run.states[0, 1:][chunk], work)
             for t, dh_t, dz, factor, dc_dh_t in zip(
                 reversed(range(steps)[chunk]),
