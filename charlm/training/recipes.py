@@ -33,40 +33,26 @@ MIN_HIDDEN = 32
 
 Recipe = Mapping[str, Any]
 
-BOOK_RECIPES: tuple[tuple[float, Recipe], ...] = (
-    (0.3, {"hidden": 192, "learning_rate": 0.016, "warmup": 0.1, "average": 0.98, "bptt": 48, "dropout": 0.0}),
-    (1.0, {"hidden": 256, "learning_rate": 0.016, "warmup": 0.1, "average": 0.98, "bptt": 48, "dropout": 0.0}),
-    (3.0, {"hidden": 384, "learning_rate": 0.01, "warmup": 0.1, "average": 0.99, "bptt": 64, "dropout": 0.2}),
-    (7.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "bptt": 96, "dropout": 0.3}),
-    (15.0, {"hidden": 512, "learning_rate": 0.007, "average": 0.997, "bptt": 96, "dropout": 0.4}),
-    (
-        float("inf"),
-        {"hidden": 512, "layers": 2, "learning_rate": 0.005, "average": 0.998, "bptt": 96, "dropout": 0.4}
-        | {"recurrent_dropout": 0.2},
-    ),
+BOOK_SETTINGS = ("hidden", "layers", "learning_rate", "warmup", "average", "bptt", "dropout", "recurrent_dropout")
+BOOK_RECIPES: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0.3, (192, 1, 0.016, 0.1, 0.98, 48, 0.0, 0.0)),
+    (1.0, (256, 1, 0.016, 0.1, 0.98, 48, 0.0, 0.0)),
+    (3.0, (384, 1, 0.01, 0.1, 0.99, 64, 0.2, 0.0)),
+    (7.0, (512, 1, 0.007, 0.02, 0.997, 96, 0.3, 0.0)),
+    (15.0, (512, 1, 0.007, 0.02, 0.997, 96, 0.4, 0.0)),
+    (float("inf"), (512, 2, 0.005, 0.02, 0.998, 96, 0.4, 0.2)),
 )
-"""Maximum minutes at the reference speed -> settings for long texts."""
+"""Maximum minutes at the reference speed -> values of BOOK_SETTINGS for long texts."""
 ALL_BOOKS: Recipe = {"batch": 16}
 """Further settings for long texts."""
 
-SMALL_RECIPES: tuple[tuple[int, Recipe], ...] = (
-    (
-        30_000,
-        {"hidden": 128, "learning_rate": 0.008, "average": 0.99, "batch": 8, "dropout": 0.5, "epochs": 60.0}
-        | {"recurrent_dropout": 0.3},
-    ),
-    (
-        100_000,
-        {"hidden": 256, "learning_rate": 0.005, "average": 0.99, "batch": 16, "dropout": 0.6, "epochs": 26.0}
-        | {"recurrent_dropout": 0.5},
-    ),
-    (
-        400_000,
-        {"hidden": 256, "learning_rate": 0.01, "average": 0.99, "batch": 16, "dropout": 0.4, "epochs": 20.0}
-        | {"recurrent_dropout": 0.3},
-    ),
+SMALL_SETTINGS = ("hidden", "learning_rate", "average", "batch", "dropout", "recurrent_dropout", "epochs")
+SMALL_RECIPES: tuple[tuple[int, tuple[float, ...]], ...] = (
+    (30_000, (128, 0.008, 0.99, 8, 0.5, 0.3, 60.0)),
+    (100_000, (256, 0.005, 0.99, 16, 0.6, 0.5, 26.0)),
+    (400_000, (256, 0.01, 0.99, 16, 0.4, 0.3, 20.0)),
 )
-"""Maximum characters of the training text -> settings for short texts."""
+"""Maximum characters of the training text -> values of SMALL_SETTINGS for short texts."""
 TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008, "epochs": 24.0}
 """Changes to the last of these recipes for a longer budget."""
 MIN_MINUTES_OF_TWO_LAYERS = 1.0
@@ -171,11 +157,13 @@ def refuse_unknown(given: Mapping[str, Any]) -> None:
 
 def recipe_for(minutes: float, characters: int) -> Recipe:
     """Return the settings for a budget, in minutes at the reference speed, and a length of the training text."""
-    for max_characters, recipe in SMALL_RECIPES:
+    for max_characters, values in SMALL_RECIPES:
         if characters <= max_characters:
-            is_last = max_characters == SMALL_RECIPES[-1][0]
-            return {**recipe, **TWO_LAYERS} if is_last and minutes >= MIN_MINUTES_OF_TWO_LAYERS else recipe
-    return {**ALL_BOOKS, **next(recipe for max_minutes, recipe in BOOK_RECIPES if minutes <= max_minutes)}
+            recipe = dict(zip(SMALL_SETTINGS, values, strict=True))
+            has_two_layers = max_characters == SMALL_RECIPES[-1][0] and minutes >= MIN_MINUTES_OF_TWO_LAYERS
+            return {**recipe, **TWO_LAYERS} if has_two_layers else recipe
+    values = next(values for max_minutes, values in BOOK_RECIPES if minutes <= max_minutes)
+    return {**ALL_BOOKS, **dict(zip(BOOK_SETTINGS, values, strict=True))}
 
 
 def names(kind: type[NetworkConfig] | type[TrainConfig]) -> list[str]:

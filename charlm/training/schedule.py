@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from charlm.config import TrainConfig
 
@@ -15,13 +14,6 @@ def budget_fraction(config: TrainConfig, steps: int, epochs: float, seconds: flo
     """
     budgets = ((steps, config.steps), (epochs, config.epochs), (seconds / 60, config.minutes))
     return max((used / allowed for used, allowed in budgets if allowed is not None), default=0.0)
-
-
-def is_limited_by_time(config: TrainConfig, steps: int, epochs: float, seconds: float) -> bool:
-    """Return whether minutes are the budget of which the largest fraction is used."""
-    if config.minutes is None:
-        return False
-    return seconds / 60 / config.minutes >= budget_fraction(replace(config, minutes=None), steps, epochs, seconds)
 
 
 def learning_rate(config: TrainConfig, fraction: float) -> float:

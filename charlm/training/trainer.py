@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -22,7 +23,7 @@ from charlm.training.clock import Clock, EvaluationPace, affordable_characters
 from charlm.training.divergence import DivergenceGuard, check_finite
 from charlm.training.evaluation import HeldOut, with_logit_scale
 from charlm.training.report import Event, OnEvent, StepReport, log_event
-from charlm.training.schedule import budget_fraction, is_limited_by_time, learning_rate
+from charlm.training.schedule import budget_fraction, learning_rate
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
@@ -270,7 +271,9 @@ class Trainer:
     @property
     def _is_limited_by_time(self) -> bool:
         """Whether minutes end the run. A run that steps or epochs end does not depend on the clock."""
-        return is_limited_by_time(self.config, self.step, self.epoch, self.seconds)
+        others = replace(self.config, minutes=None)
+        fraction = budget_fraction(others, self.step, self.epoch, self.seconds)
+        return self.config.minutes is not None and self.seconds / 60 / self.config.minutes >= fraction
 
     def _has_time_to_evaluate(self) -> bool:
         """Whether an evaluation now leaves enough time for training; all processes agree."""
