@@ -48,7 +48,8 @@ class PreparedStack:
         The function takes z of the first layer, (G, B, H), and leaves it unchanged.
         """
         advance_first, *others = [
-            self.cell.advancer(weights.recurrence, layer) for weights, layer in zip(self.layers, state, strict=True)
+            self.cell.advancer(weights.recurrence, layer, Workspace(layer[0].dtype))  # scopes would share scratch
+            for weights, layer in zip(self.layers, state, strict=True)
         ]
         z = aligned((self.cell.gates, *state[0][0].shape), state[0][0].dtype)
         upper = [
@@ -99,7 +100,7 @@ class PreparedStack:
                 by_gate += weights.bias.reshape(-1, 1, 1, hidden)
                 zs = by_gate.swapaxes(0, 1)
             layer = tuple(array.copy() for array in before)
-            advance = self.cell.advancer(weights.recurrence, layer)
+            advance = self.cell.advancer(weights.recurrence, layer, work.scope("step"))
             hs = work.array(f"hs{index % 2}", steps, streams, hidden)
             for t, (z, h) in enumerate(zip(zs, hs, strict=True)):
                 if t in resets:

@@ -35,8 +35,8 @@ class Stepper:
         h = state[-1][0]
         self.state = state
         self._stack, self._head, self._tuning = stack, head, tuning
-        self._step = stack.make_step(state)
         self._h = h
+        self._step = stack.make_step(state)
         self._z = aligned((stack.cell.gates, *h.shape), h.dtype)
         self._logits = aligned((len(h), head.bias.size), h.dtype)
 

@@ -7,6 +7,7 @@ import pytest
 
 from charlm.config import NetworkConfig
 from charlm.diagnostics.gradient_norms import gradient_norms, is_same_text, state_gradients
+from charlm.kernels.workspace import Workspace
 from charlm.nn.cells import CELLS
 from charlm.nn.network import Network
 from tests.nn.gradients import assert_close, directional, random_state
@@ -36,7 +37,8 @@ class Case:
             for layer, weights in enumerate(prepared):
                 z = weights.recurrence.scale * (x @ params[f"rnn.weight_ih_l{layer}"].T) + weights.bias
                 state[layer] = tuple(array.copy() for array in state[layer])
-                cell.advancer(weights.recurrence, state[layer])(z.reshape(STREAMS, -1, HIDDEN).swapaxes(0, 1))
+                advance = cell.advancer(weights.recurrence, state[layer], Workspace(np.float64))
+                advance(z.reshape(STREAMS, -1, HIDDEN).swapaxes(0, 1))
                 h = state[layer][0]
                 if (t, layer) == (at_step, at_layer):
                     h += push

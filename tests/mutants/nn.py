@@ -30,7 +30,7 @@ SWAPPED_IN_STEP = (
 
 def of(cell: str, *tests: str) -> tuple[str, ...]:
     """Return arguments for pytest that keep the tests of a cell (and of those whose names begin with its name)."""
-    return (*tests, "-k", cell)
+    return (*tests, f"-k{cell}")
 
 
 def throughout(

@@ -198,13 +198,13 @@ class Cell(ABC):
             step(StepArrays(tuple(previous), self.gate_views(z), tuple(states[:, t + 1]), tuple(saved[:, t])), z)
         return states[0, 1:], tuple(states[:, steps].copy()), partial(self.backward, weights, run, work)
 
-    def advancer(self, weights: Recurrence, state: State) -> Callable[[Array], None]:
+    def advancer(self, weights: Recurrence, state: State, work: Workspace) -> Callable[[Array], None]:
         """Return a function that advances `state`, contiguous arrays (B, H), in place by one step.
 
         The function takes the projected input of the step, (G, B, H), scaled, and leaves it unchanged.
+        It keeps its buffers and scratch in `work`.
         """
         h = state[0]
-        work = Workspace(h.dtype)
         gates, saved = work.array("gates", self.gates, *h.shape), work.array("saved", self.saved_arrays, *h.shape)
         return partial(
             self.make_step(weights, len(h), work), StepArrays(state, self.gate_views(gates), state, tuple(saved))
