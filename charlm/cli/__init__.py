@@ -68,10 +68,13 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="charlm")
-def charlm() -> None:
+@click.pass_context
+def charlm(ctx: click.Context) -> None:
     """Train character-level language models; generate, score and repair text with them.
 
     \b
@@ -82,6 +85,9 @@ def charlm() -> None:
     The model file is charlm.safetensors in the current folder, or the path in -m or in the environment variable
     CHARLM_MODEL. Results go to standard output, all else to standard error.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(USAGE)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -97,9 +103,6 @@ def run(arguments: Sequence[str] | None) -> int:
         code = charlm.main(arguments, prog_name="charlm", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
-        return USAGE
     except click.ClickException as error:
         # names of files and arguments may contain control characters
         click.UsageError(escape(error.format_message(), keep="\n"), getattr(error, "ctx", None)).show()
