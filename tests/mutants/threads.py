@@ -87,47 +87,47 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "CPU affinity does not count",
         "charlm/machine.py", "return len(os.sched_getaffinity(0))", "return os.cpu_count() or 1",
-        (f"{MACHINE}::test_affinity_counts_and_not_the_cores_of_the_machine",),
+        (f"{MACHINE}::test_allowed_cores_follow_the_affinity",),
     ),
     Fault(
         "a quota is rounded down",
         "charlm/machine.py", "math.ceil(quota)", "math.floor(quota)",
-        (f"{MACHINE}::test_usable_cores_are_the_least_of_affinity_and_quota",),
+        (f"{MACHINE}::test_usable_cores_are_the_minimum_of_affinity_and_quota",),
     ),
     Fault(
         "the quota of the innermost group alone counts",
         "charlm/machine.py", "for folder in (inner, *inner.parents):", "for folder in (inner,):",
-        (f"{MACHINE}::test_quota",),
+        (f"{MACHINE}::test_cpu_quota_is_the_lowest_of_all_groups",),
     ),
     Fault(
         "the largest quota counts",
         "charlm/machine.py", "return min(quotas, default=None)", "return max(quotas, default=None)",
-        (f"{MACHINE}::test_quota",),
+        (f"{MACHINE}::test_cpu_quota_is_the_lowest_of_all_groups",),
     ),
     Fault(
         "no quota (-1) counts as one",
         "charlm/machine.py", "if quota > 0:", "if quota:",
-        (f"{MACHINE}::test_quota",),
+        (f"{MACHINE}::test_cpu_quota_is_the_lowest_of_all_groups",),
     ),
     Fault(
         "a group that lies outside the container's view is sought above the mount",
         "charlm/machine.py", 'if part not in ("", "..")', 'if part != ""',
-        (f"{MACHINE}::test_quota",),
+        (f"{MACHINE}::test_cpu_quota_is_the_lowest_of_all_groups",),
     ),
     Fault(
         "cached files count as used memory",
         "charlm/machine.py", "return float(max_bytes - used + cached)", "return float(max_bytes - used)",
-        (f"{MACHINE}::test_free_memory",),
+        (f"{MACHINE}::test_free_group_memory_is_the_lowest_of_all_groups",),
     ),
     Fault(
         "caches of a group of the first version are counted without its children",
         "charlm/machine.py", '"memory.usage_in_bytes", "total_")', '"memory.usage_in_bytes", "")',
-        (f"{MACHINE}::test_free_memory",),
+        (f"{MACHINE}::test_free_group_memory_is_the_lowest_of_all_groups",),
     ),
     Fault(
         "no memory limit, of the first version, is a limit",
         "charlm/machine.py", "if max_bytes < UNLIMITED_BYTES:", "if max_bytes:",
-        (f"{MACHINE}::test_free_memory",),
+        (f"{MACHINE}::test_free_group_memory_is_the_lowest_of_all_groups",),
     ),
     Fault(
         "memory limits of control groups do not count",
