@@ -18,10 +18,10 @@ REFERENCE = "tests/nn/test_reference.py::"
 TRAINING = f"{REFERENCE}TestEveryPath::test_training"
 INFERENCE = f"{REFERENCE}TestEveryPath::test_inference"
 MEASURE = f"{REFERENCE}TestEveryPath::test_measure"
-PARAMETERS = f"{REFERENCE}TestEveryGradient::test_parameters"
-FIRST_STATE = f"{REFERENCE}TestEveryGradient::test_first_state"
-BOTH_SIDES = f"{REFERENCE}TestBothSides::test_inference"
-BOTH_SIDES_TRAINING = f"{REFERENCE}TestBothSides::test_training"
+PARAMETERS = f"{REFERENCE}TestGradients::test_parameters"
+FIRST_STATE = f"{REFERENCE}TestGradients::test_first_state"
+BIDIRECTIONAL_INFERENCE = f"{REFERENCE}TestBidirectional::test_inference"
+BIDIRECTIONAL_TRAINING = f"{REFERENCE}TestBidirectional::test_training"
 SWAPPED_IN_STEP = (
     "np.subtract(h_prev, n, h)\n            np.multiply(z, h, h)\n            np.add(n, h, h)",
     "h[...] = h_prev + z * (n - h_prev)",
@@ -435,7 +435,7 @@ NETWORK_FAULTS = (
         CELL,
         "result: Array = q * np.sign(np.diagonal(r))",
         "result: Array = q",
-        (f"{REFERENCE}test_weights_of_the_recurrence_are_drawn_uniformly",),
+        (f"{REFERENCE}test_initial_recurrent_weights_are_uniformly_distributed",),
     ),
 )
 
@@ -445,42 +445,42 @@ BIDIRECTIONAL_FAULTS = (
         BOTH,
         "loss_and_derivatives(logits, targets[:-1, part].ravel(),",
         "loss_and_derivatives(logits, targets[1:, part].ravel(),",
-        (BOTH_SIDES,),
+        (BIDIRECTIONAL_INFERENCE,),
     ),
     Fault(
         "the held-out loss leaves out shifted targets",
         BOTH,
         "counts[:-1, part].ravel())",
         "counts[1:, part].ravel())",
-        (BOTH_SIDES,),
+        (BIDIRECTIONAL_INFERENCE,),
     ),
     Fault(
         "the reverse stack reads what is to be predicted",
         BIDIRECTIONAL,
         "(inputs[:-1], targets[:0:-1])",
         "(inputs[:-1], targets[-2::-1])",
-        (BOTH_SIDES_TRAINING,),
+        (BIDIRECTIONAL_TRAINING,),
     ),
     Fault(
         "the reverse stack reads what is to be predicted, in inference",
         BOTH,
         "targets[:0:-1], None, work",
         "targets[-2::-1], None, work",
-        (BOTH_SIDES,),
+        (BIDIRECTIONAL_INFERENCE,),
     ),
     Fault(
         "the outputs of the reverse stack are not turned around, in inference",
         BOTH,
         "both[..., hidden:] = after[::-1]",
         "both[..., hidden:] = after",
-        (BOTH_SIDES,),
+        (BIDIRECTIONAL_INFERENCE,),
     ),
     Fault(
         "the outputs of the reverse stack are not turned around",
         BIDIRECTIONAL,
         "output[::-1] if k else output",
         "output",
-        (BOTH_SIDES_TRAINING,),
+        (BIDIRECTIONAL_TRAINING,),
         ((BIDIRECTIONAL, "half[::-1] if k else half", "half"),),
     ),
     Fault(
@@ -488,7 +488,7 @@ BIDIRECTIONAL_FAULTS = (
         BIDIRECTIONAL,
         "None if window.weights is None else window.weights[:-1]",
         "None if window.weights is None else window.weights[1:]",
-        (BOTH_SIDES_TRAINING,),
+        (BIDIRECTIONAL_TRAINING,),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Gradients of windows in pieces and of useful sizes, for every cell; single ones are in `test_reference.py`."""
+"""Gradients of split windows and realistic sizes, for every cell; `test_reference.py` tests single gradients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEPS, STREAMS, HIDDEN, VOCABULARY = 6, 3, 5, 7
 
 
 class Case:
-    """A small network in float64, with random everything, a restart in mid-window, and a pull on its last state."""
+    """A small float64 network with random values, a reset within the window, and a loss term of the last state."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Case:
         self.pull = random_state(rng, self.state)
 
     def run(self, params: Parameters, state: NetworkState) -> tuple[float, Parameters, NetworkState]:
-        """Return the loss (with the pull on the last state), its gradient, and that of the first state."""
+        """Return the loss with the term of the last state, its gradient, and that of the first state."""
         grads = params.empty_like()
         loss, last, dstate = backpropagate(
             self.network, params, grads, Window(self.inputs, self.targets, self.weights), state, self.pull,
@@ -76,7 +76,7 @@ class Case:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", CELLS)
 class TestEveryCell:
-    def test_backward_through_two_windows_equals_a_long_one(self, cell: str, layers: int) -> None:
+    def test_backward_of_two_windows_equals_that_of_one(self, cell: str, layers: int) -> None:
         case = Case(cell, layers)
         _, expected, expected_dstate = case.run(case.params, case.state)
         halves = [slice(0, 2), slice(2, None)]
@@ -91,7 +91,7 @@ class TestEveryCell:
         np.testing.assert_allclose(grads[0].flat + grads[1].flat, expected.flat, rtol=0, atol=1e-12)
         np.testing.assert_allclose(dlast[0][0], expected_dstate[0][0], rtol=0, atol=1e-12)
 
-    def test_a_batch_equals_its_streams_one_by_one(self, cell: str, layers: int) -> None:
+    def test_gradients_of_a_batch_equal_those_of_its_streams(self, cell: str, layers: int) -> None:
         case = Case(cell, layers)
         loss, expected, _ = case.run(case.params, case.state)
         total, summed = 0.0, np.zeros_like(expected.flat)
@@ -107,38 +107,38 @@ class TestEveryCell:
         np.testing.assert_allclose(summed, expected.flat, rtol=0, atol=1e-12)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-    def test_a_walk_is_the_steps(self, cell: str, layers: int, dtype: type) -> None:
-        """In arrays of its own; the state it began with is left as it was.
+    def test_stepper_equals_single_steps(self, cell: str, layers: int, dtype: type) -> None:
+        """It leaves the first state unchanged.
 
-        Many streams to the bit. For one, what a layer adds up may be added in another order.
+        Several streams agree bit for bit; the sums of one stream may differ in their order.
         """
         case = Case(cell, layers)
         params = case.network.parameters(case.params.flat.astype(dtype))
-        runner = PreparedNetwork(case.network, params)
+        prepared = PreparedNetwork(case.network, params)
         case.inputs[2, 1] = case.network.start
         for streams, apart in ((slice(0, STREAMS), 0), (slice(1, 2), 8 * np.finfo(dtype).eps)):
-            state = begun = runner.select([tuple(a.astype(dtype) for a in layer) for layer in case.state], streams)
+            state = begun = prepared.select([tuple(a.astype(dtype) for a in layer) for layer in case.state], streams)
             before = [[array.copy() for array in layer] for layer in begun]
-            stepper = runner.stepper(begun)
+            stepper = prepared.stepper(begun)
             for ids in case.inputs[:, streams]:
-                logits, state = runner.step(ids, state)
+                logits, state = prepared.step(ids, state)
                 np.testing.assert_allclose(stepper.read(ids), logits, rtol=0, atol=apart)
             for one, other in zip(chain(*stepper.state), chain(*state), strict=True):
                 np.testing.assert_allclose(one, other, rtol=0, atol=apart)
             for one, other in zip(chain(*begun), chain(*before), strict=True):
                 np.testing.assert_array_equal(one, other)
-        stepper = runner.stepper(runner.zero_state(3))
+        stepper = prepared.stepper(prepared.zero_state(3))
         stepper.move_to(before, np.array([0, 0, 0]))
-        logits, _ = runner.step(ids.repeat(3), runner.select(begun, np.array([0, 0, 0])))
+        logits, _ = prepared.step(ids.repeat(3), prepared.select(begun, np.array([0, 0, 0])))
         np.testing.assert_array_equal(stepper.read(ids.repeat(3)), logits)
 
 
 @pytest.mark.parametrize(("hidden", "streams"), [(128, 25), (96, 32)])
 @pytest.mark.parametrize("cell", [name for name in CELLS if name != "rnn-relu"])
-def test_parameters_of_useful_sizes(cell: str, hidden: int, streams: int, kernels: str) -> None:
-    """As they are trained: wide and narrow blocks, gradients that are sums of several; or plain products, gates by exp.
+def test_gradients_of_realistic_sizes_equal_numeric_ones(cell: str, hidden: int, streams: int, kernels: str) -> None:
+    """Sizes of real models use wide and narrow blocks, or plain products and gates by exp.
 
-    Not the cell with the kinks, which is RNN but for g: of so many units some always lie within a step of theirs.
+    rnn-relu is excluded: with so many units, some always lie within a difference step of a kink.
     """
     case = Case(cell, 2, vocabulary=30, steps=20, hidden=hidden, streams=streams)
     assert (block_shape(hidden, hidden, streams)[1] < hidden) == (kernels == "SkylakeX")
@@ -146,22 +146,22 @@ def test_parameters_of_useful_sizes(cell: str, hidden: int, streams: int, kernel
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_step_by_large_weights(cell: str) -> None:
-    """Weights that all cores multiply by lie in memory as they are stored; the numbers are the same."""
+def test_step_with_large_weights_gives_the_same_numbers(cell: str) -> None:
+    """Weights above the limit of one core keep the memory order in which they are stored."""
     case = Case(cell, 2)
     ids, state = case.inputs[0, :1], case.network.select(case.state, slice(0, 1))
     expected, expected_state = PreparedNetwork(case.network, case.params).step(ids, state)
-    runner = PreparedNetwork(case.network, case.params, InferenceTuning(nn=NnTuning(max_single_core_weights=0)))
-    assert runner._stack.layers[1].recurrence.factor.matrix.flags.f_contiguous
-    logits, after = runner.step(ids, state)
+    prepared = PreparedNetwork(case.network, case.params, InferenceTuning(nn=NnTuning(max_single_core_weights=0)))
+    assert prepared._stack.layers[1].recurrence.factor.matrix.flags.f_contiguous
+    logits, after = prepared.step(ids, state)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(after[-1][0], expected_state[-1][0], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(runner.stepper(state).read(ids), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(prepared.stepper(state).read(ids), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_dropout_of_outputs_and_of_recurrent_weights(cell: str) -> None:
-    """Weights that are zero, as most of rnn-relu are at first, get their gradient too, unless they are dropped."""
+def test_gradients_with_dropout_equal_numeric_ones(cell: str) -> None:
+    """Zero weights, such as most initial ones of rnn-relu, get a gradient unless they are dropped."""
     case = Case(cell, 2, dropout=0.4)
     matrix = case.params["rnn.weight_hh_l0"]
     matrix[:, 1:] = 0
@@ -171,8 +171,8 @@ def test_dropout_of_outputs_and_of_recurrent_weights(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_large_vocabulary_takes_the_sorted_path_to_the_same_gradient(cell: str) -> None:
-    """Ids that a window does not use get no gradient, ids used several times get the sum."""
+def test_gradient_with_large_vocabulary_equals_numeric_one(cell: str) -> None:
+    """Unused ids get no gradient; repeated ids get the sum."""
     case = Case(cell, 1, vocabulary=400)
     case.inputs[0] = case.inputs[1]
     _, grads, _ = case.run(case.params, case.state)
@@ -187,7 +187,7 @@ def test_a_large_vocabulary_takes_the_sorted_path_to_the_same_gradient(cell: str
     assert not grads[name][:, unused].any()
 
 
-def test_one_hot_product_is_the_gather() -> None:
+def test_gather_equals_one_hot_product() -> None:
     """W @ one_hot(ids) + b, scaled, equals the gathered columns, for small and large vocabularies."""
     rng = np.random.default_rng(0)
     for vocabulary in (11, 300):
@@ -201,7 +201,7 @@ def test_one_hot_product_is_the_gather() -> None:
 
 
 @pytest.mark.parametrize("vocabulary", [11, 300])
-def test_gradient_of_the_gather_is_the_one_hot_product(vocabulary: int) -> None:
+def test_gradient_of_gather_equals_one_hot_product(vocabulary: int) -> None:
     """For ids that do not occur, occur once, and occur often."""
     rng = np.random.default_rng(0)
     ids = rng.integers(0, 4, (400, 3))
@@ -213,8 +213,8 @@ def test_gradient_of_the_gather_is_the_one_hot_product(vocabulary: int) -> None:
     np.testing.assert_allclose(grad, expected, rtol=0, atol=1e-12)
 
 
-def test_the_largest_buffers_are_mapped_by_themselves() -> None:
-    """Written and read as any array; the memory belongs to nothing else, and goes back with it."""
+def test_largest_buffers_have_their_own_mapping() -> None:
+    """Buffers from `min_mapped_bytes` on have their own mapping."""
     limit = TUNING.min_mapped_bytes // 4
     for size, is_mapped in ((limit - 1, False), (limit, True)):
         array = aligned((size,), np.float32)
@@ -226,7 +226,7 @@ def test_the_largest_buffers_are_mapped_by_themselves() -> None:
         assert isinstance(getattr(base, "obj", base), mmap) == is_mapped
 
 
-def test_large_buffers_begin_at_a_line_of_the_cache() -> None:
+def test_large_buffers_are_aligned_to_cache_lines() -> None:
     work = Workspace(np.float32)
     for name, columns in (("a", 5000), ("b", 5003), ("c", 7000)):
         for array in (work.array(name, 3, columns), work.scratch(name, columns, 3)):
@@ -236,8 +236,8 @@ def test_large_buffers_begin_at_a_line_of_the_cache() -> None:
 
 
 @pytest.mark.usefixtures("kernels")
-def test_gates_that_are_wide_open_are_nothing_to_warn_of() -> None:
-    """Neither in a window nor step by step, whichever way they are computed."""
+def test_saturated_gates_give_no_warning() -> None:
+    """Neither windows nor steps warn, by tanh or by exp."""
     case = Case("lstm", 2, hidden=128, streams=25)
     for name, view in case.params.items():
         if "bias" in name and "rnn" in name:
@@ -245,9 +245,9 @@ def test_gates_that_are_wide_open_are_nothing_to_warn_of() -> None:
     state = case.network.zero_state(25, case.params.flat.dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        runner = PreparedNetwork(case.network, case.params)
-        stepper = runner.stepper(state)
+        prepared = PreparedNetwork(case.network, case.params)
+        stepper = prepared.stepper(state)
         for ids in case.inputs:
             stepper.read(ids)
-        runner.score(case.inputs, case.targets, state)
+        prepared.score(case.inputs, case.targets, state)
         case.network.stack.forward(case.params, case.inputs, state, Workspace(case.params.flat.dtype))

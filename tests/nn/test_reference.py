@@ -1,4 +1,4 @@
-"""Every way through every cell and both networks gives what their equations give: see `reference.py`.
+"""Compare training and inference of every cell and both networks with the equations of `reference.py`.
 
 All sizes differ, so that a wrong transpose fails; so do the id that resets a stream and 0.
 """
@@ -56,7 +56,7 @@ SHAPES = {
 
 
 class Case:
-    """A network in float64 with random weights and states, and a text with resets in it, the first at once."""
+    """A float64 network with random weights and states, and a text with resets; the first reset is at step 0."""
 
     def __init__(self, cell: str, shape: Shape, *, bidirectional: bool = False) -> None:
         layers, steps, streams, hidden, vocabulary = shape
@@ -84,7 +84,7 @@ class Case:
 
 
 class Expected(NamedTuple):
-    """What the equations give."""
+    """Results of the equations."""
 
     tops: np.ndarray  # (T, B, H)
     log_probs: np.ndarray  # (T, B, V)
@@ -94,16 +94,16 @@ class Expected(NamedTuple):
 
 @lru_cache
 def expected(cell: str, shape: Shape) -> tuple[Case, Expected]:
-    """Return a case and its results by the equations, from a random state."""
+    """Return a case with a random state and the results of its equations."""
     case = Case(cell, shape)
     tops, state = reference.read(cell, case.tensors, case.inputs, case.state, start=START)
     log_probs = reference.log_softmax(case.tensors, tops)
     return case, Expected(tops, log_probs, reference.at(log_probs, case.targets), state)
 
 
-def assert_same_state(found: NetworkState, wanted: NetworkState, tolerance: float) -> None:
-    """Compare all arrays of all layers."""
-    for layer, (some, others) in enumerate(zip(found, wanted, strict=True)):
+def assert_same_state(found: NetworkState, answers: NetworkState, tolerance: float) -> None:
+    """Compare all arrays of all layers of two states."""
+    for layer, (some, others) in enumerate(zip(found, answers, strict=True)):
         for name, a, b in zip("hc", some, others, strict=False):
             np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, err_msg=f"{name} of layer {layer}")
 
@@ -113,77 +113,77 @@ TOLERANCES = {np.float64: 1e-11, np.float32: 2e-4}
 
 @pytest.fixture(params=list(TOLERANCES), ids=["float64", "float32"])
 def precision(request: pytest.FixtureRequest) -> tuple[type, float]:
-    """Return a type of number and the greatest difference to expect."""
+    """Return a floating-point type and its tolerance."""
     return request.param, TOLERANCES[request.param]
 
 
 def cast(case: Case, dtype: type, columns: slice = slice(None)) -> tuple[PreparedNetwork, NetworkState]:
-    """Return a runner of the network and the first state of some streams, in a type of number."""
-    runner = PreparedNetwork(case.network, case.network.parameters(case.params.flat.astype(dtype)))
-    return runner, [tuple(array[columns].astype(dtype) for array in layer) for layer in case.state]
+    """Return the prepared network and the first state of some streams in a floating-point type."""
+    prepared = PreparedNetwork(case.network, case.network.parameters(case.params.flat.astype(dtype)))
+    return prepared, [tuple(array[columns].astype(dtype) for array in layer) for layer in case.state]
 
 
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
 @pytest.mark.parametrize("cell", CELLS)
 class TestEveryPath:
-    """From a random state, over resets, in products by blocks and in plain ones."""
+    """Forward passes from a random state, with resets, by packed and by plain products."""
 
     def test_training(self, cell: str, shape: Shape, precision: tuple[type, float]) -> None:
-        """In one window and in two, which hand on a state."""
-        case, wanted = expected(cell, shape)
+        """Train on one window and on two that pass a state."""
+        case, answers = expected(cell, shape)
         dtype, tolerance = precision
-        runner, first = cast(case, dtype)
+        prepared, first = cast(case, dtype)
         for cuts in ([0, shape.steps], [0, 2, shape.steps]):
             state, tops = first, []
             for begin, end in itertools.pairwise(cuts):
-                run = case.network.stack.forward(runner.params, case.inputs[begin:end], state, Workspace(dtype))
+                run = case.network.stack.forward(prepared.params, case.inputs[begin:end], state, Workspace(dtype))
                 tops.append(run.outputs[-1])
                 state = run.state
-            np.testing.assert_allclose(np.concatenate(tops), wanted.tops, rtol=0, atol=tolerance)
-            assert_same_state(state, wanted.state, tolerance)
+            np.testing.assert_allclose(np.concatenate(tops), answers.tops, rtol=0, atol=tolerance)
+            assert_same_state(state, answers.state, tolerance)
         loss, _ = case.network.loss_and_grads(
-            runner.params, runner.params.empty_like(),
+            prepared.params, prepared.params.empty_like(),
             Window(case.inputs, case.targets, case.weights.astype(dtype), scale=0.1), first, Workspace(dtype),
         )  # fmt: skip
-        assert loss == pytest.approx(-(wanted.scores * case.weights).sum(), rel=tolerance)
+        assert loss == pytest.approx(-(answers.scores * case.weights).sum(), rel=tolerance)
 
     @pytest.mark.parametrize("columns", [slice(None), slice(4, 5)], ids=["all streams", "one stream"])
     def test_inference(self, cell: str, shape: Shape, columns: slice, precision: tuple[type, float]) -> None:
-        """Step by step, on the way, and in windows, which are read in runs of two steps and at once."""
-        case, wanted = expected(cell, shape)
+        """Read by single steps, by a stepper and by windows, in time chunks of all steps and of two."""
+        case, answers = expected(cell, shape)
         dtype, tolerance = precision
-        runner, first = cast(case, dtype, columns)
+        prepared, first = cast(case, dtype, columns)
         inputs, targets = case.inputs[:, columns], case.targets[:, columns]
-        log_probs, scores = wanted.log_probs[:, columns], wanted.scores[:, columns]
-        last = [tuple(array[columns] for array in layer) for layer in wanted.state]
+        log_probs, scores = answers.log_probs[:, columns], answers.scores[:, columns]
+        last = [tuple(array[columns] for array in layer) for layer in answers.state]
 
-        state, stepper, other = first, runner.stepper(first), runner.stepper(first)
+        state, stepper, other = first, prepared.stepper(first), prepared.stepper(first)
         for t, ids in enumerate(inputs):
-            logits, state = runner.step(ids, state)
+            logits, state = prepared.step(ids, state)
             for found in (logits, stepper.read(ids), other.read_one(int(ids[0])) if len(ids) == 1 else logits):
                 np.testing.assert_allclose(found - found[:, :1], log_probs[t] - log_probs[t, :, :1], atol=tolerance)
         assert_same_state(state, last, tolerance)
         assert_same_state(stepper.state, last, tolerance)
 
-        stepper = runner.stepper(first)
+        stepper = prepared.stepper(first)
         np.testing.assert_allclose(stepper.score(inputs, targets), scores, rtol=0, atol=tolerance)
         assert_same_state(stepper.state, last, tolerance)
 
-        found, state = runner.predict(inputs, first)
+        found, state = prepared.predict(inputs, first)
         np.testing.assert_allclose(found, log_probs.swapaxes(1, 2), rtol=0, atol=tolerance)
         assert_same_state(state, last, tolerance)
         widest = max(case.network.cell.gates * shape.hidden, shape.vocabulary) * inputs.shape[1]
         for values in (1 << 21, 2 * widest):
-            runner = PreparedNetwork(case.network, runner.params, InferenceTuning(max_window_values=values))
-            found, state = runner.score(inputs, targets, first)
-            advanced = runner.advance(inputs, first)
+            prepared = PreparedNetwork(case.network, prepared.params, InferenceTuning(max_window_values=values))
+            found, state = prepared.score(inputs, targets, first)
+            advanced = prepared.advance(inputs, first)
             np.testing.assert_allclose(found, scores, rtol=0, atol=tolerance)
             assert_same_state(state, last, tolerance)
             assert_same_state(advanced, last, tolerance)
 
     def test_measure(self, cell: str, shape: Shape) -> None:
-        """The loss of the targets that count, and its derivatives by the scale of the logits, from a zero state."""
+        """Measure the loss of the targets that count and its derivatives by the logit scale, from a zero state."""
         case, _ = expected(cell, shape)
         zero = [tuple(np.zeros_like(array) for array in layer) for layer in case.state]
         tops, _ = reference.read(cell, case.tensors, case.inputs, zero, start=START)
@@ -192,7 +192,7 @@ class TestEveryPath:
 
 
 def assert_measured(found: np.ndarray, case: Case, tops: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> None:
-    """Compare the loss, its slope and its curvature with those of logits that are scaled by a little more or less."""
+    """Compare the loss and its derivatives with differences of losses at nearby logit scales."""
 
     def loss(scale: float) -> float:
         tensors = case.tensors | {name: scale * case.tensors[name] for name in ("head.weight", "head.bias")}
@@ -205,8 +205,8 @@ def assert_measured(found: np.ndarray, case: Case, tops: np.ndarray, targets: np
     assert found[2] == pytest.approx((above - 2 * here + below) / step**2, rel=1e-3)
 
 
-def test_the_cases_take_the_ways_they_are_for(kernels: str) -> None:
-    """Blocks where the BLAS multiplies small matrices in place, plain products elsewhere."""
+def test_cases_cover_packed_and_plain_products(kernels: str) -> None:
+    """Products are packed with AVX-512 kernels and plain with others."""
     shape = SHAPES["blocks"]
     assert (block_shape(shape.hidden, shape.hidden, shape.streams)[1] < shape.hidden) == (kernels == "SkylakeX")
     assert sorted(reference.CELLS) == sorted(CELLS)
@@ -224,26 +224,26 @@ def test_chunked_scoring_equals_the_reference(cell: str) -> None:
     text[[70, 120]] = START
     first = case.network.select(case.state, slice(0, 1))
     tops, last = reference.read(cell, case.tensors, text[:-1, None], first, start=START)
-    wanted = reference.at(reference.log_softmax(case.tensors, tops), text[1:, None])[:, 0]
+    answers = reference.at(reference.log_softmax(case.tensors, tops), text[1:, None])[:, 0]
     network = PreparedNetwork(case.network, case.params)
     found, state = score_chunked(network, text[:-1], text[1:], first, threads=2, tuning=tuning)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found, answers, rtol=0, atol=1e-4)
     assert_same_state(state, last, 1e-4)
 
 
 class Dropout(NamedTuple):
-    """What a training window drops: 0, or what keeps the mean, 1 / (1 - p)."""
+    """Dropout masks of a training window, with values 0 and 1 / (1 - p)."""
 
     outputs: list[np.ndarray]  # of each layer, (B, H), for all steps
     weights: dict[str, np.ndarray]  # of the recurrence, (G*H, H)
 
     def of(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return tensors with the dropped weights."""
+        """Return the tensors with their weight masks applied."""
         return {name: array * self.weights.get(name, 1) for name, array in tensors.items()}
 
 
 def drawn(runs: dict[str, StackPass], layers: int) -> dict[str, Dropout]:
-    """Return what the windows of each stack drop, by which of the values are not 0."""
+    """Return the dropout masks of each stack, rebuilt from the zeros that were drawn."""
     result = {}
     for stack, run in runs.items():
         assert len(run.output_masks) == len(run.weight_masks) == layers
@@ -264,8 +264,8 @@ SEED = 7
 @pytest.mark.parametrize("drops", [False, True], ids=["plain", "dropout"])
 @pytest.mark.parametrize("shape", [SHAPES["one layer"], SHAPES["three layers"]], ids=["one layer", "three layers"])
 @pytest.mark.parametrize("cell", CELLS)
-class TestEveryGradient:
-    """Those of training against differences of the equations, over resets, spans of two steps and dropout."""
+class TestGradients:
+    """Compare training gradients with differences of the equations, with resets, chunks of two steps and dropout."""
 
     def make_case(self, cell: str, shape: Shape) -> Case:
         """Return a case whose backward pass computes two steps of a window at a time."""
@@ -276,7 +276,7 @@ class TestEveryGradient:
     def losses_by_equations(
         self, case: Case, drops: bool
     ) -> Callable[[dict[str, np.ndarray], NetworkState], np.ndarray]:
-        """Return a function: tensors and a first state -> the loss of each stream, with a pull on its last state."""
+        """Return a function from tensors and a first state to losses (B,), with a term of the last state."""
         args = case.params, case.inputs, case.state, Workspace(np.float64)
         run = case.network.stack.forward(*args, np.random.default_rng(SEED)) if drops else None
         dropout = drawn({"rnn": run}, case.shape.layers)["rnn"] if run else Dropout([], {})
@@ -293,7 +293,7 @@ class TestEveryGradient:
         return losses
 
     def backpropagate(self, case: Case, drops: bool) -> tuple[float, Parameters, NetworkState]:
-        """Return the loss with the pull, its gradient by each tensor, and that by the first state."""
+        """Return the loss with the term of the last state, its gradients, and that of the first state."""
         grads = case.params.empty_like()
         grads.flat[...] = np.nan  # so that a value that is not written shows
         loss, last, dstate = backpropagate(
@@ -317,7 +317,7 @@ class TestEveryGradient:
             assert_close(directional(along), float((grads[name] * direction).sum()), f"{case}, {name}", 2e-6)
 
     def test_first_state(self, cell: str, shape: Shape, drops: bool) -> None:
-        """By every value of every array of every layer."""
+        """Compare the gradient of every value of every layer."""
         case = self.make_case(cell, shape)
         losses = self.losses_by_equations(case, drops)
         _, _, dstate = self.backpropagate(case, drops)
@@ -339,26 +339,26 @@ class TestEveryGradient:
 
 @pytest.mark.parametrize("shape", [SHAPES["one layer"], SHAPES["three layers"]], ids=["one layer", "three layers"])
 @pytest.mark.parametrize("cell", CELLS)
-class TestBothSides:
-    """The bidirectional network, over resets."""
+class TestBidirectional:
+    """The bidirectional network, with resets."""
 
     def test_inference(self, cell: str, shape: Shape) -> None:
         case = Case(cell, shape, bidirectional=True)
-        wanted = self.by_equations(case)
+        answers = self.by_equations(case)
         targets, counts = case.targets[:-1], case.counts[:-1]
         for values in (1 << 23, 1):
             tuning = InferenceTuning(max_bidirectional_values=values)
-            runner = PreparedBidirectionalNetwork(case.network, case.params, tuning)
-            predicted = runner.predict(case.inputs, case.targets)
-            scores, _ = runner.score(case.inputs, case.targets, [])
-            measured = runner.measure(case.inputs, case.targets, case.counts)
-            np.testing.assert_allclose(predicted, wanted.swapaxes(1, 2), rtol=0, atol=1e-12)
-            np.testing.assert_allclose(scores[:-1], reference.at(wanted, targets), rtol=0, atol=1e-12)
-            assert measured[0] == pytest.approx(-reference.at(wanted, targets)[counts].sum(), rel=1e-12)
+            prepared = PreparedBidirectionalNetwork(case.network, case.params, tuning)
+            predicted = prepared.predict(case.inputs, case.targets)
+            scores, _ = prepared.score(case.inputs, case.targets, [])
+            measured = prepared.measure(case.inputs, case.targets, case.counts)
+            np.testing.assert_allclose(predicted, answers.swapaxes(1, 2), rtol=0, atol=1e-12)
+            np.testing.assert_allclose(scores[:-1], reference.at(answers, targets), rtol=0, atol=1e-12)
+            assert measured[0] == pytest.approx(-reference.at(answers, targets)[counts].sum(), rel=1e-12)
 
     @pytest.mark.parametrize("drops", [False, True], ids=["plain", "dropout"])
     def test_training(self, cell: str, shape: Shape, drops: bool) -> None:
-        """Loss and gradients."""
+        """Compare loss and gradients."""
         case = Case(cell, shape, bidirectional=True)
         rng = (lambda: np.random.default_rng(SEED)) if drops else (lambda: None)
         dropout = None
@@ -401,8 +401,8 @@ class TestBothSides:
         )
 
 
-def test_weights_of_the_recurrence_are_drawn_uniformly() -> None:
-    """Q of a random matrix whose R has a positive diagonal (Mezzadri 2007): by Gram-Schmidt, and on average 0."""
+def test_initial_recurrent_weights_are_uniformly_distributed() -> None:
+    """They equal the Gram-Schmidt basis of a random matrix (Mezzadri 2007) and have mean 0."""
     matrix = np.random.default_rng(0).standard_normal((6, 6))
     columns: list[np.ndarray] = []
     for column in matrix.T:

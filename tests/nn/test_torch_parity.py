@@ -59,14 +59,14 @@ def pair(
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", TORCH_CELLS)
-def test_forward_and_gradients(cell: str, layers: int) -> None:
+def test_forward_and_gradients_equal_pytorch(cell: str, layers: int) -> None:
     same_numbers(*pair(cell, layers))
 
 
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize(("hidden", "streams"), [(128, 25), (96, 32)])
 @pytest.mark.parametrize("cell", TORCH_CELLS)
-def test_forward_and_gradients_of_useful_sizes(cell: str, hidden: int, streams: int) -> None:
+def test_forward_and_gradients_of_realistic_sizes_equal_pytorch(cell: str, hidden: int, streams: int) -> None:
     """Where products are cut into blocks, and where they are not."""
     same_numbers(*pair(cell, 2, hidden, 20, streams))
 
@@ -90,7 +90,7 @@ def same_numbers(network: Network, params: Parameters, peer: Peer, inputs: np.nd
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("cell", TORCH_CELLS)
-def test_five_steps_of_each_optimizer(cell: str, name: str) -> None:
+def test_five_steps_of_each_optimizer_equal_pytorch(cell: str, name: str) -> None:
     network, params, peer, inputs, targets = pair(cell, 2)
     ours = find_optimizer(name, params.flat.size, np.float64)
     theirs = {
@@ -112,7 +112,7 @@ def test_five_steps_of_each_optimizer(cell: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("cell", TORCH_CELLS)
-def test_a_model_file_loads_into_pytorch(cell: str, tmp_path: Path) -> None:
+def test_model_file_loads_into_pytorch(cell: str, tmp_path: Path) -> None:
     safetensors_torch = pytest.importorskip("safetensors.torch")
     vocabulary = Vocabulary.build(dict.fromkeys("abcdefghi", 1))
     network = Network(NetworkConfig(cell, HIDDEN, 2), len(vocabulary))
@@ -126,7 +126,7 @@ def test_a_model_file_loads_into_pytorch(cell: str, tmp_path: Path) -> None:
     assert model.score("badge").log_prob == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_thousand_random_texts_score_as_in_pytorch(tmp_path: Path) -> None:
+def test_scores_of_random_texts_equal_pytorch(tmp_path: Path) -> None:
     safetensors_torch = pytest.importorskip("safetensors.torch")
     rng = np.random.default_rng(0)
     vocabulary = Vocabulary.build(dict.fromkeys("abcdefghi", 1))
@@ -145,7 +145,7 @@ def test_a_thousand_random_texts_score_as_in_pytorch(tmp_path: Path) -> None:
         assert score.log_prob == pytest.approx(expected, abs=1e-4), text
 
 
-def test_next_characters_have_probabilities_that_sum_to_one() -> None:
+def test_probabilities_of_next_characters_sum_to_one() -> None:
     network, params, _, inputs, _ = pair("gru", 2)
     log_probs, _ = PreparedNetwork(network, params).predict(inputs, network.zero_state(STREAMS, np.float64))
     np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, rtol=0, atol=1e-12)
