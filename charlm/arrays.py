@@ -1,7 +1,8 @@
-"""Types of arrays, and even splits."""
+"""Types of arrays, numbers for JSON, and even splits."""
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -16,6 +17,11 @@ Ids: TypeAlias = npt.NDArray[np.integer[Any]]
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 """True or false for each element."""
+
+
+def finite_or_none(value: Any) -> Any:
+    """Return the value, or None for a float that is not finite, which JSON lacks."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def split_evenly(start: int, stop: int, parts: int) -> list[slice]:

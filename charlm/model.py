@@ -219,9 +219,7 @@ class LanguageModel:
         """
         ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
         log_probs = self.bidirectional.long_scores(ids) if ids.size else np.zeros(0)
-        is_unknown = ids[ids != self.vocabulary.eos] == self.vocabulary.unk
-        unknown = float(log_probs[is_unknown].sum())
-        return Score(log_probs.size, int(is_unknown.sum()), float(log_probs.sum()), unknown, text)
+        return Score.of(text, log_probs, ids[ids != self.vocabulary.eos] == self.vocabulary.unk)
 
     def fill(self, text: str, *, blank: str = "_", beam: int = 8, best: int = 3) -> list[Filled]:
         """Return the most probable ways to fill in missing characters, the best first.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
+from charlm.arrays import Array, Ids, finite_or_none
 from charlm.config import check, is_count
 from charlm.diagnostics.gradient_norms import gradient_norms, is_same_text
 from charlm.diagnostics.tuning import DEFAULT_TUNING, DiagnosticsTuning
@@ -60,7 +60,7 @@ class GradientFlow:
         """Return all figures as a JSON object; None for a number that is not finite."""
         layers = range(len(self.norms))
         return {
-            "norms": [[finite_or_none(norm) for norm in layer] for layer in self.norms],
+            "norms": [[finite_or_none(norm) for norm in layer] for layer in self.norms.tolist()],
             "places": self.counts.tolist(),
             "factor_per_step": [finite_or_none(self.factor(layer)) for layer in layers],
             "steps_until_one_percent": [self.steps_until_vanished(layer) for layer in layers],
@@ -139,8 +139,3 @@ def norms_at(
     state = network.stack.forward(params, windows[:warm_up_steps], state, Workspace(params.flat.dtype)).state
     inputs = windows[warm_up_steps:]
     return gradient_norms(network, params, inputs, ids[positions + 1], state), is_same_text(inputs, network.start)
-
-
-def finite_or_none(value: float) -> float | None:
-    """Return a number, None if it is not finite."""
-    return float(value) if math.isfinite(value) else None

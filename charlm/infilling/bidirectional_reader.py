@@ -46,25 +46,24 @@ class BidirectionalReader:
 
     def scores(self, texts: Ids) -> Array:
         """Return log p of each character given all others, (n, B), in nats."""
-        scores, _ = self.network.score(*self._with_ends(texts), [])
-        return scores[:-1]
+        return self._score(*self._with_ends(texts))[:-1]
 
     def pseudo_log_likelihoods(self, texts: Ids) -> Array:
         """Return the pseudo-log-likelihood of each text, (B,), in nats; EOS does not count."""
-        batches = range(0, texts.shape[1], self.tuning.windows_per_batch)
-        scores = [self.scores(texts[:, k : k + self.tuning.windows_per_batch]) for k in batches]
-        totals: Array = np.where(texts == self.vocabulary.eos, 0, np.hstack(scores)).sum(axis=0, dtype=np.float64)
+        is_eos = texts == self.vocabulary.eos
+        totals: Array = np.where(is_eos, 0, self.scores(texts)).sum(axis=0, dtype=np.float64)
         return totals
 
     def long_scores(self, ids: Ids) -> npt.NDArray[np.float64]:
         """Return log p of each character of a text of any length but EOS, (n,), in nats; it is read in windows."""
         inputs, targets, counts = cut_into_windows(np.concatenate([[self.vocabulary.eos], ids]))
-        pieces = []
-        for start in range(0, inputs.shape[1], self.tuning.windows_per_batch):
-            batch = slice(start, start + self.tuning.windows_per_batch)
-            scores, _ = self.network.score(inputs[:, batch], targets[:, batch], [])
-            pieces.append(scores.T[counts[:, batch].T])
-        return np.concatenate(pieces).astype(np.float64)
+        return self._score(inputs, targets).T[counts.T].astype(np.float64)
+
+    def _score(self, inputs: Ids, targets: Ids) -> Array:
+        """Return log p of each target, (T, B), in nats; the windows are read in batches."""
+        size = self.tuning.windows_per_batch
+        batches = [slice(start, start + size) for start in range(0, inputs.shape[1], size)]
+        return np.hstack([self.network.score(inputs[:, batch], targets[:, batch], [])[0] for batch in batches])
 
     def _with_ends(self, texts: Ids) -> tuple[Ids, Ids]:
         """Return inputs and targets, (n + 1, B), of texts between two EOS."""

@@ -13,18 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from charlm.arrays import Ids
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.infilling.bidirectional_reader import BidirectionalReader
 from charlm.infilling.tuning import DEFAULT_TUNING, InfillingTuning
-from charlm.nn.functional import log_softmax
+from charlm.nn.functional import log_softmax, softmax
 from charlm.text.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from charlm.inference.prepared_network import PreparedNetwork
-    from charlm.infilling.bidirectional_reader import BidirectionalReader
 
 Reading: TypeAlias = tuple[float, Ids]
 """The weight of a text in nats, and its ids, (n,)."""
@@ -189,17 +187,11 @@ def fill_left_to_right(
     return as_filled(readings, tokens, gaps, vocabulary, best)
 
 
-def relative_probabilities(log_weights: Sequence[float]) -> list[float]:
-    """Return exp(log_weights), divided by their sum."""
-    weights = np.exp(np.array(log_weights) - max(log_weights))
-    return (weights / weights.sum()).tolist()  # type: ignore[no-any-return]
-
-
 def as_filled(
     readings: list[Reading], tokens: Sequence[str], gaps: Sequence[int], vocabulary: Vocabulary, best: int
 ) -> list[Filled]:
     """Return the first `best` readings as texts; tokens outside of the gaps are unchanged, even unknown ones."""
-    probabilities = relative_probabilities([weight for weight, _ in readings])
+    probabilities = softmax([weight for weight, _ in readings])
     result = []
     for (weight, ids), probability in list(zip(readings, probabilities, strict=True))[:best]:
         text = list(tokens)

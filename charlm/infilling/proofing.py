@@ -15,8 +15,8 @@ import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
 from charlm.infilling.bidirectional_reader import BidirectionalReader
-from charlm.infilling.filling import relative_probabilities
 from charlm.infilling.tuning import DEFAULT_TUNING, InfillingTuning
+from charlm.nn.functional import softmax
 from charlm.text.bidirectional import gather_windows
 from charlm.text.vocabulary import Vocabulary
 
@@ -77,7 +77,7 @@ def suspects(
             ranked = sorted(zip(*row, strict=True), reverse=True)
             ranked = [(gain, token) for gain, token in ranked if token != ids[index]]
             if ranked and ranked[0][0] > min_gain:
-                probabilities = relative_probabilities([0.0, *(gain for gain, _ in ranked)])[1:]
+                probabilities = softmax([0.0, *(gain for gain, _ in ranked)])[1:]
                 names = [vocabulary.tokens[token] for _, token in ranked]
                 character = vocabulary.tokens[ids[index]]
                 yield Suspect(index, character, ranked[0][0], tuple(zip(names, probabilities, strict=True)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
@@ -26,6 +28,13 @@ def log_softmax(logits: Array) -> Array:
     logits -= logits.max(axis=1, keepdims=True)
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return logits
+
+
+def softmax(logits: Sequence[float]) -> list[float]:
+    """Return exp(logits), divided by their sum; a logit of -inf has probability 0."""
+    weights = np.exp(np.array(logits, np.float64) - max(logits, default=0.0))
+    probabilities: list[float] = (weights / weights.sum()).tolist()
+    return probabilities
 
 
 def row_sums(matrix: Array) -> Array:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from charlm.arrays import Array, Ids
+from charlm.inference.prepared_network import PreparedNetwork
 from charlm.inference.prompt import read_prompt
 from charlm.scoring.score import CharScore
 from charlm.scoring.text_batch import encode_batch
 from charlm.scoring.tuning import DEFAULT_TUNING, ScoringTuning
-
-if TYPE_CHECKING:
-    from charlm.inference.prepared_network import PreparedNetwork
-    from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import Vocabulary
 
 
 def score_characters(
@@ -81,8 +78,6 @@ def _pieces(vocabulary: Vocabulary, text: str) -> Iterator[tuple[str, int]]:
 
 def _largest(values: Array, k: int) -> Ids:
     """Return the columns of the k largest values of each row of (T, V), the largest first: (T, k)."""
-    if k <= 0:
-        return np.empty((len(values), 0), np.intp)
     candidates = np.argpartition(-values, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(values, candidates, axis=1), axis=1, kind="stable")
     return np.take_along_axis(candidates, order, axis=1)

@@ -27,19 +27,16 @@ from __future__ import annotations
 from contextlib import nullcontext
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Array, Ids, Mask
+from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.threads import blas_on_one_thread, parallel_map
+from charlm.nn.base import NetworkState
 from charlm.scoring.text_batch import Indices, assign
 from charlm.scoring.tuning import DEFAULT_TUNING, ScoringTuning
-
-if TYPE_CHECKING:
-    from charlm.inference.prepared_network import PreparedNetwork
-    from charlm.nn.base import NetworkState
 
 
 def score_chunked(

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,9 +29,7 @@ from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.window import Window
 from charlm.scoring.score import Score
-
-if TYPE_CHECKING:
-    from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ def score_adaptively(
     texts: Iterable[str],
     *,
     end: bool = False,
-    config: DynamicEvaluation | None = None,
+    config: DynamicEvaluation,
 ) -> Iterator[Score]:
     """Yield the score of each text, in order, with weights that adapt to the texts.
 
@@ -120,9 +117,8 @@ def score_adaptively(
     vocabulary : encodes the texts.
     texts : what was learned from one text is kept for the next.
     end : whether EOS after each text counts, as one character.
-    config : the hyperparameters; None for the defaults.
+    config : the hyperparameters.
     """
-    config = config or DynamicEvaluation()
     evaluator = DynamicEvaluator(network, params, config)
     for text in texts:
         ids = np.concatenate(([vocabulary.eos], vocabulary.encode(text), [vocabulary.eos] * end)).astype(np.intp)
@@ -132,5 +128,4 @@ def score_adaptively(
         for start in range(0, targets.size, config.segment_length):
             segment = slice(start, start + config.segment_length)
             log_probs[segment], state = evaluator.score(inputs[segment], targets[segment], state)
-        unknown = log_probs[targets == vocabulary.unk]
-        yield Score(targets.size, unknown.size, float(log_probs.sum()), float(unknown.sum()), text)
+        yield Score.of(text, log_probs, targets == vocabulary.unk)

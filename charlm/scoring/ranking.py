@@ -6,44 +6,29 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from charlm.config import TextConfig, check, is_real
 from charlm.errors import ConfigError
+from charlm.inference.prepared_network import PreparedNetwork
+from charlm.nn.functional import softmax
 from charlm.scoring.score import Score
 from charlm.scoring.scorer import score_texts
 from charlm.text.reading import normalize_text
-
-if TYPE_CHECKING:
-    from charlm.inference.prepared_network import PreparedNetwork
-    from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import EOS, UNK, Vocabulary
 
 
 class Model(Protocol):
     """The part of a `LanguageModel` that `classify` uses."""
 
+    vocabulary: Vocabulary
+    """Encodes text."""
+    text: TextConfig
+    """How text becomes tokens."""
+
     @property
     def prepared(self) -> PreparedNetwork:
         """The network, prepared for inference."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Encodes text."""
-
-    @property
-    def text(self) -> TextConfig:
-        """How text becomes tokens."""
-
-
-def normalize(log_weights: Sequence[float]) -> list[float]:
-    """Return weights, given by their natural logarithms, divided by their sum.
-
-    A logarithm of -inf is a weight of 0. The maximum is subtracted first (log-sum-exp), so that nothing overflows.
-    """
-    maximum = max(log_weights, default=0.0)
-    weights = [math.exp(log_weight - maximum) for log_weight in log_weights]
-    total = math.fsum(weights)
-    return [weight / total for weight in weights]
 
 
 def rank(scores: Iterable[Score]) -> list[tuple[float, Score]]:
@@ -56,7 +41,7 @@ def rank(scores: Iterable[Score]) -> list[tuple[float, Score]]:
         Scores with equal probabilities keep their order.
     """
     unsorted = list(scores)
-    relative = normalize([score.log_prob for score in unsorted])
+    relative = softmax([score.log_prob for score in unsorted])
     return sorted(zip(relative, unsorted, strict=True), key=lambda pair: -pair[1].log_prob)
 
 
@@ -150,10 +135,9 @@ def unseen_characters(vocabularies: Sequence[Vocabulary]) -> list[int]:
 
 
 def _known_tokens(vocabulary: Vocabulary) -> set[str]:
-    """Return the tokens for characters, including the newline if it is read as the end of a line."""
-    special = {vocabulary.tokens[vocabulary.eos], vocabulary.tokens[vocabulary.unk]}
-    newline = {"\n"} if vocabulary.eos in vocabulary.encode("\n") else set[str]()
-    return newline.union(vocabulary.tokens) - special
+    """Return the tokens of text, including the newline if it is read as the end of a line."""
+    newline = ["\n"] if vocabulary.eos in vocabulary.encode("\n") else []
+    return {*newline, *vocabulary.tokens} - {EOS, UNK}
 
 
 def _scores(model: Model, texts: Iterable[str], end: bool, context: str, threads: int) -> Iterator[Score]:
@@ -182,4 +166,4 @@ def _classification(
     """Return the posterior for one text from its score under each model."""
     log_probs = [score.log_prob - score.unknown * log for score, log in zip(scores, log_unseen, strict=True)]
     joint = [log_prob + log_prior for log_prob, log_prior in zip(log_probs, log_priors, strict=True)]
-    return Classification(scores[0].text, tuple(log_probs), tuple(normalize(joint)))
+    return Classification(scores[0].text, tuple(log_probs), tuple(softmax(joint)))

@@ -6,6 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from charlm.arrays import Array, Mask, finite_or_none
+
 NATS_PER_UNIT = {"e": 1.0, "2": math.log(2), "10": math.log(10)}
 """Nats per unit of information, by the base of the logarithm: nat, bit, ban."""
 JSON_NAMES = ("text", "characters", "unknown", "log_prob", "nats_per_char", "bits_per_char", "perplexity")
@@ -15,22 +19,6 @@ JSON_NAMES = ("text", "characters", "unknown", "log_prob", "nats_per_char", "bit
 def in_base(nats: float, base: str) -> float:
     """Convert nats into the unit of `base`, a key of NATS_PER_UNIT."""
     return nats / NATS_PER_UNIT[base]
-
-
-def nats_to_bits(nats: float) -> float:
-    """Convert nats into bits."""
-    return in_base(nats, "2")
-
-
-def perplexity(nats_per_character: float) -> float:
-    """Return exp(nats per character), the number of equally probable characters with the same uncertainty.
-
-    The result is inf if it exceeds the range of a float.
-    """
-    try:
-        return math.exp(nats_per_character)
-    except OverflowError:
-        return math.inf
 
 
 @dataclass(slots=True)  # not frozen: a frozen instance takes three times as long to create, and there are millions
@@ -59,12 +47,16 @@ class Metrics:
     @property
     def bits_per_char(self) -> float:
         """Cross-entropy in bits per character."""
-        return nats_to_bits(self.nats_per_char)
+        return in_base(self.nats_per_char, "2")
 
     @property
     def perplexity(self) -> float:
-        """exp(nats per character)."""
-        return perplexity(self.nats_per_char)
+        """exp(nats per character): the number of equally probable characters with the same uncertainty.
+
+        It is inf beyond the range of a float.
+        """
+        with np.errstate(over="ignore"):
+            return float(np.exp(self.nats_per_char))
 
     @property
     def known(self) -> Metrics:
@@ -81,9 +73,18 @@ class Score(Metrics):
 
     text: str = ""
 
+    @classmethod
+    def of(cls, text: str, log_probs: Array, is_unknown: Mask) -> Score:
+        """Return the score of a text from the log-probability of each of its N characters.
+
+        log_probs: (N,) in nats.  is_unknown: (N,) whether the character was scored as UNK.
+        """
+        unknown = log_probs[is_unknown]
+        return cls(log_probs.size, unknown.size, float(log_probs.sum()), float(unknown.sum()), text)
+
     def as_json(self) -> dict[str, Any]:
         """Return the metrics by name, for JSON; None for values that are not finite."""
-        return {name: _finite(getattr(self, name)) for name in JSON_NAMES}
+        return {name: finite_or_none(getattr(self, name)) for name in JSON_NAMES}
 
 
 @dataclass(slots=True)
@@ -140,9 +141,4 @@ class CharScore:
     @property
     def surprisal_bits(self) -> float:
         """-log2 p in bits."""
-        return nats_to_bits(-self.log_prob)
-
-
-def _finite(value: Any) -> Any:
-    """Return the value, or None for a float that is not finite."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return in_base(-self.log_prob, "2")

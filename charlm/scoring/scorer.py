@@ -28,24 +28,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from itertools import chain, cycle, repeat
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from charlm.inference.prepared_network import PreparedNetwork
 from charlm.inference.prompt import read_prompt
+from charlm.inference.stepper import Stepper
 from charlm.kernels.threads import parallel_map
+from charlm.nn.base import NetworkState
 from charlm.nn.functional import gather_log_probs
 from charlm.scoring.chunked import score_chunked
 from charlm.scoring.score import Score
 from charlm.scoring.text_batch import Indices, TextBatch, assign, encode_batch
 from charlm.scoring.tuning import DEFAULT_TUNING, ScoringTuning
-
-if TYPE_CHECKING:
-    from charlm.inference.prepared_network import PreparedNetwork
-    from charlm.inference.stepper import Stepper
-    from charlm.nn.base import NetworkState
-    from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import Vocabulary
 
 
 def score_texts(
@@ -76,14 +73,8 @@ def score_texts(
         batch = encode_batch(gathered, vocabulary, prompt.last_id, end=end)
         log_probs = BatchScorer(network, batch, tuning).score(prompt.state, threads)
         is_unknown = batch.targets == vocabulary.unk
-        yield from map(
-            Score,
-            batch.counts.tolist(),
-            batch.sums(is_unknown.astype(np.int64)),
-            batch.sums(log_probs),
-            batch.sums(np.where(is_unknown, log_probs, 0.0)),
-            batch.texts,
-        )
+        sums = batch.sums(log_probs), batch.sums(np.where(is_unknown, log_probs, 0.0))
+        yield from map(Score, batch.counts.tolist(), batch.sums(is_unknown.astype(int)), *sums, batch.texts)
 
 
 def _batches(texts: Iterable[str], state_values: int, tuning: ScoringTuning) -> Iterator[list[str]]:

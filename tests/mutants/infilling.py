@@ -20,8 +20,8 @@ FAULTS = (
     Fault(
         "probabilities among the readings that are returned, not among all that were found",
         FILLING,
-        "relative_probabilities([weight for weight, _ in readings])",
-        "relative_probabilities([weight for weight, _ in readings[:best]])",
+        "softmax([weight for weight, _ in readings])",
+        "softmax([weight for weight, _ in readings[:best]])",
         (FILL + "test_probabilities_are_among_all_readings_found",),
         ((FILLING, "zip(readings, probabilities, strict=True)", "zip(readings, probabilities)"),),
     ),
@@ -56,15 +56,15 @@ FAULTS = (
     Fault(
         "the text as it is has no probability",
         PROOFING,
-        "relative_probabilities([0.0, *(gain",
-        "relative_probabilities([-np.inf, *(gain",
+        "softmax([0.0, *(gain",
+        "softmax([-np.inf, *(gain",
         (PROOF + "test_suspects_are_those_of_all_possibilities",),
     ),
     Fault(
         "the pseudo-log-likelihoods of a long text in the wrong order",
         "charlm/infilling/bidirectional_reader.py",
-        "pieces.append(scores.T[counts[:, batch].T])",
-        "pieces.append(scores[counts[:, batch]])",
+        "self._score(inputs, targets).T[counts.T]",
+        "self._score(inputs, targets)[counts]",
         ("tests/infilling/test_infilling.py::TestPseudoLogLikelihood::"
          "test_scores_of_a_long_text_are_in_its_order",),
     ),

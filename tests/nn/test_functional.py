@@ -11,7 +11,7 @@ from charlm.kernels.packed_matrix import PackedMatrix, block_shape
 from charlm.kernels.workspace import Workspace
 from charlm.nn.cells.cell import Recurrence, gate_activation
 from charlm.nn.cells.lstm import LSTM
-from charlm.nn.functional import cross_entropy, gather_log_probs, log_softmax, loss_and_derivatives
+from charlm.nn.functional import cross_entropy, gather_log_probs, log_softmax, loss_and_derivatives, softmax
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
 from charlm.nn.window import Window
@@ -33,6 +33,12 @@ def test_losses_of_rows_far_apart_are_exact(spread: float, dtype: type) -> None:
     np.testing.assert_allclose(gather_log_probs(logits.copy(), targets), [-expected, -expected], rtol=1e-3)
     loss, _ = cross_entropy(logits.copy(), targets, None, 1.0)
     assert loss == pytest.approx(2 * expected, rel=1e-3)
+
+
+def test_softmax_of_logits_far_below_zero_does_not_underflow() -> None:
+    assert softmax([-1e6, -1e6 + np.log(3)]) == pytest.approx([0.25, 0.75])
+    assert softmax([-np.inf, -1e6]) == [0, 1]
+    assert softmax([]) == []
 
 
 def test_losses_of_no_rows_are_zero() -> None:

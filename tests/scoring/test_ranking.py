@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from charlm.config import TextConfig
 from charlm.errors import ConfigError
-from charlm.scoring.ranking import Classification, classify, normalize, rank, unseen_characters
+from charlm.scoring.ranking import Classification, classify, rank, unseen_characters
 from charlm.scoring.score import Score
 from charlm.text.vocabulary import LineVocabulary, Vocabulary
 from tests.sampling.clockwork import ClockworkNetwork, log_prob
@@ -53,11 +53,6 @@ def test_relative_probabilities_sum_to_one(log_probs: list[float]) -> None:
     relative = [probability for probability, _ in ranked]
     assert math.fsum(relative) == pytest.approx(1)
     assert relative == sorted(relative, reverse=True)
-
-
-def test_normalized_weights_do_not_underflow() -> None:
-    assert normalize([-1e6, -1e6 + math.log(3)]) == pytest.approx([0.25, 0.75])
-    assert normalize([-math.inf, -1e6]) == [0, 1]
 
 
 def test_posterior_is_bayes_rule() -> None:
