@@ -126,8 +126,8 @@ class Run:
         corpus = stack.enter_context(setup.load_corpus(self.paths, text, draft.train, saved, parent))
         if saved:
             saved.check_text(identity(corpus))
-        elif corpus.rates.unknown > self.tuning.max_unknown_fraction:
-            fraction = f"{corpus.rates.unknown:.1%} of the training text"
+        elif corpus.unknown_rate > self.tuning.max_unknown_fraction:
+            fraction = f"{corpus.unknown_rate:.1%} of the training text"
             self._report_event(Event(f"{fraction} is rare and becomes UNK; a lower `min_count` keeps more"))
         choice = setup.choose_settings(settings, corpus, self.options.engine, self.group)
         network = make_network(choice.network, len(corpus.vocabulary), start=corpus.vocabulary.eos)

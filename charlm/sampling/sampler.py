@@ -13,22 +13,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count, islice, repeat
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from charlm.arrays import Ids
 from charlm.config import SampleConfig, check, is_count
+from charlm.inference.prepared_network import PreparedNetwork
 from charlm.inference.prompt import Prompt, read_prompt
 from charlm.kernels.blas import small_product
 from charlm.kernels.threads import parallel_map
 from charlm.sampling.drawing import TokenSampler, uniform_numbers, uniform_rows
 from charlm.sampling.stopping import StopString
 from charlm.sampling.tuning import DEFAULT_TUNING, SamplingTuning
-
-if TYPE_CHECKING:
-    from charlm.inference.prepared_network import PreparedNetwork
-    from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import Vocabulary
 
 Uniform = TypeVar("Uniform")
 """The uniform random numbers of one step: a float for one stream, an array for a batch."""
@@ -51,6 +49,7 @@ class Sample:
     has_ended: bool
 
 
+@dataclass(frozen=True)
 class Sampler:
     """Draw texts from a network.
 
@@ -63,20 +62,11 @@ class Sampler:
     tuning : sizes that determine the speed.
     """
 
-    def __init__(
-        self,
-        network: PreparedNetwork,
-        vocabulary: Vocabulary,
-        config: SampleConfig,
-        *,
-        threads: int = 1,
-        tuning: SamplingTuning = DEFAULT_TUNING,
-    ) -> None:
-        self.network = network
-        self.vocabulary = vocabulary
-        self.config = config
-        self.threads = threads
-        self.tuning = tuning
+    network: PreparedNetwork
+    vocabulary: Vocabulary
+    config: SampleConfig
+    threads: int = 1
+    tuning: SamplingTuning = DEFAULT_TUNING
 
     def stream(self, prompt: str = "", *, seed: int | None = None) -> Iterator[str]:
         """Draw one text; yield each character as soon as it is drawn.
@@ -182,8 +172,7 @@ class Sampler:
     def _decode(self, ids: Ids) -> str:
         """Return the text of ids, up to the end of the stop string; EOS is no character."""
         text = self.vocabulary.decode(ids)
-        end = StopString(self.config.stop).end_in(text)
-        return text[:end]
+        return text[: StopString(self.config.stop).end_in(text)]
 
     def _steps(self, last_id: int, uniforms: Iterator[Uniform]) -> Iterator[tuple[TokenSampler, Uniform]]:
         """Yield the token sampler and the uniform numbers of each step, up to the maximum length.

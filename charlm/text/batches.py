@@ -69,7 +69,7 @@ class Batches(ABC):
                 f"(asked for: batch {config.batch}, bptt {config.bptt})"
             )
         self.seed = config.seed
-        self.unk_rate = 0.0 if corpus.rates.unknown else min(corpus.rates.unseen, tuning.max_unknown_rate)
+        self.unk_rate = 0.0 if corpus.unknown_rate else min(corpus.unseen_rate, tuning.max_unknown_rate)
         self.window = 0
         self.windows_per_epoch = 1
         self.rng = np.random.default_rng([config.seed, 2])

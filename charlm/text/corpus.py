@@ -43,23 +43,6 @@ class Source:
     digest: str
 
 
-@dataclass(frozen=True)
-class TokenRates:
-    """Rates of rare tokens in the training part.
-
-    Attributes
-    ----------
-    unseen : float
-        Probability that the next token is new, by Good and Turing: the fraction of tokens that occur once, and at
-        least one in the length of the text.
-    unknown : float
-        Fraction of UNK, in [0, 1].
-    """
-
-    unseen: float
-    unknown: float
-
-
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """Texts as ids; use it as a context, or close it.
@@ -78,8 +61,11 @@ class Corpus:
         Held-out fraction.
     source : Source
         Files, size and digest of the text.
-    rates : TokenRates
-        Rates of rare tokens in the training part.
+    unseen_rate : float
+        Probability that the next token of the training part is new, by Good and Turing: the fraction of tokens that
+        occur once, and at least one in the length of the text.
+    unknown_rate : float
+        Fraction of UNK in the training part, in [0, 1].
     """
 
     store: FixedIds
@@ -88,7 +74,8 @@ class Corpus:
     lines: bool
     valid: float
     source: Source
-    rates: TokenRates
+    unseen_rate: float
+    unknown_rate: float
 
     @property
     def train_ids(self) -> Ids:
@@ -176,8 +163,8 @@ class Corpus:
         pieces = (ids[chunk] for part in (train, held_out) for chunk in part.chunks())
         store = FixedIds(pieces, len(train) + len(held_out), len(vocabulary) - 1, reader.tuning)
         source = Source(tuple(reader.names), reader.n_characters, reader.hash.hexdigest())
-        rates = TokenRates(max(n_once / max(n_train, 1), 1 / (n_train + 1)), unknown)
-        return cls(store, len(train), vocabulary, reader.config.lines, fraction, source, rates)
+        unseen = max(n_once / max(n_train, 1), 1 / (n_train + 1))
+        return cls(store, len(train), vocabulary, reader.config.lines, fraction, source, unseen, unknown)
 
     def __enter__(self) -> Corpus:
         return self

@@ -17,34 +17,6 @@ from charlm.text.tuning import TextTuning
 from charlm.text.vocabulary import EOS, TO_LAST_WORD_BORDER, UNK, code_points, split_words
 
 
-class TokenNumbers:
-    """Provisional ids of characters or words. tokens: by id."""
-
-    def __init__(self, unit: str) -> None:
-        self.tokens = [EOS, UNK]
-        self._ids: dict[str, int] = {}
-        self._table = np.zeros(0x110000, np.int32) if unit == "char" else None  # ids by code point
-
-    @property
-    def newline(self) -> int:
-        """The id of the newline, -1 if it has not appeared."""
-        return self._ids.get("\n", -1)
-
-    def number(self, text: str) -> Ids:
-        """Return the ids of a text, (n,); it must neither start nor end within a token."""
-        tokens = split_words(text) if self._table is None else text
-        for token in dict.fromkeys(tokens):
-            if token not in self._ids:
-                self._ids[token] = len(self.tokens)
-                self.tokens.append(token)
-                if self._table is not None:
-                    self._table[ord(token)] = self._ids[token]
-        if self._table is None:
-            return np.fromiter(map(self._ids.__getitem__, tokens), np.int32, len(tokens))
-        ids: Ids = self._table[code_points(text)]
-        return ids
-
-
 class DocumentReader:
     """Documents as provisional ids.
 
@@ -59,8 +31,6 @@ class DocumentReader:
     ----------
     ids : GrowingIds
         EOS document EOS document EOS ...; in a corpus of lines each line is a document. Close it after use.
-    tokens : list of str
-        The tokens by provisional id.
     names : list of str
         Names of the documents' files.
     n_characters : int
@@ -76,23 +46,40 @@ class DocumentReader:
         self.names: list[str] = []
         self.n_characters = 0
         self.hash = hashlib.sha256()
-        self._numbers = TokenNumbers(config.unit)
-        self.tokens = self._numbers.tokens
+        self._ids = {EOS: 0, UNK: 1}
+        self._ids_by_point = np.zeros(0x110000, np.int32)  # those of characters, by code point
         self._last_id = 0
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens by provisional id."""
+        return list(self._ids)
 
     def read(self, path: str | PathLike[str]) -> None:
         """Read a document and end it with EOS."""
         self.names.append(name_of(path))
         chunks = self._hashed(read_chunks(path, self.config, self.tuning))
         for chunk in regroup(chunks, TO_LAST_WORD_BORDER) if self.config.unit == "word" else chunks:
-            self._append(self._numbers.number(chunk))
+            self._append(self._encode(chunk))
         self.hash.update(b"\xff")  # no text has this byte: it ends a document
         if self._last_id != 0:
             self._append(np.zeros(1, np.uint8))
 
     def token_keys(self) -> Ids:
         """Return 64 random bits for each provisional id; they depend on the token alone, (tokens,)."""
-        return np.fromiter(map(hash_of, self.tokens), np.uint64, len(self.tokens))
+        return np.fromiter(map(hash_of, self._ids), np.uint64, len(self._ids))
+
+    def _encode(self, text: str) -> Ids:
+        """Return the ids of a text that neither starts nor ends within a token, (n,); new tokens get the next ids."""
+        tokens = split_words(text) if self.config.unit == "word" else text
+        new = [token for token in dict.fromkeys(tokens) if token not in self._ids]
+        new_ids = range(len(self._ids), len(self._ids) + len(new))
+        self._ids.update(zip(new, new_ids, strict=True))
+        if self.config.unit == "word":
+            return np.fromiter(map(self._ids.__getitem__, tokens), np.int32, len(tokens))
+        self._ids_by_point[code_points("".join(new))] = new_ids
+        ids: Ids = self._ids_by_point[code_points(text)]
+        return ids
 
     def _hashed(self, chunks: Iterable[str]) -> Iterator[str]:
         """Yield the chunks and add them to the hash."""
@@ -103,7 +90,7 @@ class DocumentReader:
     def _append(self, ids: Ids) -> None:
         """Append ids; in a corpus of lines a newline becomes EOS, and empty lines are dropped."""
         if self.config.lines:
-            ids = np.where(ids == self._numbers.newline, 0, ids)
+            ids = np.where(ids == self._ids.get("\n"), 0, ids)
             previous = np.concatenate([[self._last_id], ids[:-1]])
             ids = ids[(ids != 0) | (previous != 0)]
         if ids.size:

@@ -25,7 +25,6 @@ from charlm.text.tuning import DEFAULT_TUNING, TextTuning
 HEAD_BYTES = 512
 """Bytes at the start of a file that show its type: a block of a tar archive."""
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-DAMAGE = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 SIGNATURES = {
     b"\x1f\x8b\x08": "is compressed by gzip; unpack it, or give it a name that ends in .gz",
     b"BZh": "is compressed by bzip2; unpack it, or give it a name that ends in .bz2",
@@ -158,7 +157,7 @@ def byte_chunks(file: IO[bytes], path: str | PathLike[str], tuning: TextTuning) 
     try:
         while chunk := read(tuning.bytes_per_read):
             yield chunk
-    except (OSError, *DAMAGE) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise CorpusError(f"{name_of(path)}: cannot be read: {error}") from None
 
 
@@ -166,14 +165,24 @@ def decoded(chunks: Iterable[bytes], name: str, config: TextConfig) -> Iterator[
     """Decode bytes and drop a byte order mark; EncodingError names the first invalid byte."""
     decoder = decoder_for(config)
     head = b""
-    n_bytes = 0  # that the decoder has received
-    at_start = True
+    n_bytes, at_start = 0, True
     for chunk in chain(chunks, [b""]):
         if len(head) < HEAD_BYTES and chunk:
             head += chunk[: HEAD_BYTES - len(head)]
             refuse_other_formats(head, name, config)
-        text = decode(decoder, chunk, n_bytes, name, config)
         n_bytes += len(chunk)
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            position = n_bytes - len(error.object) + error.start  # the object ends with the chunk
+            raise EncodingError(
+                f"{name}: byte {position:,} (0x{error.object[error.start]:02x}) is not valid {config.encoding}: "
+                f'{error.reason}; `encoding` names another encoding, `errors="replace"` reads on'
+            ) from None
+        except UnicodeError as error:  # of the text as a whole, such as a byte order mark that is missing
+            raise EncodingError(
+                f"{name}: is not valid {config.encoding}: {error}; `encoding` names another encoding"
+            ) from None
         if at_start and text:
             text, at_start = text.removeprefix("\ufeff"), False
         yield text
@@ -205,18 +214,3 @@ def decoder_for(config: TextConfig) -> codecs.IncrementalDecoder:
         return codecs.getincrementaldecoder(config.encoding)(config.errors)
     except LookupError:
         raise EncodingError(f"{config.encoding}: no such encoding; utf-8, latin-1 and cp1252 are some") from None
-
-
-def decode(decoder: codecs.IncrementalDecoder, chunk: bytes, n_bytes: int, name: str, config: TextConfig) -> str:
-    """Decode a chunk that follows `n_bytes` bytes; an empty chunk is the last."""
-    n_pending = len(decoder.getstate()[0])
-    try:
-        return decoder.decode(chunk, final=not chunk)
-    except UnicodeDecodeError as error:
-        reason = f"byte {n_bytes - n_pending + error.start:,} (0x{error.object[error.start]:02x}) is not valid "
-        reason += f"{config.encoding}: {error.reason}"
-        advice = '`encoding` names another encoding, `errors="replace"` reads on'
-    except UnicodeError as error:  # of the text as a whole, such as a byte order mark that is missing
-        reason = f"is not valid {config.encoding}: {error}"
-        advice = "`encoding` names another encoding"
-    raise EncodingError(f"{name}: {reason}; {advice}")

@@ -71,7 +71,7 @@ class Vocabulary:
         self._ids = {token: i for i, token in enumerate(self.tokens[2:], 2)}
         points = code_points("".join(self.tokens[2:]) if unit == "char" else "")
         self._decoded = np.concatenate((code_points("\0" + REPLACEMENT), points))  # by id; EOS is never decoded
-        self._table = np.full(int(points.max(initial=0)) + 2, self.unk, np.int32)  # the last entry: all others
+        self._table = np.full(int(points.max(initial=ord("\n"))) + 2, self.unk, np.int32)  # the last entry: all others
         self._table[points] = np.arange(2, 2 + len(points))
 
     @classmethod
@@ -177,13 +177,9 @@ class LineVocabulary(Vocabulary):
     [2, 0, 1]
     """
 
-    def encode(self, text: str) -> Ids:
-        """Return the ids of a text, (n,) int32; a newline is EOS, a token that is not in the vocabulary UNK."""
-        ids = super().encode(text)
-        if "\n" in text:
-            newlines = [token == "\n" for token in self.split(text)] if self.unit == "word" else code_points(text) == 10
-            ids[newlines] = self.eos
-        return ids
+    def __init__(self, tokens: Sequence[str], unit: str = "char") -> None:
+        super().__init__(tokens, unit)
+        self._ids["\n"] = self._table[ord("\n")] = self.eos
 
 
 def check_tokens(tokens: tuple[Any, ...], unit: str) -> None:

@@ -212,7 +212,7 @@ def test_resume_is_exact(tmp_path: Path, lines: bool) -> None:
 def test_unknown_is_substituted_at_its_rate_as_target_and_next_input(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, "abcdefgh\n" * 500)
     batches = StreamBatches(corpus, TrainConfig(batch=8, bptt=50, restart_rate=0.0))
-    assert batches.unk_rate == corpus.rates.unseen
+    assert batches.unk_rate == corpus.unseen_rate
     batches.unk_rate = 0.01
     windows = [batches.next() for _ in range(100)]
     targets = np.stack([w.targets for w in windows])

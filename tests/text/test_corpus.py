@@ -57,14 +57,14 @@ def test_vocabulary_is_of_the_training_part(tmp_path: Path) -> None:
     corpus = Corpus.read(write(tmp_path, "a" * 90 + "b" * 10), hold_out=HoldOut(0.1))
     assert corpus.vocabulary.tokens[2:] == ("a",)
     assert (corpus.valid_ids[1:] == corpus.vocabulary.unk).all()
-    assert corpus.rates.unknown == 0
+    assert corpus.unknown_rate == 0
 
 
 def test_characters_seen_once_become_unk_in_a_large_text(tmp_path: Path) -> None:
     paths = write(tmp_path, "ab" * 10_000 + "?" + "ab" * 5_000)
     corpus = Corpus.read(paths, hold_out=HoldOut(0.1))
     assert "?" not in corpus.vocabulary
-    assert corpus.rates.unknown == 1 / 27_000
+    assert corpus.unknown_rate == 1 / 27_000
     assert "?" in Corpus.read(paths, TextConfig(min_count=1), hold_out=HoldOut(0.1)).vocabulary
     small = Corpus.read(write(tmp_path, "ab" * 100 + "?" + "ab" * 100), hold_out=HoldOut(0))
     assert "?" in small.vocabulary
@@ -72,8 +72,8 @@ def test_characters_seen_once_become_unk_in_a_large_text(tmp_path: Path) -> None
 
 def test_unseen_rate_is_the_fraction_of_characters_seen_once(tmp_path: Path) -> None:
     corpus = Corpus.read(write(tmp_path, "a" * 98 + "bc"), hold_out=HoldOut(0))
-    assert corpus.rates.unseen == pytest.approx(2 / 100)
-    assert Corpus.read(write(tmp_path, "a" * 100), hold_out=HoldOut(0)).rates.unseen == pytest.approx(1 / 101)
+    assert corpus.unseen_rate == pytest.approx(2 / 100)
+    assert Corpus.read(write(tmp_path, "a" * 100), hold_out=HoldOut(0)).unseen_rate == pytest.approx(1 / 101)
 
 
 def test_given_vocabulary_is_used_unchanged(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_text_of_only_unknown_tokens_is_refused(tmp_path: Path, unit: str) -> No
             assert "0.txt: 100% of the training text would become UNK" in str(caught.value)
             assert "a lower `min_count` (1 keeps all)" in str(caught.value)
     corpus = Corpus.read(write(tmp_path, text), TextConfig(unit=unit, min_count=1), hold_out=HoldOut(0))
-    assert corpus.rates.unknown == 0
+    assert corpus.unknown_rate == 0
     assert corpus.vocabulary.decode(corpus.train_ids) == text
 
 
