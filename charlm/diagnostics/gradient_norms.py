@@ -79,7 +79,7 @@ def state_gradients(
             dstate.insert(0, dfirst)
             if layer:
                 weight = PackedMatrix(params[f"rnn.weight_ih_l{layer}"])
-                (from_above,) = weight.fill_sum(np.empty((1, *tops.shape), work.dtype), dzs)  # undoes W_ih x
+                (from_above,) = weight.fill_sum(np.empty((1, *tops.shape), work.dtype), dzs)  # backward of W_ih x
         yield dhs
         dlast, from_above = dstate, np.zeros(tops.shape, work.dtype)
 

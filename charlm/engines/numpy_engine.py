@@ -1,9 +1,8 @@
-"""The NumPy engine: a window on several cores, in one process for each shard of its streams.
+"""The NumPy engine: data parallelism over processes that share memory.
 
-    ShardPlan -> shared memory -> this process and the workers: a gradient each -> sum in the order of the shards
-
-The split depends on the number of shards alone, and their gradients are added in order: the same seed and the same
-number of threads give the same bits.
+The B streams of a window are split into shards. This process computes the gradient of shard 0, and one worker process
+that of each other shard. Each shard has its own gradient array; the arrays are summed in the order of the shards. So
+the same seed and the same number of threads give the same bits.
 """
 
 from __future__ import annotations
@@ -33,7 +32,9 @@ WORKER_SCRIPT = Path(__file__).with_name("worker_script.py").resolve()
 
 
 class NumpyEngine:
-    """An `Engine` on NumPy, with a worker process for each shard but the first; use as a context.
+    """An `Engine` on NumPy, with one process per shard of the streams; use as a context.
+
+    The attributes `params`, `grads` and `characters` are those of `Engine`.
 
     Parameters
     ----------
@@ -44,9 +45,11 @@ class NumpyEngine:
     steps, streams : int
         Shape (T, B) of a window.
     threads : int
-        Number of cores to use, and of shards, at most one per stream.
+        Number of shards, one core each; at most one shard per stream is created.
     seed : int
         Seed of the dropout masks.
+    tuning : EngineTuning
+        When to split a shard into micro-batches.
     """
 
     params: Parameters
@@ -80,9 +83,10 @@ class NumpyEngine:
         with ExitStack() as stack:
             stack.enter_context(blas_on_one_thread)
             self._memory, self._workers = self._start(stack)
-            self.params, self.grads = self._memory.params, self._memory.arrays["grads0"]
+            self.params = self._memory.params
+            self.grads = self._memory.arrays["grads0"]  # of shard 0; `loss_and_grads` adds those of the others
             self.params.flat[...] = self._initial.flat
-            del self._initial  # frees them if no caller needs them
+            del self._initial  # the copy is trained; the caller may free the original
             self._work = Workspace(self._plan.dtype)
             for worker in self._workers:
                 worker.wait_until_done()
@@ -90,7 +94,10 @@ class NumpyEngine:
         return self
 
     def _start(self, stack: ExitStack) -> tuple[SharedMemory, list[Worker]]:
-        """Return the shared memory and a running worker for each shard but the first; `stack` frees them."""
+        """Allocate the memory and start a worker for each shard but the first; `stack` releases both.
+
+        A single shard needs no memory that other processes can map.
+        """
         plan, size = self._plan, SharedMemory.size(self._plan)
         try:
             if plan.shards == 1:
@@ -115,7 +122,8 @@ class NumpyEngine:
             worker.wait_until_done()
         for shard in range(1, self._plan.shards):
             self.grads += self._memory.arrays[f"grads{shard}"]
-        return float(self._memory.arrays["losses"].sum()) * float(self._memory.arrays["scale"][0])
+        summed_loss, scale = self._memory.arrays["losses"].sum(), self._memory.arrays["scale"][0]
+        return float(summed_loss) * float(scale)  # scale: 1 / summed weight of the targets, also in the gradients
 
     def state_dict(self) -> dict[str, Array]:
         """Return the carried state of all streams; see `Engine.state_dict`."""
@@ -133,14 +141,17 @@ class NumpyEngine:
 
 
 class Worker:
-    """The process of one shard; use as a context.
+    """A handle of the process that computes one shard; use as a context.
 
-    It exits when the pipe to it closes, and ignores Ctrl-C, which the main process handles.
+    The process runs `charlm.engines.worker`. It exits when its standard input closes. It is in its own session, so that
+    Ctrl-C reaches the main process alone.
 
     Parameters
     ----------
-    plan, shard : ShardPlan, int
-        The run, and the shard to compute.
+    plan : ShardPlan
+        The network and the split of the streams.
+    shard : int
+        Index of the shard to compute, from 1.
     file : int or str
         The shared memory: an open descriptor or a path.
     """
@@ -149,7 +160,7 @@ class Worker:
         self._plan, self._shard, self._file = plan, shard, file
 
     def __enter__(self) -> Worker:
-        """Start the process and send it its job. Raises ResourceError if it cannot start."""
+        """Start the process and send it plan, shard and file as JSON. Raises ResourceError if it cannot start."""
         try:
             self._process = subprocess.Popen(
                 [sys.executable, str(WORKER_SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
@@ -158,9 +169,9 @@ class Worker:
             )  # fmt: skip
         except (OSError, TypeError) as error:  # TypeError: an embedded Python may have no executable at all
             is_missing = not (sys.executable and os.path.exists(sys.executable))
-            missing = f"there is no Python interpreter at {sys.executable!r} (sys.executable)"
-            why = missing if is_missing else getattr(error, "strerror", None) or error
-            raise ResourceError(f"cannot start a worker process: {why}; `threads=1` works without any") from error
+            no_python = f"there is no Python interpreter at {sys.executable!r} (sys.executable)"
+            reason = no_python if is_missing else getattr(error, "strerror", None) or error
+            raise ResourceError(f"cannot start a worker process: {reason}; `threads=1` works without any") from error
         job = {"plan": asdict(self._plan), "shard": self._shard, "file": self._file}
         self.send(json.dumps(job).encode() + b"\n")
         return self
@@ -173,13 +184,13 @@ class Worker:
         self._process.wait()
 
     def send(self, command: bytes) -> None:
-        """Send a command. If the process has exited, `wait_until_done` reports it."""
+        """Send RUN, FREE or the job. If the process has exited, `wait_until_done` reports it."""
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.write(command)
 
     def wait_until_done(self) -> None:
-        """Wait for the answer to the last RUN, or to the job. Raises ResourceError if the process has exited."""
+        """Wait for DONE, the answer to the job and to each RUN. Raises ResourceError if the process has exited."""
         answers = self._process.stdout
         if answers is None or answers.read(1) != DONE:
             raise ResourceError(

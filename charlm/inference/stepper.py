@@ -1,4 +1,4 @@
-"""Read streams one character at a time, in buffers that are allocated once."""
+"""Inference one character at a time, in buffers that are allocated once."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from charlm.nn.functional import gather_log_probs
 
 
 class Stepper:
-    """Read B streams one character at a time.
+    """Read B streams one character at a time, and predict the next character of each.
+
+    An input equal to the start id (EOS) resets the state of its stream before it is read.
 
     Parameters
     ----------
     stack : PreparedStack
+        The recurrent layers.
     head : PreparedHead
+        The output layer.
     state : NetworkState
-        The first state; each character advances it in place.
+        The initial state of the B streams; each character overwrites it.
     tuning : InferenceTuning
+        Number of logits that `score` computes at once.
 
     Attributes
     ----------
@@ -35,13 +40,13 @@ class Stepper:
         h = state[-1][0]
         self.state = state
         self._stack, self._head, self._tuning = stack, head, tuning
-        self._h = h
+        self._h = h  # output of the last layer, (B, H)
         self._step = stack.make_step(state)
         self._z = aligned((stack.cell.gates, *h.shape), h.dtype)
         self._logits = aligned((len(h), head.bias.size), h.dtype)
 
     def move_to(self, state: NetworkState, indices: Ids) -> None:
-        """Continue from the streams at `indices` (B,) of another state."""
+        """Overwrite the state of stream b by row `indices[b]` of another state; `indices` is (B,)."""
         for layer, others in zip(self.state, state, strict=True):
             for array, other in zip(layer, others, strict=True):
                 other.take(indices, axis=0, out=array, mode="clip")  # other modes would fill a temporary array first
@@ -51,7 +56,8 @@ class Stepper:
 
         Parameters
         ----------
-        ids : ids (B,)
+        ids : array of int (B,)
+            Id of the character of each stream.
 
         Returns
         -------
@@ -62,14 +68,14 @@ class Stepper:
         return self._compute_logits()
 
     def read_one(self, token: int) -> Array:
-        """Read the id of a single stream: see `read`."""
+        """Do the same as `read([token])`, faster, for a single stream (B = 1)."""
         if token == self._stack.start:
             self._reset(0)
         self._step(self._stack.table[token])
         return self._compute_logits()
 
     def score(self, inputs: Ids, targets: Ids) -> Array:
-        """Return log p(target | all inputs up to it), (T, B) in nats, for inputs and targets (T, B).
+        """Read a window and return log p(target | inputs so far), (T, B) in nats, for inputs and targets (T, B).
 
         For many streams it is faster than `PreparedNetwork.score`, which reads a window layer by layer.
         """
@@ -86,6 +92,7 @@ class Stepper:
         return result
 
     def _advance(self, ids: Ids) -> None:
+        """Reset the streams whose id is EOS, and advance the state by one step."""
         if self._stack.start in ids.tolist():
             self._reset((ids != self._stack.start)[:, None])
         self._step(self._stack.project(ids, self._z))
@@ -97,5 +104,6 @@ class Stepper:
                 array *= mask
 
     def _compute_logits(self) -> Array:
+        """Return the logits (B, V) of the current state, in the buffer of this stepper."""
         self._h.dot(self._head.matrix, self._logits)
         return np.add(self._logits, self._head.bias, self._logits)

@@ -143,7 +143,7 @@ def head_loss_and_grads(
         span_counts = None if counts is None else counts[span]
         span_loss, dlogits = cross_entropy(logits, targets[span], span_counts, window.scale)
         loss += span_loss
-        multiply_rows(dlogits, weight, dhs[span])  # undoes W_head h
+        multiply_rows(dlogits, weight, dhs[span])  # backward of W_head h
         write_gradient(dlogits[None, None], hs[None, span], partial, work)
         weight_grad += partial
         bias_grad += sum_rows(dlogits)

@@ -187,17 +187,17 @@ class Stack:
         for layer in reversed(range(self.config.layers)):
             grad = grads.layer(self.name, layer)
             if run.output_masks:
-                dhs *= run.output_masks[layer]  # undoes dropout of the output
+                dhs *= run.output_masks[layer]  # backward of output dropout
             recurrent = RecurrenceGrads(grad.weight_hh, grad.bias_hh)
             dzs, dfirst = run.backwards[layer](dhs, None if dlast is None else dlast[layer], recurrent)
             dstate.insert(0, dfirst)
             if run.weight_masks:
-                np.multiply(grad.weight_hh, run.weight_masks[layer], out=grad.weight_hh)  # undoes dropout of weights
+                np.multiply(grad.weight_hh, run.weight_masks[layer], out=grad.weight_hh)  # backward of weight dropout
             if layer == 0:
                 run.projection.backward(dzs, grad.weight_ih, work)
                 grad.weight_ih.sum(axis=1, out=grad.bias_ih)  # the sum of a one-hot input is 1
             else:
-                write_gradient(dzs, run.output(layer - 1, work), grad.weight_ih, work)  # undoes W_ih x
+                write_gradient(dzs, run.output(layer - 1, work), grad.weight_ih, work)  # backward of W_ih x
                 grad.bias_ih[...] = sum_rows(dzs.reshape(len(dzs), -1, self.config.hidden)).ravel()
                 PackedMatrix(params.layer(self.name, layer).weight_ih, work).fill_sum(dhs, dzs)
             grad.bias_hh[:shared] = grad.bias_ih[:shared]  # z contains the sum of both

@@ -5,19 +5,20 @@ log p(c_t | EOS, context, c_1 ... c_{t-1}).
 
 `score_texts` is the entry point for texts of any number and length. It computes the log-probabilities as follows:
 
-1. **Context.** EOS and the context are read once; every text starts from the state after them (`read_prompt`).
+1. **Context.** EOS and the context are read once; their last state is the initial state of every text
+   (`read_prompt`).
 2. **Batches.** Texts are taken from the iterable in batches. The first batch has one text, the second 32, later ones
-   up to 16,384, so that the first scores are there early and the memory is bounded. The texts of a batch are encoded
-   into flat arrays (`TextBatch`).
+   up to 16,384: the first scores are yielded early, and the memory is bounded. The texts of a batch are encoded into
+   flat arrays (`TextBatch`).
 3. **Chunks.** A text of 8,192 characters or more is cut into chunks, which are read in parallel (`chunked.py`), unless
    a batch has so many of these texts that they fill the columns of a window.
 4. **Threads.** The other texts are sorted and split into one part per thread, with about the same number of
    characters. Sorting puts texts with a common prefix into one part.
-5. **Shared prefixes.** While enough texts of a part begin alike, each distinct prefix is read once. Names and words
-   share many of their first characters: of the ids of 32,000 names, a quarter is read.
-6. **Windows.** After that, each text is a column, the longest first. Windows (T, B) of columns of similar lengths are
-   read one after another. A column that has ended reads its last id again, and these results are discarded; when a
-   tenth of the columns have ended, the next window is narrower.
+5. **Shared prefixes.** While enough texts of a part start with the same characters, each distinct prefix is read
+   once. For 32,000 names, the network then reads a quarter of the ids.
+6. **Windows.** The rest of each text is a column, the longest first. Windows (T, B) of columns of similar lengths are
+   read one after another. A column that has ended is padded with its last id, and the results of the padding are
+   discarded. When a tenth of the columns have ended, the next window is narrower.
 
 Log-probabilities are summed in float64. The score of a text in a batch and its score alone differ only by the rounding
 of float32.
@@ -59,18 +60,29 @@ def score_texts(
 
     Parameters
     ----------
-    network : computes the log-probabilities.
-    vocabulary : encodes the texts; unknown characters are scored as UNK.
-    texts : any number of texts. The first score is yielded before the second text is taken.
-    end : whether EOS after each text counts, as one character.
-    context : text that is read before each text and not counted.
-    threads : threads that compute, 1 or more.
-    tuning : sizes that determine the speed and the memory.
+    network : PreparedNetwork
+        Computes the log-probabilities.
+    vocabulary : Vocabulary
+        Encodes the texts; unknown characters are scored as UNK.
+    texts : iterable of str
+        Any number of texts. The first score is yielded before the second text is taken.
+    end : bool
+        Whether EOS is scored as the last character of each text.
+    context : str
+        Text that is read before each text and not scored.
+    threads : int
+        Number of threads, at least 1.
+    tuning : ScoringTuning
+        Sizes that determine the speed and the memory.
+
+    Yields
+    ------
+    Score
     """
     prompt = read_prompt(network, vocabulary, context)
     state_values = sum(array.size for layer in prompt.state for array in layer)
-    for gathered in _batches(texts, state_values, tuning):
-        batch = encode_batch(gathered, vocabulary, prompt.last_id, end=end)
+    for batch_texts in _batches(texts, state_values, tuning):
+        batch = encode_batch(batch_texts, vocabulary, prompt.last_id, end=end)
         log_probs = BatchScorer(network, batch, tuning).score(prompt.state, threads)
         is_unknown = batch.targets == vocabulary.unk
         sums = batch.sums(log_probs), batch.sums(np.where(is_unknown, log_probs, 0.0))
@@ -78,7 +90,10 @@ def score_texts(
 
 
 def _batches(texts: Iterable[str], state_values: int, tuning: ScoringTuning) -> Iterator[list[str]]:
-    """Yield the texts in batches.  state_values: values in the state of one text."""
+    """Yield the texts in batches, limited by their number, their characters and the memory of their states.
+
+    state_values: number of values in the state of one text, which a batch stores for each of its texts.
+    """
     max_texts = max(tuning.min_step_columns, tuning.max_batch_state_values // state_values)
     limits = chain(tuning.first_batch_texts, repeat(min(tuning.max_batch_texts, max_texts)))
     batch: list[str] = []
@@ -94,13 +109,20 @@ def _batches(texts: Iterable[str], state_values: int, tuning: ScoringTuning) -> 
 
 
 class BatchScorer:
-    """Compute the log-probabilities of a batch.
+    """Compute the log-probability of each target of a batch.
 
     Parameters
     ----------
-    network : computes the log-probabilities.
-    batch : the ids of the texts.
-    tuning : sizes that determine the speed.
+    network : PreparedNetwork
+    batch : TextBatch
+        The ids of the texts, with N targets.
+    tuning : ScoringTuning
+        Sizes that determine the speed.
+
+    Attributes
+    ----------
+    log_probs : array (N,)
+        Log-probability of each target in nats; `score` fills it, each of its helpers the part of its texts.
     """
 
     def __init__(self, network: PreparedNetwork, batch: TextBatch, tuning: ScoringTuning) -> None:
@@ -108,14 +130,19 @@ class BatchScorer:
         self.log_probs = np.empty(batch.targets.size)
 
     def score(self, state: NetworkState, threads: int) -> npt.NDArray[np.float64]:
-        """Return the log-probability of each target, (N,) in nats.
+        """Score all texts and return `log_probs`.
 
-        state: before the first input of each text, for one stream.
+        Parameters
+        ----------
+        state : NetworkState
+            The initial state of every text, for one stream.
+        threads : int
+            Maximum number of threads.
         """
         batch, tuning = self.batch, self.tuning
         texts = np.flatnonzero(batch.counts)
         is_long = batch.counts[texts] >= tuning.min_chunked_characters
-        if np.count_nonzero(is_long) < tuning.min_step_columns // 2:
+        if np.count_nonzero(is_long) < tuning.min_step_columns // 2:  # too few to fill the columns of a window
             for start, count in zip(batch.starts[texts[is_long]], batch.counts[texts[is_long]], strict=True):
                 span = slice(start, start + count)
                 inputs, targets = batch.inputs[span], batch.targets[span]
@@ -126,14 +153,17 @@ class BatchScorer:
         multiplications = self.network.size * int(batch.counts[texts].sum())
         max_threads = min(texts.size // tuning.min_step_columns, multiplications // tuning.min_thread_multiplications)
         threads = max(1, min(threads, max_threads))
-        to_read = np.cumsum(batch.counts[texts] - prefix_lengths)
-        bounds = np.searchsorted(to_read, to_read[-1:] * np.arange(1, threads) / threads)
+        ids_to_read = np.cumsum(batch.counts[texts] - prefix_lengths)  # up to each text, shared prefixes once
+        bounds = np.searchsorted(ids_to_read, ids_to_read[-1:] * np.arange(1, threads) / threads)
         parts = list(zip(np.split(texts, bounds), np.split(prefix_lengths, bounds), strict=True))
         parallel_map(lambda part: self._score_part(*part, state), parts, threads)
         return self.log_probs
 
     def _score_part(self, texts: Indices, prefix_lengths: Indices, state: NetworkState) -> None:
-        """Score sorted texts.  prefix_lengths: of the prefix that each text has in common with the text before."""
+        """Score the sorted texts of one thread.
+
+        prefix_lengths: number of targets at the start of each text that are equal in the previous text.
+        """
         depth, texts, rows, states = self._score_prefixes(texts, prefix_lengths, state)
         order = np.argsort(-self.batch.counts[texts], kind="stable")
         for columns in np.array_split(order, max(1, math.ceil(order.size / self.network.streams_per_step))):
@@ -142,26 +172,30 @@ class BatchScorer:
     def _score_prefixes(
         self, texts: Indices, prefix_lengths: Indices, state: NetworkState
     ) -> tuple[int, Indices, Indices, NetworkState]:
-        """Score the first targets of sorted texts, as long as enough texts share their prefixes.
+        """Score the first targets of sorted texts, as long as enough texts have the same prefix.
 
-        In step t, each distinct prefix of t targets is one row, however many texts begin with it.
+        In step t the network reads one row per distinct prefix of t targets, not one row per text.
 
         Returns
         -------
-        depth : inputs that were read of each text.
-        texts : (A,) those with more than `depth` targets.
-        rows : (A,) the row of each of them in `states`.
-        states : after each distinct prefix of `depth` inputs.
+        depth : int
+            Number of steps: the first `depth` targets of each text are scored.
+        texts : array (A,)
+            The texts with more than `depth` targets.
+        rows : array (A,)
+            Row of each of these texts in `states`.
+        states : NetworkState
+            One row for each distinct prefix, after `depth` inputs.
         """
         network, batch, tuning = self.network, self.batch, self.tuning
         depth, states, rows = 0, state, np.zeros(texts.size, np.intp)
         active: Indices = np.arange(texts.size)  # texts with more than `depth` targets, as indices into `texts`
         buffers = cycle([network.zero_state(texts.size), network.zero_state(texts.size)])
         while True:
-            prefixes = np.cumsum(prefix_lengths < depth)[active]
+            prefixes = np.cumsum(prefix_lengths < depth)[active]  # number of the distinct prefix of each text
             is_first = np.diff(prefixes, prepend=-1) != 0  # the first text of each distinct prefix
-            saved = active.size - np.count_nonzero(is_first)
-            if saved < max(tuning.min_saved_rows, tuning.min_saved_fraction * active.size):
+            saved_rows = active.size - np.count_nonzero(is_first)
+            if saved_rows < max(tuning.min_saved_rows, tuning.min_saved_fraction * active.size):
                 return depth, texts[active], rows, states
             indices = batch.starts[texts[active]] + depth
             inputs, targets, parents = batch.inputs[indices[is_first]], batch.targets[indices], rows[is_first]
@@ -184,17 +218,18 @@ class BatchScorer:
             active, rows = active[has_more], rows[has_more]
 
     def _score_columns(self, columns: Indices, depth: int, state: NetworkState) -> None:
-        """Score texts in windows with one column per text.
+        """Score the rest of each text in windows with one column per text.
 
-        columns: indices of the texts, the longest first.  depth: inputs of each that were read.  state: after them.
+        columns: indices of the texts, the longest first.  depth: number of targets of each that are scored already.
+        state: state of each text after `depth` inputs.
         """
         starts, counts = self.batch.starts[columns], self.batch.counts[columns]
         stepper: Stepper | None = None
         while counts.size:
-            first_to_leave = int(counts[math.ceil(self.tuning.min_active_fraction * counts.size) - 1])
-            stop = min(first_to_leave, depth + max(1, self.tuning.max_window_ids // counts.size))
+            narrow_at = int(counts[math.ceil(self.tuning.min_active_fraction * counts.size) - 1])
+            stop = min(narrow_at, depth + max(1, self.tuning.max_window_ids // counts.size))
             steps = np.arange(depth, stop)[:, None]
-            indices = starts + np.minimum(steps, counts - 1)  # (T, B); a column that has ended reads its last id again
+            indices = starts + np.minimum(steps, counts - 1)  # (T, B); a column that has ended repeats its last id
             inputs, targets = self.batch.inputs[indices], self.batch.targets[indices]
             if counts.size < self.tuning.min_step_columns:
                 window, state = self.network.score(inputs, targets, state)

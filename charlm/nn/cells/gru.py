@@ -41,11 +41,11 @@ class GRU(Cell):
     torch_name = "GRU"
 
     def bias_in_input(self, hidden: int) -> int:
-        """Exclude b_n, which the reset gate multiplies."""
+        """Return 2 H: `zs` includes b_r and b_z; the step adds b_n itself, as the reset gate multiplies it."""
         return 2 * hidden
 
     def gate_views(self, gates: Array) -> tuple[Array, ...]:
-        """Return r and z, then each gate: see `Cell.gate_views`."""
+        """Return the views rz, r, z and n; rz is r and z as one array: see `Cell.gate_views`."""
         return (gates[:2], *gates)
 
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
@@ -86,7 +86,7 @@ class GRU(Cell):
             dz_z = dh * [(h_prev - n) z (1 - z)]
             dz_r = dh * [(1 - z) (1 - n^2) q r (1 - r)]
             dh_prev = dh * z + W_rz^T (dz_r, dz_z) + W_n^T dq
-        The factors in brackets do not depend on dh: they are computed for a chunk of steps at once.
+        The factors in brackets do not depend on dh: `local_derivatives` computes them for a chunk of steps at once.
         """
         _, steps, streams, hidden = run.gates.shape
         dh, dh_from_q, dh_from_z = (work.array(name, streams, hidden) for name in ("dh", "dh_from_q", "dh_from_z"))
@@ -94,7 +94,7 @@ class GRU(Cell):
         multiply_rz = PackedMatrix(weights.matrix[: 2 * hidden], work).sum_into(dh, 2)
         multiply_n = PackedMatrix(weights.matrix[2 * hidden :], work, "blocks_n").into(dh_from_q)
         h_prevs, qs = run.previous(0), run.saved[0]
-        dzs, dqs = run.gates.swapaxes(0, 1), qs
+        dzs, dqs = run.gates.swapaxes(0, 1), qs  # the gradients overwrite gate values and q
         for chunk in time_chunks(steps, streams * hidden, self.tuning):
             for_rz, for_n, for_q = local_derivatives(run.gates[:, chunk], h_prevs[chunk], qs[chunk], work)
             for t, dh_t, dz, dq, factor_rz, factor_q in zip(
@@ -107,16 +107,16 @@ class GRU(Cell):
                 strict=True,
             ):
                 np.add(dh_t, dh, dh_t)
-                np.multiply(dh_t, dz[1], dh_from_z)  # undoes z * h_prev
-                np.multiply(dh_t, factor_rz, dz[:2])  # undoes h and the gates r and z
-                np.multiply(dh_t, factor_q, dq)  # undoes h and n = tanh(z_n + r * q), as far as q
-                multiply_rz(dz[:2])  # undoes W_r h_prev and W_z h_prev
-                multiply_n(dq)  # undoes q = W_n h_prev + b_n
+                np.multiply(dh_t, dz[1], dh_from_z)  # backward of z * h_prev
+                np.multiply(dh_t, factor_rz, dz[:2])  # backward of h and the gates r and z
+                np.multiply(dh_t, factor_q, dq)  # backward of h and n = tanh(z_n + r * q), to q
+                multiply_rz(dz[:2])  # backward of W_r h_prev and W_z h_prev
+                multiply_n(dq)  # backward of q = W_n h_prev + b_n
                 np.add(dh, dh_from_q, dh)
                 np.add(dh, dh_from_z, dh)
                 if t in run.resets:
                     dh *= run.resets[t]
-            np.multiply(dhs[chunk], for_n, run.gates[2, chunk])  # undoes h and n, as far as z_n
+            np.multiply(dhs[chunk], for_n, run.gates[2, chunk])  # backward of h and n, to z_n
         write_gradient(run.gates[:2], h_prevs, grads.matrix[: 2 * hidden], work)
         write_gradient(dqs[None], h_prevs, grads.matrix[2 * hidden :], work)
         grads.bias[2 * hidden :] = sum_rows(rows(dqs))
@@ -124,9 +124,10 @@ class GRU(Cell):
 
 
 def local_derivatives(gates: Array, h_prevs: Array, qs: Array, work: Workspace) -> tuple[Array, Array, Array]:
-    """Return the factors in brackets of `GRU.backward` for n steps, as scratch.
+    """Return the factors in brackets of `GRU.backward` for n steps, in scratch memory.
 
-    gates: (3, n, B, H).  h_prevs, qs: (n, B, H).  Returns those of dz_r and dz_z, (2, n, B, H), of dz_n and of dq.
+    gates: (3, n, B, H).  h_prevs, qs: (n, B, H).
+    Returns the factors of dz_r and dz_z, (2, n, B, H), of dz_n, (n, B, H), and of dq, (n, B, H).
     """
     for_rz = work.scratch("for_rz", 2, *h_prevs.shape)
     for_n, for_q = (work.scratch(name, *h_prevs.shape) for name in ("for_n", "for_q"))

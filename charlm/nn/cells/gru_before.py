@@ -105,13 +105,13 @@ class GRUBefore(Cell):
             ):
                 r, z, dz_n = dz  # r and z, until they are replaced by dz_r and dz_z
                 np.add(dh, dh_t, dh)
-                np.multiply(dh, z, direct)  # undoes z * h_prev
-                np.multiply(dh, factor_zn, dz[1:])  # undoes h, the gate z and n = tanh(z_n + W_n s)
-                multiply_n(dz_n)  # undoes W_n s
-                np.multiply(ds, r, dh)  # undoes s = r * h_prev, as far as h_prev
+                np.multiply(dh, z, direct)  # backward of z * h_prev
+                np.multiply(dh, factor_zn, dz[1:])  # backward of h, the gate z and n = tanh(z_n + W_n s)
+                multiply_n(dz_n)  # backward of W_n s
+                np.multiply(ds, r, dh)  # backward of s = r * h_prev, to h_prev
                 np.add(direct, dh, direct)
-                np.multiply(ds, factor_r, r)  # undoes s = r * h_prev and the gate r
-                multiply_rz(dz[:2])  # undoes W_r h_prev and W_z h_prev
+                np.multiply(ds, factor_r, r)  # backward of s = r * h_prev and the gate r
+                multiply_rz(dz[:2])  # backward of W_r h_prev and W_z h_prev
                 np.add(dh, direct, dh)
                 if t in run.resets:
                     dh *= run.resets[t]

@@ -86,9 +86,9 @@ class SimpleGRU(Cell):
                 strict=True,
             ):
                 np.add(dh, dh_t, dh)
-                np.multiply(dh, dz[0], dh_from_z)  # undoes z * h_prev
-                np.multiply(dh, factor, dz)  # undoes h and the gates z and n
-                multiply(dz)  # undoes W_hh h_prev
+                np.multiply(dh, dz[0], dh_from_z)  # backward of z * h_prev
+                np.multiply(dh, factor, dz)  # backward of h and the gates z and n
+                multiply(dz)  # backward of W_hh h_prev
                 np.add(dh, dh_from_z, dh)
                 if t in run.resets:
                     dh *= run.resets[t]

@@ -107,12 +107,12 @@ class LSTM(Cell):
             ):
                 np.add(dh, dh_t, dh)
                 np.multiply(dh, dc_dh_t, dc_from_h)
-                np.add(dc, dc_from_h, dc)  # undoes h = o * tanh(c), as far as c
-                np.multiply(dc, dz[1], dc_prev)  # undoes f * c_prev
-                np.multiply(dc, factor[:3], dz[:3])  # undoes c = f * c_prev + i * g and the gates i, f, g
-                np.multiply(dh, factor[3], dz[3])  # undoes h = o * tanh(c) and the gate o
+                np.add(dc, dc_from_h, dc)  # backward of h = o * tanh(c), to c
+                np.multiply(dc, dz[1], dc_prev)  # backward of f * c_prev
+                np.multiply(dc, factor[:3], dz[:3])  # backward of c = f * c_prev + i * g and the gates i, f, g
+                np.multiply(dh, factor[3], dz[3])  # backward of h = o * tanh(c) and the gate o
                 dc, dc_prev = dc_prev, dc
-                multiply(dz)  # undoes W_hh h_prev
+                multiply(dz)  # backward of W_hh h_prev
                 if t in run.resets:
                     dh *= run.resets[t]
                     dc *= run.resets[t]

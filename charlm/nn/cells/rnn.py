@@ -67,8 +67,8 @@ class RNN(Cell):
         multiply = PackedMatrix(weights.matrix, work).into(dh)
         for t in reversed(range(steps)):
             np.add(dh, dhs[t], dh)
-            np.multiply(dh, dzs[t], dzs[t])  # undoes g
-            multiply(dzs[t])  # undoes W_hh h_prev
+            np.multiply(dh, dzs[t], dzs[t])  # backward of g
+            multiply(dzs[t])  # backward of W_hh h_prev
             if t in run.resets:
                 dh *= run.resets[t]
         write_gradient(run.gates, run.previous(0), grads.matrix, work)
