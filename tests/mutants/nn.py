@@ -88,17 +88,10 @@ LSTM_FAULTS = (
         of("lstm", TRAINING, INFERENCE),
     ),
     Fault(
-        "gates by tanh are not shifted",
+        "gates are not shifted",
         CELL,
         "        np.add(z, shift, z)\n",
         "",
-        of("lstm", TRAINING),
-    ),
-    Fault(
-        "gates by exp: g has the range of a sigmoid",
-        CELL,
-        "twice = 2 * scale",
-        "twice = np.ones_like(scale)",
         of("lstm", TRAINING),
     ),
     Fault(

@@ -16,5 +16,4 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Use the blocks of AVX-512, then the plain products of all other machines."""
     name: str = request.param
     monkeypatch.setattr("charlm.kernels.blas.kernels", lambda: frozenset({name}))
-    monkeypatch.setattr("charlm.kernels.blas.has_avx512", lambda: name == "SkylakeX")
     return name

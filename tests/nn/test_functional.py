@@ -213,7 +213,7 @@ def test_kernels_in_use_have_names() -> None:
 
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("streams", [1, 100])
-def test_gate_activation_by_tanh_and_by_exp_equals_the_equations(streams: int) -> None:
+def test_gate_activation_equals_the_equations(streams: int) -> None:
     rng = np.random.default_rng(0)
     z = rng.standard_normal((4, streams, 128)) * np.array([1.0, 10.0, 1.0, 1000.0])[:, None, None]
     halved = np.array([True, True, False, True])[:, None, None]
@@ -222,5 +222,5 @@ def test_gate_activation_by_tanh_and_by_exp_equals_the_equations(streams: int) -
     weights = Recurrence(matrix, PackedMatrix(matrix.T), np.zeros((1, 512)), scale)
     expected = np.where(halved, 0.5 + 0.5 * np.tanh(z / 2), np.tanh(z))
     given = np.where(halved, 0.5, 1.0) * z
-    gate_activation(weights.gate_scale(streams), given.size)(given)
+    gate_activation(weights.gate_scale(streams))(given)
     np.testing.assert_allclose(given, expected, rtol=0, atol=1e-15)

@@ -136,7 +136,7 @@ class TestEveryCell:
 @pytest.mark.parametrize(("hidden", "streams"), [(128, 25), (96, 32)])
 @pytest.mark.parametrize("cell", [name for name in CELLS if name != "rnn-relu"])
 def test_gradients_of_realistic_sizes_equal_numeric_ones(cell: str, hidden: int, streams: int, kernels: str) -> None:
-    """Sizes of real models use wide and narrow blocks, or plain products and gates by exp.
+    """Sizes of real models use wide and narrow blocks, or plain products.
 
     rnn-relu is excluded: with so many units, some always lie within a difference step of a kink.
     """
@@ -237,7 +237,7 @@ def test_large_buffers_are_aligned_to_cache_lines() -> None:
 
 @pytest.mark.usefixtures("kernels")
 def test_saturated_gates_give_no_warning() -> None:
-    """Neither windows nor steps warn, by tanh or by exp."""
+    """Neither windows nor steps warn."""
     case = Case("lstm", 2, hidden=128, streams=25)
     for name, view in case.params.items():
         if "bias" in name and "rnn" in name:

@@ -18,7 +18,6 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.kernels.blas import has_slow_tanh
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
 from charlm.nn.tuning import DEFAULT_TUNING, NnTuning
@@ -218,30 +217,20 @@ def orthogonal(rng: np.random.Generator, size: int) -> Array:
     return result
 
 
-def gate_activation(scale: Array, values: int) -> Callable[[Array], None]:
+def gate_activation(scale: Array) -> Callable[[Array], None]:
     """Return a function that turns the scaled z of gates, (G, B, H), into gate values, in place.
 
-    scale: see `Recurrence.gate_scale`.  values: G*B*H.
-    The gate values are scale * tanh(z) + 1 - scale = 1 - 2 scale / (1 + exp(2z)). The second form is faster for many
-    values on processors with a slow tanh; its exp may overflow, which gives the right value.
+    scale: see `Recurrence.gate_scale`.
+    The gate values are scale * tanh(z) + 1 - scale: sigmoid(2z) for scale 1/2 and tanh(z) for scale 1.
     """
     shift = 1 - scale
-    twice = 2 * scale
 
     def activate(z: Array) -> None:
         np.tanh(z, z)
         np.multiply(z, scale, z)
         np.add(z, shift, z)
 
-    def activate_by_exp(z: Array) -> None:
-        with np.errstate(over="ignore"):
-            np.add(z, z, z)
-            np.exp(z, z)
-            np.add(z, 1, z)
-            np.divide(twice, z, z)
-            np.subtract(1, z, z)
-
-    return activate_by_exp if values >= DEFAULT_TUNING.min_exp_values and has_slow_tanh() else activate
+    return activate
 
 
 def reset_steps(reset_mask: Array) -> dict[int, Array]:

@@ -51,7 +51,7 @@ class GRUBefore(Cell):
         u_rz, u_n = work.array("u_rz", 2, streams, hidden), work.array("u_n", streams, hidden)
         multiply_rz = weights.factor.columns(slice(0, 2 * hidden), work).into(u_rz)
         multiply_n = weights.factor.columns(slice(2 * hidden, None), work, "blocks_n").into(u_n)
-        activate = gate_activation(weights.gate_scale(streams)[:2], u_rz.size)
+        activate = gate_activation(weights.gate_scale(streams)[:2])
 
         def step(arrays: StepArrays, z_in: Array) -> None:
             (h_prev,), (rz, r, z, n), (h,), (s,) = arrays

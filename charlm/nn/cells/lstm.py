@@ -54,7 +54,7 @@ class LSTM(Cell):
         hidden = weights.matrix.shape[1]
         u = work.array("u", 4, streams, hidden)
         ig, tanh_c = work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden)
-        multiply, activate = weights.factor.into(u), gate_activation(weights.gate_scale(streams), u.size)
+        multiply, activate = weights.factor.into(u), gate_activation(weights.gate_scale(streams))
 
         def step(arrays: StepArrays, z: Array) -> None:
             (h_prev, c_prev), (gates, i, f, g, o), (h, c), _ = arrays
