@@ -153,7 +153,7 @@ def print_start(run: Run) -> None:
 
 def print_result(run: Run) -> None:
     """Print the path of the model and its held-out loss."""
-    if run.trainer.has_lost_patience:
+    if run.trainer.must_stop_early:
         warn("stopped early: the held-out loss rises; the best model is kept; --patience 0 disables early stopping")
     nats, unit = run.model.training.valid_loss, run.setup.corpus.vocabulary.unit
     name = f"held-out {PSEUDO}" if run.setup.network.config.bidirectional else "held-out"

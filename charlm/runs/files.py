@@ -116,7 +116,7 @@ class Files:
         for path in (self.model, self.state, self.log):
             discard_leftovers(path)
 
-    def forget_state(self) -> None:
+    def delete_state(self) -> None:
         """Delete the state of a run that is overwritten, so that it cannot be resumed by mistake."""
         with suppress(OSError):
             self.state.unlink()

@@ -176,7 +176,7 @@ def check_not_finished(trainer: Trainer) -> None:
     if trainer.progress >= 1:
         budget = budget_of(trainer.config)
         raise ResumeError(f"the run has used up its budget of {budget}; a larger one, such as `minutes`, continues it")
-    if trainer.has_lost_patience:
+    if trainer.must_stop_early:
         raise ResumeError("the run has stopped early because its held-out loss rose; `patience=0` continues it")
 
 

@@ -42,19 +42,21 @@ class Run:
     model : path
         The model file to write.
     settings : mapping, optional
-        Fields of NetworkConfig and TrainConfig, and `size`. Missing ones are chosen, see `charlm.training.recipes`.
+        Fields of NetworkConfig and TrainConfig, and `size`. The recipe chooses missing ones, see
+        `charlm.training.recipes`.
     options : RunOptions
-        How the text is read and the files are treated.
+        Tokens, engine, resuming, overwriting and saving.
     on_event : callable
-        Receives an Event for each decision and each problem; by default the logger "charlm" does.
+        Receives an Event for each decision and each problem. By default they go to the logger "charlm".
     tuning : TrainingTuning
+        Constants of evaluation, divergence and logging.
 
     Attributes
     ----------
     setup : Setup
         Text, settings and network, inside the context.
     memory : float
-        Bytes that the run needs, inside the context.
+        Estimated memory of the run in bytes, inside the context.
     trainer : Trainer
         The optimisation loop, inside the context.
     group : ProcessGroup
@@ -99,10 +101,10 @@ class Run:
                 stack.enter_context(run_lock(self.files.lock))
                 self.files.discard_leftovers()
                 if self.group.is_elastic and overwrite and not (resume or is_restart):
-                    self.files.forget_state()  # a restart must not resume from it
+                    self.files.delete_state()  # a restart must not resume from it
             saved = SavedRun.read(self.files.state) if resume else None
             parent = load(options.init_from) if options.init_from is not None and not resume else None
-            self.setup = self._prepare(saved, parent, stack)
+            self.setup = self._create_setup(saved, parent, stack)
             self.trainer = self._create_trainer(parent, stack)
             self._saver = Saver(
                 self.setup, self.trainer, self.files if self.group.is_main_process else None,
@@ -118,10 +120,13 @@ class Run:
     ) -> None:
         self._resources.__exit__(kind, error, trace)
 
-    def _prepare(self, saved: SavedRun | None, parent: LanguageModel | None, stack: ExitStack) -> Setup:
-        """Read the text and complete the settings."""
+    def _create_setup(self, saved: SavedRun | None, parent: LanguageModel | None, stack: ExitStack) -> Setup:
+        """Read the text, complete the settings and define the network.
+
+        saved: the run to resume, or None.  parent: the model to start with, or None.  stack: closes the corpus.
+        """
         settings, text = setup.resolve_settings(self.settings, self.options.text, saved, parent)
-        draft = choose(settings, 1)  # refuses bad settings before a long text is read
+        draft = choose(settings, 1)  # for a text of one character: reports invalid settings before a long text is read
         check_network(self.options.engine, draft.network)
         corpus = stack.enter_context(setup.load_corpus(self.paths, text, draft.train, saved, parent))
         if saved:
@@ -134,7 +139,7 @@ class Run:
         return Setup(text, corpus, choice, network, setup.hash_lines(corpus))
 
     def _create_trainer(self, parent: LanguageModel | None, stack: ExitStack) -> Trainer:
-        """Create the batches, the engine and the trainer.
+        """Create the batches, start the engine, and create the trainer; `stack` closes them.
 
         Raises
         ------
@@ -144,8 +149,8 @@ class Run:
         group, tuning = self.group, self.tuning
         network, train, corpus = self.setup.network, self.setup.train, self.setup.corpus
         batches = batches_over(corpus, train, bidirectional=network.config.bidirectional)
-        if batches.shrunk:
-            self._report_event(Event(batches.shrunk, is_warning=False))
+        if batches.size_message:
+            self._report_event(Event(batches.size_message, is_warning=False))
         batches.local_slice = group.local_slice(batches.streams)
         self.memory = run_memory(self.options.engine, network, train, batches)
         params = setup.initial_parameters(self.setup, parent)
@@ -166,7 +171,7 @@ class Run:
         return trainer
 
     def _resume(self, saved: SavedRun, is_restart: bool) -> None:
-        """Continue from a saved state; all processes agree on the best loss."""
+        """Load the saved state. All processes then use the best loss of the main process, which knows the files."""
         message = saved.restore(self.trainer)
         self._saver.resume_from(saved)
         best_loss = self.trainer.best_loss if self.group.is_main_process else -math.inf
@@ -176,13 +181,13 @@ class Run:
         self._report_event(Event(message, is_warning=False))
 
     def _report_event(self, event: Event) -> None:
-        """Pass on an event of the main process."""
+        """Pass an event to `on_event`, in the main process only."""
         if self.group.is_main_process:
             self._on_event(event)
 
     @property
     def model(self) -> LanguageModel:
-        """The model with the lowest held-out loss so far."""
+        """The model with the lowest held-out loss so far; the latest one without held-out text."""
         return self._saver.model
 
     def stop(self) -> None:
@@ -190,12 +195,12 @@ class Run:
         self.is_interrupted = True
 
     def reports(self) -> Iterator[StepReport]:
-        """Train, yield a report for each step, and write files during the training and at its end.
+        """Train and yield a report for each step; write model, state and log, periodically and at the end.
 
         Raises
         ------
         DivergedError
-            If training diverges repeatedly. A run without a step writes nothing.
+            If training diverges repeatedly. The best model is saved first; without any good step no file is written.
         CheckpointError
             If the model cannot be written at the end.
         """
@@ -211,10 +216,10 @@ class Run:
                 raise DivergedError(f"{error}; the best model so far is kept in {self.files.model}") from error
 
     def _train(self, log: Log) -> Iterator[StepReport]:
-        """Yield the reports of the trainer; log and save in between."""
+        """Yield the reports of the trainer; log and save between the steps."""
         saver, is_main = self._saver, self.group.is_main_process
         last_row = monotonic()
-        losses: list[float] = []  # since then
+        losses: list[float] = []  # training losses since the last row of the log
         is_overwriting = self.trainer.step == 0 and is_main
         for report in self.trainer.reports():
             must_stop, must_save = self.group.all_reduce_max(
@@ -224,7 +229,7 @@ class Run:
             is_last = report.is_last or self.is_interrupted
             losses.append(report.train_loss)
             if is_overwriting:
-                self.files.forget_state()  # of the previous run
+                self.files.delete_state()  # of the previous run
                 is_overwriting = False
             if report.is_best:
                 saver.record_best(report.train_loss)
@@ -238,4 +243,4 @@ class Run:
             if must_save:
                 saver.save(report.train_loss)
             yield report
-        saver.finish(must_resume=self.is_interrupted)  # the minutes ended in a step that diverged
+        saver.finish(must_resume=self.is_interrupted)  # the time budget ended in a step that diverged

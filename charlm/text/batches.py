@@ -51,8 +51,8 @@ class Batches(ABC):
         The streams that `next` returns: all, unless other processes compute the rest.
     windows_per_epoch : int
         Windows in a pass over the text.
-    shrunk : str or None
-        A sentence about a text that is too short for the window of `config`.
+    size_message : str or None
+        A message if the text is too short for the window of `config`, so that T or B is smaller; None otherwise.
     """
 
     eos, unk = Vocabulary.eos, Vocabulary.unk
@@ -62,9 +62,9 @@ class Batches(ABC):
         self.ids = corpus.train_ids
         self.steps, self.streams = steps, max(1, min(config.batch, max_streams))
         self.local_slice = slice(0, self.streams)
-        self.shrunk = None
+        self.size_message = None
         if (self.steps, self.streams) != (config.bptt, config.batch):
-            self.shrunk = (
+            self.size_message = (
                 f"the training text has {len(self.ids) - 1:,} tokens: windows shrunk to {self.streams} x {self.steps} "
                 f"(asked for: batch {config.batch}, bptt {config.bptt})"
             )

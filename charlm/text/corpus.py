@@ -45,12 +45,12 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Texts as ids; use it as a context, or close it.
+    """Token ids of all texts, split into a training part and a held-out part; use it as a context, or close it.
 
     Attributes
     ----------
     store : FixedIds
-        All ids, the training part first.
+        All ids in one array, the training part first.
     train_size : int
         Number of ids of the training part.
     vocabulary : Vocabulary
@@ -58,7 +58,7 @@ class Corpus:
     lines : bool
         Whether each line is a document.
     valid : float
-        Held-out fraction.
+        Held-out fraction, in [0, 1).
     source : Source
         Files, size and digest of the text.
     unseen_rate : float
@@ -98,7 +98,7 @@ class Corpus:
         hold_out: HoldOut | None = None,
         tuning: TextTuning = DEFAULT_TUNING,
     ) -> Corpus:
-        """Read texts, each once and in bounded memory.
+        """Read texts, number their tokens, and split them. Each text is read once, in bounded memory.
 
         Parameters
         ----------
@@ -107,18 +107,22 @@ class Corpus:
         config : TextConfig, optional
             How text becomes tokens.
         vocabulary : Vocabulary, optional
-            The vocabulary. By default it is built from the training part.
+            The vocabulary to use. By default it is built from the training part.
         base : Vocabulary, optional
-            A vocabulary whose ids the built one keeps.
+            A vocabulary to extend, if one is built: its tokens keep their ids, new tokens get the next ids.
         hold_out : HoldOut, optional
-            Which part is held out.
+            Which part is held out; by default the end, or some lines, see `held_out_fraction` for the size.
         tuning : TextTuning
             Sizes of chunks and of what is kept in memory.
+
+        Returns
+        -------
+        Corpus
 
         Raises
         ------
         CorpusError
-            A text cannot be read, is empty, or has no token of the vocabulary.
+            A text cannot be read; or the texts are empty, or have no token of the vocabulary (EmptyCorpusError).
         """
         config, hold_out = config or TextConfig(), hold_out or HoldOut()
         reader = DocumentReader(config, tuning)
@@ -150,8 +154,12 @@ class Corpus:
         vocabulary: Vocabulary,
         fraction: float,
     ) -> Corpus:
-        """Return the corpus of the two parts; `counts` are those of the provisional ids in the training part."""
-        ids = np.concatenate([[vocabulary.eos, vocabulary.unk], vocabulary.ids(reader.tokens[2:])])
+        """Replace the provisional ids of both parts by those of the vocabulary, and return the corpus.
+
+        The provisional ids number the tokens in the order of their appearance, see `DocumentReader`.
+        counts: how often each provisional id occurs in the training part.
+        """
+        ids = np.concatenate([[vocabulary.eos, vocabulary.unk], vocabulary.ids(reader.tokens[2:])])  # by provisional id
         n_train, n_once = int(counts[1:].sum()), int((counts[2:] == 1).sum())
         unknown = int(counts[1:][ids[1:] == vocabulary.unk].sum()) / max(n_train, 1)
         if unknown == 1:
@@ -180,20 +188,24 @@ class Corpus:
 def build_vocabulary(
     tokens: list[str], counts: Ids, config: TextConfig, base: Vocabulary | None, tuning: TextTuning
 ) -> Vocabulary:
-    """Return the vocabulary of a training part.
+    """Build the vocabulary of a training part.
 
     Parameters
     ----------
     tokens : list of str
         The tokens by provisional id; EOS and UNK come first.
     counts : ndarray of int, (tokens,)
-        How often each occurs in the training part.
+        How often each token occurs in the training part.
     config : TextConfig
-        The unit and the minimum count. Without a minimum, tokens that occur once are left out of a large text.
+        Unit and minimum count. The default minimum is 1, or 2 for a large text: its tokens that occur once become UNK.
     base : Vocabulary or None
-        A vocabulary whose ids are kept.
+        A vocabulary to extend: its tokens keep their ids.
     tuning : TextTuning
-        The length of a large text.
+        Number of tokens from which a text is large.
+
+    Returns
+    -------
+    Vocabulary
     """
     has_rare = bool((counts[2:] == 1).any())
     is_large = int(counts.sum()) >= tuning.min_tokens_to_drop_rare

@@ -28,12 +28,12 @@ from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
 class Trainer:
-    """Trains the parameters of an engine, in place.
+    """Train the parameters of an engine with gradient descent, held-out evaluations and early stopping.
 
     Parameters
     ----------
     engine : Engine
-        Holds the parameters and computes their gradients; its context is entered already.
+        Holds the parameters, which are trained in place, and computes their gradients. Its context is entered already.
     group : ProcessGroup
         The processes that train together.
     batches : Batches
@@ -44,19 +44,22 @@ class Trainer:
         Budget, learning rate, optimizer and so on.
     on_event : callable
         Receives an Event for each rollback.
+    tuning : TrainingTuning
 
     Attributes
     ----------
     params : Parameters
         The trained weights.
     average : Parameters
-        Running average of the weights; the weights themselves if `average` is 0 in the config.
+        Exponential moving average of the weights; the weights themselves if `average` is 0 in the config.
     step : int
-        Steps so far.
+        Number of steps so far.
     best_loss : float
         Lowest held-out loss so far; infinite before the first evaluation.
     model_step : int
-        Step of the weights that are the model so far.
+        Step at which the best weights so far, those of the model, were found.
+    guard : DivergenceGuard
+        Detects divergence and holds the last snapshot.
     logit_scale : float
         Scale of the logits, calibrated on the held-out text.
     """
@@ -102,20 +105,20 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Fraction of the budget that is used, 1 or more at the end; minutes include the last evaluation."""
+        """Fraction of the budget that is used, 1 or more at the end. Of minutes, a final evaluation is reserved."""
         seconds = self.seconds + self._pace.seconds
         fraction = budget_fraction(self.config, self.step, self.epoch, seconds)
         return self.group.all_reduce_max(fraction)[0]
 
     @property
-    def has_lost_patience(self) -> bool:
-        """Whether the last `patience` evaluations brought no improvement."""
+    def must_stop_early(self) -> bool:
+        """Whether the last `patience` evaluations brought no improvement (early stopping)."""
         return bool(self.config.patience) and self._stale >= self.config.patience
 
     def reports(self) -> Iterator[StepReport]:
-        """Train until the budget is used up or patience is lost, and yield a report for each step.
+        """Train until the budget is used up or early stopping, and yield a report for each step.
 
-        The clock starts here. The shortest budget still makes one step.
+        The clock starts here. The smallest budget gives one step.
 
         Raises
         ------
@@ -125,8 +128,8 @@ class Trainer:
         self._clock.start()
         self._pace.start(self.seconds)
         progress = self.progress
-        evaluations = self._evaluations_due(progress)  # done or skipped
-        while (progress < 1 or self.step == 0) and not self.has_lost_patience:
+        evaluations = self._evaluations_due(progress)  # number of evaluations that were done or skipped
+        while (progress < 1 or self.step == 0) and not self.must_stop_early:
             start = monotonic()
             rate = learning_rate(self.config, progress) * self.guard.rate_factor
             valid_loss = None
@@ -146,7 +149,7 @@ class Trainer:
                 evaluations = self._evaluations_due(progress)
                 continue
             is_best = self._record_loss(valid_loss)
-            is_last = progress >= 1 or self.has_lost_patience
+            is_last = progress >= 1 or self.must_stop_early
             yield StepReport(
                 self.step, self.epoch, self.seconds, loss, valid_loss, rate, norm, speed, progress, is_best, is_last
             )
@@ -165,7 +168,7 @@ class Trainer:
         norm = clip_by_global_norm(grads, self.config.clip)
         self.step += 1
         self.optimizer.begin_step()
-        # A shorter average at first, when the weights are far from their final values.
+        # The average is over fewer steps at first, when the weights are far from their final values.
         new_fraction = 1 - min(self.config.average, (1 + self.step) / (10 + self.step))
         self.optimizer.update(self.params.flat, grads, rate)
         if self.average is not self.params:
@@ -265,12 +268,12 @@ class Trainer:
         return is_best
 
     def _evaluations_due(self, progress: float) -> int:
-        """Return how many evaluations are due so far."""
+        """Return the number of evaluations that are due up to this fraction of the budget."""
         return math.floor(progress * self.tuning.max_evaluations)
 
     @property
     def _is_limited_by_time(self) -> bool:
-        """Whether minutes end the run. A run that steps or epochs end does not depend on the clock."""
+        """Whether minutes are the limit that ends the run; with steps or epochs it does not depend on the clock."""
         others = replace(self.config, minutes=None)
         fraction = budget_fraction(others, self.step, self.epoch, self.seconds)
         return self.config.minutes is not None and self.seconds / 60 / self.config.minutes >= fraction

@@ -168,7 +168,7 @@ FAULTS = (
     Fault(
         "--overwrite leaves the old run's state until the first save",
         "charlm/runs/run.py",
-        "self.files.forget_state()  # of the previous run",
+        "self.files.delete_state()  # of the previous run",
         "pass",
         (f"{RUN}test_overwriting_run_deletes_old_state",),
     ),

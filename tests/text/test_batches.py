@@ -105,12 +105,12 @@ class TestRunningText:
     def test_short_text_shrinks_the_window(self, tmp_path: Path, length: int, shape: tuple[int, int]) -> None:
         batches = StreamBatches(corpus_of(tmp_path, ("ab" * length)[:length]), TrainConfig(batch=32, bptt=64))
         assert batches.next().inputs.shape == shape
-        assert batches.shrunk is not None
-        assert "windows shrunk" in batches.shrunk
+        assert batches.size_message is not None
+        assert "windows shrunk" in batches.size_message
 
     def test_long_text_keeps_the_window(self, tmp_path: Path) -> None:
         batches = StreamBatches(corpus_of(tmp_path, "ab" * 1100), TrainConfig(batch=32, bptt=64))
-        assert batches.shrunk is None
+        assert batches.size_message is None
 
 
 class TestLines:
@@ -184,7 +184,7 @@ class TestLines:
         batches = self.make(tmp_path, ["ab", "c"], batch=32, bptt=64)
         window = batches.next()
         assert window.inputs.shape == (5, 1)
-        assert batches.shrunk is not None
+        assert batches.size_message is not None
 
     def test_epochs_have_different_orders(self, tmp_path: Path) -> None:
         batches = self.make(tmp_path, [a + b for a in ALPHABET for b in ALPHABET])

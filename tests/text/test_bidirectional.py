@@ -135,7 +135,7 @@ class TestRunningText:
     def test_text_that_fits_is_one_window_between_eos(self, tmp_path: Path) -> None:
         batches = segments(tmp_path, "abcde", batch=8, bptt=64)
         inputs, targets, weights = batches.next()
-        assert batches.shrunk is not None
+        assert batches.size_message is not None
         assert inputs[:, 0].tolist() == [0, 2, 3, 4, 5, 6, 0]
         assert targets[:, 0].tolist() == [2, 3, 4, 5, 6, 0, 0]
         assert weights is not None
