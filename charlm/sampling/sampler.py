@@ -143,12 +143,13 @@ class Sampler:
         ids: Ids = np.full(size, start.last_id)
         stepper = self.network.stepper(self.network.select(start.state, np.zeros(size, np.intp)))
         stops = [StopString(self.config.stop) for _ in texts]
-        drawn: list[tuple[Ids, Ids]] = []  # of each step: columns, and their ids
+        rows: list[Ids] = []  # the ids of each step, EOS after the end of a text
         log_probs, has_ended = np.zeros(size), np.zeros(size, bool)
         uniforms = uniform_rows(seed, texts.tolist(), self.tuning.uniform_block)
         for token_sampler, uniform in self._steps(start.last_id, uniforms):
             ids, step_log_probs = token_sampler.draw(stepper.read(ids), uniform[active])
-            drawn.append((active, ids.astype(np.int32)))
+            rows.append(np.full(size, eos, np.int32))
+            rows[-1][active] = ids
             log_probs[active] += step_log_probs
             is_active = ids != eos
             has_ended[active[~is_active]] = True
@@ -161,13 +162,8 @@ class Sampler:
                 if not active.size:
                     break
                 stepper = self.network.stepper(self.network.select(stepper.state, np.flatnonzero(is_active)))
-        grid = np.full((len(drawn), size), eos, np.int32)
-        for row, (columns, row_ids) in zip(grid, drawn, strict=True):
-            row[columns] = row_ids
-        return [
-            Sample(self._decode(column), float(log_prob), bool(ended))
-            for column, log_prob, ended in zip(grid.T, log_probs, has_ended, strict=True)
-        ]
+        columns = np.array(rows, np.int32).reshape(len(rows), size).T
+        return list(map(Sample, map(self._decode, columns), log_probs.tolist(), has_ended.tolist()))
 
     def _decode(self, ids: Ids) -> str:
         """Return the text of ids, up to the end of the stop string; EOS is no character."""

@@ -20,11 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
 from charlm.config import check, is_real
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.workspace import Workspace
-from charlm.nn.base import NetworkState
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.window import Window
@@ -52,54 +50,6 @@ class DynamicEvaluation:
         check(is_valid, "learning_rate", self.learning_rate, "more than 0")
 
 
-class DynamicEvaluator:
-    """Score segments of text with a copy of the weights that learns from each segment.
-
-    Parameters
-    ----------
-    network, params : the trained model, which is not changed.
-    config : the hyperparameters.
-    """
-
-    def __init__(self, network: Network, params: Parameters, config: DynamicEvaluation) -> None:
-        self.network = network
-        self.config = config
-        self.trained = params.flat
-        self.params = network.parameters(params.flat.copy())
-        self._grads = params.empty_like()
-        self._mean_square = np.zeros_like(params.flat)
-        self._updates = 0
-        self._work = Workspace(params.flat.dtype)
-
-    def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
-        """Score a segment, then learn from it.
-
-        Parameters
-        ----------
-        inputs, targets : (T,)
-        state : before the segment, for one stream.
-
-        Returns
-        -------
-        log_probs : (T,) in nats.
-        state : after the segment.
-        """
-        window = Window(inputs[:, None], targets[:, None], scale=1 / self.config.segment_length)
-        log_probs, new_state = PreparedNetwork(self.network, self.params).score(window.inputs, window.targets, state)
-        self.network.loss_and_grads(self.params, self._grads, window, state, self._work)
-        self._update()
-        return log_probs[:, 0], new_state
-
-    def _update(self) -> None:
-        """Update the weights with the gradients of a segment."""
-        grads, decay = self._grads.flat, self.config.mean_square_decay
-        self._updates += 1
-        self._mean_square += (1 - decay) * (grads * grads - self._mean_square)
-        root_mean_square = np.sqrt(self._mean_square / (1 - decay**self._updates))
-        self.params.flat -= self.config.learning_rate * grads / (root_mean_square + self.config.epsilon)
-        self.params.flat += self.config.decay_rate * (self.trained - self.params.flat)
-
-
 def score_adaptively(
     network: Network,
     params: Parameters,
@@ -119,13 +69,23 @@ def score_adaptively(
     end : whether EOS after each text counts, as one character.
     config : the hyperparameters.
     """
-    evaluator = DynamicEvaluator(network, params, config)
+    adapted = network.parameters(params.flat.copy())
+    grads, work = params.empty_like(), Workspace(params.flat.dtype)
+    mean_square, updates = np.zeros_like(params.flat), 0
     for text in texts:
         ids = np.concatenate(([vocabulary.eos], vocabulary.encode(text), [vocabulary.eos] * end)).astype(np.intp)
-        inputs, targets = ids[:-1], ids[1:]
+        inputs, targets = ids[:-1, None], ids[1:, None]
         state = network.zero_state(1, params.flat.dtype)
-        log_probs = np.empty(targets.size)
-        for start in range(0, targets.size, config.segment_length):
+        log_probs = np.empty(len(targets))
+        for start in range(0, len(targets), config.segment_length):
             segment = slice(start, start + config.segment_length)
-            log_probs[segment], state = evaluator.score(inputs[segment], targets[segment], state)
-        yield Score.of(text, log_probs, targets == vocabulary.unk)
+            window = Window(inputs[segment], targets[segment], scale=1 / config.segment_length)
+            scores, next_state = PreparedNetwork(network, adapted).score(window.inputs, window.targets, state)
+            network.loss_and_grads(adapted, grads, window, state, work)
+            updates += 1
+            mean_square += (1 - config.mean_square_decay) * (grads.flat * grads.flat - mean_square)
+            root_mean_square = np.sqrt(mean_square / (1 - config.mean_square_decay**updates))
+            adapted.flat -= config.learning_rate * grads.flat / (root_mean_square + config.epsilon)
+            adapted.flat += config.decay_rate * (params.flat - adapted.flat)
+            log_probs[segment], state = scores[:, 0], next_state
+        yield Score.of(text, log_probs, ids[1:] == vocabulary.unk)

@@ -63,10 +63,7 @@ class GrowingIds:
 
     def counts(self, size: int) -> Ids:
         """Return how often each id below `size` occurs, (size,)."""
-        counts = np.zeros(size, np.int64)
-        for chunk in self.chunks():
-            counts += np.bincount(chunk, minlength=size)
-        return counts
+        return sum((np.bincount(chunk, minlength=size) for chunk in self.chunks()), np.zeros(size, np.int64))
 
     def close(self) -> None:
         """Remove the temporary file."""

@@ -24,8 +24,8 @@ FAULTS = (
     Fault(
         "what was learned from one text is not kept for the next",
         DYNAMIC,
-        "    evaluator = DynamicEvaluator(network, params, config)\n    for text in texts:\n",
-        "    for text in texts:\n        evaluator = DynamicEvaluator(network, params, config)\n",
+        "    for text in texts:\n",
+        "    for text in texts:\n        adapted.flat[...] = params.flat\n",
         EQUATIONS,
     ),
     Fault(
@@ -38,15 +38,15 @@ FAULTS = (
     Fault(
         "state is not carried from segment to segment",
         DYNAMIC,
-        "log_probs[segment], state = evaluator.score(",
-        "log_probs[segment], _ = evaluator.score(",
+        "log_probs[segment], state = scores[:, 0], next_state",
+        "log_probs[segment] = scores[:, 0]",
         EQUATIONS,
     ),
     Fault(
         "the gradient is not divided by its running root mean square",
         DYNAMIC,
-        "grads / (root_mean_square + self.config.epsilon)",
-        "grads",
+        "grads.flat / (root_mean_square + config.epsilon)",
+        "grads.flat",
         EQUATIONS,
     ),
     Fault(
