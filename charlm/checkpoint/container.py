@@ -1,8 +1,8 @@
-"""safetensors files with one JSON object in their metadata; the files may come from strangers.
+"""Read and write safetensors files with a JSON object in their metadata; the files to read are untrusted.
 
-A file is 8 bytes, N as little-endian uint64; N bytes of JSON, name -> {dtype, shape, data_offsets} and `__metadata__`,
-text -> text; then the data. The header is bounded and checked here before the data is read. The library then checks
-that the tensors cover the data exactly once.
+A file has three parts: 8 bytes, the length N of the header as little-endian uint64; N bytes of JSON, which maps each
+tensor's name to {dtype, shape, data_offsets} and `__metadata__` to an object of strings; the data. This module bounds
+and checks the header before the data is read. The library then checks that the tensors cover the data exactly once.
 Source: the specification of the format, https://github.com/huggingface/safetensors#format
 """
 
@@ -46,24 +46,24 @@ CHUNK_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Container:
-    """An open safetensors file with a valid header.
+    """An open safetensors file with a valid header; `open_container` creates it.
 
     Attributes
     ----------
     shapes : dict of str to tuple of int
         The shape of each tensor.
     metadata : dict of str to str
-        The metadata.
+        The strings of `__metadata__`.
     """
 
     shapes: dict[str, tuple[int, ...]]
     metadata: dict[str, str]
     _file: BinaryIO
-    _head: bytes  # the length and the JSON, as in the file
+    _header: bytes  # the length and the JSON, as in the file
     _size: int
 
     def content(self, key: str) -> dict[str, Any]:
-        """Return the JSON object under a key of the metadata; ValueError if its version is newer than this charlm."""
+        """Return the JSON object under a key of the metadata; ValueError if its format version is not supported."""
         content = as_object(parse_json(self.metadata[key]), f"its metadata `{key}`")
         version = content.get("format_version")
         if type(version) is not int or version < 1:
@@ -82,19 +82,28 @@ class Container:
         check_memory(2 * self._size)  # the file and the copies
         self._file.seek(0)
         content = self._file.read(self._size)
-        if len(content) != self._size or not content.startswith(self._head):
+        if len(content) != self._size or not content.startswith(self._header):
             raise ValueError("it changed while it was read")
         return safetensors.numpy.load(content)
 
 
 @contextmanager
 def open_container(path: Path, dtypes: Collection[str], advice: str) -> Iterator[Container]:
-    """Open a safetensors file whose tensors are all of `dtypes`.
+    """Open a safetensors file for the block of a `with` statement.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    dtypes : collection of str
+        The dtypes that tensors may have, as named in the format.
+    advice : str
+        What the user can do about an invalid file; the end of the error's message.
 
     Raises
     ------
     CheckpointError
-        The file is invalid, or the block raised an error about its content: the path, the reason, and `advice`.
+        The file is invalid, or the block raised an error about its content.
     """
     try:
         with open_regular(path) as file:
@@ -109,8 +118,8 @@ def open_container(path: Path, dtypes: Collection[str], advice: str) -> Iterator
 
 
 @contextmanager
-def errors_of_writing(path: Path) -> Iterator[None]:
-    """Raise CheckpointError, with the reason, for an error about the content that is to be written to `path`."""
+def convert_write_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the block about the content for `path`, such as ValueError, into CheckpointError."""
     try:
         yield
     except (ValueError, TypeError, RecursionError, MemoryError, SafetensorError) as error:
@@ -118,15 +127,15 @@ def errors_of_writing(path: Path) -> Iterator[None]:
 
 
 def write_container(path: Path, tensors: Mapping[str, npt.NDArray[Any]], key: str, content: Mapping[str, Any]) -> None:
-    """Write tensors, and a JSON object under a key of the metadata, atomically.
+    """Write tensors, and a JSON object under a key of the metadata, atomically; versions are added to the object.
 
     Raises
     ------
     CheckpointError
-        The file cannot be written, or could not be read back. An old file is unchanged.
+        The file cannot be written, or `open_container` would refuse it. An old file is unchanged.
     """
     versions = {"format_version": FORMAT_VERSION, "charlm_version": __version__}
-    with errors_of_writing(path):
+    with convert_write_errors(path):
         for name, tensor in tensors.items():
             if tensor.dtype not in DTYPES.values() or tensor.ndim > MAX_DIMENSIONS:
                 raise ValueError(f"array {name} is {tensor.dtype} in {tensor.ndim} dimensions, which is not supported")
@@ -138,19 +147,19 @@ def write_container(path: Path, tensors: Mapping[str, npt.NDArray[Any]], key: st
 
 
 def read_header(file: BinaryIO, dtypes: Collection[str]) -> Container:
-    """Return the container of an open file; ValueError if its header is invalid."""
+    """Read and check the header of an open file; ValueError if it is invalid."""
     size = os.fstat(file.fileno()).st_size
     prefix = file.read(8)
     length = int.from_bytes(prefix, "little")
     if len(prefix) < 8 or not 2 <= length <= size - 8:
-        raise ValueError("it is no safetensors file, or it was cut short")
+        raise ValueError("it is not a safetensors file, or it was cut short")
     if length > MAX_LENGTH:
         raise ValueError(f"its header has {length} bytes; {MAX_LENGTH} are allowed")
     text = file.read(length)
     try:
         header = as_object(parse_json(text.decode("utf-8")), "its header")
     except UnicodeDecodeError:
-        raise ValueError("it is no safetensors file: its header is not UTF-8") from None
+        raise ValueError("it is not a safetensors file: its header is not UTF-8") from None
     metadata = as_object(header.pop("__metadata__", {}), "its metadata")
     if not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("its metadata holds something that is not text")
@@ -159,7 +168,7 @@ def read_header(file: BinaryIO, dtypes: Collection[str]) -> Container:
 
 
 def shape_of(name: str, entry: Any, dtypes: Collection[str]) -> tuple[int, ...]:
-    """Return the shape in the header's entry of a tensor; ValueError if shape or dtype are invalid."""
+    """Return the shape of a tensor from its entry in the header; ValueError if the entry is invalid."""
     tensor = f"tensor {printable(name, 60)}"
     entry = as_object(entry, f"{tensor}: its entry")
     if entry.keys() != {"dtype", "shape", "data_offsets"}:
@@ -169,12 +178,12 @@ def shape_of(name: str, entry: Any, dtypes: Collection[str]) -> tuple[int, ...]:
         raise ValueError(f"{tensor}: its dtype is {printable(dtype, 20)}; expected {' or '.join(sorted(dtypes))}")
     is_list = isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS
     if not is_list or not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError(f"{tensor}: its shape is no list of at most {MAX_DIMENSIONS} whole numbers")
+        raise ValueError(f"{tensor}: its shape is not a list of at most {MAX_DIMENSIONS} integers >= 0")
     return tuple(shape)
 
 
 def check_memory(needed: int) -> None:
-    """Raise ValueError if this machine has less than `needed` bytes of memory; not if that is unknown."""
+    """Raise ValueError if this machine has less than `needed` bytes of memory; do nothing if its size is unknown."""
     try:
         present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charlm.checkpoint.container import errors_of_writing, open_container, write_container
+from charlm.checkpoint.container import convert_write_errors, open_container, write_container
 from charlm.checkpoint.storage import Path, printable
 from charlm.checkpoint.strict_json import as_object
 from charlm.checkpoint.training_record import TrainingRecord
@@ -61,7 +61,7 @@ def write_model(path: Path, model: ModelFile) -> None:
     CheckpointError
         The file cannot be written, or `read_model` would refuse it. An old file is unchanged.
     """
-    with errors_of_writing(path):
+    with convert_write_errors(path):
         tensors = {name: np.asarray(tensor, np.float32) for name, tensor in model.tensors.items()}
         check_shapes({name: tensor.shape for name, tensor in tensors.items()}, model.config, len(model.vocabulary))
         check_weights(tensors)
@@ -70,7 +70,7 @@ def write_model(path: Path, model: ModelFile) -> None:
 
 
 def read_model(path: Path) -> ModelFile:
-    """Read a model file that may come from a stranger.
+    """Read a model file, which may be untrusted.
 
     Time and memory are bounded by the size of the file, plus about 0.5 GB for the JSON of a hostile one.
 

@@ -1,4 +1,4 @@
-"""Atomic replacement of files, and safe opening of files of strangers."""
+"""Atomic replacement of files, and safe opening of untrusted files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def printable(value: object, max_length: int = 300) -> str:
 def reason_of(error: BaseException) -> str:
     """Return the reason of an error, without the path and the number that the operating system adds.
 
-    A setting in a file is no parameter of the caller, so its name loses its backticks.
+    The backticks of a setting's name are removed, because a setting in a file is not a parameter of the caller.
     """
     if isinstance(error, ConfigError):
         return printable(str(error).replace("`", ""))
@@ -51,7 +51,7 @@ def open_regular(path: Path) -> BinaryIO:
     OSError
         It cannot be opened.
     ValueError
-        It is a folder, a device or a pipe, or `path` is no path.
+        It is a folder, a device or a pipe, or `path` is not a valid path.
     """
     descriptor = os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK)
     try:

@@ -1,4 +1,4 @@
-"""JSON from strangers: bounded, without duplicate keys, NaN, or numbers that are slow to read."""
+"""Untrusted JSON: bounded, without duplicate keys, NaN, or numbers that are slow to parse."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def dump_json(value: Any) -> str:
     Raises
     ------
     ValueError, TypeError
-        There is no such text.
+        The value cannot be written as such a text.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text = re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)  # lone surrogates

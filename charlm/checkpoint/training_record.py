@@ -78,7 +78,7 @@ class TrainingRecord:
         for name in NUMBERS:
             if found[name] is not None and not is_real(found[name]):
                 key, shown = KEYS.get(name, name), printable(found[name], 40)
-                raise ValueError(f"its training record says {shown} of {key}, which is no number")
+                raise ValueError(f"its training record says {shown} of {key}, which is not a number")
         sources = found["sources"] or []
         if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
             raise ValueError("the sources in its training record are no list of names")

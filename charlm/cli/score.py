@@ -39,7 +39,7 @@ scoring_option = option_group("Scoring")
                 help="Adapt the weights while scoring (dynamic evaluation); the model file is unchanged.")  # fmt: skip
 @options.output("--json", "form", flag_value="json", help="Print JSON Lines, in the order of the input.")
 @options.output("--tsv", "form", flag_value="tsv", help="Print tab-separated values, in the order of the input.")
-@options.output("--summary", "form", flag_value="summary", help="Print the figures of all texts together.")
+@options.output("--summary", "form", flag_value="summary", help="Print a summary of all texts.")
 @options.output("--per-char", "form", flag_value="chars",
                help="Print the probability, rank and alternatives of each character.")  # fmt: skip
 @options.output("--rank", "form", flag_value="groups",
@@ -59,8 +59,8 @@ def command(
     """Print the probability of each TEXT: log-probability in nats, bits per character, perplexity.
 
     Several texts are ranked, the most probable first, each with its probability relative to the others. --json and
-    --tsv keep the order of the input and print each score at once, so they take any number of lines. With --pseudo,
-    the figures are pseudo-log-likelihoods; compare them only with one another.
+    --tsv keep the order of the input and print each score as it is computed, for any number of lines. With --pseudo,
+    the scores are pseudo-log-likelihoods; compare them only with one another.
 
     Examples:
       charlm score "the quick brown fox" "the quick fox brown"
@@ -77,22 +77,23 @@ def command(
     model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
     score_many = partial(model.score_many, end=end, context=context, threads=threads)
 
-    def known(candidates: Iterable[str]) -> Iterable[str]:
+    def checked(candidates: Iterable[str]) -> Iterable[str]:
+        """Refuse unknown characters with --strict."""
         return refuse_unknown(model, candidates) if strict else candidates
 
     if form == "groups":
-        groups = ((name, score_many(known(lines))) for path in files for name, lines in read_groups(path, model.text))
+        groups = ((name, score_many(checked(lines))) for path in files for name, lines in read_groups(path, model.text))
         return print_groups(groups, base)
-    given = known(read_texts(texts, files, by_line, model.text))
+    inputs = checked(read_texts(texts, files, by_line, model.text))
     if form == "chars":
         is_coloured = color if color is not None else sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        for text in given:
+        for text in inputs:
             characters = model.score_characters(text, end=end, context=context, alternatives=best)
             print_heat_map(characters) if is_coloured else show(character_lines(characters))
         return None
     if pseudo:
         options.require_bidirectional(model)
-        scores: Iterator[Score] = map(model.pseudo_score, given)
+        scores: Iterator[Score] = map(model.pseudo_score, inputs)
     else:
-        scores = model.score_adaptively(given, end=end) if adapt else score_many(given)
+        scores = model.score_adaptively(inputs, end=end) if adapt else score_many(inputs)
     return print_scores(scores, form, base, model.text.unit)

@@ -1,4 +1,4 @@
-"""The forms in which `charlm score` prints scores: JSON Lines, TSV, a summary, a ranked table."""
+"""The output formats of `charlm score`: JSON Lines, TSV, a summary, a ranked table."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def print_groups(groups: Iterable[tuple[str, Iterable[Score]]], base: str) -> No
 
 
 def fields_of(score: Score) -> dict[str, Any]:
-    """Return the fields of the JSON and TSV forms; `_known` fields leave out unknown characters."""
+    """Return the fields of JSON Lines and TSV; `_known` fields exclude unknown characters."""
     known = score.known
-    figures = (known.log_prob, known.bits_per_char, known.perplexity) if known.characters else (None, None, None)
+    metrics = (known.log_prob, known.bits_per_char, known.perplexity) if known.characters else (None, None, None)
     names = ("log_prob_known", "bits_per_char_known", "perplexity_known")
-    return score.as_json() | dict(zip(names, figures, strict=True))
+    return score.as_json() | dict(zip(names, metrics, strict=True))
 
 
 def summary_lines(summary: Summary, base: str, unit: str) -> Iterator[str]:
-    """Yield the figures of all texts together, in the format of KenLM's `query`."""
+    """Yield the lines of a summary of all texts, in the format of KenLM's `query`."""
     from charlm.scoring.score import in_base
 
     name = UNITS[base]
-    figures = {
+    metrics = {
         "Perplexity including unknown": figure(summary.perplexity, ".6g"),
         "Perplexity excluding unknown": figure(summary.known.perplexity, ".6g"),
         "Unknown": str(summary.unknown),
@@ -75,7 +75,7 @@ def summary_lines(summary: Summary, base: str, unit: str) -> Iterator[str]:
         f"{name.capitalize()} per {unit}": figure(in_base(summary.nats_per_char, base), ".6f"),
         f"Bits per {unit}": figure(summary.bits_per_char, ".6f"),
     }
-    for title, value in figures.items():
+    for title, value in metrics.items():
         yield f"{title}:\t{value}"
 
 
@@ -93,7 +93,7 @@ def table_of(scores: list[Score], base: str, unit: str) -> Iterator[str]:
 
 
 def cells_of(score: Score, relative: float, base: str, unit: str) -> dict[str, str]:
-    """Return a row of the table by the titles of its columns; in base 2 two of them are one."""
+    """Return a row of the table, column title -> cell; in base 2, "bits/char" occurs once."""
     from charlm.scoring.score import in_base
 
     name = UNITS[base]
@@ -109,5 +109,5 @@ def cells_of(score: Score, relative: float, base: str, unit: str) -> dict[str, s
 
 
 def figure(value: float, digits: str) -> str:
-    """Format a figure; "-" if it is not defined, as for an empty text."""
+    """Format a number; "-" if it is NaN, as for an empty text."""
     return "-" if math.isnan(value) else format(value, digits)

@@ -1,10 +1,12 @@
-"""Fill the gaps of a text: a beam search for the readings with the highest weights.
+"""Fill the gaps of a text by beam search.
 
-A bidirectional model fills the gap first whose most probable token is the most probable of all gaps, in each reading of
-the beam. Then it replaces single filled tokens while another one is more probable given all others, a few at most
-(iterated conditional modes, Besag 1986). The weight of a reading is its pseudo-log-likelihood.
+A reading is a hypothesis of the beam search: the text with some or all gaps filled. Its weight is the score that the
+search maximises.
 
-A model of one direction fills from left to right. The weight of a reading is the log-probability of the text.
+- A bidirectional model fills in each step, and in each reading of the beam, the gap whose most probable token has the
+  highest probability. Afterwards it replaces single filled tokens, a few at most, while another token is more probable
+  given all others (iterated conditional modes, Besag 1986). The weight is the pseudo-log-likelihood.
+- A model of one direction fills from left to right. The weight is the log-probability of the text.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ Reading: TypeAlias = tuple[float, Ids]
 
 @dataclass(frozen=True)
 class Filled:
-    """A reading of a text with gaps.
+    """One result: a reading of a text with all gaps filled.
 
     Attributes
     ----------
@@ -41,7 +43,7 @@ class Filled:
     weight : float
         log p of the text in nats, or its pseudo-log-likelihood.
     probability : float
-        Its probability among all readings that were found, in (0, 1].
+        exp(weight), divided by the sum over all readings that the search found, in (0, 1].
     """
 
     text: str
@@ -59,38 +61,43 @@ def fill_bidirectional(
     best: int,
     tuning: InfillingTuning = DEFAULT_TUNING,
 ) -> list[Filled]:
-    """Return the best readings of a text by a bidirectional model, the best first.
+    """Fill the gaps of a text with a bidirectional model, window by window, and return the best readings.
 
     Parameters
     ----------
     reader : BidirectionalReader
         The model.
     tokens : sequence of str
-        The tokens of the text, anything in the gaps.
+        The tokens of the text, n in all. Those at the gaps are ignored.
     gaps : sequence of int
-        Positions of the gaps, ascending, at least one.
+        Indices of the gaps, ascending, at least one.
     beam : int
-        Number of readings that the search keeps, >= 1.
+        Beam width: number of readings that the search keeps in each step, >= 1.
     best : int
         Number of readings to return, at most `beam`.
     tuning : InfillingTuning
         Sizes of the windows.
+
+    Returns
+    -------
+    list of Filled
+        The readings with the highest weights, the highest first.
     """
     ids = reader.vocabulary.encode("".join(tokens)).astype(np.intp)
     ids[list(gaps)] = reader.vocabulary.unk
     readings: list[Reading] = [(0.0, ids)]
     for start in range(0, len(ids), tuning.fill_window):
-        here = [gap for gap in gaps if start <= gap < start + tuning.fill_window]
-        if not here:
+        window_gaps = [gap for gap in gaps if start <= gap < start + tuning.fill_window]
+        if not window_gaps:
             continue
         window = slice(max(0, start - tuning.margin), start + tuning.fill_window + tuning.margin)
-        local = [gap - window.start for gap in here]
+        local = [gap - window.start for gap in window_gaps]  # indices within the window
         local_readings = fill_window(reader, readings[0][1][window], local, beam, tuning)
         extended = []
         for weight, reading in readings:
             for gain, filled in local_readings:
                 merged = reading.copy()
-                merged[here] = filled[local]
+                merged[window_gaps] = filled[local]
                 extended.append((weight + gain, merged))
         readings = nlargest(beam, extended, key=itemgetter(0))
     return as_filled(readings, tokens, gaps, reader.vocabulary, best)
@@ -99,7 +106,7 @@ def fill_bidirectional(
 def fill_window(
     reader: BidirectionalReader, ids: Ids, gaps: list[int], beam: int, tuning: InfillingTuning
 ) -> list[Reading]:
-    """Return readings of a window (n,) whose gaps are UNK, with their pseudo-log-likelihoods, the best first."""
+    """Fill the gaps of a window (n,), which are UNK, and return the readings found, the best first."""
     vocabulary = reader.vocabulary
     readings: list[Reading] = [(0.0, ids)]
     for _ in gaps:
@@ -108,11 +115,11 @@ def fill_window(
         extended: dict[bytes, Reading] = {}
         for b, (weight, reading) in enumerate(readings):
             is_open = reading[gaps] == vocabulary.unk
-            surest = int(np.argmax(np.where(is_open, log_probs[:, :, b].max(axis=1), -np.inf)))
-            for token in np.argsort(-log_probs[surest, :, b])[: min(beam, len(vocabulary) - 2)]:
+            most_certain = int(np.argmax(np.where(is_open, log_probs[:, :, b].max(axis=1), -np.inf)))
+            for token in np.argsort(-log_probs[most_certain, :, b])[: min(beam, len(vocabulary) - 2)]:
                 filled = reading.copy()
-                filled[gaps[surest]] = token
-                extended[filled.tobytes()] = (weight + float(log_probs[surest, token, b]), filled)
+                filled[gaps[most_certain]] = token
+                extended[filled.tobytes()] = (weight + float(log_probs[most_certain, token, b]), filled)
         readings = nlargest(beam, extended.values(), key=itemgetter(0))
     return replace_single_tokens(reader, [ids for _, ids in readings], gaps, tuning.max_changes)
 
@@ -120,10 +127,10 @@ def fill_window(
 def replace_single_tokens(
     reader: BidirectionalReader, texts: list[Ids], gaps: list[int], max_changes: int
 ) -> list[Reading]:
-    """Replace filled tokens of each text (n,), one after the other, by ones that are more probable given all others.
+    """Improve each filled text (n,) by iterated conditional modes: replace one token at a time by a more probable one.
 
-    Return the texts before and after each change with their pseudo-log-likelihoods, the best first. Each change is the
-    one with the largest ratio of the two probabilities; there are at most `max_changes` in a text.
+    Each change maximises the ratio of the new token's probability to the old one's, both given all other tokens. A text
+    gets at most `max_changes` changes. Return the texts before and after each change, the best first.
     """
     eos, unk = reader.vocabulary.eos, reader.vocabulary.unk
     readings: dict[bytes, Reading] = {}
@@ -157,9 +164,16 @@ def fill_left_to_right(
     beam: int,
     best: int,
 ) -> list[Filled]:
-    """Return the best readings of a text by a model of one direction, the best first.
+    """Fill the gaps of a text with a model of one direction, from left to right, and return the best readings.
 
-    Parameters are those of `fill_bidirectional`, with the prepared network and its vocabulary in place of a reader.
+    See `fill_bidirectional` for the other parameters and the result.
+
+    Parameters
+    ----------
+    network : PreparedNetwork
+        Computes the log-probabilities.
+    vocabulary : Vocabulary
+        The vocabulary of the network.
     """
     ids = vocabulary.encode("".join(tokens)).astype(np.intp)
     is_gap = np.isin(np.arange(len(ids)), gaps)

@@ -62,8 +62,8 @@ class Corpus:
     source : Source
         Files, size and digest of the text.
     unseen_rate : float
-        Probability that the next token of the training part is new, by Good and Turing: the fraction of tokens that
-        occur once, and at least one in the length of the text.
+        Good-Turing estimate of the probability that the next token of the training part is new: the fraction of
+        tokens that occur once, at least 1 / (n + 1) for n tokens.
     unknown_rate : float
         Fraction of UNK in the training part, in [0, 1].
     """

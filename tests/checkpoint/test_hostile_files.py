@@ -48,9 +48,9 @@ def test_data_without_a_tensor_is_refused(tmp_path):
     [
         (b"", "cut short"),
         (b"1234567", "cut short"),
-        (b"Once upon a time there was a text.\n", "no safetensors file"),
-        (struct.pack("<Q", 2**64 - 1) + b"{}", "no safetensors file"),
-        (struct.pack("<Q", 0), "no safetensors file"),
+        (b"Once upon a time there was a text.\n", "not a safetensors file"),
+        (struct.pack("<Q", 2**64 - 1) + b"{}", "not a safetensors file"),
+        (struct.pack("<Q", 0), "not a safetensors file"),
         (pack(b"{}", b""), "not of charlm"),
         (pack(b"{}", b"", length=3), "cut short"),
         (pack(b"\xff\xfe{}", b""), "not UTF-8"),

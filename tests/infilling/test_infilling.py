@@ -152,18 +152,18 @@ class TestFill:
         found = {r.filled[0]: r.probability for r in model.fill(replaced(text, index, "_"), beam=3, best=3)}
         assert [found[letter] for letter in "abc"] == pytest.approx(probabilities.tolist(), abs=1e-3)
 
-    def test_surest_gap_is_filled_first(self) -> None:
-        """A beam of one, and no changes: the greedy fillings, from the surest and from the left."""
+    def test_most_certain_gap_is_filled_first(self) -> None:
+        """A beam of one, and no changes: the greedy fillings, from the most certain gap and from the left."""
         text, differ = "a__b__c_a", 0
         for seed in range(12):
             model = random_model(bidirectional=True, seed=seed)
             results = []
-            for is_surest_first in (True, False):
+            for by_certainty in (True, False):
                 filled = list(text.replace("_", "?"))  # "?" is read as UNK
                 while "?" in filled:
                     here = conditionals(model, "".join(filled))[:, 2:]
                     open_indices = [index for index, character in enumerate(filled) if character == "?"]
-                    at = max(open_indices, key=lambda index: here[index].max()) if is_surest_first else open_indices[0]
+                    at = max(open_indices, key=lambda index: here[index].max()) if by_certainty else open_indices[0]
                     filled[at] = "abc"[here[at].argmax()]
                 results.append("".join(filled))
             differ += results[0] != results[1]

@@ -1,4 +1,4 @@
-"""Faults of charlm/checkpoint: atomic writes, and files of strangers."""
+"""Faults of charlm/checkpoint: atomic writes, and untrusted files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a file that changes during reading is accepted",
         "charlm/checkpoint/container.py",
-        "if len(content) != self._size or not content.startswith(self._head):",
+        "if len(content) != self._size or not content.startswith(self._header):",
         "if False:",
         ("tests/checkpoint/test_limits.py::test_file_that_changes_during_reading_is_refused",),
     ),

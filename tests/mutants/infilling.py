@@ -26,11 +26,11 @@ FAULTS = (
         ((FILLING, "zip(readings, probabilities, strict=True)", "zip(readings, probabilities)"),),
     ),
     Fault(
-        "gaps are filled from the left, not the surest first",
+        "gaps are filled from the left, not the most certain gap first",
         FILLING,
-        "surest = int(np.argmax(np.where(is_open, log_probs[:, :, b].max(axis=1), -np.inf)))",
-        "surest = int(np.argmax(is_open))",
-        (FILL + "test_surest_gap_is_filled_first",),
+        "most_certain = int(np.argmax(np.where(is_open, log_probs[:, :, b].max(axis=1), -np.inf)))",
+        "most_certain = int(np.argmax(is_open))",
+        (FILL + "test_most_certain_gap_is_filled_first",),
     ),
     Fault(
         "no filled token is replaced",

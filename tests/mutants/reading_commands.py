@@ -52,7 +52,7 @@ FAULTS = (
     Fault(
         "score --rank ignores --strict",
         "charlm/cli/score.py",
-        "score_many(known(lines))",
+        "score_many(checked(lines))",
         "score_many(lines)",
         (LINES + "test_rank_with_strict_refuses_unknown_characters",),
     ),
