@@ -56,8 +56,7 @@ def held_out_corpus(model: LanguageModel, text: Path) -> Corpus:
 
 def held_out_text(model: LanguageModel, text: Path) -> str:
     """Return the held-out part of a text."""
-    with held_out_corpus(model, text) as corpus:
-        return model.vocabulary.decode(corpus.valid_ids)
+    return model.vocabulary.decode(held_out_corpus(model, text).valid_ids)
 
 
 def held_out_lines(model: LanguageModel, text: Path) -> list[str]:

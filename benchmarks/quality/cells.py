@@ -41,8 +41,7 @@ def train(source: Path, model: Path, *flags: object) -> list[float]:
 
 def doubled_start(source: Path, path: Path) -> None:
     """Write an untrained RNN whose recurrent matrix is twice an orthogonal one."""
-    with Corpus.read([source], TextConfig()) as corpus:
-        vocabulary = corpus.vocabulary
+    vocabulary = Corpus.read([source], TextConfig()).vocabulary
     network = Network(NetworkConfig("rnn", BAD_HIDDEN, 1), len(vocabulary), start=vocabulary.eos)
     params = network.initial(np.random.default_rng(0))
     params["rnn.weight_hh_l0"][...] *= 2

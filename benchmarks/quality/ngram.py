@@ -121,18 +121,18 @@ def best_order(train: Ids, held_out: Ids, vocabulary: int, orders: Iterable[int]
 @click.option("--seed", default=0, show_default=True, help="Seed of the split into lines, as charlm train.")
 def main(text: Path, lines: bool, orders: str, valid: float | None, held_out: str, seed: int) -> None:
     """Measure the held-out loss of Kneser-Ney on the split of `charlm train`."""
-    with Corpus.read([text], TextConfig(lines=lines), hold_out=HoldOut(valid, held_out, seed)) as corpus:
-        vocabulary = len(corpus.vocabulary)
-        print(f"{text.name}: {len(corpus.train_ids):,} training tokens, {len(corpus.valid_ids):,} held out, "
-              f"{vocabulary:,} in the vocabulary\n")  # fmt: skip
-        print("| order | held-out nats/char | seconds |\n|---|---|---|")
-        for order in map(int, orders.split(",")):
-            if vocabulary**order >= 2**63:
-                continue
-            started = time.perf_counter()
-            model = KneserNey(corpus.train_ids, vocabulary, order, corpus.vocabulary.eos)
-            loss = -model.log_probs(corpus.valid_ids).mean()
-            print(f"| {order} | {loss:.4f} | {time.perf_counter() - started:.1f} |", flush=True)
+    corpus = Corpus.read([text], TextConfig(lines=lines), hold_out=HoldOut(valid, held_out, seed))
+    vocabulary = len(corpus.vocabulary)
+    print(f"{text.name}: {len(corpus.train_ids):,} training tokens, {len(corpus.valid_ids):,} held out, "
+          f"{vocabulary:,} in the vocabulary\n")  # fmt: skip
+    print("| order | held-out nats/char | seconds |\n|---|---|---|")
+    for order in map(int, orders.split(",")):
+        if vocabulary**order >= 2**63:
+            continue
+        started = time.perf_counter()
+        model = KneserNey(corpus.train_ids, vocabulary, order, corpus.vocabulary.eos)
+        loss = -model.log_probs(corpus.valid_ids).mean()
+        print(f"| {order} | {loss:.4f} | {time.perf_counter() - started:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

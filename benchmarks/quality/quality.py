@@ -41,11 +41,11 @@ def n_gram(train_text: str, test_text: str, lines: bool) -> tuple[int, float]:
         for path, text in zip(paths, (train_text, test_text), strict=True):
             path.write_text(text, encoding="utf-8", newline="")
         settings = TextConfig(lines=lines)
-        with Corpus.read([paths[0]], settings, hold_out=HoldOut(0)) as train:
-            vocabulary = train.vocabulary
-            with Corpus.read([paths[1]], settings, hold_out=HoldOut(0), vocabulary=vocabulary) as test:
-                ids = test.train_ids if lines else test.train_ids[:-1]  # the end of running text does not count
-                return best_order(train.train_ids, ids, len(vocabulary))
+        train = Corpus.read([paths[0]], settings, hold_out=HoldOut(0))
+        vocabulary = train.vocabulary
+        test = Corpus.read([paths[1]], settings, hold_out=HoldOut(0), vocabulary=vocabulary)
+        ids = test.train_ids if lines else test.train_ids[:-1]  # the end of running text does not count
+        return best_order(train.train_ids, ids, len(vocabulary))
 
 
 class Outcome(NamedTuple):

@@ -129,14 +129,14 @@ def noise_scale(model: LanguageModel, text: Path, few: int = 8, many: int = 512,
     Source: McCandlish et al. 2018, arXiv:1812.06162, appendix A.1: E|G_b|^2 = |G|^2 + S/b at two batches b.
     """
     squares: dict[int, list[float]] = {few: [], many: []}
-    with Corpus.read([text], vocabulary=model.vocabulary) as corpus:
-        for streams, found in squares.items():
-            batches = batches_over(corpus, TrainConfig(batch=streams, bptt=bptt))
-            with NumpyEngine(model.network, model.params, bptt, streams, 1) as engine:
-                for _ in range(16 * many // streams + 4):
-                    window = batches.next()
-                    engine.loss_and_grads(window.inputs, window.targets, window.weights)
-                    found.append(float(np.dot(engine.grads, engine.grads)))
+    corpus = Corpus.read([text], vocabulary=model.vocabulary)
+    for streams, found in squares.items():
+        batches = batches_over(corpus, TrainConfig(batch=streams, bptt=bptt))
+        with NumpyEngine(model.network, model.params, bptt, streams, 1) as engine:
+            for _ in range(16 * many // streams + 4):
+                window = batches.next()
+                engine.loss_and_grads(window.inputs, window.targets, window.weights)
+                found.append(float(np.dot(engine.grads, engine.grads)))
     a, b = (float(np.mean(found[4:])) for found in squares.values())  # the first windows have no state yet
     square = (many * b - few * a) / (many - few)
     return square, (a - b) / (1 / few - 1 / many) / square

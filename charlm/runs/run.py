@@ -104,7 +104,7 @@ class Run:
                     self.files.delete_state()  # a restart must not resume from it
             saved = SavedRun.read(self.files.state) if resume else None
             parent = load(options.init_from) if options.init_from is not None and not resume else None
-            self.setup = self._create_setup(saved, parent, stack)
+            self.setup = self._create_setup(saved, parent)
             self.trainer = self._create_trainer(parent, stack)
             self._saver = Saver(
                 self.setup, self.trainer, self.files if self.group.is_main_process else None,
@@ -120,15 +120,15 @@ class Run:
     ) -> None:
         self._resources.__exit__(kind, error, trace)
 
-    def _create_setup(self, saved: SavedRun | None, parent: LanguageModel | None, stack: ExitStack) -> Setup:
+    def _create_setup(self, saved: SavedRun | None, parent: LanguageModel | None) -> Setup:
         """Read the text, complete the settings and define the network.
 
-        saved: the run to resume, or None.  parent: the model to start with, or None.  stack: closes the corpus.
+        saved: the run to resume, or None.  parent: the model to start with, or None.
         """
         settings, text = setup.resolve_settings(self.settings, self.options.text, saved, parent)
         draft = choose(settings, 1)  # for a text of one character: reports invalid settings before a long text is read
         check_network(self.options.engine, draft.network)
-        corpus = stack.enter_context(setup.load_corpus(self.paths, text, draft.train, saved, parent))
+        corpus = setup.load_corpus(self.paths, text, draft.train, saved, parent)
         if saved:
             saved.check_text(identity(corpus))
         elif corpus.unknown_rate > self.tuning.max_unknown_fraction:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from charlm.arrays import Array, Ids
 from charlm.config import TrainConfig
 from charlm.text.corpus import Corpus
+from charlm.text.store import release_pages
 from charlm.text.tuning import DEFAULT_TUNING, TextTuning
 from charlm.text.vocabulary import Vocabulary
 
@@ -82,7 +83,7 @@ class Batches(ABC):
         batch = self.read(epoch, index)
         self.window += 1
         if self.window % self.tuning.windows_per_release == 0:
-            self.corpus.store.release()
+            release_pages(self.corpus.ids)
         return batch
 
     @abstractmethod

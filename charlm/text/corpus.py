@@ -19,7 +19,7 @@ from charlm.config import TextConfig
 from charlm.errors import EmptyCorpusError
 from charlm.text.holdout import HoldOut, held_out_fraction, split_lines, split_text
 from charlm.text.numbering import DocumentReader
-from charlm.text.store import FixedIds, GrowingIds
+from charlm.text.store import GrowingIds, store_ids
 from charlm.text.tuning import DEFAULT_TUNING, TextTuning
 from charlm.text.vocabulary import Vocabulary
 
@@ -45,11 +45,11 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Token ids of all texts, split into a training part and a held-out part; use it as a context, or close it.
+    """Token ids of all texts, split into a training part and a held-out part.
 
     Attributes
     ----------
-    store : FixedIds
+    ids : ndarray of int, (n,)
         All ids in one array, the training part first.
     train_size : int
         Number of ids of the training part.
@@ -68,7 +68,7 @@ class Corpus:
         Fraction of UNK in the training part, in [0, 1].
     """
 
-    store: FixedIds
+    ids: Ids
     train_size: int
     vocabulary: Vocabulary
     lines: bool
@@ -80,12 +80,12 @@ class Corpus:
     @property
     def train_ids(self) -> Ids:
         """The training part, (n,), EOS first."""
-        return self.store.ids[: self.train_size]
+        return self.ids[: self.train_size]
 
     @property
     def valid_ids(self) -> Ids:
         """The held-out part, (n,), EOS first; empty if nothing is held out."""
-        return self.store.ids[self.train_size :]
+        return self.ids[self.train_size :]
 
     @classmethod
     def read(
@@ -169,20 +169,10 @@ class Corpus:
                 "pass a lower `min_count` (1 keeps all) or a longer text"
             )
         pieces = (ids[chunk] for part in (train, held_out) for chunk in part.chunks())
-        store = FixedIds(pieces, len(train) + len(held_out), len(vocabulary) - 1, reader.tuning)
+        stored = store_ids(pieces, len(train) + len(held_out), len(vocabulary) - 1, reader.tuning)
         source = Source(tuple(reader.names), reader.n_characters, reader.hash.hexdigest())
         unseen = max(n_once / max(n_train, 1), 1 / (n_train + 1))
-        return cls(store, len(train), vocabulary, reader.config.lines, fraction, source, unseen, unknown)
-
-    def __enter__(self) -> Corpus:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove the temporary file, if there is one."""
-        self.store.close()
+        return cls(stored, len(train), vocabulary, reader.config.lines, fraction, source, unseen, unknown)
 
 
 def build_vocabulary(

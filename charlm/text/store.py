@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
-import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
@@ -66,12 +66,15 @@ class GrowingIds:
         return sum((np.bincount(chunk, minlength=size) for chunk in self.chunks()), np.zeros(size, np.int64))
 
     def close(self) -> None:
-        """Remove the temporary file."""
-        close_unflushed(self._file)
+        """Remove the temporary file; an error is of no concern, as its content is discarded."""
+        with suppress(OSError):
+            self._file.close()
 
 
-class FixedIds:
-    """An array of ids, memory-mapped from a temporary file if it is large. Close it to remove the file.
+def store_ids(pieces: Iterable[Ids], size: int, max_id: int, tuning: TextTuning = DEFAULT_TUNING) -> Ids:
+    """Return an array of ids, memory-mapped from a temporary file if it is large.
+
+    On POSIX systems the file has no name: its space is freed with the array, even if the process is killed.
 
     Parameters
     ----------
@@ -84,43 +87,25 @@ class FixedIds:
     tuning : TextTuning
         The size from which the array is mapped.
 
-    Attributes
-    ----------
-    ids : ndarray of int, (size,)
-        The array, read-only.
+    Returns
+    -------
+    ndarray of int, (size,)
+        The array, read-only if it is mapped.
     """
-
-    def __init__(self, pieces: Iterable[Ids], size: int, max_id: int, tuning: TextTuning = DEFAULT_TUNING) -> None:
-        dtype = np.min_scalar_type(max_id)
-        narrow = (piece.astype(dtype) for piece in pieces)
-        self.ids: Ids
-        if size * dtype.itemsize <= tuning.max_bytes_in_memory:
-            self._file: IO[bytes] | None = None
-            self.ids = np.concatenate(list(narrow))
-        else:  # written to the file: written through a map, all of it would be in memory until it is on disk
-            with temporary_space():
-                self._file = tempfile.NamedTemporaryFile(prefix="charlm-", suffix=".ids")  # noqa: SIM115
-                weakref.finalize(self, close_unflushed, self._file)
-                for piece in narrow:
-                    self._file.write(piece.tobytes())
-                self._file.flush()
-            self.ids = np.memmap(self._file, dtype, "r", shape=(size,))
-
-    def release(self) -> None:
-        """Return the memory of mapped pages to the operating system; they are read again when needed."""
-        mapped = getattr(self.ids, "_mmap", None)
-        if mapped is not None and hasattr(mapped, "madvise"):
-            import mmap
-
-            mapped.madvise(mmap.MADV_DONTNEED)
-
-    def close(self) -> None:
-        """Remove the file, if there is one."""
-        if self._file is not None:
-            close_unflushed(self._file)
+    dtype = np.min_scalar_type(max_id)
+    narrow = (piece.astype(dtype) for piece in pieces)
+    if size * dtype.itemsize <= tuning.max_bytes_in_memory:
+        return np.concatenate(list(narrow))
+    # Written through a map, all of the array would be in memory until it is on disk.
+    with temporary_space(), tempfile.TemporaryFile() as file:
+        for piece in narrow:
+            file.write(piece.tobytes())
+        file.flush()
+        return np.memmap(file, dtype, "r", shape=(size,))
 
 
-def close_unflushed(file: IO[bytes]) -> None:
-    """Close a temporary file; an error is of no concern, as its content is discarded."""
-    with suppress(OSError):
-        file.close()
+def release_pages(ids: Ids) -> None:
+    """Return the memory of mapped pages to the operating system; they are read again when needed."""
+    mapped = getattr(ids, "_mmap", None)
+    if mapped is not None and hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)

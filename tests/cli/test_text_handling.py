@@ -124,8 +124,8 @@ class TestLines:
     def test_novel_lines_are_not_in_the_training_text(self, names_model: Path) -> None:
         names = names_model.parent / "names.txt"
         known = set(names.read_text().split("\n"))
-        with Corpus.read([names], TextConfig(lines=True)) as corpus:
-            learned = set(lines_in(corpus.train_ids, corpus.vocabulary))
+        corpus = Corpus.read([names], TextConfig(lines=True))
+        learned = set(lines_in(corpus.train_ids, corpus.vocabulary))
         assert learned < known
         done = charlm("sample", "-n", 15, "--novel", "--seed", 1, cwd=names_model.parent)
         lines = done.out.splitlines()

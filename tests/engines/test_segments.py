@@ -55,19 +55,19 @@ def test_ranks_together_read_the_streams_of_one_process(tmp_path: Path, lines: b
     path = tmp_path / "text.txt"
     path.write_text("".join(f"line {k * k % 97} of it\n" for k in range(400)))
     config = TrainConfig(batch=7, bptt=30, restart_rate=0.5)
-    with Corpus.read([path], TextConfig(lines=lines)) as corpus:
-        alone = batches_over(corpus, config)
-        ranks = [batches_over(corpus, config) for _ in range(3)]
-        for rank, batches in enumerate(ranks):
-            batches.local_slice = ProcessGroup(rank, 3).local_slice(batches.streams)
-        for _ in range(2 * alone.windows_per_epoch):
-            window, parts = alone.next(), [batches.next() for batches in ranks]
-            assert np.array_equal(window.inputs, np.hstack([part.inputs for part in parts]))
-            assert np.array_equal(window.targets, np.hstack([part.targets for part in parts]))
-            counts = [np.ones(part.inputs.shape) if part.weights is None else part.weights for part in parts]
-            assert np.array_equal(1 if window.weights is None else window.weights, np.hstack(counts)) or (
-                window.weights is None and np.hstack(counts).all()
-            )
+    corpus = Corpus.read([path], TextConfig(lines=lines))
+    alone = batches_over(corpus, config)
+    ranks = [batches_over(corpus, config) for _ in range(3)]
+    for rank, batches in enumerate(ranks):
+        batches.local_slice = ProcessGroup(rank, 3).local_slice(batches.streams)
+    for _ in range(2 * alone.windows_per_epoch):
+        window, parts = alone.next(), [batches.next() for batches in ranks]
+        assert np.array_equal(window.inputs, np.hstack([part.inputs for part in parts]))
+        assert np.array_equal(window.targets, np.hstack([part.targets for part in parts]))
+        counts = [np.ones(part.inputs.shape) if part.weights is None else part.weights for part in parts]
+        assert np.array_equal(1 if window.weights is None else window.weights, np.hstack(counts)) or (
+            window.weights is None and np.hstack(counts).all()
+        )
 
 
 def test_settings_of_pytorch_with_another_engine_are_refused(tmp_path: Path) -> None:

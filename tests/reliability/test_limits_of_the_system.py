@@ -18,7 +18,7 @@ import charlm.cli
 from charlm.cli.train import resume_command
 from charlm.errors import ResourceError
 from charlm.text.corpus import Corpus
-from charlm.text.store import FixedIds, GrowingIds
+from charlm.text.store import GrowingIds, store_ids
 from charlm.text.tuning import TextTuning
 from tests.reliability.running import FLAGS, TEXT, write_text
 
@@ -46,7 +46,7 @@ def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return io.BufferedWriter(FullDisk())
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for name in ("TemporaryFile", "NamedTemporaryFile", "SpooledTemporaryFile"):
+    for name in ("TemporaryFile", "SpooledTemporaryFile"):
         monkeypatch.setattr(tempfile, name, open_full)
     return tmp_path
 
@@ -64,7 +64,7 @@ def test_ids_on_a_full_disk_name_the_temporary_folder(full_disk: Path) -> None:
     assert str(caught.value) == full(full_disk)
     growing.close()
     with pytest.raises(ResourceError) as caught:
-        FixedIds([ids], ids.size, 99, ON_DISK)
+        store_ids([ids], ids.size, 99, ON_DISK)
     assert str(caught.value) == full(full_disk)
 
 
@@ -83,7 +83,7 @@ def test_no_temporary_folder_at_all_is_reported(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_get_default_tempdir", find_none)
     with pytest.raises(ResourceError, match=r"No usable temporary directory found .*TMPDIR"):
-        FixedIds([np.arange(100, dtype=np.uint8)], 100, 99, ON_DISK)
+        store_ids([np.arange(100, dtype=np.uint8)], 100, 99, ON_DISK)
 
 
 def train_on_two_threads(folder: Path) -> int:

@@ -18,7 +18,7 @@ from charlm.text import numbering
 from charlm.text.corpus import Corpus
 from charlm.text.holdout import HoldOut, held_out_fraction, split_text
 from charlm.text.numbering import DocumentReader
-from charlm.text.store import FixedIds, GrowingIds
+from charlm.text.store import GrowingIds, release_pages, store_ids
 from charlm.text.tuning import TextTuning
 
 LINES = TextConfig(lines=True)
@@ -191,17 +191,17 @@ def test_digest_depends_on_text_and_documents(tmp_path: Path) -> None:
     assert digests[3] == digests[4]
 
 
-def test_large_ids_are_on_disk_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_ids_are_in_a_file_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
     (tmp_path / "temp").mkdir()
     text = "".join(chr(97 + k % 26) for k in range(3000))
     tuning = TextTuning(max_bytes_in_memory=100, ids_per_chunk=7)
-    with Corpus.read(write(tmp_path, text), hold_out=HoldOut(0.1), tuning=tuning) as corpus:
-        assert isinstance(corpus.train_ids, np.memmap)
-        assert corpus.train_ids.dtype == np.uint8
-        assert corpus.vocabulary.decode(corpus.train_ids) == text[:2700]
-        corpus.store.release()
-        assert corpus.vocabulary.decode(corpus.valid_ids) == text[2700:]
+    corpus = Corpus.read(write(tmp_path, text), hold_out=HoldOut(0.1), tuning=tuning)
+    assert isinstance(corpus.train_ids, np.memmap)
+    assert corpus.train_ids.dtype == np.uint8
+    assert corpus.vocabulary.decode(corpus.train_ids) == text[:2700]
+    release_pages(corpus.ids)
+    assert corpus.vocabulary.decode(corpus.valid_ids) == text[2700:]
     assert not list((tmp_path / "temp").iterdir())
 
 
@@ -241,9 +241,9 @@ def test_a_short_text_holds_out_its_end(tmp_path: Path) -> None:
 def test_default_fraction_falls_with_the_length_of_the_text(tmp_path: Path) -> None:
     fractions = [held_out_fraction(n) for n in (1, 50_000, 200_000, 500_000, 10**9)]
     assert fractions == [0.1, 0.1, 0.05, 0.02, 0.02]
-    with Corpus.read(write(tmp_path, "abcd" * 50_000)) as corpus:
-        assert corpus.valid == 0.05
-        assert len(corpus.valid_ids) == 1 + 10_000
+    corpus = Corpus.read(write(tmp_path, "abcd" * 50_000))
+    assert corpus.valid == 0.05
+    assert len(corpus.valid_ids) == 1 + 10_000
 
 
 def test_growing_ids_widen_for_larger_ids() -> None:
@@ -255,11 +255,10 @@ def test_growing_ids_widen_for_larger_ids() -> None:
     ids.close()
 
 
-def test_fixed_ids_in_memory_allow_release() -> None:
-    fixed = FixedIds([np.arange(295, 301), np.arange(4)], 10, 300)
-    fixed.release()
-    assert fixed.ids.dtype == np.uint16
-    fixed.close()
+def test_ids_in_memory_allow_release() -> None:
+    ids = store_ids([np.arange(295, 301), np.arange(4)], 10, 300)
+    release_pages(ids)
+    assert ids.dtype == np.uint16
 
 
 def test_long_word_in_small_pieces_is_split_in_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
