@@ -47,7 +47,7 @@ class LanguageModel:
     text : TextConfig
         How text becomes tokens. In a model of lines, a newline in a text is EOS.
     training : TrainingRecord, optional
-        What it was trained on, how long, and the losses that it reached.
+        Training texts, duration and losses.
 
     Notes
     -----
@@ -161,7 +161,7 @@ class LanguageModel:
     def sampling(self, config: SampleConfig | None, settings: Mapping[str, Any]) -> SampleConfig:
         """Complete the settings of sampling.
 
-        A model of one running text may not end a text: EOS was never a target. The stop string is normalized.
+        A model of one running text never draws EOS, which was never a target. The stop string is normalized.
         """
         has_seen_ends = self.text.lines or len(self.training.sources) != 1
         config = config or SampleConfig()

@@ -127,7 +127,7 @@ def _replace(target: str, chunks: Iterable[bytes | memoryview]) -> None:
     mode = _mode_of(target)
     temporary = _temporary_name(target)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-    descriptor = os.open(temporary, flags, 0o666 if mode is None else mode)  # less the umask
+    descriptor = os.open(temporary, flags, 0o666 if mode is None else mode)  # minus the umask
     try:
         with open(descriptor, "wb") as file:
             if mode is not None and hasattr(os, "fchmod"):
@@ -152,7 +152,7 @@ def _temporary_name(target: str) -> str:
 
 def _refuse_sticky(target: str) -> None:
     """Raise PermissionError if the file of another user must not be replaced, as in /tmp."""
-    with suppress(FileNotFoundError, AttributeError):  # no such file yet; no users
+    with suppress(FileNotFoundError, AttributeError):  # no such file yet, or a platform without user ids
         folder, owner, user = os.stat(os.path.dirname(target)), os.stat(target).st_uid, os.geteuid()
         if folder.st_mode & stat.S_ISVTX and user not in (0, owner, folder.st_uid):
             raise PermissionError(errno.EPERM, "it belongs to another user, and its folder is sticky")

@@ -29,7 +29,7 @@ measurement_option = option_group("Measurement")
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured of a model.
+    """The measurements of one model.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def read_beginning(file: Path, config: TextConfig) -> str:
 
 
 def measure(path: Path, model: LanguageModel, flow: GradientFlow) -> Measurement:
-    """Add the figures on clipping in the training log of a model to its gradients."""
+    """Combine the gradients of a model with the clipping in its training log."""
     from charlm.diagnostics.clipping_log import read_clipping
     from charlm.runs.files import Files
 
@@ -125,8 +125,8 @@ def curves_of(measured: Sequence[Measurement]) -> list[tuple[str, list[float]]]:
 
 def report_lines(measured: Sequence[Measurement], curves: Sequence[tuple[str, list[float]]]) -> Iterator[str]:
     """Yield a table of the norms, and a line about each layer and about clipping."""
-    places = max(int(one.flow.counts[0]) for one in measured)
-    yield f"norm of d loss_t / d h_(t-k), loss in nats, mean over {places:,} positions t"
+    positions = max(int(one.flow.counts[0]) for one in measured)
+    yield f"norm of d loss_t / d h_(t-k), loss in nats, mean over {positions:,} positions t"
     back = len(measured[0].flow.counts) - 1
     distances = [0, *(2**n for n in range(back.bit_length()) if 2**n < back), back]
     rows = [

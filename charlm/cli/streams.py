@@ -36,7 +36,7 @@ class TolerantFile(io.FileIO):
 def prepare_streams() -> None:
     """Open the null device for closed descriptors, encode output as UTF-8, and make stderr tolerant.
 
-    Without this the next file that is opened would get the number of a closed descriptor, and what is printed.
+    Otherwise the next file that is opened gets the number of a closed descriptor, and receives the printed output.
     """
     for descriptor, (name, mode) in enumerate(STREAMS):
         try:

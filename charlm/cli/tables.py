@@ -19,7 +19,7 @@ CONTEXT = 20
 
 
 def show(lines: Iterable[str]) -> None:
-    """Print lines, each as soon as it exists."""
+    """Print lines, each as soon as the iterable yields it."""
     for line in lines:
         click.echo(for_output(line))
 

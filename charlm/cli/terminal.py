@@ -35,6 +35,6 @@ def for_output(text: str) -> str:
 
 
 def warn(message: str) -> None:
-    """Print a message to stderr, with flags in place of parameters; ignore a stream that cannot be written."""
+    """Print a message to stderr, with names of parameters replaced by flags; ignore a stream that cannot be written."""
     with suppress(OSError):
         print(f"charlm: {escape(with_flags(message))}", file=sys.stderr)

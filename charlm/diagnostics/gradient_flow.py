@@ -57,7 +57,7 @@ class GradientFlow:
         return int(vanished[0]) + 2 if vanished.size else None
 
     def as_json(self) -> dict[str, Any]:
-        """Return all figures as a JSON object; None for a number that is not finite."""
+        """Return all results as a JSON object; None for a number that is not finite."""
         layers = range(len(self.norms))
         return {
             "norms": [[finite_or_none(norm) for norm in layer] for layer in self.norms.tolist()],

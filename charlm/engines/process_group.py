@@ -71,7 +71,7 @@ def read_environment() -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If the rank is not below the world size, or several ranks have no address to meet at.
+        If the rank is not below the world size, or several ranks have no address of their store.
     """
 
     def number(name: str, default: int) -> int:

@@ -1,7 +1,7 @@
 """Cut a window where streams are reset, for layers that cannot reset a state themselves.
 
 Running text is seldom reset. All streams are then cut at that step, into chunks of time: PyTorch reads sequences of
-equal length fastest. Lines are reset all the time. Each stream is then cut at its own resets, and one call reads all
+equal length fastest. Lines are reset often. Each stream is then cut at its own resets, and one call reads all
 segments as a packed sequence, longest first: (segment 0 step 0), (segment 1 step 0), ..., (segment 0 step 1), ...
 """
 

@@ -1,4 +1,4 @@
-"""The memory that the processes of the NumPy engine share: parameters, gradients, states and the current window.
+"""The shared memory of the NumPy engine's processes: parameters, gradients, states and the current window.
 
 A run is split over processes rather than threads. A step of a small network is a few dozen calls of NumPy of a few
 microseconds each, and threads would wait for the interpreter's lock between them.
@@ -32,7 +32,7 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """What a worker process must know of a run: its network, and how streams are split into shards.
+    """The network of a run, and how its streams are split into shards; every worker process gets it.
 
     Attributes
     ----------

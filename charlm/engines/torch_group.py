@@ -32,7 +32,7 @@ def as_resource_errors() -> Iterator[None]:
 class TorchProcessGroup(ProcessGroup):
     """The ranks of a run under torchrun, connected by `torch.distributed`.
 
-    The ranks meet on entering, so that each can read its text before. Engines must be left before their group.
+    The ranks connect when the context is entered, after each has read its text. Engines must exit before their group.
 
     Attributes
     ----------
@@ -46,11 +46,11 @@ class TorchProcessGroup(ProcessGroup):
     tuning: EngineTuning = DEFAULT_TUNING
 
     def __enter__(self) -> TorchProcessGroup:
-        """Wait for the other ranks. Raises ResourceError if some do not come."""
+        """Wait for the other ranks. Raises ResourceError if some are missing."""
         uses_cuda = self.device in ("auto", "cuda") and torch.cuda.is_available()
         backend = "cpu:gloo,cuda:nccl" if uses_cuda else "gloo"
         with as_resource_errors():
-            distributed.init_process_group(backend, store=self._meet(), rank=self.rank, world_size=self.world_size)
+            distributed.init_process_group(backend, store=self._connect(), rank=self.rank, world_size=self.world_size)
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -60,7 +60,7 @@ class TorchProcessGroup(ProcessGroup):
         distributed.destroy_process_group()
         gc.collect()  # the threads of the group end when the last DistributedDataParallel is collected
 
-    def _meet(self) -> Any:
+    def _connect(self) -> Any:
         """Return the store that connects all ranks: that of torchrun, or else one that rank 0 serves.
 
         A signal ends each wait. `distributed.rendezvous` would wait for all ranks in one uninterruptible call.

@@ -95,7 +95,7 @@ class Model(torch.nn.Module):
 
 
 def run_layer(rnn: torch.nn.Module, weights: Mapping[str, torch.Tensor], xs: Any, state: State) -> tuple[Any, State]:
-    """Run a layer over a sequence, with `weights` in place of its own; return its outputs and its last state."""
+    """Run a layer over a sequence, with `weights` instead of its parameters; return outputs and last state."""
     states = tuple(array[None] for array in state)  # of the one layer of the module
     arguments = (xs, states if len(states) > 1 else states[0])
     outputs, last = torch.func.functional_call(rnn, weights, arguments) if weights else rnn(*arguments)

@@ -1,1 +1,1 @@
-"""A network with its weights prepared for reading."""
+"""Networks with their weights prepared for inference."""

@@ -10,7 +10,7 @@ from charlm.arrays import Array, Ids, Mask
 from charlm.inference.prepared_stack import PreparedHead, PreparedStack
 from charlm.inference.stepper import Stepper
 from charlm.inference.tuning import DEFAULT_TUNING, InferenceTuning
-from charlm.kernels.blas import small_product
+from charlm.kernels.blas import max_small_product
 from charlm.kernels.tuning import TUNING
 from charlm.kernels.workspace import Workspaces, rows
 from charlm.nn.base import NetworkState
@@ -52,10 +52,10 @@ class PreparedNetwork:
 
     @property
     def streams_per_step(self) -> int:
-        """B of a step that reads many streams fastest: its arrays stay in a core's cache, or nearly so."""
+        """B of a step that reads many streams fastest: most of its arrays stay in a core's cache."""
         tuning = self._tuning
         cached = tuning.cached_gate_values // (self.network.cell.gates * self.network.config.hidden)
-        if small_product():
+        if max_small_product():
             return min(TUNING.max_block_rows, max(tuning.min_streams, cached))
         return min(tuning.max_packed_streams, max(tuning.min_packed_streams, 2 * cached))
 

@@ -2,7 +2,7 @@
 
     PLL(text) = sum over t of log p(c_t | all other characters)
 
-The pseudo-log-likelihood is no log-probability of the text; it compares readings of one text with each other.
+The pseudo-log-likelihood is not the log-probability of the text; it compares variants of one text with each other.
 References: Besag 1975, Statistical analysis of non-lattice data; Salazar et al. 2020, arXiv:1910.14659 (text).
 """
 

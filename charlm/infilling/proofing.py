@@ -34,7 +34,7 @@ class Suspect:
     gain : float
         The gain of the best candidate in nats.
     candidates : tuple of (str, float)
-        Other tokens and their probabilities, the best first. The rest to 1 is the probability of the text as it is.
+        Other tokens and their probabilities, the best first. The remaining probability is that of no change.
     """
 
     index: int
@@ -53,7 +53,7 @@ def suspects(
     reader : BidirectionalReader
         The model.
     ids : ndarray of int, (n,)
-        The text. EOS is no suspect, and neither EOS nor UNK is a candidate.
+        The text. EOS is never a suspect; neither EOS nor UNK is a candidate.
     min_gain : float
         Suspects whose best candidate gains more than this, in nats, are yielded.
     tuning : InfillingTuning

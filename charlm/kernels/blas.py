@@ -17,6 +17,6 @@ def kernels() -> frozenset[str]:
     return frozenset(str(library.get("architecture")) for library in libraries().select(user_api="blas").info())
 
 
-def small_product() -> int:
+def max_small_product() -> int:
     """Return the number of multiplications up to which the BLAS packs no operand; 0 if it always packs them."""
     return TUNING.max_small_product if kernels() and kernels() <= AVX512_KERNELS else 0

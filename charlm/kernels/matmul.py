@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.arrays import Array, split_evenly
-from charlm.kernels.blas import small_product
+from charlm.kernels.blas import max_small_product
 from charlm.kernels.tuning import TUNING, KernelTuning
 from charlm.kernels.workspace import Workspace, rows
 
 
 def rows_at_once(weights: int, tuning: KernelTuning = TUNING) -> int:
     """Return how many rows to multiply by a matrix of `weights` values in one small product; 0 for all of them."""
-    count = min(tuning.max_block_rows, small_product() // weights)
+    count = min(tuning.max_block_rows, max_small_product() // weights)
     return count if count >= tuning.min_small_product_rows else 0
 
 
@@ -52,7 +52,7 @@ def write_gradient(dzs: Array, xs: Array, grad: Array, work: Workspace, tuning: 
     dzs, grad = dzs.reshape(gates, len(xs), hidden), grad.reshape(gates, hidden, inputs)
     narrow = tuning.narrow_block_columns
     tall = next((size for size in (tuning.wide_block_columns, narrow) if hidden % size == 0), hidden)
-    limit = small_product()
+    limit = max_small_product()
     if not limit or tall > tuning.max_gradient_block_rows or inputs % narrow or grad.size > tuning.max_blocked_gradient:
         np.matmul(dzs.swapaxes(1, 2), xs, out=grad)
         return

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.kernels.blas import small_product
+from charlm.kernels.blas import max_small_product
 from charlm.kernels.tuning import TUNING, KernelTuning
 from charlm.kernels.workspace import Workspace, aligned
 
@@ -175,7 +175,7 @@ def block_shape(inner: int, columns: int, rows: int, tuning: KernelTuning = TUNI
     width : int
         Columns of a block. (1, N) means a plain product, always the case where the BLAS packs small products.
     """
-    if 1 < rows <= tuning.max_block_rows and (limit := small_product()):
+    if 1 < rows <= tuning.max_block_rows and (limit := max_small_product()):
         parts, widths = 1, [tuning.wide_block_columns]
         if rows >= tuning.min_narrow_block_rows:
             widths.append(tuning.narrow_block_columns)

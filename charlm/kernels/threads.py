@@ -59,18 +59,18 @@ class OneThread:
     def __init__(self) -> None:
         self._lock = Lock()
         self._inside = 0
-        self._at_first: list[int] = []  # thread count of each library before the first thread entered
-        self._of_each_thread: set[int] = set()  # indices of the libraries with a count per calling thread
+        self._initial_counts: list[int] = []  # thread count of each library before the first thread entered
+        self._per_thread: set[int] = set()  # indices of the libraries with a count per calling thread
         self._own = local()
 
     def __enter__(self) -> None:
         with self._lock:
             counts = [library.num_threads for library in blas_libraries()]
             if self._inside:  # a count per process is 1 now
-                self._of_each_thread.update(k for k, count in enumerate(counts) if count != 1)
+                self._per_thread.update(k for k, count in enumerate(counts) if count != 1)
             else:
-                self._at_first = counts
-                self._of_each_thread.clear()
+                self._initial_counts = counts
+                self._per_thread.clear()
             self._own.__dict__.setdefault("counts", []).append(counts)
             self._inside += 1
             for library in blas_libraries():
@@ -81,10 +81,10 @@ class OneThread:
             own = self._own.counts.pop()
             self._inside -= 1
             for k, library in enumerate(blas_libraries()):
-                if k in self._of_each_thread:
+                if k in self._per_thread:
                     set_threads(library, own[k])
                 elif not self._inside:
-                    set_threads(library, self._at_first[k])
+                    set_threads(library, self._initial_counts[k])
 
 
 blas_on_one_thread = OneThread()

@@ -62,7 +62,7 @@ class Workspace:
         return self._scopes[name]
 
     def scratch(self, name: str, *shape: int) -> Array:
-        """Return memory that all scopes share under `name`; it is valid until the next request for that name."""
+        """Return the scratch memory `name` of all scopes; it is valid until the next request for that name."""
         size = prod(shape)
         found = self._scratch.get(name)
         if found is None or found.size < size:

@@ -1,4 +1,4 @@
-"""What the two kinds of network share: shapes, initial values and the interface of training."""
+"""The base class of both kinds of network: shapes, initial values and the interface of training."""
 
 from __future__ import annotations
 

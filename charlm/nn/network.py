@@ -5,7 +5,7 @@
     p     = softmax(W_head h + b_head)              (T*B, V)
 
 A row is a stream, so each product with a vector is transposed: x @ W_ih^T. Memory of a training window, in values:
-(G + 2) L T B H for the layers (LSTM), and T B H that they share, twice that with dropout.
+(G + 2) L T B H for all layers (LSTM), T B H for the gradient of an output, and T B H for dropout.
 """
 
 from __future__ import annotations

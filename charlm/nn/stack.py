@@ -1,4 +1,4 @@
-"""A stack of recurrent layers, as `torch.nn.LSTM` is one: ids in, the hidden states of each layer out."""
+"""A stack of recurrent layers, like a multi-layer `torch.nn.LSTM`: ids in, the hidden states of each layer out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state file of a run: it restores the settings, and refuses whatever would make it another run."""
+"""The state file of a run: read and write it, and refuse settings or texts that differ from those of the run."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class SavedRun:
         return saved | changes
 
     def text_settings(self, given: TextConfig) -> TextConfig:
-        """Return how the run reads its text.
+        """Return the text settings of the run.
 
         Raises
         ------
@@ -181,7 +181,7 @@ def check_not_finished(trainer: Trainer) -> None:
 
 
 def identity(corpus: Corpus) -> dict[str, Any]:
-    """Return what identifies a text: a description for people -> its value."""
+    """Return the properties that identify a text, by readable names."""
     return {
         "its length in tokens": corpus.source.n_characters,
         "its SHA-256": corpus.source.digest,

@@ -21,7 +21,7 @@ from charlm.arrays import Ids
 from charlm.config import SampleConfig, check, is_count
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.inference.prompt import Prompt, read_prompt
-from charlm.kernels.blas import small_product
+from charlm.kernels.blas import max_small_product
 from charlm.kernels.threads import parallel_map
 from charlm.sampling.drawing import TokenSampler, uniform_numbers, uniform_rows
 from charlm.sampling.stopping import StopString
@@ -131,7 +131,7 @@ class Sampler:
 
     def _thread_count(self, texts: int) -> int:
         """Return the number of threads for a batch of texts."""
-        min_texts = 1 if small_product() else self.tuning.min_thread_texts
+        min_texts = 1 if max_small_product() else self.tuning.min_thread_texts
         multiplications = texts * self.network.size
         max_count = min(texts // min_texts, multiplications // self.tuning.min_thread_multiplications)
         return max(1, min(self.threads, max_count))
@@ -166,7 +166,7 @@ class Sampler:
         return list(map(Sample, map(self._decode, columns), log_probs.tolist(), has_ended.tolist()))
 
     def _decode(self, ids: Ids) -> str:
-        """Return the text of ids, up to the end of the stop string; EOS is no character."""
+        """Return the text of ids, up to the end of the stop string; EOS is not a character."""
         text = self.vocabulary.decode(ids)
         return text[: StopString(self.config.stop).end_in(text)]
 

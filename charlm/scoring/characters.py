@@ -59,7 +59,7 @@ def _char_scores(
     steps = np.arange(targets.size)
     at_target = log_probs[steps, targets]
     ranks = 1 + np.count_nonzero(log_probs > at_target[:, None], axis=1)
-    log_probs[steps, targets] = -np.inf  # a character is no alternative to itself
+    log_probs[steps, targets] = -np.inf  # the character itself is not an alternative
     best = _largest(log_probs, min(alternatives, len(vocabulary) - 1))
     for step, (character, offset) in enumerate(islice(pieces, targets.size)):
         others = tuple((vocabulary.tokens[other], float(log_probs[step, other])) for other in best[step])

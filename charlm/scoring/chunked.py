@@ -8,12 +8,12 @@ before. Chunked scoring solves it in parallel over time by a fixed-point (Jacobi
    stale. The next sweep reads all stale chunks again, until no chunk is stale.
 
 A trained network forgets: from different initial states, the same characters lead to the same state up to rounding.
-So a chunk is read again only up to the first checkpoint at which the new state agrees with the state of the reading
-before; the later results stay valid. A text then costs about two readings in a batch instead of one reading character
-by character. A network that does not forget needs one sweep per chunk, which is the sequential reading.
+So a chunk is read again only up to the first checkpoint at which the new state agrees with the state of the previous
+sweep; the later results stay valid. A text then costs about two passes as a batch instead of one pass character by
+character. A network that does not forget needs one sweep per chunk, which equals sequential scoring.
 
-Some units of trained networks remember for a long time what no output depends on, for example a cell state of the LSTM
-that grows until tanh(c) is 1. Therefore a chunk does not become stale by a new initial state if its last two readings,
+Some units of trained networks keep values for a long time that no output depends on, for example a cell state of the
+LSTM that grows until tanh(c) is 1. Therefore a new initial state does not make a chunk stale if its last two sweeps,
 from different initial states, gave the same log-probabilities in its second half.
 
 References
@@ -95,7 +95,7 @@ class _FixedPointIteration:
         assign(self.initial_states, np.array([0]), state)
         self.checkpoints = [network.zero_state(self.chunks) for _ in self.segments]  # the states after each segment
         self.log_probs = np.empty((steps, self.chunks))
-        self.is_insensitive = np.zeros(self.chunks, bool)  # chunks whose second half was the same in two readings
+        self.is_insensitive = np.zeros(self.chunks, bool)  # chunks with the same second half in two sweeps
 
     def solve(self, threads: int) -> tuple[Array, NetworkState]:
         """Return the log-probabilities of the block, (T * B,), and the state after it."""
@@ -112,8 +112,8 @@ class _FixedPointIteration:
     def _read(self, chunks: Indices, *, is_first: bool) -> Indices:
         """Read chunks from their initial states; return those that were read to their ends.
 
-        Except in the first sweep, a chunk is left at the checkpoint where its state agrees with that of the reading
-        before.
+        Except in the first sweep, reading a chunk ends at the checkpoint where its state agrees with that of the
+        previous sweep.
         """
         state = self.network.select(self.initial_states, chunks)
         self.is_insensitive[chunks] = False

@@ -19,7 +19,7 @@ from charlm.text.vocabulary import EOS, UNK, Vocabulary
 
 
 class Model(Protocol):
-    """The part of a `LanguageModel` that `classify` uses."""
+    """The attributes of a `LanguageModel` that `classify` uses."""
 
     vocabulary: Vocabulary
     """Encodes text."""
@@ -52,7 +52,7 @@ class Classification:
     Attributes
     ----------
     text : as it was given.
-    log_probs : ln p(text | model) of each model in nats, with the probability of UNK divided as in `unseen_characters`.
+    log_probs : ln p(text | model) of each model in nats, with the probability of UNK divided by `unseen_characters`.
     posterior : p(model | text) of each model; they sum to 1.
     """
 
@@ -123,9 +123,9 @@ def unseen_characters(vocabularies: Sequence[Vocabulary]) -> list[int]:
     Notes
     -----
     All models are extended to one alphabet: every character that any of them knows, and one symbol for all characters
-    that none of them knows. In each model, UNK stands for the characters of this alphabet that it does not know, and
-    for that symbol, with equal probabilities. So every model is a distribution over the same texts, as Bayes' rule
-    requires, and no model gains by knowing fewer characters.
+    that none of them knows. In each model, the probability of UNK is divided equally among that symbol and the
+    characters of this alphabet that the model does not know. So every model is a distribution over the same texts, as
+    Bayes' rule requires, and no model gains by knowing fewer characters.
     """
     if len({vocabulary.unit for vocabulary in vocabularies}) > 1:
         raise ConfigError("models of characters and of words cannot be compared; use models of one unit")

@@ -43,11 +43,11 @@ class TextBatch(NamedTuple):
         return result
 
     def common_prefix_lengths(self, texts: Indices) -> Indices:
-        """Return the number of first targets that each of `texts` has in common with the text before it, (texts,)."""
+        """Return the length of the common prefix of each of `texts` and the previous one, in targets, (texts,)."""
         lengths = np.zeros(texts.size, np.intp)
         starts, counts = self.starts[texts], self.counts[texts]
         limits = np.minimum(counts[1:], counts[:-1])
-        depth, equal = 0, np.arange(1, texts.size)  # texts that are equal to the text before so far
+        depth, equal = 0, np.arange(1, texts.size)  # texts that are equal to the previous one so far
         while equal.size:
             equal = equal[limits[equal - 1] > depth]
             is_equal = self.targets[starts[equal] + depth] == self.targets[starts[equal - 1] + depth]
@@ -81,7 +81,7 @@ def encode_batch(texts: Sequence[str], vocabulary: Vocabulary, last_id: int, *, 
 
 
 def assign(stored: NetworkState, rows: Indices | slice, state: NetworkState) -> None:
-    """Write the state of some streams into rows of a stored state."""
+    """Write `state` into the rows `rows` of `stored`, in all arrays of all layers."""
     for stored_layer, layer in zip(stored, state, strict=True):
         for stored_array, array in zip(stored_layer, layer, strict=True):
             stored_array[rows] = array

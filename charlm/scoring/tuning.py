@@ -46,7 +46,7 @@ class ScoringTuning:
     max_chunk_characters: int = 1 << 13
     """Characters of a chunk, at most; a longer text is read as several blocks of chunks."""
     checkpoint_interval: int = 256
-    """Steps between the stored states of a chunk, which are compared with the states of the next reading."""
+    """Steps between the stored states of a chunk, which are compared with the states of the next sweep."""
     state_tolerance: float = 4e-6
     """Difference of two states, relative to 1 + their size, that counts as float32 rounding."""
     log_prob_tolerance: float = 2e-5

@@ -100,7 +100,7 @@ class Batches(ABC):
         self.rng.bit_generator.state = state["rng"]
 
     def epoch_rng(self, epoch: int) -> np.random.Generator:
-        """Return a generator for what is drawn once per epoch."""
+        """Return the generator for values that are drawn once per epoch, such as the order."""
         return np.random.default_rng([self.seed, 3, epoch])
 
     def order(self, epoch: int) -> Ids:
@@ -110,7 +110,7 @@ class Batches(ABC):
         return self._order
 
     def draw_order(self, rng: np.random.Generator) -> Ids:
-        """Draw the order of an epoch, for windows that have one."""
+        """Draw the order of an epoch; only classes that call `order` implement it."""
         raise NotImplementedError
 
     def substitute_unknown(self, inputs: Ids, targets: Ids) -> None:
@@ -145,7 +145,7 @@ class StreamBatches(Batches):
         self.reset_rate = self.reset_rate_with_newline(config.restart_rate)
 
     def reset_rate_with_newline(self, rate: float) -> float:
-        """Return the rate at which windows with a newline are reset, so that `rate` of all windows are."""
+        """Return the probability of a reset in a window with a newline that resets a fraction `rate` of all windows."""
         if self.newline < 0:
             return rate
         newlines = float(np.mean(np.asarray(self.ids[:1_000_000]) == self.newline))
@@ -206,7 +206,7 @@ class LineBatches(Batches):
         ranks = np.arange(self.local_slice.start, self.local_slice.stop) * self.windows_per_epoch + index
         bins = self.bins[order[np.minimum(ranks, len(order) - 1)]]
         lengths = np.where(ranks < len(order), bins["length"], 0)
-        if index == 0:  # the start of such a line is in another column
+        if index == 0:  # the start of a line that continues is in another column
             lengths = np.where(bins["continues"], 0, lengths)
         steps = np.arange(self.steps)[:, None]
         counts = steps < lengths  # (T, B)

@@ -1,8 +1,8 @@
 """Windows of bidirectional networks. No state is carried into them, so each contains its context on both sides.
 
 Some tokens of a window are masked: UNK, for both directions. So the network learns to predict a character when others
-near it are missing, as `charlm fill` requires. A masked token is read and has no weight in the loss. Neither has EOS:
-the end of a text is given, not predicted.
+near it are missing, as `charlm fill` requires. A masked token is read and has no weight in the loss. EOS has none
+either, because the end of a text is given, not predicted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hashes of the training lines, kept in the model file: they tell copies of training lines from new ones."""
+"""Hashes of the training lines, kept in the model file: they show whether a text is a copy of a training line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_LINES = 200_000
 
 
 def hash_of(text: str) -> int:
-    """Return 64 bits of BLAKE2b; two texts have the same with a probability of about 10^-19."""
+    """Return a 64-bit BLAKE2b hash; two texts collide with a probability of about 10^-19."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 

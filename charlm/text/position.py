@@ -1,4 +1,4 @@
-"""Positions in a text as people count them."""
+"""Line and column of a position in a text."""
 
 from __future__ import annotations
 

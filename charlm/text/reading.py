@@ -192,7 +192,7 @@ def refuse_other_formats(head: bytes, name: str, config: TextConfig) -> None:
     """Raise EncodingError if the first bytes of a file are those of an archive or of UTF-16."""
     encoding = codecs.lookup(config.encoding).name
     if encoding.startswith(("utf-16", "utf-32")):
-        return  # any bytes may begin such a text
+        return  # in such an encoding, a text may start with any bytes
     for signature, advice in SIGNATURES.items():
         if head.startswith(signature) and (signature != b"BZh" or head[4:10] == b"1AY&SY"):
             raise EncodingError(f"{name}: {advice}")

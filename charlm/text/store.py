@@ -29,7 +29,7 @@ def temporary_space() -> Iterator[None]:
 
 
 class GrowingIds:
-    """A sequence of ids that grows at its end; the integers widen when larger ids come. Close it after use."""
+    """A sequence of ids that grows at its end; its integer type widens for larger ids. Close it after use."""
 
     def __init__(self, tuning: TextTuning = DEFAULT_TUNING) -> None:
         self.tuning = tuning
@@ -66,7 +66,7 @@ class GrowingIds:
         return sum((np.bincount(chunk, minlength=size) for chunk in self.chunks()), np.zeros(size, np.int64))
 
     def close(self) -> None:
-        """Remove the temporary file; an error is of no concern, as its content is discarded."""
+        """Remove the temporary file; an error is ignored, because the content is discarded."""
         with suppress(OSError):
             self._file.close()
 

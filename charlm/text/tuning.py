@@ -18,7 +18,7 @@ class TextTuning:
     max_blocks: int = 50
     """Maximum number of held-out blocks that are spread over a running text."""
     min_blocks: int = 10
-    """Minimum number of such blocks; a text with room for fewer holds out its end."""
+    """Minimum number of such blocks; a text that is too short for them holds out its end."""
     min_block_tokens: int = 500
     """Minimum length of a held-out block in tokens."""
     min_tokens_to_drop_rare: int = 10_000

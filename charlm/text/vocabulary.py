@@ -156,7 +156,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, content: Any) -> Vocabulary:
-        """Return the vocabulary that `to_json` wrote; ValueError with the reason if `content` is none."""
+        """Return the vocabulary that `to_json` wrote; ValueError with the reason if it is not a vocabulary."""
         if not isinstance(content, dict):
             raise ValueError("the vocabulary is not an object")
         tokens, unit = content.get("tokens"), content.get("unit")

@@ -35,7 +35,7 @@ def memory_needed(
     steps, streams : int
         Shape of a window, T and B.
     shards : int
-        Processes that share a window.
+        Number of processes that split the streams of a window.
     micro_batches : int
         Micro-batches into which each process splits its streams.
 
@@ -62,7 +62,7 @@ def memory_needed(
 
 
 def free_memory() -> float | None:
-    """Return how many bytes of memory this process may still allocate; None where the system does not tell."""
+    """Return how many bytes of memory this process may still allocate; None if the system does not report it."""
     limits = [value for value in (_of_machine(), free_group_memory(), _of_process()) if value is not None]
     return min(limits, default=None)
 
@@ -122,7 +122,7 @@ def _of_process() -> float | None:
 
 
 def run_memory(engine: EngineConfig, network: BaseNetwork, train: TrainConfig, batches: Batches) -> float:
-    """Return the bytes that this process and its workers need, about.
+    """Estimate the bytes that this process and its workers need, and compare them with the free memory.
 
     Raises
     ------

@@ -40,7 +40,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "each thread restores the threads of the BLAS that it found",
-        "charlm/kernels/threads.py", "set_threads(library, self._at_first[k])", "set_threads(library, own[k])",
+        "charlm/kernels/threads.py", "set_threads(library, self._initial_counts[k])", "set_threads(library, own[k])",
         (f"{BLAS}::test_blas_limit_may_be_ended_by_another_thread",),
     ),
     Fault(

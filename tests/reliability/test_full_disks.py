@@ -144,7 +144,7 @@ def test_folder_that_disappears_and_returns_gets_the_files(tmp_path: Path) -> No
     process = start(tmp_path, "text.txt", "-m", "runs/m.safetensors", "--hidden", 8, "--threads", 1, "--steps", 10**6,
                     "--save-every", 0)  # fmt: skip
     wait_for((folder / "m.safetensors").exists, "a model")
-    moved = tmp_path / "gone"
+    moved = tmp_path / "moved"
     folder.rename(moved)
     before = read_state(moved / "m.resume.safetensors")[1]["trainer"]["step"]
     time.sleep(0.2)
@@ -165,7 +165,7 @@ def test_folder_that_is_missing_at_the_end_is_an_error(tmp_path: Path) -> None:
     process = start(tmp_path, "text.txt", "-m", "runs/m.safetensors", "--hidden", 8, "--threads", 1, "--steps", 10**6,
                     "--save-every", 0)  # fmt: skip
     wait_for((tmp_path / "runs" / "m.safetensors").exists, "a model")
-    (tmp_path / "runs").rename(tmp_path / "gone")
+    (tmp_path / "runs").rename(tmp_path / "moved")
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     err = process.communicate(timeout=60)[1].decode()

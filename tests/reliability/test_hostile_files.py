@@ -126,9 +126,9 @@ def evil_model(run: Path, path: Path) -> None:
     inner = json.loads(header["__metadata__"]["charlm"])
     inner["training"]["sources"] = [EVIL, "/etc/passwd", "../../up"]
     inner["training"]["digest"] = EVIL
-    for place, token in enumerate(EVIL[:6]):
+    for index, token in enumerate(EVIL[:6]):
         if token not in inner["vocabulary"]["tokens"]:
-            inner["vocabulary"]["tokens"][4 + place] = token
+            inner["vocabulary"]["tokens"][4 + index] = token
     header["__metadata__"]["charlm"] = json.dumps(inner)
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + content[end:])
@@ -148,7 +148,7 @@ def is_clean(shown: str) -> bool:
         ["score", "--per-char", "--no-color", EVIL], ["score", "--rank", "--file", "evil.txt"], ["odd", "evil.txt"],
         ["odd", "evil.txt", "--spots"], ["classify", EVIL], ["classify", EVIL, "--json"], ["classify", EVIL, "--tsv"],
         ["train", f"{EVIL}.txt", "--steps", 3, "--overwrite", "--hidden", 8, "--threads", 1],
-        ["train", f"{EVIL}.gone"], ["train", "evil.txt", f"--{EVIL}"], ["sample", EVIL], [EVIL],
+        ["train", f"{EVIL}.missing"], ["train", "evil.txt", f"--{EVIL}"], ["sample", EVIL], [EVIL],
     ],
 )  # fmt: skip
 def test_names_in_hostile_files_do_not_control_the_terminal(run: Path, tmp_path: Path, arguments: list[object]) -> None:

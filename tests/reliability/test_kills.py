@@ -115,7 +115,7 @@ def test_stale_lock_file_is_ignored_and_a_live_one_respected(tmp_path: Path) -> 
 
 
 def test_a_kill_between_state_and_model_costs_nothing(tmp_path: Path) -> None:
-    """The state of a finished run is there, its model is not: going on writes it."""
+    """The state of a finished run is there, its model is not: resuming writes it."""
     write_text(tmp_path)
     begin(tmp_path, steps=20).communicate(timeout=60)
     model = tmp_path / "charlm.safetensors"

@@ -86,7 +86,7 @@ def test_unk_is_distributed_over_one_alphabet() -> None:
 
 
 def test_a_newline_that_ends_a_line_is_known() -> None:
-    """UNK does not stand for it."""
+    """It is not counted as an unseen character of UNK."""
     lines, running = (model(characters).vocabulary for characters in ("ab", "ab\n"))
     assert unseen_characters([lines, running]) == [2, 1]
     assert unseen_characters([LineVocabulary(lines.tokens), running]) == [1, 1]

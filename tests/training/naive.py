@@ -69,10 +69,10 @@ def numeric_gradient(function: Callable[[Array], float], at: Array) -> Array:
     """Return the gradient of a function of a vector (P,), by central differences."""
     gradient = np.empty_like(at)
     for k in range(at.size):
-        ahead, behind = at.copy(), at.copy()
-        ahead[k] += STEP
-        behind[k] -= STEP
-        gradient[k] = (function(ahead) - function(behind)) / (2 * STEP)
+        above, below = at.copy(), at.copy()
+        above[k] += STEP
+        below[k] -= STEP
+        gradient[k] = (function(above) - function(below)) / (2 * STEP)
     return gradient
 
 

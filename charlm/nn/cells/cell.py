@@ -1,4 +1,4 @@
-"""The interface of a recurrent cell, and the loop over time that all cells share.
+"""The interface of a recurrent cell, and the loop over time, the same for all cells.
 
 A cell is a recurrence over projected inputs: z = W_ih x + b arrives as `zs` for a whole window, and the cell adds what
 depends on its previous state. A state is a tuple of arrays (B, H), one row per stream, so products are transposed:
@@ -54,13 +54,13 @@ dzs: d loss / d zs, (G, T, B, H), valid until the next window.  dstate: d loss /
 class Recurrence(NamedTuple):
     """The recurrent weights of one layer, prepared for products.
 
-    matrix: W_hh as it is stored, (G*H, H).  factor: W_hh^T, (H, G*H), scaled by `Cell.scale`.
+    matrix: W_hh as it is stored, (G*H, H).  packed: W_hh^T, (H, G*H), scaled by `Cell.scale`.
     bias: b_hh, (1, G*H), scaled; for cells that add a part of it themselves (`Cell.bias_in_input`).
     scale: `Cell.scale`, (1, G*H).
     """
 
     matrix: Array
-    factor: PackedMatrix
+    packed: PackedMatrix
     bias: Array
     scale: Array
 

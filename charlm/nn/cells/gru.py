@@ -53,7 +53,7 @@ class GRU(Cell):
         hidden = weights.matrix.shape[1]
         u, rq = work.array("u", 3, streams, hidden), work.array("rq", streams, hidden)
         u_rz, u_n, bias_n = u[:2], u[2], weights.bias[:, 2 * hidden :]
-        multiply, activate = weights.factor.into(u), gate_activation(weights.gate_scale(streams)[:2])
+        multiply, activate = weights.packed.into(u), gate_activation(weights.gate_scale(streams)[:2])
 
         def step(arrays: StepArrays, z_in: Array) -> None:
             (h_prev,), (rz, r, z, n), (h,), (q,) = arrays

@@ -1,4 +1,4 @@
-"""The GRU cell as published and as the course has it: the reset (relevance) gate acts before the matrix product.
+"""The GRU cell as in the paper and in the course: the reset (relevance) gate acts before the matrix product.
 
 Source: Cho et al. 2014, arXiv:1406.1078, equations 5 to 8. In `torch.nn.GRU` and cuDNN the gate acts after the product
 (`gru.py`), so PyTorch has no such cell; names, shapes and gate order r z n are those of its GRU.
@@ -42,15 +42,15 @@ class GRUBefore(Cell):
     saved_arrays = 1
 
     def gate_views(self, gates: Array) -> tuple[Array, ...]:
-        """Return r and z, then each gate: see `Cell.gate_views`."""
+        """Return the views rz, r, z and n; rz is r and z as one array: see `Cell.gate_views`."""
         return (gates[:2], *gates)
 
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step: see `Cell.make_step`."""
         hidden = weights.matrix.shape[1]
         u_rz, u_n = work.array("u_rz", 2, streams, hidden), work.array("u_n", streams, hidden)
-        multiply_rz = weights.factor.columns(slice(0, 2 * hidden), work).into(u_rz)
-        multiply_n = weights.factor.columns(slice(2 * hidden, None), work, "blocks_n").into(u_n)
+        multiply_rz = weights.packed.columns(slice(0, 2 * hidden), work).into(u_rz)
+        multiply_n = weights.packed.columns(slice(2 * hidden, None), work, "blocks_n").into(u_n)
         activate = gate_activation(weights.gate_scale(streams)[:2])
 
         def step(arrays: StepArrays, z_in: Array) -> None:
@@ -121,7 +121,7 @@ class GRUBefore(Cell):
 
 
 def local_derivatives(gates: Array, h_prevs: Array, work: Workspace) -> tuple[Array, Array]:
-    """Return the factors in brackets of `GRUBefore.backward` for n steps, as scratch.
+    """Return the factors in brackets of `GRUBefore.backward` for n steps, in scratch memory.
 
     gates: (3, n, B, H).  h_prevs: (n, B, H).
     Returns the factor of dz_r, (n, B, H), and those of dz_z and dz_n, (2, n, B, H).

@@ -41,7 +41,7 @@ class SimpleGRU(Cell):
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step: see `Cell.make_step`."""
         u = work.array("u", 2, streams, weights.matrix.shape[1])
-        multiply, activate = weights.factor.into(u), gate_activation(weights.gate_scale(streams))
+        multiply, activate = weights.packed.into(u), gate_activation(weights.gate_scale(streams))
 
         def step(arrays: StepArrays, z_in: Array) -> None:
             (h_prev,), (gates, z, n), (h,), _ = arrays
@@ -97,7 +97,7 @@ class SimpleGRU(Cell):
 
 
 def local_derivatives(gates: Array, h_prevs: Array, work: Workspace) -> Array:
-    """Return the factors in brackets of `SimpleGRU.backward` for n steps, (2, n, B, H), as scratch."""
+    """Return the factors in brackets of `SimpleGRU.backward` for n steps, (2, n, B, H)."""
     factors = work.scratch("factors", *gates.shape)
     one_minus_z = work.scratch("one_minus_z", *h_prevs.shape)
     z, n = gates

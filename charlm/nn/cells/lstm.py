@@ -54,7 +54,7 @@ class LSTM(Cell):
         hidden = weights.matrix.shape[1]
         u = work.array("u", 4, streams, hidden)
         ig, tanh_c = work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden)
-        multiply, activate = weights.factor.into(u), gate_activation(weights.gate_scale(streams))
+        multiply, activate = weights.packed.into(u), gate_activation(weights.gate_scale(streams))
 
         def step(arrays: StepArrays, z: Array) -> None:
             (h_prev, c_prev), (gates, i, f, g, o), (h, c), _ = arrays
@@ -124,7 +124,7 @@ def local_derivatives(gates: Array, c_prevs: Array, hs: Array, work: Workspace) 
     """Return the factors in brackets of `LSTM.backward` for n steps.
 
     gates: (4, n, B, H).  c_prevs: c before each step, (n, B, H).  hs: h after each step, (n, B, H).
-    Returns those of dz, (4, n, B, H), and of dc, o (1 - tanh(c)^2), (n, B, H), as scratch.
+    Returns the factors of dz, (4, n, B, H), and of dc, o (1 - tanh(c)^2), (n, B, H), in scratch memory.
     """
     factors = work.scratch("factors", *gates.shape)
     dc_dh, part = (work.scratch(name, *hs.shape) for name in ("dc_dh", "part"))

@@ -29,7 +29,7 @@ class RNN(Cell):
         """Replace z by g(z)."""
         np.tanh(z, z)
 
-    def slopes(self, hs: Array, out: Array) -> Array:
+    def derivative(self, hs: Array, out: Array) -> Array:
         """Fill and return `out` with g'(z), given hs = g(z)."""
         np.multiply(hs, hs, out)
         return np.subtract(1, out, out)
@@ -37,7 +37,7 @@ class RNN(Cell):
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equation of one step: see `Cell.make_step`."""
         u = work.array("u", streams, weights.matrix.shape[1])
-        multiply = weights.factor.into(u)
+        multiply = weights.packed.into(u)
 
         def step(arrays: StepArrays, z: Array) -> None:
             (h_prev,), _, (h,), _ = arrays
@@ -61,7 +61,7 @@ class RNN(Cell):
         Given dh of a step, dz = dh * g'(z) and dh_prev = W_hh^T dz.
         """
         _, steps, streams, hidden = run.gates.shape
-        dzs = self.slopes(run.states[0, 1:], out=run.gates[0])
+        dzs = self.derivative(run.states[0, 1:], out=run.gates[0])
         dh = work.array("dh", streams, hidden)
         dh[...] = 0 if dlast is None else dlast[0]
         multiply = PackedMatrix(weights.matrix, work).into(dh)
