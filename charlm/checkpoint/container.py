@@ -26,21 +26,10 @@ from charlm.version import __version__
 
 Tensors = dict[str, npt.NDArray[Any]]
 
-DTYPES: dict[str, np.dtype[Any]] = {
-    "F32": np.dtype(np.float32),
-    "F64": np.dtype(np.float64),
-    "I32": np.dtype(np.int32),
-    "I64": np.dtype(np.int64),
-    "U8": np.dtype(np.uint8),
-    "U16": np.dtype(np.uint16),
-    "U32": np.dtype(np.uint32),
-    "U64": np.dtype(np.uint64),
-    "BOOL": np.dtype(np.bool_),
-}
-"""The dtypes that charlm uses, by their names in the format."""
+DTYPES = ("F16", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")
+"""The dtypes of NumPy, by their names in the format."""
 FORMAT_VERSION = 1
 """Version of the JSON objects that this charlm writes; it reads versions from 1 to this one."""
-MAX_DIMENSIONS = 8
 CHUNK_BYTES = 2**20
 
 
@@ -50,30 +39,27 @@ class Container:
 
     Attributes
     ----------
-    shapes : dict of str to tuple of int
-        The shape of each tensor.
+    shapes : dict of str to JSON value
+        The shape of each tensor, a list of int in a valid file; `tensors` checks that.
     metadata : dict of str to str
         The strings of `__metadata__`.
     """
 
-    shapes: dict[str, tuple[int, ...]]
+    shapes: dict[str, Any]
     metadata: dict[str, str]
     _file: BinaryIO
     _header: bytes  # the length and the JSON, as in the file
     _size: int
 
     def content(self, key: str) -> dict[str, Any]:
-        """Return the JSON object under a key of the metadata; ValueError if its format version is not supported."""
+        """Return the JSON object under a key of the metadata; ValueError if this charlm does not read its version."""
         content = as_object(parse_json(self.metadata[key]), f"its metadata `{key}`")
         version = content.get("format_version")
-        if type(version) is not int or version < 1:
-            raise ValueError(f"its format_version is {printable(version, 20)}; expected 1 to {FORMAT_VERSION}")
-        if version > FORMAT_VERSION:
-            writer = content.get("charlm_version")
-            needed = f"charlm {printable(writer, 20)} or newer" if isinstance(writer, str) else "a newer charlm"
+        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+            writer = printable(content.get("charlm_version", "unknown"), 20)
             raise ValueError(
-                f"its format is {version}, and this charlm {__version__} reads 1 to {FORMAT_VERSION}: "
-                f"{needed} is needed"
+                f"its format_version is {printable(version, 20)}, written by charlm {writer}; "
+                f"this charlm {__version__} reads 1 to {FORMAT_VERSION}"
             )
         return content
 
@@ -109,12 +95,7 @@ def open_container(path: Path, dtypes: Collection[str], advice: str) -> Iterator
         with open_regular(path) as file:
             yield read_header(file, dtypes)
     except (OSError, ValueError, OverflowError, MemoryError, RecursionError, SafetensorError, CharlmError) as error:
-        reason = reason_of(error)
-        if isinstance(error, MemoryError):
-            reason = "it does not fit into memory"
-        elif isinstance(error, RecursionError):
-            reason = "its JSON is nested too deeply"
-        raise CheckpointError(f"{printable(path)}: {reason}; {advice}") from error
+        raise CheckpointError(f"{printable(path)}: {reason_of(error)}; {advice}") from error
 
 
 @contextmanager
@@ -136,9 +117,6 @@ def write_container(path: Path, tensors: Mapping[str, npt.NDArray[Any]], key: st
     """
     versions = {"format_version": FORMAT_VERSION, "charlm_version": __version__}
     with convert_write_errors(path):
-        for name, tensor in tensors.items():
-            if tensor.dtype not in DTYPES.values() or tensor.ndim > MAX_DIMENSIONS:
-                raise ValueError(f"array {name} is {tensor.dtype} in {tensor.ndim} dimensions, which is not supported")
         contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
         data = memoryview(safetensors.numpy.save(contiguous, {key: dump_json({**versions, **content})}))
         if int.from_bytes(data[:8], "little") > MAX_LENGTH:
@@ -167,19 +145,15 @@ def read_header(file: BinaryIO, dtypes: Collection[str]) -> Container:
     return Container(shapes, metadata, file, prefix + text, size)
 
 
-def shape_of(name: str, entry: Any, dtypes: Collection[str]) -> tuple[int, ...]:
-    """Return the shape of a tensor from its entry in the header; ValueError if the entry is invalid."""
+def shape_of(name: str, entry: Any, dtypes: Collection[str]) -> Any:
+    """Return the shape in the header's entry of a tensor; ValueError if its keys or its dtype are wrong."""
     tensor = f"tensor {printable(name, 60)}"
-    entry = as_object(entry, f"{tensor}: its entry")
-    if entry.keys() != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{tensor}: its entry needs dtype, shape and data_offsets, and nothing else")
-    dtype, shape = entry["dtype"], entry["shape"]
-    if not isinstance(dtype, str) or dtype not in dtypes:
-        raise ValueError(f"{tensor}: its dtype is {printable(dtype, 20)}; expected {' or '.join(sorted(dtypes))}")
-    is_list = isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS
-    if not is_list or not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError(f"{tensor}: its shape is not a list of at most {MAX_DIMENSIONS} integers >= 0")
-    return tuple(shape)
+    if entry["dtype"] not in list(dtypes):
+        dtype = printable(entry["dtype"], 20)
+        raise ValueError(f"{tensor}: its dtype is {dtype}; expected {' or '.join(sorted(dtypes))}")
+    return entry["shape"]
 
 
 def check_memory(needed: int) -> None:

@@ -63,7 +63,9 @@ def write_model(path: Path, model: ModelFile) -> None:
     """
     with convert_write_errors(path):
         tensors = {name: np.asarray(tensor, np.float32) for name, tensor in model.tensors.items()}
-        check_shapes({name: tensor.shape for name, tensor in tensors.items()}, model.config, len(model.vocabulary))
+        check_shapes(
+            {name: list(tensor.shape) for name, tensor in tensors.items()}, model.config, len(model.vocabulary)
+        )
         check_weights(tensors)
         content = to_json(model)
     write_container(path, tensors, "charlm", content)
@@ -113,14 +115,12 @@ def to_json(model: ModelFile) -> dict[str, Any]:
 
 def configs_from_json(content: dict[str, Any], vocabulary: Vocabulary) -> tuple[NetworkConfig, TextConfig]:
     """Return the two configs in `config`; ConfigError or ValueError if they are invalid."""
-    network = dict(content)
-    text = as_object(network.pop("text", {}), "its text config")
+    network = {"cell": None, "hidden": None, "layers": None} | content  # no defaults: None is refused
+    text = {"unit": vocabulary.unit} | as_object(network.pop("text", {}), "its text config")
     for found, known in ((network, NetworkConfig), (text, TextConfig)):
         if unknown := found.keys() - {one.name for one in fields(known)}:
             raise ValueError(f"its config has a setting that is not known here: {printable(min(unknown), 40)}")
-    if missing := {"cell", "hidden", "layers"} - network.keys():
-        raise ValueError(f"its config lacks {', '.join(sorted(missing))}")
-    text_config = TextConfig(**{"unit": vocabulary.unit, **text})
+    text_config = TextConfig(**text)
     check_text(text_config, vocabulary)
     return NetworkConfig(**network), text_config
 
@@ -137,16 +137,14 @@ def check_text(text: TextConfig, vocabulary: Vocabulary) -> None:
         raise ValueError(f"its encoding {printable(text.encoding, 40)} is not known here") from None
 
 
-def check_shapes(shapes: Mapping[str, tuple[int, ...]], config: NetworkConfig, vocabulary: int) -> None:
-    """Raise ValueError unless `shapes` are those of a network of `config` and `vocabulary` tokens."""
+def check_shapes(shapes: Mapping[str, Any], config: NetworkConfig, vocabulary: int) -> None:
+    """Raise ValueError unless `shapes`, name -> list of int, are those of a network of `config` and its vocabulary."""
     expected = parameter_layout(config, vocabulary)
-    if missing := expected.keys() - shapes.keys():
-        raise ValueError(f"tensor {min(missing)} is missing")
-    if unexpected := shapes.keys() - expected.keys():
-        raise ValueError(f"tensor {printable(min(unexpected), 60)} is not a parameter of this network")
-    for name, shape in expected.items():
-        if shapes[name] != shape:
-            raise ValueError(f"tensor {name} has shape {shapes[name]}, but this network needs {shape}")
+    for name in sorted(expected.keys() | shapes.keys()):
+        found = shapes.get(name, "missing")
+        needed = list(expected[name]) if name in expected else "no such tensor"
+        if found != needed:
+            raise ValueError(f"tensor {printable(name, 60)} is {printable(found, 60)}; this network needs {needed}")
 
 
 def check_weights(tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:

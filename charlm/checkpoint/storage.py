@@ -38,9 +38,13 @@ def reason_of(error: BaseException) -> str:
     """
     if isinstance(error, ConfigError):
         return printable(str(error).replace("`", ""))
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file or folder"
-    return printable((isinstance(error, OSError) and error.strerror) or error or type(error).__name__)
+    reasons = {
+        FileNotFoundError: "there is no such file or folder",
+        MemoryError: "it does not fit into memory",
+        RecursionError: "its JSON is nested too deeply",
+    }
+    known = (reason for kind, reason in reasons.items() if isinstance(error, kind))
+    return next(known, None) or printable(getattr(error, "strerror", None) or error)
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -102,8 +106,8 @@ def check_writable(path: Path) -> None:
         target = os.path.realpath(path)
         _mode_of(target)
         _refuse_sticky(target)
-        temporary = _temporary_name(target)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600))
+        temporary, descriptor = _create_temporary(target, 0o600)
+        os.close(descriptor)
         os.unlink(temporary)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot write {printable(path)}: {reason_of(error)}") from error
@@ -125,9 +129,7 @@ def discard_leftovers(path: Path) -> None:
 def _replace(target: str, chunks: Iterable[bytes | memoryview]) -> None:
     """Replace the file at `target`, an absolute path without symbolic links."""
     mode = _mode_of(target)
-    temporary = _temporary_name(target)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-    descriptor = os.open(temporary, flags, 0o666 if mode is None else mode)  # minus the umask
+    temporary, descriptor = _create_temporary(target, 0o666 if mode is None else mode)  # minus the umask
     try:
         with open(descriptor, "wb") as file:
             if mode is not None and hasattr(os, "fchmod"):
@@ -144,10 +146,11 @@ def _replace(target: str, chunks: Iterable[bytes | memoryview]) -> None:
     _sync_folder(os.path.dirname(target))
 
 
-def _temporary_name(target: str) -> str:
-    """Return a new name in the folder of `target`, one that `discard_leftovers` matches."""
+def _create_temporary(target: str, mode: int) -> tuple[str, int]:
+    """Create a file in the folder of `target` that `discard_leftovers` matches; return its path and descriptor."""
     folder, name = os.path.split(target)
-    return os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
+    path = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
+    return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
 
 
 def _refuse_sticky(target: str) -> None:

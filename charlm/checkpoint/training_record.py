@@ -12,8 +12,8 @@ from charlm.config import is_real
 
 KEYS = {"logit_scale": "sharpness"}
 """Field -> its key in the file, where the two differ."""
-NUMBERS = ("characters", "steps", "epochs", "seconds", "train_loss", "valid_loss", "valid", "logit_scale", "seed")
-"""Fields that are a number or None."""
+KINDS: dict[str, type[Any]] = {"digest": str, "settings": dict, "line_hashes": str}
+"""Fields that are only shown, with the type of their JSON; a value of another type is dropped. The rest are numbers."""
 LOSSES = ("train_loss", "valid_loss")
 """Fields that are written even if they are None, unless the model was never trained."""
 
@@ -73,29 +73,23 @@ class TrainingRecord:
             If the entry is not an object, or a value in it has the wrong type.
         """
         other = dict(as_object(content, "its training record"))
-        names = [one.name for one in fields(cls) if one.name != "other"]
-        found = {name: other.pop(KEYS.get(name, name), None) for name in names}
-        for name in NUMBERS:
-            if found[name] is not None and not is_real(found[name]):
-                key, shown = KEYS.get(name, name), printable(found[name], 40)
-                raise ValueError(f"its training record says {shown} of {key}, which is not a number")
-        sources = found["sources"] or []
+        sources = other.pop("sources", None) or []
         if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
             raise ValueError("the sources in its training record are no list of names")
-        found["sources"] = tuple(sources)
-        for name, kind in (("digest", str), ("settings", dict), ("line_hashes", str)):
-            if not isinstance(found[name], kind):
-                del found[name]
-        return cls(**found, other=other)
+        found: dict[str, Any] = {}
+        for name in [one.name for one in fields(cls) if one.name not in ("sources", "other")]:
+            key = KEYS.get(name, name)
+            value = other.pop(key, None)
+            if name not in KINDS and not (value is None or is_real(value)):
+                raise ValueError(f"its training record says {printable(value, 40)} of {key}, which is not a number")
+            if isinstance(value, KINDS.get(name, (int, float))):
+                found[name] = value
+        return cls(tuple(sources), **found, other=other)
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry `training` of a model file."""
         entries = asdict(self) | {"sources": list(self.sources)}
         other: dict[str, Any] = entries.pop("other")
         always = () if self.steps is None else LOSSES
-        known = {
-            KEYS.get(name, name): value
-            for name, value in entries.items()
-            if name in always or value not in (None, "", [], {})
-        }
-        return {**known, **other}
+        kept = {name: value for name, value in entries.items() if name in always or value not in (None, "", [], {})}
+        return {KEYS.get(name, name): value for name, value in kept.items()} | other

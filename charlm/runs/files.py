@@ -58,16 +58,11 @@ class Files:
         ModelExistsError
             If the model exists and is neither to be replaced nor to be trained further.
         """
-        if os.path.isdir(self.model):  # unlike Path.is_dir, False for a name that is too long
-            example = self.model / "charlm.safetensors"
-            raise CheckpointError(f"{self.model}: is a folder; name a file in it, such as {example}")
-        if not os.path.isdir(self.model.parent):
-            raise CheckpointError(f"{self.model.parent}: no such folder; create it, or name another `model`")
-        if not os.access(self.model.parent, os.W_OK):
-            raise CheckpointError(f"{self.model.parent}: the folder is read-only; name another `model`")
         for file in (self.model, self.state):
-            if os.path.exists(file) and not os.path.isfile(file):  # `overwrite` would not help
-                raise CheckpointError(f"{file}: is not a regular file; name another `model`")
+            try:
+                check_writable(file)
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}; name another `model`") from error
         if other := self._model_with_same_files():
             raise ConfigError(
                 f"{self.model}: {other} is a model with the same state and log files "
@@ -77,39 +72,21 @@ class Files:
         for path in paths:
             if os.path.realpath(path) in written:
                 raise ConfigError(f"{path}: a text that this run would write over; name another `model`")
-        if not (overwrite or resume):
-            self._check_new()
-        for file in (self.model, self.state):
-            try:
-                check_writable(file)
-            except CheckpointError as error:
-                raise CheckpointError(f"{error}; name another `model`") from error
-
-    def _check_new(self) -> None:
-        """Raise ModelExistsError if there is a model or the state of a run."""
-        if os.path.exists(self.model):
-            hints = ["`overwrite=True` replaces it", "another `model` keeps it"]
-            if os.path.exists(self.state):
-                hints.insert(1, "`resume=True` trains it further")
-            raise ModelExistsError(f"{self.model}: exists already; {', '.join(hints)}")
-        if os.path.exists(self.state):
+        existing = [file for file in (self.model, self.state) if file.exists()]
+        if existing and not (overwrite or resume):
+            hint = "`resume=True` continues its run, " if self.state in existing else ""
             raise ModelExistsError(
-                f"{self.state}: a run stopped here; `resume=True` continues it, `overwrite=True` starts over, "
-                "another `model` keeps it"
+                f"{existing[0]}: exists already; {hint}`overwrite=True` replaces it, another `model` keeps it"
             )
 
     def _model_with_same_files(self) -> Path | None:
         """Return the other of the models NAME and NAME.safetensors, if it exists."""
         stem = self.model.name.removesuffix(".safetensors")
-        other = f"{stem}.safetensors" if stem == self.model.name else stem
-        path = self.model.parent / other
-        if other == "" or not os.path.isfile(path):  # also False for a name that is too long
-            return None
-        try:
-            read_model(path)
-        except CheckpointError:  # not a model, perhaps the text
-            return None
-        return path
+        other = self.model.parent / (f"{stem}.safetensors" if stem == self.model.name else stem)
+        with suppress(CheckpointError):  # no file, or not a model, perhaps the text
+            read_model(other)
+            return other
+        return None
 
     def discard_leftovers(self) -> None:
         """Delete half-written files of a killed run; the caller holds the lock."""

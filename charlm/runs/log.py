@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +39,21 @@ class Log:
         self._step = step
         self._on_event = on_event
         self._problem: str | None = None  # reported already
-        self._descriptor = -1
+        self._file: FileIO | None = None
 
     def __enter__(self) -> Log:
         if self._path is not None:
             try:
                 atomic_write(self._path, rows_until(self._path, self._step) if self._step else ())
-                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+                self._file = FileIO(self._path, "a")
             except (OSError, CheckpointError) as error:
                 self._on_event(Event(f"no log is written: {error}"))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._descriptor >= 0:
+        if self._file is not None:
             with suppress(OSError):
-                os.close(self._descriptor)
-            self._descriptor = -1
+                self._file.close()
 
     def remove(self) -> None:
         """Delete the log of a run that made no step."""
@@ -64,14 +64,14 @@ class Log:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append the values of LOG_KEYS; values that are not finite become null."""
-        if self._descriptor < 0:
+        if self._file is None:
             return
         values = {key: row[key] if row[key] is not None and math.isfinite(row[key]) else None for key in LOG_KEYS}
         line = json.dumps(values) + "\n"
-        size = -1
         try:
-            size = os.fstat(self._descriptor).st_size
-            if os.write(self._descriptor, line.encode()) < len(line):
+            size = self._file.seek(0, os.SEEK_END)
+            if self._file.write(line.encode()) < len(line):
+                self._file.truncate(size)
                 raise OSError("the disk is full")
             self._problem = None
         except OSError as error:
@@ -79,6 +79,3 @@ class Log:
             if problem != self._problem:
                 self._on_event(Event(problem))
             self._problem = problem
-            if size >= 0:
-                with suppress(OSError):
-                    os.ftruncate(self._descriptor, size)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from time import monotonic
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -115,10 +114,8 @@ class Run:
             self._resources = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._resources.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._resources.__exit__(*error)
 
     def _create_setup(self, saved: SavedRun | None, parent: LanguageModel | None) -> Setup:
         """Read the text, complete the settings and define the network.

@@ -19,9 +19,7 @@ DTYPES = [np.float32, np.float64, np.int32, np.int64, np.uint8, np.uint16, np.ui
 @given(
     st.dictionaries(
         st.text("abcdé./ ", min_size=1, max_size=9),
-        st.sampled_from(DTYPES).flatmap(
-            lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))
-        ),
+        st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))),
         max_size=4,
     )
 )
@@ -50,9 +48,8 @@ def test_random_generator_is_read_as_written(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "meta", "reason"),
     [
-        ({"a": np.zeros(2, np.int16)}, {}, "array a is int16"),
-        ({"a": np.zeros((1,) * 9)}, {}, "9 dimensions"),
-        ({"a": np.array(["x"])}, {}, "array a is <U1"),
+        ({"a": np.zeros(2, complex)}, {}, "complex128"),
+        ({"a": np.array(["x"])}, {}, "str32"),
         ({}, {"best": float("inf")}, "JSON"),
         ({}, {"rng": object()}, "object"),
         ({}, {"notes": '"' * 2**24}, "more than 67108864 bytes"),
@@ -68,7 +65,7 @@ def test_deeply_nested_meta_is_not_written(tmp_path):
     notes: dict = {}
     for _ in range(100_000):
         notes = {"in": notes}
-    with pytest.raises(CheckpointError, match="recursion"):
+    with pytest.raises(CheckpointError, match="nested too deeply"):
         write_state(tmp_path / "s", {}, notes)
 
 
@@ -81,7 +78,7 @@ def test_model_file_is_refused_as_state(model, tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ('{"format_version": 2, "meta": {}, "charlm_version": "7.0"}', "charlm 7.0 or newer is needed"),
+        ('{"format_version": 2, "meta": {}, "charlm_version": "7.0"}', "written by charlm 7.0; this charlm"),
         ('{"format_version": 1}', "its meta is no JSON object"),
         ('{"format_version": true, "meta": {}}', "format_version is True"),
         ("[1]", "no JSON object"),

@@ -71,7 +71,7 @@ def test_short_text_shrinks_the_window_with_a_notice(folder: Path) -> None:
         (["verse.txt", "--minutes", "inf"], 2, "--minutes is inf; expected a finite number, more than 0"),
         (["verse.txt", "--resume"], 1, "no run to resume"),
         (["verse.txt", "-m", "verse.txt", "--overwrite"], 2, "verse.txt: a text that this run would write over"),
-        (["verse.txt", "-m", "."], 1, ".: is a folder"),
+        (["verse.txt", "-m", "."], 1, ".: it is a folder"),
         (["latin.txt", "--encoding", "klingon"], 1, "klingon: no such encoding"),
         (["verse.txt", "-m", "no/such/folder/m.safetensors"], 1, "no/such/folder"),
     ],

@@ -182,7 +182,7 @@ FAULTS = (
     Fault(
         "a run that fails leaves its process group as if it had succeeded",
         "charlm/runs/run.py",
-        "self._resources.__exit__(kind, error, trace)",
+        "self._resources.__exit__(*error)",
         "self._resources.close()",
         (f"{RUN}test_error_inside_run_reaches_its_resources",),
     ),

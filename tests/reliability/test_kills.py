@@ -135,7 +135,7 @@ def test_stopped_run_is_overwritten_only_on_request(tmp_path: Path) -> None:
     process = begin(tmp_path, steps=5)
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 1
-    assert "a run stopped here; --resume continues it, --overwrite starts over" in err
+    assert "exists already; --resume continues its run, --overwrite replaces it" in err
     assert (tmp_path / "charlm.resume.safetensors").read_bytes() == before
     begin(tmp_path, "--overwrite", steps=3).communicate(timeout=60)
     assert check_files(tmp_path) == 3
