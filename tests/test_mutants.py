@@ -36,6 +36,11 @@ def test_baseline_with_a_missing_test_names_the_test(folder: Path) -> None:
     assert "nowhere.py" in mutants.baseline_failures([fault(tests=("nowhere.py",))], folder)
 
 
+def test_baseline_of_faults_with_different_selections_runs(folder: Path) -> None:
+    faults = [fault(tests=("test_it.py", "-k", word)) for word in ("value", "test")]
+    assert mutants.baseline_failures(faults, folder) == ""
+
+
 @pytest.mark.parametrize(
     ("before", "after", "outcome"),
     [

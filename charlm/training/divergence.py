@@ -51,7 +51,8 @@ class DivergenceGuard:
 
     def close(self) -> None:
         """Delete the snapshot."""
-        self._file.close()
+        with suppress(OSError):  # closing writes the buffer, and the disk may be full
+            self._file.close()
 
     def state_dict(self) -> dict[str, float]:
         """Return the state of the guard, without the snapshot."""
@@ -82,24 +83,17 @@ class DivergenceGuard:
             return
         state = state_dict()
         check_finite(state["params"])
-        arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-        if not self._values:
-            self._file = SpooledTemporaryFile(self.tuning.max_snapshot_bytes)  # noqa: SIM115
+        arrays: State = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+        self.close()  # frees the disk space of the last one
+        self._file = SpooledTemporaryFile(self.tuning.max_snapshot_bytes)  # noqa: SIM115
         try:
-            self._write(arrays)
-        except OSError:  # the disk is full: keep the arrays in memory
-            with suppress(OSError):
-                self._file.close()
+            np.savez(self._file, **arrays)
+            self._file.flush()  # reports a full disk here
+        except OSError:  # keep the arrays in memory
+            self.close()
             self._file = BytesIO()
-            self._write(arrays)
+            np.savez(self._file, **arrays)
         self._values = {name: value for name, value in state.items() if name not in arrays}
-
-    def _write(self, arrays: State) -> None:
-        """Write the arrays of a snapshot over those of the last one."""
-        self._file.seek(0)
-        self._file.truncate()
-        np.savez(self._file, **arrays)
-        self._file.flush()  # reports a full disk here
 
     def check_loss(self, loss: float, characters: float, step: int) -> None:
         """Update the level by the mean loss of a window.

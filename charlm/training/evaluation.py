@@ -1,4 +1,4 @@
-"""The held-out loss, and the calibration of the logits.
+"""The held-out loss, the calibration of the logits, and how many evaluations the training time allows.
 
 The held-out text is cut into streams that are read in parallel. Each stream but the first starts a little before
 its own part. These warm-up characters are read and do not count, so that the result is the loss of one stream that
@@ -8,6 +8,7 @@ carries its state through the whole text.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -57,6 +58,7 @@ def cut_into_streams(
     return inputs.astype(np.intp), targets.astype(np.intp), counts
 
 
+@dataclass
 class HeldOut:
     """A held-out text, evaluated on all threads and processes of a run.
 
@@ -73,33 +75,22 @@ class HeldOut:
     threads : int
         Number of threads of this process.
     tuning : TrainingTuning
-
-    Attributes
-    ----------
     limit : int or None
         Maximum number of characters to evaluate; None for all.
     """
 
-    def __init__(
-        self,
-        ids: Ids,
-        network: BaseNetwork,
-        group: ProcessGroup,
-        streams: int,
-        threads: int,
-        tuning: TrainingTuning = DEFAULT_TUNING,
-    ) -> None:
-        self.limit: int | None = None
-        self._ids = ids
-        self._network = network
-        self._group = group
-        self._streams, self._threads = streams, threads
-        self._tuning = tuning
+    ids: Ids
+    network: BaseNetwork
+    group: ProcessGroup
+    streams: int
+    threads: int
+    tuning: TrainingTuning = DEFAULT_TUNING
+    limit: int | None = None
 
     @property
     def characters(self) -> int:
         """Number of characters that an evaluation reads."""
-        total = len(self._ids) - 1
+        total = len(self.ids) - 1
         return total if self.limit is None else min(self.limit, total)
 
     def loss(self, params: Parameters, logit_scale: float) -> tuple[float, float]:
@@ -119,34 +110,31 @@ class HeldOut:
         logit_scale : float
             The calibrated scale.
         """
-        windows = self._cut()
+        ids = self.ids[: self.characters + 1]
+        if self.network.config.bidirectional:
+            windows = cut_into_windows(ids)
+        else:
+            windows = cut_into_streams(ids, self.streams, self.network.start, self.tuning.warm_up_characters)
         loss, better = self._evaluate(windows, params, logit_scale)
-        if abs(better - logit_scale) > self._tuning.logit_scale_tolerance:
+        if abs(better - logit_scale) > self.tuning.logit_scale_tolerance:
             logit_scale = better
             loss, _ = self._evaluate(windows, params, logit_scale)
         return loss, logit_scale
 
-    def _cut(self) -> tuple[Ids, Ids, Mask]:
-        """Cut the text into windows (T, B), as `cut_into_streams` does."""
-        ids = self._ids[: self.characters + 1]
-        if self._network.config.bidirectional:
-            return cut_into_windows(ids)
-        return cut_into_streams(ids, self._streams, self._network.start, self._tuning.warm_up_characters)
-
     def _evaluate(self, windows: tuple[Ids, Ids, Mask], params: Parameters, logit_scale: float) -> tuple[float, float]:
         """Return the mean loss at a scale of the logits, and a better scale."""
         inputs, targets, counts = windows
-        local = self._group.local_slice(inputs.shape[1])
-        parts = split_evenly(local.start, local.stop, min(self._threads, local.stop - local.start))
-        weights = with_logit_scale(self._network.parameters(params.flat.copy()), logit_scale)
+        local = self.group.local_slice(inputs.shape[1])
+        parts = split_evenly(local.start, local.stop, min(self.threads, local.stop - local.start))
+        weights = with_logit_scale(self.network.parameters(params.flat.copy()), logit_scale)
 
         @np.errstate(over="ignore", invalid="ignore", divide="ignore")
         def measure(part: slice) -> Array:
-            return prepare_network(self._network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
+            return prepare_network(self.network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
 
-        sums = np.sum(parallel_map(measure, parts, self._threads), axis=0)
-        total, slope, curvature, size = self._group.all_reduce_sum(*sums.tolist(), int(counts[:, local].sum()))
-        return total / size, better_logit_scale(logit_scale, slope, curvature, self._tuning)
+        sums = np.sum(parallel_map(measure, parts, self.threads), axis=0)
+        total, slope, curvature, size = self.group.all_reduce_sum(*sums.tolist(), int(counts[:, local].sum()))
+        return total / size, better_logit_scale(logit_scale, slope, curvature, self.tuning)
 
 
 def with_logit_scale(params: Parameters, logit_scale: float) -> Parameters:
@@ -183,3 +171,58 @@ def better_logit_scale(
     if not math.isfinite(better):
         return logit_scale
     return min(max(better, tuning.min_logit_scale), tuning.max_logit_scale)
+
+
+class EvaluationPace:
+    """Spaces evaluations by their cost, so that they take a fraction of the training time.
+
+    Attributes
+    ----------
+    seconds : float
+        Cost of an evaluation: the last measurement, or an estimate before the first.
+    """
+
+    def __init__(self, tuning: TrainingTuning = DEFAULT_TUNING) -> None:
+        self.seconds = 0.0
+        self._tuning = tuning
+        self._is_measured = False
+        self._last = 0.0  # training time at the end of the last evaluation
+
+    def start(self, now: float) -> None:
+        """Start the first interval at the training time `now` in seconds."""
+        self._last = now
+
+    def estimate(self, characters: int, speed: float) -> None:
+        """Estimate the cost of an evaluation, unless it was measured.
+
+        Parameters
+        ----------
+        characters : int
+            Length of the held-out text.
+        speed : float
+            Characters per second of training.
+        """
+        if not self._is_measured:
+            self.seconds = characters / (self._tuning.evaluation_speedup * speed)
+
+    def record(self, seconds: float, now: float) -> None:
+        """Record an evaluation that took `seconds` and ended at the training time `now`."""
+        self.seconds, self._is_measured, self._last = seconds, True, now
+
+    def missing_seconds(self, now: float) -> float:
+        """Return by how many seconds an evaluation now exceeds its fraction of the time; 0 or less if it does not."""
+        return self.seconds - self._tuning.evaluation_fraction * (now - self._last)
+
+
+def affordable_characters(minutes: float, speed: float, tuning: TrainingTuning = DEFAULT_TUNING) -> int:
+    """Return how many held-out characters one evaluation may read.
+
+    Parameters
+    ----------
+    minutes : float
+        Budget of the run.
+    speed : float
+        Characters per second of training.
+    """
+    seconds = tuning.evaluation_fraction * 60 * minutes
+    return max(tuning.min_held_out_characters, int(seconds * tuning.evaluation_speedup * speed))

@@ -19,9 +19,8 @@ from charlm.optim import find_optimizer
 from charlm.optim.clipping import clip_by_global_norm
 from charlm.optim.optimizer import blocks
 from charlm.text.batches import Batches
-from charlm.training.clock import Clock, EvaluationPace, affordable_characters
 from charlm.training.divergence import DivergenceGuard, check_finite
-from charlm.training.evaluation import HeldOut, with_logit_scale
+from charlm.training.evaluation import EvaluationPace, HeldOut, affordable_characters, with_logit_scale
 from charlm.training.report import Event, OnEvent, StepReport, log_event
 from charlm.training.schedule import budget_fraction, learning_rate
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
@@ -89,14 +88,15 @@ class Trainer:
         self.logit_scale = 1.0
         self.guard = DivergenceGuard(self.params["head.bias"].size, tuning)
         self._on_event = on_event
-        self._clock = Clock()
+        self._seconds_before = 0.0  # training time of earlier processes of this run
+        self._started: float | None = None  # when the clock of this process started
         self._pace = EvaluationPace(tuning)
         self._stale = 0  # evaluations since the best one
 
     @property
     def seconds(self) -> float:
         """Training time so far, in seconds, without the set-up and without pauses between processes."""
-        return self._clock.seconds
+        return self._seconds_before + (0.0 if self._started is None else monotonic() - self._started)
 
     @property
     def epoch(self) -> float:
@@ -125,7 +125,7 @@ class Trainer:
         DivergedError
             If training diverges repeatedly; the last good state is loaded then.
         """
-        self._clock.start()
+        self._started = monotonic()
         self._pace.start(self.seconds)
         progress = self.progress
         evaluations = self._evaluations_due(progress)  # number of evaluations that were done or skipped
@@ -203,7 +203,7 @@ class Trainer:
         Raises DivergedError if there is no snapshot, or after repeated rollbacks to it; it is loaded then.
         """
         step = self.step
-        kept = {"seconds": self.seconds, "best_loss": self._finite_best_loss, "model_step": self.model_step}
+        kept = {"seconds": self._seconds_before, "best_loss": self._finite_best_loss, "model_step": self.model_step}
         self.load_state_dict(self.guard.roll_back(step, reason) | kept)
         rate = self.config.learning_rate * self.guard.rate_factor
         if not self.guard.halve_rate():
@@ -223,7 +223,7 @@ class Trainer:
             **average,
             **self.optimizer.state_dict(),
             **self.engine.state_dict(),
-            **self._clock.state_dict(),
+            "seconds": self.seconds,
             "step": self.step,
             "stale": self._stale,
             "best_loss": self._finite_best_loss,
@@ -241,7 +241,7 @@ class Trainer:
             self.average.flat[...] = state["average"]
         self.optimizer.load_state_dict(state)
         self.engine.load_state_dict(state)
-        self._clock.load_state_dict(state)
+        self._seconds_before = state["seconds"]
         self.step = state["step"]
         self._stale = state["stale"]
         self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]

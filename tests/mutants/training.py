@@ -81,8 +81,8 @@ FAULTS = (
     Fault(
         "several threads evaluate only a part of the held-out text",
         "charlm/training/evaluation.py",
-        "parallel_map(measure, parts, self._threads)",
-        "parallel_map(measure, parts[:1], self._threads)",
+        "parallel_map(measure, parts, self.threads)",
+        "parallel_map(measure, parts[:1], self.threads)",
         (HELD_OUT,),
     ),
     Fault(

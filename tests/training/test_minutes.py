@@ -18,8 +18,7 @@ from charlm.errors import DivergedError
 from charlm.runs import setup
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
-from charlm.training.clock import EvaluationPace, affordable_characters
-from charlm.training.evaluation import HeldOut
+from charlm.training.evaluation import EvaluationPace, HeldOut, affordable_characters
 from charlm.training.report import Event
 from charlm.training.trainer import Trainer
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
@@ -41,7 +40,7 @@ class Time:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         self._monkeypatch = monkeypatch
-        for module in ("training.clock", "training.trainer", "runs.run", "runs.saving"):
+        for module in ("training.trainer", "runs.run", "runs.saving"):
             monkeypatch.setattr(f"charlm.{module}.monotonic", lambda: self.now)
 
     def slow_down(self, owner: Any, name: str, seconds: float) -> None:
