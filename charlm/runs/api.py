@@ -52,8 +52,8 @@ def train(
     -----
     Problems that training recovers from go to the logger "charlm".
     """
-    given = {field.name: settings.pop(field.name, None) for field in fields(RunOptions)}
-    options = RunOptions(**{name: value for name, value in given.items() if value is not None})
+    names = {field.name for field in fields(RunOptions)} & settings.keys()
+    options = RunOptions(**{name: settings.pop(name) for name in names})
     with Run([paths] if isinstance(paths, (str, os.PathLike)) else list(paths), model, settings, options) as run:
         for _ in run.reports():
             pass

@@ -19,6 +19,10 @@ from charlm.training.trainer import Trainer
 
 CHANGEABLE = (*BUDGETS, "patience", "threads")
 """Settings that a resumed run may change. With other threads it does not continue bit for bit."""
+COUNTS = ("step", "stale", "optimizer_steps", "model_step", "held_out_size")
+NUMBERS = ("seconds", "best_loss", "sharpness")
+OPTIONAL = ("held_out_size", "best_loss")
+"""Entries of a state that are integers, 0 or more; that are numbers; and that may be None."""
 MAX_VALUE = 2.0**53
 """Bound of the numbers in a state file."""
 
@@ -215,17 +219,15 @@ def _check_state(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
             raise ValueError(f"array {name} has shape {arrays[name].shape}, not {array.shape}")
         if not np.abs(arrays[name]).max(initial=0) < MAX_VALUE:
             raise ValueError(f"array {name} has a value that is not finite or too large")
-    for name in ("step", "stale", "optimizer_steps", "model_step"):
-        if not is_count(values[name], 0) or values[name] >= MAX_VALUE:
-            raise ValueError(f"{name} is not a count")
     if values["cursor"]["window"] != values["step"]:
         raise ValueError("its position in the text is not that of its step")
-    if not (values["held_out_size"] is None or is_count(values["held_out_size"])):
-        raise ValueError("held_out_size is not a count")
-    best_loss = 0 if values["best_loss"] is None else values["best_loss"]
-    numbers = [values["seconds"], best_loss, values["sharpness"], *values["recovery"].values()]
-    if not all(is_real(number) and abs(number) < MAX_VALUE for number in numbers) or values["seconds"] < 0:
-        raise ValueError("a number is not finite or too large")
+    for name, number in ({name: values[name] for name in (*COUNTS, *NUMBERS)} | values["recovery"]).items():
+        is_valid = is_count(number, 0) if name in COUNTS else is_real(number)
+        is_missing = number is None and name in OPTIONAL
+        if not is_missing and not (is_valid and abs(number) < MAX_VALUE):
+            raise ValueError(f"{name} is {number}")
+    if values["seconds"] < 0:
+        raise ValueError("seconds are negative")
 
 
 def _misfit(path: Path, error: Exception) -> ResumeError:

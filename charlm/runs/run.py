@@ -22,6 +22,8 @@ from charlm.runs.log import Log
 from charlm.runs.resume import SavedRun, check_not_finished, identity
 from charlm.runs.saving import Saver
 from charlm.runs.setup import RunOptions, Setup
+from charlm.text.corpus import Corpus
+from charlm.text.holdout import HoldOut
 from charlm.text.windows import batches_over
 from charlm.training.evaluation import HeldOut
 from charlm.training.memory import run_memory
@@ -125,7 +127,10 @@ class Run:
         settings, text = setup.resolve_settings(self.settings, self.options.text, saved, parent)
         draft = choose(settings, 1)  # for a text of one character: reports invalid settings before a long text is read
         check_network(self.options.engine, draft.network)
-        corpus = setup.load_corpus(self.paths, text, draft.train, saved, parent)
+        corpus = Corpus.read(
+            self.paths, text, hold_out=HoldOut(draft.train.valid, draft.train.held_out, draft.train.seed),
+            vocabulary=saved.vocabulary if saved else None, base=parent.vocabulary if parent else None,
+        )  # fmt: skip
         if saved:
             saved.check_text(identity(corpus))
         elif corpus.unknown_rate > self.tuning.max_unknown_fraction:
@@ -229,15 +234,15 @@ class Run:
                 self.files.delete_state()  # of the previous run
                 is_overwriting = False
             if report.is_best:
-                saver.record_best(report.train_loss)
+                saver.record_best()
             if report.valid_loss is not None or is_last or monotonic() - last_row >= self.tuning.log_seconds:
                 log.write(asdict(report) | {"train_loss": float(np.mean(losses))})
                 last_row, losses = monotonic(), []
             if is_last:
-                saver.finish(report.train_loss, must_resume=self.is_interrupted)
+                saver.finish(must_resume=self.is_interrupted)
                 yield report
                 return
             if must_save:
-                saver.save(report.train_loss)
+                saver.save()
             yield report
         saver.finish(must_resume=self.is_interrupted)  # the time budget ended in a step that diverged

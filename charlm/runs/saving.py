@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from time import monotonic
 
 from charlm.checkpoint import TrainingRecord
@@ -21,6 +21,7 @@ from charlm.training.report import Event, OnEvent
 from charlm.training.trainer import Trainer
 
 
+@dataclass
 class Saver:
     """Keeps the best model of a run, and writes it and the state. A failed save is reported once and tried again.
 
@@ -43,14 +44,13 @@ class Saver:
         The model with the lowest held-out loss so far; the current one before the first evaluation.
     """
 
-    def __init__(
-        self, setup: Setup, trainer: Trainer, files: Files | None, save_minutes: float, on_event: OnEvent
-    ) -> None:
-        self.setup = setup
-        self.trainer = trainer
-        self.files = files
-        self._on_event = on_event
-        self._save_seconds = save_minutes * 60
+    setup: Setup
+    trainer: Trainer
+    files: Files | None
+    save_minutes: float
+    on_event: OnEvent
+
+    def __post_init__(self) -> None:
         self._last_save = monotonic()
         self._reported: set[str] = set()  # failures
         self._record = TrainingRecord()
@@ -60,13 +60,10 @@ class Saver:
     @property
     def is_due(self) -> bool:
         """Whether this process should save now."""
-        return self.files is not None and monotonic() - self._last_save >= self._save_seconds
+        return self.files is not None and monotonic() - self._last_save >= self.save_minutes * 60
 
-    def record_best(self, train_loss: float | None) -> None:
-        """Make the current weights the model; the next save writes the file.
-
-        train_loss: loss of the last window, in nats per character.
-        """
+    def record_best(self) -> None:
+        """Make the current weights the model; the next save writes the file."""
         setup, trainer = self.setup, self.trainer
         self._record = TrainingRecord(
             sources=setup.corpus.source.names,
@@ -75,7 +72,7 @@ class Saver:
             steps=trainer.step,
             epochs=round(trainer.epoch, 4),
             seconds=round(trainer.seconds, 2),
-            train_loss=train_loss,
+            train_loss=trainer.train_loss,
             valid_loss=None if math.isinf(trainer.best_loss) else trainer.best_loss,
             valid=setup.corpus.valid,
             logit_scale=round(trainer.logit_scale, 4),
@@ -85,27 +82,25 @@ class Saver:
         trainer.model_step = trainer.step
         self.model, self._is_unsaved = self._current_model(), True
 
-    def save(self, train_loss: float | None) -> None:
+    def save(self) -> None:
         """Write the state, and the model if it is new; report a failure and continue."""
         self._last_save = monotonic()
         try:
-            self._write(train_loss)
+            self._write()
         except CheckpointError as error:
             if str(error) not in self._reported:
-                self._on_event(Event(f"{error}; training continues, and the next save tries again"))
+                self.on_event(Event(f"{error}; training continues, and the next save tries again"))
             self._reported.add(str(error))
         else:
             if self._reported:
-                self._on_event(Event("saved again: the problem is solved"))
+                self.on_event(Event("saved again: the problem is solved"))
             self._reported.clear()
 
-    def finish(self, train_loss: float | None = None, *, must_resume: bool = False) -> None:
+    def finish(self, *, must_resume: bool = False) -> None:
         """Save for the last time.
 
         Parameters
         ----------
-        train_loss : float or None
-            Loss of the last window, in nats per character.
         must_resume : bool
             Whether a state that cannot be written is an error, because the run was interrupted.
 
@@ -115,11 +110,11 @@ class Saver:
             If the model cannot be written, or the state of an interrupted run.
         """
         try:
-            self._write(train_loss)
+            self._write()
         except CheckpointError as error:
             if self._is_unsaved or must_resume:
                 raise
-            self._on_event(Event(f"{error}; the model is written, but this run cannot be resumed from its end"))
+            self.on_event(Event(f"{error}; the model is written, but this run cannot be resumed from its end"))
 
     def resume_from(self, saved: SavedRun) -> None:
         """Find the model of a resumed run, or write it again, or wait for the next one.
@@ -145,7 +140,7 @@ class Saver:
         else:
             self.trainer.best_loss = math.inf
             message = f"{self.files.model}: the best model of this run is missing; the next one is written"
-            self._on_event(Event(message))
+            self.on_event(Event(message))
 
     def _saved_model(self, files: Files) -> LanguageModel | None:
         """Return the model in the file, if it belongs to the resumed run and is not older than its state."""
@@ -157,10 +152,10 @@ class Saver:
                 return found
         return None
 
-    def _write(self, train_loss: float | None) -> None:
+    def _write(self) -> None:
         """Write the state, then the model, even if the state cannot be written."""
         if math.isinf(self.trainer.best_loss):  # without evaluations, the latest weights are the model
-            self.record_best(train_loss)
+            self.record_best()
         self.trainer.engine.free_buffers()
         state = self.trainer.state_dict()  # all processes take part
         if self.files is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,6 @@ from charlm.nn.layout import Parameters
 from charlm.runs.files import PathLike
 from charlm.runs.resume import SavedRun
 from charlm.text.corpus import Corpus
-from charlm.text.holdout import HoldOut
 from charlm.text.novelty import MAX_LINES, lines_in, pack_hashes
 from charlm.training.probe import characters_per_second
 from charlm.training.recipes import REFERENCE_SPEED, Choice, choose
@@ -104,20 +103,6 @@ def resolve_settings(
             raise ConfigError(f"`unit` is {text.unit!r}, but the model to start with has {parent.text.unit!r}")
         return inherit_shape(settings, parent.config), text
     return dict(settings), text
-
-
-def load_corpus(
-    paths: Sequence[PathLike],
-    text: TextConfig,
-    train: TrainConfig,
-    saved: SavedRun | None,
-    parent: LanguageModel | None,
-) -> Corpus:
-    """Read the texts, with the vocabulary of the resumed run or of the model to start with."""
-    return Corpus.read(
-        paths, text, hold_out=HoldOut(train.valid, train.held_out, train.seed),
-        vocabulary=saved.vocabulary if saved else None, base=parent.vocabulary if parent else None,
-    )  # fmt: skip
 
 
 def choose_settings(settings: Mapping[str, Any], corpus: Corpus, engine: EngineConfig, group: ProcessGroup) -> Choice:

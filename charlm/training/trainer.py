@@ -52,7 +52,9 @@ class Trainer:
     average : Parameters
         Exponential moving average of the weights; the weights themselves if `average` is 0 in the config.
     step : int
-        Number of steps so far.
+        Steps so far.
+    train_loss : float or None
+        Mean loss of the last window in nats per character, None before the first.
     best_loss : float
         Lowest held-out loss so far; infinite before the first evaluation.
     model_step : int
@@ -83,6 +85,7 @@ class Trainer:
         self.optimizer = find_optimizer(config.optimizer, self.params.flat.size, self.params.flat.dtype)
         self.average = self.params.copy() if config.average else self.params
         self.step = 0
+        self.train_loss: float | None = None
         self.best_loss = math.inf
         self.model_step = 0
         self.logit_scale = 1.0
@@ -136,6 +139,7 @@ class Trainer:
             try:
                 self.guard.snapshot(self.step, self.state_dict)
                 loss, norm = self.train_window(rate)
+                self.train_loss = loss
                 speed = self.batches.steps * self.batches.streams / (monotonic() - start)
                 self._pace.estimate(self.held_out.characters if self.held_out else 0, speed)
                 progress = self.progress

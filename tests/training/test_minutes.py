@@ -15,9 +15,9 @@ import charlm
 import charlm.cli
 from charlm.checkpoint import read_state
 from charlm.errors import DivergedError
-from charlm.runs import setup
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
+from charlm.text.corpus import Corpus
 from charlm.training.evaluation import EvaluationPace, HeldOut, affordable_characters
 from charlm.training.report import Event
 from charlm.training.trainer import Trainer
@@ -62,10 +62,11 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     return time
 
 
-@pytest.mark.parametrize("slow", ["load_corpus", "load", "batches_over", "run_memory", "create_engine"])
+@pytest.mark.parametrize("slow", ["Corpus.read", "load", "batches_over", "run_memory", "create_engine"])
 def test_clock_excludes_setup(text: Path, tmp_path: Path, time: Time, slow: str) -> None:
     charlm.train(text, tmp_path / "parent.safetensors", steps=1, **TINY)
-    time.slow_down(setup if slow == "load_corpus" else sys.modules["charlm.runs.run"], slow, 100.0)
+    owner = Corpus if slow == "Corpus.read" else sys.modules["charlm.runs.run"]
+    time.slow_down(owner, slow.removeprefix("Corpus."), 100.0)
     parent = tmp_path / "parent.safetensors" if slow == "load" else None
     with Run(
         [text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}, RunOptions(init_from=parent)
