@@ -173,6 +173,7 @@ def better_logit_scale(
     return min(max(better, tuning.min_logit_scale), tuning.max_logit_scale)
 
 
+@dataclass
 class EvaluationPace:
     """Spaces evaluations by their cost, so that they take a fraction of the training time.
 
@@ -182,11 +183,10 @@ class EvaluationPace:
         Cost of an evaluation: the last measurement, or an estimate before the first.
     """
 
-    def __init__(self, tuning: TrainingTuning = DEFAULT_TUNING) -> None:
-        self.seconds = 0.0
-        self._tuning = tuning
-        self._is_measured = False
-        self._last = 0.0  # training time at the end of the last evaluation
+    tuning: TrainingTuning = DEFAULT_TUNING
+    seconds: float = 0.0
+    _is_measured: bool = False
+    _last: float = 0.0  # training time at the end of the last evaluation
 
     def start(self, now: float) -> None:
         """Start the first interval at the training time `now` in seconds."""
@@ -203,7 +203,7 @@ class EvaluationPace:
             Characters per second of training.
         """
         if not self._is_measured:
-            self.seconds = characters / (self._tuning.evaluation_speedup * speed)
+            self.seconds = characters / (self.tuning.evaluation_speedup * speed)
 
     def record(self, seconds: float, now: float) -> None:
         """Record an evaluation that took `seconds` and ended at the training time `now`."""
@@ -211,7 +211,7 @@ class EvaluationPace:
 
     def missing_seconds(self, now: float) -> float:
         """Return by how many seconds an evaluation now exceeds its fraction of the time; 0 or less if it does not."""
-        return self.seconds - self._tuning.evaluation_fraction * (now - self._last)
+        return self.seconds - self.tuning.evaluation_fraction * (now - self._last)
 
 
 def affordable_characters(minutes: float, speed: float, tuning: TrainingTuning = DEFAULT_TUNING) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -26,6 +26,7 @@ from charlm.training.schedule import budget_fraction, learning_rate
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
+@dataclass(eq=False)
 class Trainer:
     """Train the parameters of an engine with gradient descent, held-out evaluations and early stopping.
 
@@ -52,7 +53,7 @@ class Trainer:
     average : Parameters
         Exponential moving average of the weights; the weights themselves if `average` is 0 in the config.
     step : int
-        Steps so far.
+        Number of steps so far.
     train_loss : float or None
         Mean loss of the last window in nats per character, None before the first.
     best_loss : float
@@ -65,35 +66,27 @@ class Trainer:
         Scale of the logits, calibrated on the held-out text.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        group: ProcessGroup,
-        batches: Batches,
-        held_out: HeldOut | None,
-        config: TrainConfig,
-        on_event: OnEvent = log_event,
-        tuning: TrainingTuning = DEFAULT_TUNING,
-    ) -> None:
-        self.engine = engine
-        self.group = group
-        self.batches = batches
-        self.held_out = held_out
-        self.config = config
-        self.tuning = tuning
-        self.params = engine.params
-        self.optimizer = find_optimizer(config.optimizer, self.params.flat.size, self.params.flat.dtype)
-        self.average = self.params.copy() if config.average else self.params
+    engine: Engine
+    group: ProcessGroup
+    batches: Batches
+    held_out: HeldOut | None
+    config: TrainConfig
+    on_event: OnEvent = log_event
+    tuning: TrainingTuning = DEFAULT_TUNING
+
+    def __post_init__(self) -> None:
+        self.params = self.engine.params
+        self.optimizer = find_optimizer(self.config.optimizer, self.params.flat.size, self.params.flat.dtype)
+        self.average = self.params.copy() if self.config.average else self.params
         self.step = 0
         self.train_loss: float | None = None
         self.best_loss = math.inf
         self.model_step = 0
         self.logit_scale = 1.0
-        self.guard = DivergenceGuard(self.params["head.bias"].size, tuning)
-        self._on_event = on_event
+        self.guard = DivergenceGuard(self.params["head.bias"].size, self.tuning)
         self._seconds_before = 0.0  # training time of earlier processes of this run
         self._started: float | None = None  # when the clock of this process started
-        self._pace = EvaluationPace(tuning)
+        self._pace = EvaluationPace(self.tuning)
         self._stale = 0  # evaluations since the best one
 
     @property
@@ -131,7 +124,7 @@ class Trainer:
         self._started = monotonic()
         self._pace.start(self.seconds)
         progress = self.progress
-        evaluations = self._evaluations_due(progress)  # number of evaluations that were done or skipped
+        evaluations = int(progress * self.tuning.max_evaluations)  # number of evaluations that were done or skipped
         while (progress < 1 or self.step == 0) and not self.must_stop_early:
             start = monotonic()
             rate = learning_rate(self.config, progress) * self.guard.rate_factor
@@ -143,14 +136,14 @@ class Trainer:
                 speed = self.batches.steps * self.batches.streams / (monotonic() - start)
                 self._pace.estimate(self.held_out.characters if self.held_out else 0, speed)
                 progress = self.progress
-                due = self._evaluations_due(progress)
+                due = int(progress * self.tuning.max_evaluations)
                 if progress >= 1 or (due > evaluations and self._has_time_to_evaluate()):
                     evaluations = due
                     valid_loss = self.evaluate()
             except DivergedError as error:
                 self.roll_back(str(error))
                 progress = self.progress
-                evaluations = self._evaluations_due(progress)
+                evaluations = int(progress * self.tuning.max_evaluations)
                 continue
             is_best = self._record_loss(valid_loss)
             is_last = progress >= 1 or self.must_stop_early
@@ -216,15 +209,14 @@ class Trainer:
                 "each at half the learning rate, did not help; "
                 f"start over with `learning_rate` below {rate:.2g} or `clip=1`"
             )
-        message = f"diverged at step {step:,}: {reason}; back to step {self.step:,}, "
-        self._on_event(Event(f"{message}the peak learning rate halved to {rate / 2:.4g}"))
+        message = f"diverged at step {step:,}: {reason}; back to step {self.step:,}"
+        self.on_event(Event(f"{message}, the peak learning rate halved to {rate / 2:.4g}"))
 
     def state_dict(self) -> dict[str, Any]:
         """Return all state of the training: arrays, and values that JSON can hold."""
-        average = {} if self.average is self.params else {"average": self.average.flat}
         return {
             "params": self.params.flat,
-            **average,
+            **({} if self.average is self.params else {"average": self.average.flat}),
             **self.optimizer.state_dict(),
             **self.engine.state_dict(),
             "seconds": self.seconds,
@@ -271,16 +263,11 @@ class Trainer:
             self.best_loss, self.model_step = valid_loss, self.step
         return is_best
 
-    def _evaluations_due(self, progress: float) -> int:
-        """Return the number of evaluations that are due up to this fraction of the budget."""
-        return math.floor(progress * self.tuning.max_evaluations)
-
     @property
     def _is_limited_by_time(self) -> bool:
         """Whether minutes are the limit that ends the run; with steps or epochs it does not depend on the clock."""
-        others = replace(self.config, minutes=None)
-        fraction = budget_fraction(others, self.step, self.epoch, self.seconds)
-        return self.config.minutes is not None and self.seconds / 60 / self.config.minutes >= fraction
+        others = budget_fraction(replace(self.config, minutes=None), self.step, self.epoch, self.seconds)
+        return self.config.minutes is not None and self.seconds / 60 / self.config.minutes >= others
 
     def _has_time_to_evaluate(self) -> bool:
         """Whether an evaluation now leaves enough time for training; all processes agree."""
@@ -301,4 +288,4 @@ class Trainer:
             if size < total:
                 held_out.limit = size
                 message = f"the budget has time to evaluate {size:,} of {total:,} held-out tokens"
-                self._on_event(Event(message, is_warning=False))
+                self.on_event(Event(message, is_warning=False))
