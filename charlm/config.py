@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,18 +50,22 @@ def is_real(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def check_counts(config: Any, *fields: str, minimum: int = 1) -> None:
-    """Raise ConfigError unless each field of `config` is an integer of at least `minimum`."""
-    for field in fields:
-        value = getattr(config, field)
-        check(is_count(value, minimum), field, value, f"{minimum} or more")
+Rule = tuple[Callable[[Any], bool], str]
+"""A test of a value, and the allowed values in words."""
+COUNT: Rule = (is_count, "1 or more")
+NATURAL: Rule = (lambda value: is_count(value, 0), "0 or more")
+POSITIVE: Rule = (lambda value: is_real(value) and value > 0, "more than 0")
+NON_NEGATIVE: Rule = (lambda value: is_real(value) and value >= 0, "0 or more")
+FRACTION: Rule = (lambda value: is_real(value) and 0 <= value < 1, "in [0, 1)")
+TRUTH: Rule = (lambda value: isinstance(value, bool), "true or false")
 
 
-def check_fractions(config: Any, *fields: str) -> None:
-    """Raise ConfigError unless each field of `config` is a number in [0, 1)."""
+def check_fields(config: Any, rule: Rule, *fields: str) -> None:
+    """Raise ConfigError unless each field of `config` keeps `rule`, or is None where that is the default."""
+    is_valid, expected = rule
     for field in fields:
-        value = getattr(config, field)
-        check(is_real(value) and 0 <= value < 1, field, value, "in [0, 1)")
+        value, default = getattr(config, field), getattr(type(config), field)
+        check(is_valid(value) or (value is None and default is None), field, value, expected)
 
 
 def check_choice(field: str, value: Any, choices: Iterable[str]) -> None:
@@ -96,8 +100,8 @@ class NetworkConfig:
         check(isinstance(self.cell, str), "cell", self.cell, "the name of a cell")
         check(is_count(self.hidden) and self.hidden <= 65536, "hidden", self.hidden, "1 to 65536")
         check(is_count(self.layers) and self.layers <= 64, "layers", self.layers, "1 to 64")
-        check_fractions(self, "dropout", "recurrent_dropout")
-        check(isinstance(self.bidirectional, bool), "bidirectional", self.bidirectional, "true or false")
+        check_fields(self, FRACTION, "dropout", "recurrent_dropout")
+        check_fields(self, TRUTH, "bidirectional")
 
     @property
     def has_dropout(self) -> bool:
@@ -127,8 +131,8 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         check_choice("unit", self.unit, UNITS)
-        check(isinstance(self.lines, bool), "lines", self.lines, "true or false")
-        check(self.min_count is None or is_count(self.min_count), "min_count", self.min_count, "1 or more")
+        check_fields(self, TRUTH, "lines")
+        check_fields(self, COUNT, "min_count")
         check_choice("errors", self.errors, DECODING_ERRORS)
         check_choice("normalize", self.normalize, NORMALIZATIONS)
 
@@ -155,8 +159,8 @@ class SampleConfig:
     can_end: bool = True
 
     def __post_init__(self) -> None:
-        check(is_real(self.temperature) and self.temperature >= 0, "temperature", self.temperature, "0 or more")
-        check_counts(self, "top_k", "length", minimum=0)
+        check_fields(self, NON_NEGATIVE, "temperature")
+        check_fields(self, NATURAL, "top_k", "length")
         check(is_real(self.top_p) and 0 < self.top_p <= 1, "top_p", self.top_p, "in (0, 1]")
         check(self.stop is None or (isinstance(self.stop, str) and self.stop != ""), "stop", self.stop, "not empty")
 
@@ -208,16 +212,12 @@ class TrainConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        check_counts(self, "batch", "bptt")
-        check_counts(self, "patience", "seed", "threads", minimum=0)
-        check(self.steps is None or is_count(self.steps), "steps", self.steps, "1 or more")
-        for field in ("epochs", "minutes", "learning_rate"):
-            value = getattr(self, field)
-            is_unlimited = value is None and field != "learning_rate"
-            check(is_unlimited or (is_real(value) and value > 0), field, value, "more than 0")
-        check_fractions(self, "warmup", "average", "restart_rate", *["valid"] * (self.valid is not None))
+        check_fields(self, COUNT, "batch", "bptt", "steps")
+        check_fields(self, NATURAL, "patience", "seed", "threads")
+        check_fields(self, POSITIVE, "epochs", "minutes", "learning_rate")
+        check_fields(self, FRACTION, "warmup", "average", "restart_rate", "valid")
+        check_fields(self, NON_NEGATIVE, "clip")
         check(is_real(self.final_rate) and 0 <= self.final_rate <= 1, "final_rate", self.final_rate, "in [0, 1]")
-        check(is_real(self.clip) and self.clip >= 0, "clip", self.clip, "0 or more")
         check_choice("held_out", self.held_out, HELD_OUT)
 
 

@@ -18,6 +18,12 @@ Path: TypeAlias = "str | os.PathLike[str]"
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows only
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # opening a pipe must not wait for a writer
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+REASONS: dict[type[BaseException], str] = {
+    FileNotFoundError: "there is no such file or folder",
+    MemoryError: "it does not fit into memory",
+    RecursionError: "its JSON is nested too deeply",
+}
+"""Reasons of errors whose own message does not help."""
 
 
 def printable(value: object, max_length: int = 300) -> str:
@@ -38,13 +44,10 @@ def reason_of(error: BaseException) -> str:
     """
     if isinstance(error, ConfigError):
         return printable(str(error).replace("`", ""))
-    reasons = {
-        FileNotFoundError: "there is no such file or folder",
-        MemoryError: "it does not fit into memory",
-        RecursionError: "its JSON is nested too deeply",
-    }
-    known = (reason for kind, reason in reasons.items() if isinstance(error, kind))
-    return next(known, None) or printable(getattr(error, "strerror", None) or error)
+    for kind, reason in REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    return printable(getattr(error, "strerror", None) or error)
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -174,10 +177,8 @@ def _mode_of(target: str) -> int | None:
 
 def _check_regular(mode: int) -> None:
     """Raise ValueError unless `mode` (st_mode of a stat) is that of a regular file."""
-    if stat.S_ISDIR(mode):
-        raise ValueError("it is a folder")
     if not stat.S_ISREG(mode):
-        raise ValueError("it is not a regular file")
+        raise ValueError("it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file")
 
 
 def _sync_folder(folder: str) -> None:

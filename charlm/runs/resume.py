@@ -104,38 +104,37 @@ class SavedRun:
         }
         write_state(self.path, arrays, content)
 
-    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def settings(self, given: Mapping[str, Any], text: TextConfig | None = None) -> dict[str, Any]:
         """Return the settings of the run, updated by the given ones; a given budget replaces the old budget.
+
+        Parameters
+        ----------
+        given : mapping
+            Settings of the network and the training, name -> value; None for not given.
+        text : TextConfig, optional
+            How text becomes tokens; a default value counts as not given.
 
         Raises
         ------
         ResumeError
             If a setting differs that cannot change.
         """
-        saved = asdict(self.network) | asdict(self.train)
         changes = {name: value for name, value in given.items() if value is not None}
         if "size" in changes:
             changes.setdefault("hidden", HIDDEN_OF_SIZE.get(changes.pop("size")))
-        for name, value in changes.items():
-            if name not in CHANGEABLE:
-                _check_same(name, saved.get(name), value)
+        text_settings = asdict(text or TextConfig())
+        text_changes = {name: value for name, value in text_settings.items() if value != getattr(TextConfig, name)}
+        settings = asdict(self.network) | asdict(self.train)
+        saved = settings | asdict(self.text)
+        for name, value in (changes | text_changes).items():
+            if name not in CHANGEABLE and value != saved.get(name):
+                raise ResumeError(
+                    f"the run to resume has `{name}` {saved.get(name)}, not {value}; "
+                    f"leave `{name}` out, or start a new run"
+                )
         if any(name in changes for name in BUDGETS):
-            saved |= dict.fromkeys(BUDGETS)
-        return saved | changes
-
-    def text_settings(self, given: TextConfig) -> TextConfig:
-        """Return the text settings of the run.
-
-        Raises
-        ------
-        ResumeError
-            If a given setting is neither the default nor that of the run.
-        """
-        saved, defaults = asdict(self.text), asdict(TextConfig())
-        for name, value in asdict(given).items():
-            if value != defaults[name]:
-                _check_same(name, saved[name], value)
-        return self.text
+            settings |= dict.fromkeys(BUDGETS)
+        return settings | changes
 
     def check_text(self, found: Mapping[str, Any]) -> None:
         """Check that a text, of which `found` is the identity, is that of the run.
@@ -192,14 +191,6 @@ def identity(corpus: Corpus) -> dict[str, Any]:
         "its training part in tokens": len(corpus.train_ids),
         "its held-out part in tokens": len(corpus.valid_ids),
     }
-
-
-def _check_same(name: str, saved: Any, given: Any) -> None:
-    """Raise ResumeError if a setting that cannot change differs."""
-    if given != saved:
-        raise ResumeError(
-            f"the run to resume has `{name}` {saved}, not {given}; leave `{name}` out, or start a new run"
-        )
 
 
 def _split_arrays(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -148,8 +148,7 @@ class Run:
         ResourceError
             If the run does not fit into the memory.
         """
-        group, tuning = self.group, self.tuning
-        network, train, corpus = self.setup.network, self.setup.train, self.setup.corpus
+        group, network, train, corpus = self.group, self.setup.network, self.setup.train, self.setup.corpus
         batches = batches_over(corpus, train, bidirectional=network.config.bidirectional)
         if batches.size_message:
             self._report_event(Event(batches.size_message, is_warning=False))
@@ -163,12 +162,9 @@ class Run:
         engine = stack.enter_context(
             create_engine(self.options.engine, group, network, params, train, batches.steps, batches.streams)
         )
-        held_out = None
-        if len(corpus.valid_ids) > 1:
-            ids = corpus.valid_ids[: tuning.max_held_out_characters + 1]
-            streams = tuning.held_out_streams_per_thread * train.threads
-            held_out = HeldOut(ids, network, group, streams, train.threads, tuning)
-        trainer = Trainer(engine, group, batches, held_out, train, self._report_event, tuning)
+        has_held_out = len(corpus.valid_ids) > 1
+        held_out = HeldOut(corpus.valid_ids, network, group, train.threads, self.tuning) if has_held_out else None
+        trainer = Trainer(engine, group, batches, held_out, train, self._report_event, self.tuning)
         stack.callback(trainer.guard.close)
         return trainer
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from charlm.config import EngineConfig, TextConfig, TrainConfig, check, is_real
+from charlm.config import NON_NEGATIVE, EngineConfig, TextConfig, TrainConfig, check_fields
 from charlm.engines.process_group import ProcessGroup
 from charlm.errors import ConfigError
 from charlm.machine import usable_cores
@@ -52,8 +52,7 @@ class RunOptions:
     init_from: PathLike | None = None
 
     def __post_init__(self) -> None:
-        is_valid = is_real(self.save_minutes) and self.save_minutes >= 0
-        check(is_valid, "save_minutes", self.save_minutes, "0 (each step) or more")
+        check_fields(self, NON_NEGATIVE, "save_minutes")
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def resolve_settings(
         If they contradict each other.
     """
     if saved:
-        return saved.settings(settings), saved.text_settings(text)
+        return saved.settings(settings, text), saved.text
     if parent:
         if parent.text.unit != text.unit:
             raise ConfigError(f"`unit` is {text.unit!r}, but the model to start with has {parent.text.unit!r}")

@@ -70,19 +70,16 @@ class HeldOut:
         A bidirectional network gets the negative pseudo-log-likelihood: each character given all others.
     group : ProcessGroup
         The processes that read a slice of the streams each.
-    streams : int
-        Maximum number of streams that are read in parallel.
     threads : int
-        Number of threads of this process.
+        Number of threads of this process; each reads `held_out_streams_per_thread` streams in parallel.
     tuning : TrainingTuning
     limit : int or None
-        Maximum number of characters to evaluate; None for all.
+        Maximum number of characters to evaluate; None for `max_held_out_characters`.
     """
 
     ids: Ids
     network: BaseNetwork
     group: ProcessGroup
-    streams: int
     threads: int
     tuning: TrainingTuning = DEFAULT_TUNING
     limit: int | None = None
@@ -90,8 +87,8 @@ class HeldOut:
     @property
     def characters(self) -> int:
         """Number of characters that an evaluation reads."""
-        total = len(self.ids) - 1
-        return total if self.limit is None else min(self.limit, total)
+        max_characters = self.tuning.max_held_out_characters if self.limit is None else self.limit
+        return min(max_characters, len(self.ids) - 1)
 
     def loss(self, params: Parameters, logit_scale: float) -> tuple[float, float]:
         """Calibrate the logits and return the loss.
@@ -114,7 +111,8 @@ class HeldOut:
         if self.network.config.bidirectional:
             windows = cut_into_windows(ids)
         else:
-            windows = cut_into_streams(ids, self.streams, self.network.start, self.tuning.warm_up_characters)
+            streams = self.tuning.held_out_streams_per_thread * self.threads
+            windows = cut_into_streams(ids, streams, self.network.start, self.tuning.warm_up_characters)
         loss, better = self._evaluate(windows, params, logit_scale)
         if abs(better - logit_scale) > self.tuning.logit_scale_tolerance:
             logit_scale = better

@@ -16,6 +16,8 @@ from charlm.errors import ConfigError
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
 """Value of `size` -> units of one layer."""
+NETWORK_SETTINGS = [field.name for field in fields(NetworkConfig)]
+TRAIN_SETTINGS = [field.name for field in fields(TrainConfig)]
 BUDGETS = ("epochs", "steps", "minutes")
 """Settings that end a run."""
 REFERENCE_SPEED = 180_000
@@ -112,8 +114,8 @@ def choose(
         check_choice("size", size, SIZES)
         chosen["hidden"] = HIDDEN_OF_SIZE[size]
     complete = chosen | given
-    network = NetworkConfig(**{name: complete[name] for name in names(NetworkConfig) if name in complete})
-    train = TrainConfig(**{name: complete[name] for name in names(TrainConfig) if name in complete})
+    network = NetworkConfig(**{name: value for name, value in complete.items() if name in NETWORK_SETTINGS})
+    train = TrainConfig(**{name: value for name, value in complete.items() if name in TRAIN_SETTINGS})
     note = ""
     if size is None and not given.keys() & {"hidden", "epochs", "steps"}:
         fitting = fit_to_vocabulary(network, train, vocabulary, 60 * minutes * speed)
@@ -148,7 +150,7 @@ def step_cost(network: NetworkConfig, train: TrainConfig, vocabulary: int) -> fl
 
 def refuse_unknown(given: Mapping[str, Any]) -> None:
     """Raise ConfigError for an unknown setting, with the most similar known name."""
-    known = [*names(NetworkConfig), *names(TrainConfig), "size"]
+    known = [*NETWORK_SETTINGS, *TRAIN_SETTINGS, "size"]
     for name in given:
         if name not in known:
             similar = get_close_matches(name, known, 1)
@@ -164,11 +166,6 @@ def recipe_for(minutes: float, characters: int) -> Recipe:
             return {**recipe, **TWO_LAYERS} if has_two_layers else recipe
     values = next(values for max_minutes, values in BOOK_RECIPES if minutes <= max_minutes)
     return {**ALL_BOOKS, **dict(zip(BOOK_SETTINGS, values, strict=True))}
-
-
-def names(kind: type[NetworkConfig] | type[TrainConfig]) -> list[str]:
-    """Return the names of a configuration's fields."""
-    return [field.name for field in fields(kind)]
 
 
 def describe(network: NetworkConfig, train: TrainConfig, is_chosen: bool, characters: int) -> str:

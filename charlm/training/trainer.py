@@ -231,7 +231,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a state that `state_dict` returned."""
+        """Continue from a state that `state_dict` returned; its seconds are those before this process."""
         self.params.flat[...] = state["params"]
         if self.average is not self.params:
             self.average.flat[...] = state["average"]

@@ -57,7 +57,7 @@ def test_data_without_a_tensor_is_refused(tmp_path):
         (pack("{}".encode("utf-16"), b""), "not UTF-8"),
         (pack(b'\xef\xbb\xbf{"a":1}', b""), "BOM"),
         (pack(b"[1, 2]", b""), "its header is no JSON object"),
-        (pack(b'{"a": {}, "a": {}}', b""), "'a' occurs twice"),
+        (pack(b'{"a": {}, "a": {}}', b""), "a key occurs twice"),
         (pack(b'{"__metadata__": {}, "__metadata__": {}}', b""), "occurs twice"),
         (pack(b"[" * 10**6, b""), "nested too deeply"),
         (pack(b"{}" + b" " * (64 * 2**20 - 1), b""), "67108864 are allowed"),

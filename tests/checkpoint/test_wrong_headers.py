@@ -67,7 +67,7 @@ WRONG_HEADERS = {
     "inner list": (put("__metadata__", "charlm", "[]"), "`charlm` is no JSON object"),
     "inner junk": (put("__metadata__", "charlm", "\x1b]0;x\x07"), "Expecting value"),
     "inner deep": (put("__metadata__", "charlm", '{"a":' * 200_000), "nested too deeply"),
-    "inner twice": (put("__metadata__", "charlm", '{"a": 1, "\\u0061": 2}'), "'a' occurs twice"),
+    "inner twice": (put("__metadata__", "charlm", '{"a": 1, "\\u0061": 2}'), "a key occurs twice"),
     "inner NaN": (put("__metadata__", "charlm", '{"a": NaN}'), "NaN in its JSON is not finite"),
     "inner infinite": (put("__metadata__", "charlm", '{"a": 1e999}'), "1e999 in its JSON is not finite"),
     "inner digits": (put("__metadata__", "charlm", '{"a": ' + "9" * 5000 + "}"), "5000 digits"),

@@ -72,7 +72,7 @@ def test_held_out_loss_equals_that_of_one_stream(threads: int) -> None:
     before = params.flat.copy()
     ids = rng.integers(1, VOCABULARY, 1700)
     ids[0] = network.start
-    loss, logit_scale = HeldOut(ids, network, ProcessGroup(), 16, threads).loss(params, 1.0)
+    loss, logit_scale = HeldOut(ids, network, ProcessGroup(), threads).loss(params, 1.0)
     np.testing.assert_array_equal(params.flat, before)
     assert logit_scale < 0.9
 
