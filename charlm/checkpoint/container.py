@@ -30,7 +30,6 @@ DTYPES = ("F16", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U
 """The dtypes of NumPy, by their names in the format."""
 FORMAT_VERSION = 1
 """Version of the JSON objects that this charlm writes; it reads versions from 1 to this one."""
-CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -118,10 +117,10 @@ def write_container(path: Path, tensors: Mapping[str, npt.NDArray[Any]], key: st
     versions = {"format_version": FORMAT_VERSION, "charlm_version": __version__}
     with convert_write_errors(path):
         contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-        data = memoryview(safetensors.numpy.save(contiguous, {key: dump_json({**versions, **content})}))
+        data = safetensors.numpy.save(contiguous, {key: dump_json({**versions, **content})})
         if int.from_bytes(data[:8], "little") > MAX_LENGTH:
             raise ValueError(f"vocabulary and training record take more than {MAX_LENGTH} bytes")
-    atomic_write(path, (data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)))
+    atomic_write(path, [data])
 
 
 def read_header(file: BinaryIO, dtypes: Collection[str]) -> Container:
