@@ -185,6 +185,13 @@ class TestOdd:
             log_prob = model.score("ab\nc d"[:k]).log_prob - model.score("ab\nc d"[: k - 1]).log_prob
             assert bits[position] == pytest.approx(-log_prob / NATS["bits"], abs=6e-3)
 
+    def test_spots_of_a_model_of_words_show_whole_words(self, charlm: Terminal, folder: Path) -> None:
+        make_model(folder / "m.safetensors", tokens=["ab", "cd", " "], unit="word")
+        (folder / "t").write_text("ab cd ab")
+        rows = parsed_table(charlm("odd", "t", "-m", "m.safetensors", "--spots").out)
+        shown = {row["column"]: (row["character"], row["where"]) for row in rows if row["character"] != "' '"}
+        assert shown == {"1": ("'ab'", "[ab] cd ab"), "4": ("'cd'", "ab [cd] ab"), "7": ("'ab'", "ab cd [ab]")}
+
 
 class TestClassify:
     def test_posterior_and_log_prob(self, charlm: Terminal, folder: Path) -> None:

@@ -235,4 +235,18 @@ FAULTS = (
         "",
         ("tests/runs/test_log.py::test_resumed_log_drops_later_and_incomplete_rows",),
     ),
+    Fault(
+        "the values of a state are not checked",
+        "charlm/runs/resume.py",
+        "if not np.abs(arrays[name]).max(initial=0) < MAX_VALUE:",
+        "if not arrays[name].size:",
+        ("tests/runs/test_resume.py::test_state_with_invalid_values_is_refused",),
+    ),
+    Fault(
+        "the memory of all logits is counted",
+        "charlm/training/memory.py",
+        "head = min(",
+        "head = max(",
+        ("tests/reliability/test_memory.py::test_memory_of_logits_is_bounded_with_large_vocabulary",),
+    ),
 )

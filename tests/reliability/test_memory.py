@@ -109,3 +109,9 @@ def test_larger_settings_need_more_memory() -> None:
     least = needed()
     assert least < min(needed(hidden=128), needed(layers=2), needed(steps=64), needed(streams=32), needed(shards=2))
     assert needed(steps=512, streams=64, parts=2) < 0.9 * needed(steps=512, streams=64)
+
+
+def test_memory_of_logits_is_bounded_with_large_vocabulary() -> None:
+    """All logits of this window would take 13 GB; the head computes a part of them at a time."""
+    network = Network(NetworkConfig("lstm", 8, 1), 50_000)
+    assert memory_needed(network, TrainConfig(), steps=512, streams=64, shards=1) < 2e9

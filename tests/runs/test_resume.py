@@ -263,6 +263,18 @@ def test_incomplete_state_is_refused(text: Path, stopped: Path, lost: str) -> No
         train_until(text, stopped, {}, resume=True)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("array", ["params", "moment.mean"])
+def test_state_with_invalid_values_is_refused(text: Path, stopped: Path, array: str, value: float) -> None:
+    path = stopped.with_name("m.resume.safetensors")
+    arrays, facts = read_state(path)
+    arrays[array] = arrays[array].copy()
+    arrays[array][3] = value
+    write_state(path, arrays, facts)
+    with pytest.raises(ResumeError, match=rf"array {array} has a value that is not finite or too large"):
+        train_until(text, stopped, {}, resume=True)
+
+
 def test_damaged_state_is_refused(text: Path, stopped: Path) -> None:
     path = stopped.with_name("m.resume.safetensors")
     path.write_bytes(path.read_bytes()[:-9])
