@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from charlm.arrays import Array, Ids, finite_or_none
+from charlm.arrays import Array, Ids, Mask, finite_or_none
 from charlm.config import check, is_count
 from charlm.diagnostics.gradient_norms import gradient_norms, is_same_text
 from charlm.diagnostics.tuning import DEFAULT_TUNING, DiagnosticsTuning
@@ -131,7 +131,7 @@ def measure_gradients(
 
 def norms_at(
     network: Network, params: Parameters, ids: Ids, positions: Ids, back: int, warm_up_steps: int
-) -> tuple[Array, Ids]:
+) -> tuple[Array, Mask]:
     """Return the norms at positions (B,), (L, K + 1, B), and whether each state is in the same text, (K + 1, B)."""
     indices = positions + np.arange(-warm_up_steps - back, 1)[:, None]
     windows = np.where(indices < 0, network.start, ids[np.maximum(indices, 0)])

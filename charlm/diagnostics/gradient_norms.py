@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
+from charlm.arrays import Array, Ids, Mask
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
 from charlm.nn.base import NetworkState
@@ -104,13 +104,11 @@ def loss_gradient(params: Parameters, tops: Array, targets: Ids) -> Array:
     return gradient
 
 
-def is_same_text(inputs: Ids, start: int) -> Ids:
+def is_same_text(inputs: Ids, start: int) -> Mask:
     """Return whether h_(t-k) is in the same text as t, for k = 0 to T-1, (T, B).
 
     An input equal to `start` resets its stream's state, so the loss does not depend on the states before it.
     """
-    resets = (inputs[::-1] == start).cumsum(axis=0)  # at k or closer to t
-    later = np.zeros_like(resets)
-    later[1:] = resets[:-1]
-    same: Ids = later == 0
+    is_reset = inputs[::-1] == start
+    same: Mask = is_reset.cumsum(axis=0) == is_reset  # no reset closer to t
     return same

@@ -176,27 +176,24 @@ def fill_left_to_right(
         The vocabulary of the network.
     """
     ids = vocabulary.encode("".join(tokens)).astype(np.intp)
-    is_gap = np.isin(np.arange(len(ids)), gaps)
-    filled = np.zeros((1, 0), np.intp)  # (B, gaps so far)
-    weights = np.zeros(1)
+    texts, weights = ids[None], np.zeros(1)  # (B, n) and (B,)
     inputs: Ids = np.array([vocabulary.eos])
     state = network.zero_state(1)
-    for token, is_open in zip(ids, is_gap, strict=True):
+    is_gap = np.isin(np.arange(len(ids)), gaps)
+    for t in range(len(ids)):
         logits, state = network.step(inputs, state)
         log_probs = log_softmax(logits).T  # (V, B)
-        if is_open:
+        if is_gap[t]:
             log_probs[[vocabulary.eos, vocabulary.unk]] = -np.inf
             totals = (weights + log_probs).ravel()  # (V * B,)
             order = np.argsort(-totals, kind="stable")[:beam]
             order = order[np.isfinite(totals[order])]
-            inputs, origins = np.divmod(order, len(weights))
-            weights, state = totals[order].astype(np.float64), network.select(state, origins)
-            filled = np.concatenate([filled[origins], inputs[:, None]], axis=1)
+            best_tokens, origins = np.divmod(order, len(weights))
+            texts, weights, state = texts[origins], totals[order].astype(np.float64), network.select(state, origins)
+            texts[:, t] = best_tokens
         else:
-            weights = weights + log_probs[token]
-            inputs = np.full(len(weights), token)
-    texts = np.tile(ids, (len(weights), 1))
-    texts[:, is_gap] = filled
+            weights = weights + log_probs[ids[t]]
+        inputs = texts[:, t]
     readings: list[Reading] = sorted(zip(weights.tolist(), texts, strict=True), key=itemgetter(0), reverse=True)
     return as_filled(readings, tokens, gaps, vocabulary, best)
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count, islice, repeat
-from typing import TypeVar
 
 import numpy as np
 
@@ -27,9 +26,6 @@ from charlm.sampling.drawing import TokenSampler, uniform_numbers, uniform_rows
 from charlm.sampling.stopping import StopString
 from charlm.sampling.tuning import DEFAULT_TUNING, SamplingTuning
 from charlm.text.vocabulary import Vocabulary
-
-Uniform = TypeVar("Uniform")
-"""The uniform random numbers of one step: a float for one stream, an array for a batch."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ class Sampler:
         stepper = self.network.stepper(state)
         stop, eos, tokens = StopString(self.config.stop), self.vocabulary.eos, self.vocabulary.tokens
         uniforms = chain.from_iterable(map(np.ndarray.tolist, uniform_numbers(seed, 0, self.tuning.uniform_block)))
-        for token_sampler, uniform in self._steps(last_id, uniforms):
+        for token_sampler, uniform in zip(self._token_samplers(last_id), uniforms, strict=False):
             last_id = token_sampler.draw_one(stepper.read_one(last_id)[0], uniform)
             if last_id == eos:
                 return
@@ -146,7 +142,7 @@ class Sampler:
         rows: list[Ids] = []  # the ids of each step, EOS after the end of a text
         log_probs, has_ended = np.zeros(size), np.zeros(size, bool)
         uniforms = uniform_rows(seed, texts.tolist(), self.tuning.uniform_block)
-        for token_sampler, uniform in self._steps(start.last_id, uniforms):
+        for token_sampler, uniform in zip(self._token_samplers(start.last_id), uniforms, strict=False):
             ids, step_log_probs = token_sampler.draw(stepper.read(ids), uniform[active])
             rows.append(np.full(size, eos, np.int32))
             rows[-1][active] = ids
@@ -170,16 +166,15 @@ class Sampler:
         text = self.vocabulary.decode(ids)
         return text[: StopString(self.config.stop).end_in(text)]
 
-    def _steps(self, last_id: int, uniforms: Iterator[Uniform]) -> Iterator[tuple[TokenSampler, Uniform]]:
-        """Yield the token sampler and the uniform numbers of each step, up to the maximum length.
+    def _token_samplers(self, last_id: int) -> Iterator[TokenSampler]:
+        """Yield the token sampler of each step, up to the maximum length.
 
         UNK is excluded in every step, EOS where a text may not end: after EOS, and if `can_end` is not set.
         """
         eos, unk = self.vocabulary.eos, self.vocabulary.unk
         without_end = TokenSampler(self.config, slice(eos, unk + 1))
         with_end = TokenSampler(self.config, slice(unk, unk + 1)) if self.config.can_end else without_end
-        samplers = chain([without_end if last_id == eos else with_end], repeat(with_end))
-        return islice(zip(samplers, uniforms, strict=False), self.config.length)
+        return islice(chain([without_end if last_id == eos else with_end], repeat(with_end)), self.config.length)
 
 
 def _checked_seed(seed: int | None) -> int:

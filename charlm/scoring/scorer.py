@@ -85,8 +85,8 @@ def score_texts(
         batch = encode_batch(batch_texts, vocabulary, prompt.last_id, end=end)
         log_probs = BatchScorer(network, batch, tuning).score(prompt.state, threads)
         is_unknown = batch.targets == vocabulary.unk
-        sums = batch.sums(log_probs), batch.sums(np.where(is_unknown, log_probs, 0.0))
-        yield from map(Score, batch.counts.tolist(), batch.sums(is_unknown.astype(int)), *sums, batch.texts)
+        unknown, *sums = batch.sums(is_unknown, log_probs, np.where(is_unknown, log_probs, 0.0))
+        yield from map(Score, batch.counts.tolist(), map(int, unknown), *sums, batch.texts)
 
 
 def _batches(texts: Iterable[str], state_values: int, tuning: ScoringTuning) -> Iterator[list[str]]:

@@ -33,14 +33,10 @@ class TextBatch(NamedTuple):
     starts: Indices
     counts: Indices
 
-    def sums(self, values: npt.NDArray[Any]) -> list[Any]:
-        """Return the sum of `values` (N,) over the targets of each text, in their dtype."""
-        sums = np.zeros(len(self.texts), values.dtype)
-        is_filled = self.counts > 0
-        if is_filled.any():
-            sums[is_filled] = np.add.reduceat(values, self.starts[is_filled])
-        result: list[Any] = sums.tolist()
-        return result
+    def sums(self, *values: npt.NDArray[Any]) -> list[list[float]]:
+        """Return the sums of each of `values` (N,) over the targets of each text."""
+        text_of_target = np.repeat(np.arange(len(self.texts)), self.counts)
+        return [np.bincount(text_of_target, each, len(self.texts)).tolist() for each in values]
 
     def common_prefix_lengths(self, texts: Indices) -> Indices:
         """Return the length of the common prefix of each of `texts` and the previous one, in targets, (texts,)."""

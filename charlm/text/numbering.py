@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
 from os import PathLike
 
 import numpy as np
@@ -58,8 +57,9 @@ class DocumentReader:
     def read(self, path: str | PathLike[str]) -> None:
         """Read a document and end it with EOS."""
         self.names.append(name_of(path))
-        chunks = self._hashed(read_chunks(path, self.config, self.tuning))
+        chunks = read_chunks(path, self.config, self.tuning)
         for chunk in regroup(chunks, TO_LAST_WORD_BORDER) if self.config.unit == "word" else chunks:
+            self.hash.update(chunk.encode("utf-8", "surrogatepass"))
             self._append(self._encode(chunk))
         self.hash.update(b"\xff")  # no text has this byte: it ends a document
         if self._last_id != 0:
@@ -80,12 +80,6 @@ class DocumentReader:
         self._ids_by_point[code_points("".join(new))] = new_ids
         ids: Ids = self._ids_by_point[code_points(text)]
         return ids
-
-    def _hashed(self, chunks: Iterable[str]) -> Iterator[str]:
-        """Yield the chunks and add them to the hash."""
-        for chunk in chunks:
-            self.hash.update(chunk.encode("utf-8", "surrogatepass"))
-            yield chunk
 
     def _append(self, ids: Ids) -> None:
         """Append ids; in a corpus of lines a newline becomes EOS, and empty lines are dropped."""
