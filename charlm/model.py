@@ -121,7 +121,7 @@ class LanguageModel:
         Parameters
         ----------
         prompt : str
-            The beginning of each text; it is not part of the result.
+            The text to continue; it is not part of the result.
         n : int, default 1
             Number of texts.
         seed : int, optional

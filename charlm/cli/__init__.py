@@ -108,9 +108,9 @@ def run(arguments: Sequence[str] | None) -> int:
         click.UsageError(escape(error.format_message(), keep="\n"), getattr(error, "ctx", None)).show()
         return error.exit_code
     except ConfigError as error:
-        return complain(error, USAGE)
+        return report_error(error, USAGE)
     except CharlmError as error:
-        return complain(error, FAILED)
+        return report_error(error, FAILED)
     except BrokenPipeError:  # from the flush
         flush_output()
         return CLOSED_PIPE
@@ -119,14 +119,14 @@ def run(arguments: Sequence[str] | None) -> int:
     except RuntimeError as error:
         if "can't start new thread" not in str(error):
             raise
-        return complain(CharlmError("cannot start a thread; raise the limit of processes (ulimit -u)"), FAILED)
+        return report_error(CharlmError("cannot start a thread; raise the limit of processes (ulimit -u)"), FAILED)
     except OSError as error:
         # an error without a file name is from a descriptor, which is standard output
         name = error.filename or ("standard output" if error.errno else "file")
-        return complain(CharlmError(f"{name}: {error.strerror or error}"), FAILED)
+        return report_error(CharlmError(f"{name}: {error.strerror or error}"), FAILED)
 
 
-def complain(error: CharlmError, code: int) -> int:
+def report_error(error: CharlmError, code: int) -> int:
     """Print an error as one line and return the exit code."""
     click.echo(f"charlm: {escape(with_flags(str(error)))}", err=True)
     return code

@@ -70,7 +70,7 @@ def command(
     if plot is not None:
         find_matplotlib(plot)
     opened = [options.open_model(path, encoding=encoding, errors=errors) for path in models]
-    text = read_beginning(file, replace(opened[0].text, normalize="none"))  # each model normalizes for itself
+    text = read_prefix(file, replace(opened[0].text, normalize="none"))  # each model normalizes for itself
     measured = [
         measure(path, model, model.gradients(text, back=back, places=places))
         for path, model in zip(models, opened, strict=True)
@@ -84,7 +84,7 @@ def command(
         show(report_lines(measured, curves))
 
 
-def read_beginning(file: Path, config: TextConfig) -> str:
+def read_prefix(file: Path, config: TextConfig) -> str:
     """Return the text of a file; of a long text about its first MAX_CHARACTERS."""
     from charlm.text.reading import read_chunks
 

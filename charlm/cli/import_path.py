@@ -6,7 +6,7 @@ import os
 import sys
 
 
-def forget_current_folder() -> None:
+def remove_current_folder() -> None:
     """Remove the current folder from `sys.path`, unless PYTHONPATH names it.
 
     `python -m charlm` and an empty entry in PYTHONPATH add it, so that a file `json.py` next to a text would run.
@@ -24,4 +24,4 @@ def forget_current_folder() -> None:
         sys.path[:] = [folder for folder in sys.path if folder not in ("", here)]
 
 
-forget_current_folder()
+remove_current_folder()

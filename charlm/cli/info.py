@@ -58,7 +58,7 @@ def facts_of(model: LanguageModel, path: Path) -> dict[str, Any]:
 
 
 def readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield names and values for people, each figure with its unit."""
+    """Yield names and values of the text output, each value with its unit."""
     config, text, training = facts["config"], facts["text"], facts["training"]
     unit, tokens, both = text["unit"], facts["vocabulary"]["tokens"], bool(config["bidirectional"])
     shape = f"{config['hidden']} units x {config['layers']}{' in both directions' * both}"

@@ -31,13 +31,13 @@ SMOOTHING = 0.02
 """Weight of a new value in a running mean, in [0, 1]."""
 
 
-def follow(run: Run) -> None:
+def train_with_progress(run: Run) -> None:
     """Train to the end and show the progress."""
     metrics = RunningMetrics(run.setup.corpus.vocabulary.unit, is_pseudo=run.setup.network.config.bidirectional)
     if sys.stderr.isatty():
-        follow_with_bar(run, metrics)
+        train_with_bar(run, metrics)
     else:
-        follow_with_lines(run, metrics)
+        train_with_lines(run, metrics)
 
 
 def print_event(event: Event) -> None:
@@ -46,7 +46,7 @@ def print_event(event: Event) -> None:
         warn(event.message)
 
 
-def follow_with_bar(run: Run, metrics: RunningMetrics) -> None:
+def train_with_bar(run: Run, metrics: RunningMetrics) -> None:
     """Draw a bar, at most ten times a second."""
     columns = None if has_width(sys.stderr) else DEFAULT_COLUMNS
     with tqdm(
@@ -66,7 +66,7 @@ def has_width(stream: TextIO) -> bool:
         return False
 
 
-def follow_with_lines(run: Run, metrics: RunningMetrics) -> None:
+def train_with_lines(run: Run, metrics: RunningMetrics) -> None:
     """Print a line at each evaluation; without evaluations, at each tenth of the budget."""
     tenths = 0
     for report in run.reports():

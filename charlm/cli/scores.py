@@ -66,14 +66,14 @@ def summary_lines(summary: Summary, base: str, unit: str) -> Iterator[str]:
 
     name = UNITS[base]
     metrics = {
-        "Perplexity including unknown": figure(summary.perplexity, ".6g"),
-        "Perplexity excluding unknown": figure(summary.known.perplexity, ".6g"),
+        "Perplexity including unknown": format_metric(summary.perplexity, ".6g"),
+        "Perplexity excluding unknown": format_metric(summary.known.perplexity, ".6g"),
         "Unknown": str(summary.unknown),
         "Characters" if unit == "char" else "Tokens": str(summary.characters),
         "Texts": str(summary.texts),
         f"Log probability ({name})": f"{in_base(summary.log_prob, base):.6f}",
-        f"{name.capitalize()} per {unit}": figure(in_base(summary.nats_per_char, base), ".6f"),
-        f"Bits per {unit}": figure(summary.bits_per_char, ".6f"),
+        f"{name.capitalize()} per {unit}": format_metric(in_base(summary.nats_per_char, base), ".6f"),
+        f"Bits per {unit}": format_metric(summary.bits_per_char, ".6f"),
     }
     for title, value in metrics.items():
         yield f"{title}:\t{value}"
@@ -99,15 +99,15 @@ def cells_of(score: Score, relative: float, base: str, unit: str) -> dict[str, s
     name = UNITS[base]
     return {
         f"log p ({name})": f"{in_base(score.log_prob, base):.3f}",
-        f"{name}/{unit}": figure(in_base(score.nats_per_char, base), ".4f"),
-        f"bits/{unit}": figure(score.bits_per_char, ".4f"),
-        "perplexity": figure(score.perplexity, ".3f"),
+        f"{name}/{unit}": format_metric(in_base(score.nats_per_char, base), ".4f"),
+        f"bits/{unit}": format_metric(score.bits_per_char, ".4f"),
+        "perplexity": format_metric(score.perplexity, ".3f"),
         "unknown": str(score.unknown),
         "relative": f"{relative:.2%}",
         "text": score.text,
     }
 
 
-def figure(value: float, digits: str) -> str:
+def format_metric(value: float, digits: str) -> str:
     """Format a number; "-" if it is NaN, as for an empty text."""
     return "-" if math.isnan(value) else format(value, digits)

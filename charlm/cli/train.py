@@ -105,7 +105,7 @@ def command(
       charlm train names.txt --lines -m names.safetensors
       charlm train corpus.txt --resume --minutes 30
     """
-    from charlm.cli.progress import follow, print_event
+    from charlm.cli.progress import print_event, train_with_progress
     from charlm.runs.run import Run
     from charlm.runs.setup import RunOptions
 
@@ -118,7 +118,7 @@ def command(
                 signals.stop = run.stop
                 if run.group.is_main_process:
                     print_start(run)
-                    follow(run)
+                    train_with_progress(run)
                     print_result(run)
                 else:
                     for _ in run.reports():

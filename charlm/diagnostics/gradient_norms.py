@@ -26,7 +26,7 @@ from charlm.nn.cells.cell import RecurrenceGrads
 from charlm.nn.functional import cross_entropy
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.stack import StackPass
+from charlm.nn.stack import StackCache
 
 
 def gradient_norms(network: Network, params: Parameters, inputs: Ids, targets: Ids, state: NetworkState) -> Array:
@@ -86,10 +86,10 @@ def state_gradients(
 
 def forward_step_by_step(
     network: Network, params: Parameters, inputs: Ids, state: NetworkState, work: Workspace
-) -> list[StackPass]:
+) -> list[StackCache]:
     """Run the forward pass of a window in one-step windows, each with its own buffers and backward pass."""
     prepared = network.stack.prepare(params)
-    passes: list[StackPass] = []
+    passes: list[StackCache] = []
     for t, ids in enumerate(inputs):
         passes.append(network.stack.forward(params, ids[None], state, work.scope(f"step{t}"), prepared=prepared))
         state = passes[-1].state

@@ -25,10 +25,12 @@ def multiply_rows(xs: Array, matrix: Array, out: Array) -> Array:
     A contiguous matrix of few weights is multiplied in small products.
     """
     inner, columns = matrix.shape
-    run = rows_at_once(matrix.size) if matrix.flags.c_contiguous else 0
-    blocked = len(xs) // run * run if run else 0
+    block_rows = rows_at_once(matrix.size) if matrix.flags.c_contiguous else 0
+    blocked = len(xs) // block_rows * block_rows if block_rows else 0
     if blocked:
-        np.matmul(xs[:blocked].reshape(-1, run, inner), matrix, out=out[:blocked].reshape(-1, run, columns))
+        np.matmul(
+            xs[:blocked].reshape(-1, block_rows, inner), matrix, out=out[:blocked].reshape(-1, block_rows, columns)
+        )
     np.matmul(xs[blocked:], matrix, out=out[blocked:])
     return out
 

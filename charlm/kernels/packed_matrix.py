@@ -95,9 +95,11 @@ class PackedMatrix:
         """Write what `sum_into` does for xs (G, T, B, K/G), a window, into `out` (T, B, N) and return it."""
         gates, steps, streams, _ = xs.shape
         blocks = self._gate_blocks(gates, streams, out.shape[2], is_window=True)
-        run = max(TUNING.max_cached_sums // (gates * streams * out.shape[2]), TUNING.max_block_rows // streams, 1)
-        for start in range(0, steps, run):
-            span = slice(start, start + run)
+        chunk_steps = max(
+            TUNING.max_cached_sums // (gates * streams * out.shape[2]), TUNING.max_block_rows // streams, 1
+        )
+        for start in range(0, steps, chunk_steps):
+            span = slice(start, start + chunk_steps)
             sum_products(blocks, out[span])(xs[:, span])
         return out
 

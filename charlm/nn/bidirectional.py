@@ -4,7 +4,7 @@
     g_t  = stack(EOS, x_n ... x_(t+1))                  `reverse`, reads from right to left
     p_t  = softmax(W_head (h_t, g_t) + b_head)          W_head (V, 2H)
 
-The two stacks meet only at the head. If layers read each other's outputs, as in a deep
+Only the head combines the two stacks. If layers read each other's outputs, as in a deep
 `torch.nn.LSTM(bidirectional=True)`, they would see the character that they predict.
 Source: Schuster & Paliwal 1997, for one layer.
 
@@ -23,7 +23,7 @@ from charlm.kernels.workspace import Workspace, rows
 from charlm.nn.base import BaseNetwork, NetworkState
 from charlm.nn.layers import head_loss_and_grads
 from charlm.nn.layout import FORWARD, REVERSE, Parameters
-from charlm.nn.stack import Stack, StackPass
+from charlm.nn.stack import Stack, StackCache
 from charlm.nn.window import Window
 
 
@@ -36,7 +36,7 @@ class BidirectionalNetwork(BaseNetwork):
 
     def forward(
         self, params: Parameters, inputs: Ids, targets: Ids, work: Workspace, rng: np.random.Generator | None = None
-    ) -> tuple[Array, list[StackPass]]:
+    ) -> tuple[Array, list[StackCache]]:
         """Run both stacks over a window.
 
         Parameters
@@ -51,35 +51,35 @@ class BidirectionalNetwork(BaseNetwork):
         -------
         hs : array (T-1, B, 2H)
             Outputs of both stacks, scratch memory.
-        runs : list of StackPass
+        caches : list of StackCache
             One per stack, for the backward pass.
         """
         steps, streams = len(inputs) - 1, inputs.shape[1]
         hs = work.scratch("both", steps, streams, 2 * self.config.hidden)
-        runs = []
+        caches = []
         for k, (stack, ids) in enumerate(zip(self.stacks, (inputs[:-1], targets[:0:-1]), strict=True)):
             scope = work.scope(stack.name)
-            run = stack.forward(params, ids, None, scope, rng)
-            output = run.output(-1, scope)
+            cache = stack.forward(params, ids, None, scope, rng)
+            output = cache.output(-1, scope)
             self._half(hs, k)[...] = output[::-1] if k else output
-            runs.append(run)
-        return hs, runs
+            caches.append(cache)
+        return hs, caches
 
     def loss_and_grads(
         self, params: Parameters, grads: Parameters, window: Window, state: NetworkState, work: Workspace,
         rng: np.random.Generator | None = None,
     ) -> tuple[float, NetworkState]:  # fmt: skip
         """See `BaseNetwork.loss_and_grads`. The last target of each stream is not predicted; `state` is empty."""
-        hs, runs = self.forward(params, window.inputs, window.targets, work, rng)
+        hs, caches = self.forward(params, window.inputs, window.targets, work, rng)
         dhs = work.array("dboth", *hs.shape)
         weights = None if window.weights is None else window.weights[:-1]
         predicted = Window(window.inputs[:-1], window.targets[:-1], weights, window.scale)
         loss = head_loss_and_grads(params, grads, predicted, rows(hs), rows(dhs), work)
-        for k, (stack, run) in enumerate(zip(self.stacks, runs, strict=True)):
+        for k, (stack, cache) in enumerate(zip(self.stacks, caches, strict=True)):
             half = self._half(dhs, k)
             own = work.array("dhs", *half.shape)
             own[...] = half[::-1] if k else half
-            stack.backward(params, grads, run, own, None, work.scope(stack.name))
+            stack.backward(params, grads, cache, own, None, work.scope(stack.name))
         return loss, []
 
     def _half(self, hs: Array, k: int) -> Array:

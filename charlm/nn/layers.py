@@ -135,9 +135,9 @@ def head_loss_and_grads(
         columns = work.scratch("head", *weight.T.shape)
         np.copyto(columns, weight.T)
     loss = 0.0
-    run = max(tuning.min_head_rows, tuning.max_cached_logits // vocabulary)
-    for start in range(0, len(targets), run):
-        span = slice(start, min(start + run, len(targets)))
+    chunk_rows = max(tuning.min_head_rows, tuning.max_cached_logits // vocabulary)
+    for start in range(0, len(targets), chunk_rows):
+        span = slice(start, min(start + chunk_rows, len(targets)))
         logits = multiply_rows(hs[span], columns, work.scratch("logits", span.stop - start, vocabulary))
         logits += bias
         span_counts = None if counts is None else counts[span]

@@ -33,8 +33,8 @@ class Network(BaseNetwork):
         rng: np.random.Generator | None = None,
     ) -> tuple[float, NetworkState]:  # fmt: skip
         """See `BaseNetwork.loss_and_grads`."""
-        run = self.stack.forward(params, window.inputs, state, work, rng)
-        dhs = work.array("dhs", *run.outputs[-1].shape)
-        loss = head_loss_and_grads(params, grads, window, rows(run.output(-1, work)), rows(dhs), work)
-        self.stack.backward(params, grads, run, dhs, None, work)
-        return loss, run.state
+        cache = self.stack.forward(params, window.inputs, state, work, rng)
+        dhs = work.array("dhs", *cache.outputs[-1].shape)
+        loss = head_loss_and_grads(params, grads, window, rows(cache.output(-1, work)), rows(dhs), work)
+        self.stack.backward(params, grads, cache, dhs, None, work)
+        return loss, cache.state

@@ -21,7 +21,7 @@ from charlm.nn.layout import FORWARD, Parameters
 from charlm.nn.tuning import DEFAULT_TUNING, NnTuning
 
 
-class StackPass(NamedTuple):
+class StackCache(NamedTuple):
     """Results of a forward pass, and what its backward pass needs.
 
     Attributes
@@ -113,7 +113,7 @@ class Stack:
     def forward(
         self, params: Parameters, ids: Ids, state: NetworkState | None, work: Workspace,
         rng: np.random.Generator | None = None, prepared: Sequence[LayerWeights] | None = None,
-    ) -> StackPass:  # fmt: skip
+    ) -> StackCache:  # fmt: skip
         """Run a window forward.
 
         Parameters
@@ -131,7 +131,7 @@ class Stack:
 
         Returns
         -------
-        StackPass
+        StackCache
         """
         (steps, streams), hidden, cell = ids.shape, self.config.hidden, self.cell
         starts = ids == self.start
@@ -142,23 +142,23 @@ class Stack:
             state = [tuple(np.zeros((cell.state_arrays, streams, hidden), work.dtype))] * self.config.layers
         bias, scale = all_weights[0].bias, all_weights[0].recurrence.scale
         projection = OneHotProjection.prepare(params.layer(self.name, 0).weight_ih, bias, scale, ids)
-        run = StackPass(projection, [], [], [], output_masks, weight_masks)
+        cache = StackCache(projection, [], [], [], output_masks, weight_masks)
         for layer, weights in enumerate(all_weights):
             scope = work.scope(f"layer{layer}")
             zs = scope.array("zs", cell.gates, steps, streams, hidden)
             if weights.projection is None:
-                run.projection.forward(zs)
+                cache.projection.forward(zs)
             else:
-                weights.projection.into(zs)(run.output(layer - 1, work))
+                weights.projection.into(zs)(cache.output(layer - 1, work))
                 zs += weights.bias.reshape(-1, 1, 1, hidden)
             hs, last, backward = cell.forward(weights.recurrence, zs, state[layer], reset_mask, scope)
-            run.outputs.append(hs)
-            run.state.append(last)
-            run.backwards.append(backward)
-        return run
+            cache.outputs.append(hs)
+            cache.state.append(last)
+            cache.backwards.append(backward)
+        return cache
 
     def backward(
-        self, params: Parameters, grads: Parameters, run: StackPass, dhs: Array, dlast: NetworkState | None,
+        self, params: Parameters, grads: Parameters, cache: StackCache, dhs: Array, dlast: NetworkState | None,
         work: Workspace,
     ) -> NetworkState:  # fmt: skip
         """Run `forward` backward: from the gradient of the last output to those of the weights and the first state.
@@ -168,10 +168,10 @@ class Stack:
         params : Parameters
         grads : Parameters
             Those of this stack are overwritten.
-        run : StackPass
+        cache : StackCache
             What `forward` returned.
         dhs : array (T, B, H)
-            d loss / d `run.output(-1)`; overwritten.
+            d loss / d `cache.output(-1)`; overwritten.
         dlast : NetworkState or None
             d loss / d last state; None for zero.
         work : Workspace
@@ -186,18 +186,18 @@ class Stack:
         shared = self.cell.bias_in_input(self.config.hidden)
         for layer in reversed(range(self.config.layers)):
             grad = grads.layer(self.name, layer)
-            if run.output_masks:
-                dhs *= run.output_masks[layer]  # backward of output dropout
+            if cache.output_masks:
+                dhs *= cache.output_masks[layer]  # backward of output dropout
             recurrent = RecurrenceGrads(grad.weight_hh, grad.bias_hh)
-            dzs, dfirst = run.backwards[layer](dhs, None if dlast is None else dlast[layer], recurrent)
+            dzs, dfirst = cache.backwards[layer](dhs, None if dlast is None else dlast[layer], recurrent)
             dstate.insert(0, dfirst)
-            if run.weight_masks:
-                np.multiply(grad.weight_hh, run.weight_masks[layer], out=grad.weight_hh)  # backward of weight dropout
+            if cache.weight_masks:
+                np.multiply(grad.weight_hh, cache.weight_masks[layer], out=grad.weight_hh)  # backward of weight dropout
             if layer == 0:
-                run.projection.backward(dzs, grad.weight_ih, work)
+                cache.projection.backward(dzs, grad.weight_ih, work)
                 grad.weight_ih.sum(axis=1, out=grad.bias_ih)  # the sum of a one-hot input is 1
             else:
-                write_gradient(dzs, run.output(layer - 1, work), grad.weight_ih, work)  # backward of W_ih x
+                write_gradient(dzs, cache.output(layer - 1, work), grad.weight_ih, work)  # backward of W_ih x
                 grad.bias_ih[...] = sum_rows(dzs.reshape(len(dzs), -1, self.config.hidden)).ravel()
                 PackedMatrix(params.layer(self.name, layer).weight_ih, work).fill_sum(dhs, dzs)
             grad.bias_hh[:shared] = grad.bias_ih[:shared]  # z contains the sum of both

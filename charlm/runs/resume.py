@@ -82,7 +82,7 @@ class SavedRun:
                 TrainingRecord.from_json(content["model"]),
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
-            raise _misfit(path, error) from error
+            raise _state_error(path, error) from error
 
     def write(self) -> None:
         """Write the state, atomically.
@@ -167,7 +167,7 @@ class SavedRun:
             _check_state(self.trainer, trainer.state_dict())
             trainer.load_state_dict(self.trainer)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise _misfit(self.path, error) from error
+            raise _state_error(self.path, error) from error
         message = f"resumed after step {trainer.step:,}, {trainer.progress:.0%} of {budget_of(trainer.config)}"
         if trainer.config.threads != self.train.threads:
             message += f"; not bit for bit, because `threads` is {trainer.config.threads}, not {self.train.threads}"
@@ -221,7 +221,7 @@ def _check_state(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         raise ValueError("seconds are negative")
 
 
-def _misfit(path: Path, error: Exception) -> ResumeError:
+def _state_error(path: Path, error: Exception) -> ResumeError:
     """Return the error for a state whose content this version does not write."""
     reason = printable(repr(error), 200)
     return ResumeError(f"{path}: not the state of a run that this charlm can resume ({reason}); start a new run")

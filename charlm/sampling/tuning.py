@@ -13,11 +13,11 @@ class SamplingTuning:
     """
 
     max_batch_texts: int = 256
-    """Texts of a batch, at most."""
+    """Maximum number of texts of a batch."""
     min_thread_multiplications: int = 25_000_000
-    """Multiplications of one step for which a thread is used, at least."""
+    """Minimum number of multiplications of a step per thread."""
     min_thread_texts: int = 64
-    """Texts per thread, at least, where the BLAS packs the weights again for every product."""
+    """Minimum number of texts per thread where the BLAS packs the weights again for every product."""
     uniform_block: int = 64
     """Uniform random numbers that a stream generates at a time."""
 

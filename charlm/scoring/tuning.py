@@ -13,46 +13,46 @@ class ScoringTuning:
     """
 
     first_batch_texts: tuple[int, ...] = (1, 32)
-    """Texts of the first batches, so that the scores of the first texts of a slow source are there early."""
+    """Numbers of texts of the first batches; small, so that a slow source gets its first scores early."""
     max_batch_texts: int = 1 << 14
-    """Texts of a batch, at most."""
+    """Maximum number of texts of a batch."""
     max_batch_characters: int = 1 << 21
-    """Characters of a batch after which it takes no further text."""
+    """Number of characters at which a batch is complete."""
     max_batch_state_values: int = 1 << 24
-    """Values in the hidden states of all texts of a batch, at most."""
+    """Maximum number of values in the states of all texts of a batch."""
     max_log_probs: int = 1 << 20
-    """Log-probabilities of a window of `score_characters`, at most."""
+    """Maximum number of log-probabilities of a window of `score_characters`."""
     min_thread_multiplications: int = 1_000_000_000
-    """Multiplications of a batch for which a thread is used, at least."""
+    """Minimum number of multiplications of a batch per thread."""
 
     max_window_ids: int = 1 << 13
-    """Ids (T * B) of a window, at most."""
+    """Maximum number of ids (T * B) of a window."""
     min_step_columns: int = 32
-    """Columns of a window from which it is faster to compute all layers of a step than all steps of a layer."""
+    """Number of columns from which computing all layers of a step is faster than all steps of a layer."""
     min_active_fraction: float = 0.9
-    """Fraction of the columns of a window that have not ended; below it, the window ends."""
+    """Minimum fraction of the columns of a window that have not ended; below it, the window ends."""
 
     min_saved_rows: int = 64
-    """Rows that reading each shared prefix once must save in a step, at least."""
+    """Minimum number of rows that a step saves by reading each shared prefix once; otherwise windows follow."""
     min_saved_fraction: float = 0.1
-    """Fraction of the rows that reading each shared prefix once must save in a step, at least."""
+    """Minimum fraction of the rows that a step saves by reading each shared prefix once."""
 
     min_chunked_characters: int = 1 << 13
-    """Characters of a text that is read in chunks, at least."""
+    """Minimum length in characters of a text that is read in chunks."""
     max_chunks: int = 32
-    """Chunks that are read in parallel, at most."""
+    """Maximum number of chunks that are read in parallel."""
     min_chunk_characters: int = 1 << 11
-    """Characters of a chunk, at least."""
+    """Minimum length of a chunk in characters."""
     max_chunk_characters: int = 1 << 13
-    """Characters of a chunk, at most; a longer text is read as several blocks of chunks."""
+    """Maximum length of a chunk in characters; a longer text is read as several blocks of chunks."""
     checkpoint_interval: int = 256
     """Steps between the stored states of a chunk, which are compared with the states of the next sweep."""
     state_tolerance: float = 4e-6
-    """Difference of two states, relative to 1 + their size, that counts as float32 rounding."""
+    """Maximum difference of two states, relative to 1 + their size, that counts as float32 rounding."""
     log_prob_tolerance: float = 2e-5
-    """Difference of two log-probabilities, in nats, that counts as float32 rounding of a state."""
+    """Maximum difference of two log-probabilities, in nats, that counts as float32 rounding of a state."""
     max_parallel_sweeps: int = 4
-    """Sweeps that read all stale chunks again; each later sweep reads only the first of them."""
+    """Number of sweeps that read all stale chunks; each later sweep reads only the first of them."""
 
 
 DEFAULT_TUNING = ScoringTuning()

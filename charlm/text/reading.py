@@ -84,8 +84,8 @@ def read_chunks(path: str | PathLike[str], config: TextConfig, tuning: TextTunin
     EncodingError
         The bytes are not valid in the encoding, or are not text.
     """
-    with opened(path) as file:
-        yield from normalize_chunks(decoded(byte_chunks(file, path, tuning), name_of(path), config), config)
+    with open_bytes(path) as file:
+        yield from normalize_chunks(decode_chunks(byte_chunks(file, path, tuning), name_of(path), config), config)
 
 
 def normalize_text(text: str, config: TextConfig) -> str:
@@ -134,7 +134,7 @@ def regroup(chunks: Iterable[str], to_last_border: re.Pattern[str]) -> Iterator[
 
 
 @contextmanager
-def opened(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
+def open_bytes(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a file for reading bytes, unpacked according to its name; CorpusError if that fails."""
     if str(path) == "-":
         yield sys.stdin.buffer
@@ -161,7 +161,7 @@ def byte_chunks(file: IO[bytes], path: str | PathLike[str], tuning: TextTuning) 
         raise CorpusError(f"{name_of(path)}: cannot be read: {error}") from None
 
 
-def decoded(chunks: Iterable[bytes], name: str, config: TextConfig) -> Iterator[str]:
+def decode_chunks(chunks: Iterable[bytes], name: str, config: TextConfig) -> Iterator[str]:
     """Decode bytes and drop a byte order mark; EncodingError names the first invalid byte."""
     decoder = decoder_for(config)
     head = b""

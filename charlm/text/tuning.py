@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TextTuning:
-    """Sizes and rates that decide speed, memory and what a network learns besides the text itself."""
+    """Sizes that determine speed and memory, and rates of held-out, unknown and masked tokens."""
 
     bytes_per_read: int = 1 << 20
     """Bytes that are read from a file at a time."""

@@ -16,9 +16,9 @@ class TrainingTuning:
     evaluation_speedup: float = 2.0
     """Held-out characters per second divided by training characters per second, before the first measurement."""
     min_held_out_characters: int = 1000
-    """Held-out characters that the shortest budget evaluates."""
+    """Minimum number of held-out characters that a short budget evaluates."""
     max_held_out_characters: int = 200_000
-    """Held-out characters that any budget evaluates."""
+    """Maximum number of held-out characters."""
     held_out_streams_per_thread: int = 16
     """Streams of the held-out text that each thread reads in parallel."""
     warm_up_characters: int = 96

@@ -31,15 +31,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "--base 10: the bans/char column is in nats",
         "charlm/cli/scores.py",
-        'figure(in_base(score.nats_per_char, base), ".4f")',
-        'figure(score.nats_per_char, ".4f")',
+        'format_metric(in_base(score.nats_per_char, base), ".4f")',
+        'format_metric(score.nats_per_char, ".4f")',
         (f"{FIGURES}::TestScore::test_table",),
     ),
     Fault(
         "the bits/char column is in nats",
         "charlm/cli/scores.py",
-        'figure(score.bits_per_char, ".4f")',
-        'figure(score.nats_per_char, ".4f")',
+        'format_metric(score.bits_per_char, ".4f")',
+        'format_metric(score.nats_per_char, ".4f")',
         (f"{FIGURES}::TestScore::test_table",),
     ),
     Fault(
@@ -52,15 +52,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "summary: the figure per character is not in its base",
         "charlm/cli/scores.py",
-        'figure(in_base(summary.nats_per_char, base), ".6f")',
-        'figure(summary.nats_per_char, ".6f")',
+        'format_metric(in_base(summary.nats_per_char, base), ".6f")',
+        'format_metric(summary.nats_per_char, ".6f")',
         (f"{FIGURES}::TestScore::test_summary",),
     ),
     Fault(
         "summary: bits per character are nats",
         "charlm/cli/scores.py",
-        'figure(summary.bits_per_char, ".6f")',
-        'figure(summary.nats_per_char, ".6f")',
+        'format_metric(summary.bits_per_char, ".6f")',
+        'format_metric(summary.nats_per_char, ".6f")',
         (f"{FIGURES}::TestScore::test_summary",),
     ),
     Fault(

@@ -22,10 +22,10 @@ def backpropagate(
 ) -> tuple[float, NetworkState, NetworkState]:  # fmt: skip
     """Return loss, last state and gradient of the first state, given the gradient of the last state."""
     work = Workspace(params.flat.dtype)
-    run = network.stack.forward(params, window.inputs, state, work, rng)
-    dhs = np.empty_like(run.outputs[-1])
-    loss = head_loss_and_grads(params, grads, window, rows(run.output(-1, work)), rows(dhs), work)
-    return loss, run.state, network.stack.backward(params, grads, run, dhs, dlast, work)
+    cache = network.stack.forward(params, window.inputs, state, work, rng)
+    dhs = np.empty_like(cache.outputs[-1])
+    loss = head_loss_and_grads(params, grads, window, rows(cache.output(-1, work)), rows(dhs), work)
+    return loss, cache.state, network.stack.backward(params, grads, cache, dhs, dlast, work)
 
 
 def directional(function: Callable[[float], float]) -> float:

@@ -25,7 +25,7 @@ from charlm.nn.cells import CELLS
 from charlm.nn.cells.cell import orthogonal
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.stack import StackPass
+from charlm.nn.stack import StackCache
 from charlm.nn.tuning import NnTuning
 from charlm.nn.window import Window
 from charlm.scoring.chunked import score_chunked
@@ -137,9 +137,9 @@ class TestEveryPath:
         for cuts in ([0, shape.steps], [0, 2, shape.steps]):
             state, tops = first, []
             for begin, end in itertools.pairwise(cuts):
-                run = case.network.stack.forward(prepared.params, case.inputs[begin:end], state, Workspace(dtype))
-                tops.append(run.outputs[-1])
-                state = run.state
+                cache = case.network.stack.forward(prepared.params, case.inputs[begin:end], state, Workspace(dtype))
+                tops.append(cache.outputs[-1])
+                state = cache.state
             np.testing.assert_allclose(np.concatenate(tops), answers.tops, rtol=0, atol=tolerance)
             assert_same_state(state, answers.state, tolerance)
         loss, _ = case.network.loss_and_grads(
@@ -242,15 +242,15 @@ class Dropout(NamedTuple):
         return {name: array * self.weights.get(name, 1) for name, array in tensors.items()}
 
 
-def drawn(runs: dict[str, StackPass], layers: int) -> dict[str, Dropout]:
+def drawn(caches: dict[str, StackCache], layers: int) -> dict[str, Dropout]:
     """Return the dropout masks of each stack, rebuilt from the zeros that were drawn."""
     result = {}
-    for stack, run in runs.items():
-        assert len(run.output_masks) == len(run.weight_masks) == layers
-        outputs = [(mask != 0) / (1 - DROPOUT) for mask in run.output_masks]
+    for stack, cache in caches.items():
+        assert len(cache.output_masks) == len(cache.weight_masks) == layers
+        outputs = [(mask != 0) / (1 - DROPOUT) for mask in cache.output_masks]
         weights = {
             f"{stack}.weight_hh_l{layer}": (mask != 0) / (1 - RECURRENT_DROPOUT)
-            for layer, mask in enumerate(run.weight_masks)
+            for layer, mask in enumerate(cache.weight_masks)
         }
         for masks, fraction in ((outputs, DROPOUT), (weights.values(), RECURRENT_DROPOUT)):
             assert all(0.5 * fraction < (mask == 0).mean() < 1.5 * fraction for mask in masks)
@@ -278,8 +278,8 @@ class TestGradients:
     ) -> Callable[[dict[str, np.ndarray], NetworkState], np.ndarray]:
         """Return a function from tensors and a first state to losses (B,), with a term of the last state."""
         args = case.params, case.inputs, case.state, Workspace(np.float64)
-        run = case.network.stack.forward(*args, np.random.default_rng(SEED)) if drops else None
-        dropout = drawn({"rnn": run}, case.shape.layers)["rnn"] if run else Dropout([], {})
+        cache = case.network.stack.forward(*args, np.random.default_rng(SEED)) if drops else None
+        dropout = drawn({"rnn": cache}, case.shape.layers)["rnn"] if cache else Dropout([], {})
 
         def losses(tensors: dict[str, np.ndarray], state: NetworkState) -> np.ndarray:
             masks = dropout.outputs or None

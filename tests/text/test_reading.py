@@ -22,7 +22,7 @@ from charlm.errors import CorpusError, EncodingError
 from charlm.text.reading import (
     SIGNATURES,
     TO_LAST_STARTER,
-    decoded,
+    decode_chunks,
     normalize_chunks,
     normalize_text,
     read_chunks,
@@ -44,7 +44,7 @@ def newlines_as_lf(text: str) -> str:
 
 
 def read_pieces(pieces: list[bytes], config: TextConfig) -> str:
-    return "".join(normalize_chunks(decoded(pieces, "x", config), config))
+    return "".join(normalize_chunks(decode_chunks(pieces, "x", config), config))
 
 
 @given(UNICODE, st.integers(1, 7))
@@ -114,9 +114,9 @@ def test_first_invalid_byte_is_named(data: bytes, size: int) -> None:
         data.decode()
     except UnicodeDecodeError as error:
         with pytest.raises(EncodingError, match=rf"x: byte {error.start:,} \(0x{data[error.start]:02x}\)"):
-            list(decoded(in_pieces(data, size), "x", TextConfig()))
+            list(decode_chunks(in_pieces(data, size), "x", TextConfig()))
     else:
-        list(decoded(in_pieces(data, size), "x", TextConfig()))
+        list(decode_chunks(in_pieces(data, size), "x", TextConfig()))
 
 
 @pytest.mark.parametrize("suffix", ["txt", "gz", "bz2", "xz"])
@@ -195,7 +195,7 @@ def test_tar_archive_in_gzip_or_small_pieces_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EncodingError, match="is a tar archive"):
         read_text(path)
     with pytest.raises(EncodingError, match="is a tar archive"):
-        list(decoded(in_pieces(tar_of(b"text"), 100), "x", TextConfig()))
+        list(decode_chunks(in_pieces(tar_of(b"text"), 100), "x", TextConfig()))
 
 
 @pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])

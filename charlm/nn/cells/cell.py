@@ -80,8 +80,8 @@ class RecurrenceGrads(NamedTuple):
     bias: Array
 
 
-class CellPass(NamedTuple):
-    """What the forward pass over a window keeps for the backward pass.
+class CellCache(NamedTuple):
+    """The values of a forward pass over a window that its backward pass needs.
 
     gates: gate values, (G, T, B, H); the backward pass replaces them by dzs.
     states: (S, T + 1, B, H) for S arrays of a state; index t is the state before step t.
@@ -159,14 +159,14 @@ class Cell(ABC):
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step, for B = `streams`, with buffers in `work`.
 
-        Training and inference both run this function.
+        Training and inference both call this function.
         """
 
     @abstractmethod
     def backward(
         self,
         weights: Recurrence,
-        run: CellPass,
+        cache: CellCache,
         work: Workspace,
         dhs: Array,
         dlast: State | None,
@@ -187,15 +187,15 @@ class Cell(ABC):
         _, steps, streams, hidden = zs.shape
         states = work.array("states", self.state_arrays, steps + 1, streams, hidden)
         saved = work.array("saved", self.saved_arrays, steps, streams, hidden)
-        run = CellPass(zs, states, saved, {} if reset_mask is None else reset_steps(reset_mask))
+        cache = CellCache(zs, states, saved, {} if reset_mask is None else reset_steps(reset_mask))
         states[:, 0] = state
         step = self.make_step(weights, streams, work)
         for t, z in enumerate(zs.swapaxes(0, 1)):
             previous = states[:, t]
-            if t in run.resets:
-                previous = previous * run.resets[t]
+            if t in cache.resets:
+                previous = previous * cache.resets[t]
             step(StepArrays(tuple(previous), self.gate_views(z), tuple(states[:, t + 1]), tuple(saved[:, t])), z)
-        return states[0, 1:], tuple(states[:, steps].copy()), partial(self.backward, weights, run, work)
+        return states[0, 1:], tuple(states[:, steps].copy()), partial(self.backward, weights, cache, work)
 
     def advancer(self, weights: Recurrence, state: State, work: Workspace) -> Callable[[Array], None]:
         """Return a function that advances `state`, contiguous arrays (B, H), in place by one step.

@@ -21,7 +21,7 @@ from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace, rows, sum_rows
 from charlm.nn.cells.cell import (
     Cell,
-    CellPass,
+    CellCache,
     Recurrence,
     RecurrenceGrads,
     State,
@@ -73,7 +73,7 @@ class GRU(Cell):
     def backward(
         self,
         weights: Recurrence,
-        run: CellPass,
+        cache: CellCache,
         work: Workspace,
         dhs: Array,
         dlast: State | None,
@@ -88,15 +88,15 @@ class GRU(Cell):
             dh_prev = dh * z + W_rz^T (dz_r, dz_z) + W_n^T dq
         The factors in brackets do not depend on dh: `local_derivatives` computes them for a chunk of steps at once.
         """
-        _, steps, streams, hidden = run.gates.shape
+        _, steps, streams, hidden = cache.gates.shape
         dh, dh_from_q, dh_from_z = (work.array(name, streams, hidden) for name in ("dh", "dh_from_q", "dh_from_z"))
         dh[...] = 0 if dlast is None else dlast[0]
         multiply_rz = PackedMatrix(weights.matrix[: 2 * hidden], work).sum_into(dh, 2)
         multiply_n = PackedMatrix(weights.matrix[2 * hidden :], work, "blocks_n").into(dh_from_q)
-        h_prevs, qs = run.previous(0), run.saved[0]
-        dzs, dqs = run.gates.swapaxes(0, 1), qs  # the gradients overwrite gate values and q
+        h_prevs, qs = cache.previous(0), cache.saved[0]
+        dzs, dqs = cache.gates.swapaxes(0, 1), qs  # the gradients overwrite gate values and q
         for chunk in time_chunks(steps, streams * hidden, self.tuning):
-            for_rz, for_n, for_q = local_derivatives(run.gates[:, chunk], h_prevs[chunk], qs[chunk], work)
+            for_rz, for_n, for_q = local_derivatives(cache.gates[:, chunk], h_prevs[chunk], qs[chunk], work)
             for t, dh_t, dz, dq, factor_rz, factor_q in zip(
                 reversed(range(steps)[chunk]),
                 dhs[chunk][::-1],
@@ -114,13 +114,13 @@ class GRU(Cell):
                 multiply_n(dq)  # backward of q = W_n h_prev + b_n
                 np.add(dh, dh_from_q, dh)
                 np.add(dh, dh_from_z, dh)
-                if t in run.resets:
-                    dh *= run.resets[t]
-            np.multiply(dhs[chunk], for_n, run.gates[2, chunk])  # backward of h and n, to z_n
-        write_gradient(run.gates[:2], h_prevs, grads.matrix[: 2 * hidden], work)
+                if t in cache.resets:
+                    dh *= cache.resets[t]
+            np.multiply(dhs[chunk], for_n, cache.gates[2, chunk])  # backward of h and n, to z_n
+        write_gradient(cache.gates[:2], h_prevs, grads.matrix[: 2 * hidden], work)
         write_gradient(dqs[None], h_prevs, grads.matrix[2 * hidden :], work)
         grads.bias[2 * hidden :] = sum_rows(rows(dqs))
-        return run.gates, (dh.copy(),)
+        return cache.gates, (dh.copy(),)
 
 
 def local_derivatives(gates: Array, h_prevs: Array, qs: Array, work: Workspace) -> tuple[Array, Array, Array]:

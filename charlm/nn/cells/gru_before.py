@@ -23,7 +23,7 @@ from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
 from charlm.nn.cells.cell import (
     Cell,
-    CellPass,
+    CellCache,
     Recurrence,
     RecurrenceGrads,
     State,
@@ -71,7 +71,7 @@ class GRUBefore(Cell):
     def backward(
         self,
         weights: Recurrence,
-        run: CellPass,
+        cache: CellCache,
         work: Workspace,
         dhs: Array,
         dlast: State | None,
@@ -86,15 +86,15 @@ class GRUBefore(Cell):
             dh_prev = dh * z + ds * r + W_rz^T (dz_r, dz_z)
         The factors in brackets are computed for a chunk of steps at once.
         """
-        _, steps, streams, hidden = run.gates.shape
+        _, steps, streams, hidden = cache.gates.shape
         dh, ds, direct = (work.array(name, streams, hidden) for name in ("dh", "ds", "direct"))
         dh[...] = 0 if dlast is None else dlast[0]
         multiply_rz = PackedMatrix(weights.matrix[: 2 * hidden], work).sum_into(dh, 2)
         multiply_n = PackedMatrix(weights.matrix[2 * hidden :], work, "blocks_n").into(ds)
-        h_prevs, ss = run.previous(0), run.saved[0]
-        dzs = run.gates.swapaxes(0, 1)
+        h_prevs, ss = cache.previous(0), cache.saved[0]
+        dzs = cache.gates.swapaxes(0, 1)
         for chunk in time_chunks(steps, streams * hidden, self.tuning):
-            for_r, for_zn = local_derivatives(run.gates[:, chunk], h_prevs[chunk], work)
+            for_r, for_zn = local_derivatives(cache.gates[:, chunk], h_prevs[chunk], work)
             for t, dh_t, dz, factor_r, factor_zn in zip(
                 reversed(range(steps)[chunk]),
                 dhs[chunk][::-1],
@@ -113,11 +113,11 @@ class GRUBefore(Cell):
                 np.multiply(ds, factor_r, r)  # backward of s = r * h_prev and the gate r
                 multiply_rz(dz[:2])  # backward of W_r h_prev and W_z h_prev
                 np.add(dh, direct, dh)
-                if t in run.resets:
-                    dh *= run.resets[t]
-        write_gradient(run.gates[:2], h_prevs, grads.matrix[: 2 * hidden], work)
-        write_gradient(run.gates[2:], ss, grads.matrix[2 * hidden :], work)
-        return run.gates, (dh.copy(),)
+                if t in cache.resets:
+                    dh *= cache.resets[t]
+        write_gradient(cache.gates[:2], h_prevs, grads.matrix[: 2 * hidden], work)
+        write_gradient(cache.gates[2:], ss, grads.matrix[2 * hidden :], work)
+        return cache.gates, (dh.copy(),)
 
 
 def local_derivatives(gates: Array, h_prevs: Array, work: Workspace) -> tuple[Array, Array]:

@@ -21,7 +21,7 @@ from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
 from charlm.nn.cells.cell import (
     Cell,
-    CellPass,
+    CellCache,
     Recurrence,
     RecurrenceGrads,
     State,
@@ -57,7 +57,7 @@ class SimpleGRU(Cell):
     def backward(
         self,
         weights: Recurrence,
-        run: CellPass,
+        cache: CellCache,
         work: Workspace,
         dhs: Array,
         dlast: State | None,
@@ -70,14 +70,14 @@ class SimpleGRU(Cell):
             dh_prev = dh * z + W_hh^T dz
         The factors in brackets are computed for a chunk of steps at once.
         """
-        _, steps, streams, hidden = run.gates.shape
+        _, steps, streams, hidden = cache.gates.shape
         dh, dh_from_z = (work.array(name, streams, hidden) for name in ("dh", "dh_from_z"))
         dh[...] = 0 if dlast is None else dlast[0]
         multiply = PackedMatrix(weights.matrix, work).sum_into(dh, 2)
-        h_prevs = run.previous(0)
-        dzs = run.gates.swapaxes(0, 1)
+        h_prevs = cache.previous(0)
+        dzs = cache.gates.swapaxes(0, 1)
         for chunk in time_chunks(steps, streams * hidden, self.tuning):
-            factors = local_derivatives(run.gates[:, chunk], h_prevs[chunk], work)
+            factors = local_derivatives(cache.gates[:, chunk], h_prevs[chunk], work)
             for t, dh_t, dz, factor in zip(
                 reversed(range(steps)[chunk]),
                 dhs[chunk][::-1],
@@ -90,10 +90,10 @@ class SimpleGRU(Cell):
                 np.multiply(dh, factor, dz)  # backward of h and the gates z and n
                 multiply(dz)  # backward of W_hh h_prev
                 np.add(dh, dh_from_z, dh)
-                if t in run.resets:
-                    dh *= run.resets[t]
-        write_gradient(run.gates, h_prevs, grads.matrix, work)
-        return run.gates, (dh.copy(),)
+                if t in cache.resets:
+                    dh *= cache.resets[t]
+        write_gradient(cache.gates, h_prevs, grads.matrix, work)
+        return cache.gates, (dh.copy(),)
 
 
 def local_derivatives(gates: Array, h_prevs: Array, work: Workspace) -> Array:

@@ -21,7 +21,7 @@ from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
 from charlm.nn.cells.cell import (
     Cell,
-    CellPass,
+    CellCache,
     Recurrence,
     RecurrenceGrads,
     State,
@@ -72,7 +72,7 @@ class LSTM(Cell):
     def backward(
         self,
         weights: Recurrence,
-        run: CellPass,
+        cache: CellCache,
         work: Workspace,
         dhs: Array,
         dlast: State | None,
@@ -87,16 +87,16 @@ class LSTM(Cell):
                                                   dz_g = dc * [i (1 - g^2)]
         The factors in brackets do not depend on dh and dc: they are computed for a chunk of steps at once.
         """
-        _, steps, streams, hidden = run.gates.shape
+        _, steps, streams, hidden = cache.gates.shape
         dh, dc, dc_prev, dc_from_h = (
             work.array(name, streams, hidden) for name in ("dh", "dc", "dc_prev", "dc_from_h")
         )
         dh[...], dc[...] = (0, 0) if dlast is None else dlast
         multiply = PackedMatrix(weights.matrix, work).sum_into(dh, 4)
-        c_prevs = run.previous(1)
-        dzs = run.gates.swapaxes(0, 1)
+        c_prevs = cache.previous(1)
+        dzs = cache.gates.swapaxes(0, 1)
         for chunk in time_chunks(steps, streams * hidden, self.tuning):
-            factors, dc_dh = local_derivatives(run.gates[:, chunk], c_prevs[chunk], run.states[0, 1:][chunk], work)
+            factors, dc_dh = local_derivatives(cache.gates[:, chunk], c_prevs[chunk], cache.states[0, 1:][chunk], work)
             for t, dh_t, dz, factor, dc_dh_t in zip(
                 reversed(range(steps)[chunk]),
                 dhs[chunk][::-1],
@@ -113,11 +113,11 @@ class LSTM(Cell):
                 np.multiply(dh, factor[3], dz[3])  # backward of h = o * tanh(c) and the gate o
                 dc, dc_prev = dc_prev, dc
                 multiply(dz)  # backward of W_hh h_prev
-                if t in run.resets:
-                    dh *= run.resets[t]
-                    dc *= run.resets[t]
-        write_gradient(run.gates, run.previous(0), grads.matrix, work)
-        return run.gates, (dh.copy(), dc.copy())
+                if t in cache.resets:
+                    dh *= cache.resets[t]
+                    dc *= cache.resets[t]
+        write_gradient(cache.gates, cache.previous(0), grads.matrix, work)
+        return cache.gates, (dh.copy(), dc.copy())
 
 
 def local_derivatives(gates: Array, c_prevs: Array, hs: Array, work: Workspace) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ from charlm.arrays import Array
 from charlm.kernels.matmul import write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace
-from charlm.nn.cells.cell import Cell, CellPass, Recurrence, RecurrenceGrads, State, Step, StepArrays
+from charlm.nn.cells.cell import Cell, CellCache, Recurrence, RecurrenceGrads, State, Step, StepArrays
 
 
 class RNN(Cell):
@@ -50,7 +50,7 @@ class RNN(Cell):
     def backward(
         self,
         weights: Recurrence,
-        run: CellPass,
+        cache: CellCache,
         work: Workspace,
         dhs: Array,
         dlast: State | None,
@@ -60,8 +60,8 @@ class RNN(Cell):
 
         Given dh of a step, dz = dh * g'(z) and dh_prev = W_hh^T dz.
         """
-        _, steps, streams, hidden = run.gates.shape
-        dzs = self.derivative(run.states[0, 1:], out=run.gates[0])
+        _, steps, streams, hidden = cache.gates.shape
+        dzs = self.derivative(cache.states[0, 1:], out=cache.gates[0])
         dh = work.array("dh", streams, hidden)
         dh[...] = 0 if dlast is None else dlast[0]
         multiply = PackedMatrix(weights.matrix, work).into(dh)
@@ -69,7 +69,7 @@ class RNN(Cell):
             np.add(dh, dhs[t], dh)
             np.multiply(dh, dzs[t], dzs[t])  # backward of g
             multiply(dzs[t])  # backward of W_hh h_prev
-            if t in run.resets:
-                dh *= run.resets[t]
-        write_gradient(run.gates, run.previous(0), grads.matrix, work)
-        return run.gates, (dh.copy(),)
+            if t in cache.resets:
+                dh *= cache.resets[t]
+        write_gradient(cache.gates, cache.previous(0), grads.matrix, work)
+        return cache.gates, (dh.copy(),)

@@ -9,7 +9,7 @@ The weights are those of `torch.nn.RNN(nonlinearity="relu")`.
 Two choices differ from the paper. The matrix starts as half the identity: in running text a state passes from window
 to window, and with the full identity, training diverged within 200 steps at every learning rate from 0.00003 to 0.016.
 The input weights of characters start large, so that states differ from character to character. With small ones all
-units grow alike, and a few steps of Adam make the matrix explode.
+units grow in the same way, and a few steps of Adam make the matrix explode.
 The ceiling is not in the paper either: it keeps the states of a badly trained cell finite. Usual
 states stay far below it.
 """
