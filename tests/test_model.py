@@ -185,9 +185,7 @@ def test_sample_settings_override_a_config(model: LanguageModel) -> None:
     ("lines", "sources", "can_end"),
     [(False, ["a"], False), (False, ["a", "b"], True), (False, [], True), (True, ["a"], True)],
 )
-def test_sample_ends_only_if_the_model_learned_ends(
-    lines: bool, sources: list[str], can_end: bool
-) -> None:
+def test_sample_ends_only_if_the_model_learned_ends(lines: bool, sources: list[str], can_end: bool) -> None:
     """One running text has no learned end, because EOS is only an input there. No text is empty."""
     model = make("rnn", TextConfig(lines=lines))
     model.training = TrainingRecord(sources=tuple(sources))

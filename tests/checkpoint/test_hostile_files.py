@@ -74,9 +74,7 @@ def test_weights_out_of_range_are_refused(value, index, model_bytes, tmp_path):
     header, data = unpack(model_bytes)
     weights = np.frombuffer(data, "<f4").copy()
     weights[index] = value
-    assert "has a weight that is not finite, or beyond 1e+20" in refusal(
-        pack(header, weights.tobytes()), tmp_path
-    )
+    assert "has a weight that is not finite, or beyond 1e+20" in refusal(pack(header, weights.tobytes()), tmp_path)
 
 
 def test_more_metadata_and_padding_are_allowed(edited, model_bytes, tmp_path):
@@ -109,9 +107,7 @@ def test_mixed_up_files_are_refused_or_harmless(model_bytes, tmp_path):
         for _ in range(rng.randint(1, 4)):
             start, end = sorted(rng.choices(range(len(changed) + 1), k=2))
             end = min(end, start + 40)
-            piece = rng.choice(
-                [b"", rng.randbytes(end - start), changed[end : 2 * end - start], b"9" * 30, b'"']
-            )
+            piece = rng.choice([b"", rng.randbytes(end - start), changed[end : 2 * end - start], b"9" * 30, b'"'])
             changed[start:end] = piece
         if rng.random() < 0.7:  # past the first check
             changed[:8] = model_bytes[:8]

@@ -137,9 +137,7 @@ def test_only_regular_files_are_replaced(tmp_path):
     assert not Path(os.devnull).is_file()
 
 
-@pytest.mark.parametrize(
-    "failure", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()]
-)
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()])
 def test_failure_while_writing_leaves_the_old_file(failure, old):
     def chunks():
         yield b"half"

@@ -13,6 +13,7 @@ import pytest
 import charlm as package
 from charlm.cli.heat import colour_of
 from charlm.cli.progress import RunningMetrics, clock
+from charlm.cli.tables import CONTEXT, excerpt
 from charlm.model import LanguageModel
 from charlm.training.report import StepReport
 from tests.cli.tiny import Terminal, amounts, make_model
@@ -191,6 +192,12 @@ class TestOdd:
         rows = parsed_table(charlm("odd", "t", "-m", "m.safetensors", "--spots").out)
         shown = {row["column"]: (row["character"], row["where"]) for row in rows if row["character"] != "' '"}
         assert shown == {"1": ("'ab'", "[ab] cd ab"), "4": ("'cd'", "ab [cd] ab"), "7": ("'ab'", "ab cd [ab]")}
+
+
+def test_excerpt_near_the_start_shows_the_text_before() -> None:
+    text = "0123456789" * 10
+    assert excerpt(text, 3, 5) == f"012[34]{text[5 : 5 + CONTEXT]}"
+    assert excerpt(text, 97, 98) == f"{text[97 - CONTEXT : 97]}[7]89"
 
 
 class TestClassify:

@@ -52,6 +52,14 @@ def test_json_has_every_step(folder: Path) -> None:
     assert found["clipping"]["largest_norm"] == norms[-1]
 
 
+def test_json_has_an_object_for_each_model(folder: Path, names_model: Path) -> None:
+    shutil.copy(names_model, folder / "names.safetensors")
+    done = charlm("gradients", "verse.safetensors", "names.safetensors", "verse.txt", "--json", "--back", 3, cwd=folder)
+    found = [json.loads(line) for line in done.out.splitlines()]
+    assert [model["model"] for model in found] == ["verse.safetensors", "names.safetensors"]
+    assert found[0]["norms"] != found[1]["norms"]
+
+
 def test_models_are_compared_on_one_text(folder: Path, names_model: Path) -> None:
     shutil.copy(names_model, folder / "names.safetensors")
     done = charlm("gradients", "verse.safetensors", "names.safetensors", "verse.txt", "--back", 40, cwd=folder)

@@ -187,9 +187,7 @@ def test_blas_limit_after_overlapping_runs_is_restored(blas_threads: Threads) ->
     assert blas_threads() == {3}
 
 
-def test_blas_limit_after_a_failed_start_is_restored(
-    blas_threads: Threads, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blas_limit_after_a_failed_start_is_restored(blas_threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NumpyEngine, "_start", lambda *_: 1 / 0)
     network = Network(NetworkConfig("rnn", 4, 1), 5)
     with pytest.raises(ZeroDivisionError), NumpyEngine(network, network.initial(np.random.default_rng(0)), 3, 2, 1):

@@ -210,4 +210,18 @@ FAULTS: tuple[Fault, ...] = (
         "score.offset + 1",
         ("tests/cli/test_figures.py::TestOdd",),
     ),
+    Fault(
+        "nothing is shown before an excerpt near the start of the text",
+        "charlm/cli/tables.py",
+        "text[max(start - CONTEXT, 0) : start]",
+        "text[start - CONTEXT : start]",
+        ("tests/cli/test_figures.py::test_excerpt_near_the_start_shows_the_text_before",),
+    ),
+    Fault(
+        "the JSON of gradients has the first model alone",
+        "charlm/cli/gradients.py",
+        "show_json(map(fields_of, measured))",
+        "show_json(map(fields_of, measured[:1]))",
+        ("tests/cli/test_gradients.py::test_json_has_an_object_for_each_model",),
+    ),
 )

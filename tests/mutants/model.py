@@ -8,7 +8,7 @@ FAULTS = (
     Fault(
         "a model of one running text may end a text by EOS",
         "charlm/model.py",
-        'has_seen_ends = self.text.lines or len(self.training.sources) != 1',
+        "has_seen_ends = self.text.lines or len(self.training.sources) != 1",
         "has_seen_ends = True",
         ("tests/test_model.py::test_sample_ends_only_if_the_model_learned_ends",),
     ),

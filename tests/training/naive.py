@@ -84,9 +84,7 @@ def masks_of(network: Network, seed: int, window: int, shards: int, streams: int
         own = streams * (shard + 1) // shards - streams * shard // shards
         rng = np.random.default_rng([seed, 4, window, shard])
         parts.append([rng.random((own, config.hidden), dtype=np.float32) for _ in range(config.layers)])
-    return [
-        (np.concatenate(layer) >= config.dropout) / (1 - config.dropout) for layer in zip(*parts, strict=True)
-    ]
+    return [(np.concatenate(layer) >= config.dropout) / (1 - config.dropout) for layer in zip(*parts, strict=True)]
 
 
 class Update:
