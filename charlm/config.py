@@ -17,6 +17,8 @@ ENGINES = ("numpy", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16")
 SIZES = ("tiny", "small", "medium", "large")
+LOGARITHMS = {"e": "nats", "2": "bits", "10": "bans"}
+"""The unit of information for each base of the logarithm."""
 
 
 def check(is_valid: bool, field: str, value: Any, expected: str) -> None:

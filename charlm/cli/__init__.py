@@ -16,9 +16,8 @@ from typing import Any
 
 import click
 
-from charlm.cli.flags import with_flags
 from charlm.cli.streams import flush_output, prepare_streams
-from charlm.cli.terminal import escape
+from charlm.cli.terminal import escape, warn
 from charlm.errors import CharlmError, ConfigError
 from charlm.version import __version__
 
@@ -107,26 +106,19 @@ def run(arguments: Sequence[str] | None) -> int:
         # names of files and arguments may contain control characters
         click.UsageError(escape(error.format_message(), keep="\n"), getattr(error, "ctx", None)).show()
         return error.exit_code
-    except ConfigError as error:
-        return report_error(error, USAGE)
     except CharlmError as error:
-        return report_error(error, FAILED)
+        warn(str(error))
+        return USAGE if isinstance(error, ConfigError) else FAILED
     except BrokenPipeError:  # from the flush
-        flush_output()
         return CLOSED_PIPE
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except RuntimeError as error:
         if "can't start new thread" not in str(error):
             raise
-        return report_error(CharlmError("cannot start a thread; raise the limit of processes (ulimit -u)"), FAILED)
+        warn("cannot start a thread; raise the limit of processes (ulimit -u)")
     except OSError as error:
         # an error without a file name is from a descriptor, which is standard output
         name = error.filename or ("standard output" if error.errno else "file")
-        return report_error(CharlmError(f"{name}: {error.strerror or error}"), FAILED)
-
-
-def report_error(error: CharlmError, code: int) -> int:
-    """Print an error as one line and return the exit code."""
-    click.echo(f"charlm: {escape(with_flags(str(error)))}", err=True)
-    return code
+        warn(f"{name}: {error.strerror or error}")
+    return FAILED

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.inputs import read_texts, require_texts
@@ -42,14 +43,13 @@ def command(
       charlm classify -m ham.safetensors -m spam.safetensors --prior 0.8 --prior 0.2 --file mail.txt --lines --tsv
     """
     from charlm.model import cores_for
-    from charlm.scoring.ranking import classify
 
     require_texts(texts, files)
     models = [options.open_model(path, threads, encoding=encoding, errors=errors) for path in paths]
     names = model_names(paths)
     as_written = replace(models[0].text, normalize="none")  # each model normalizes for itself
     given = read_texts(texts, files, by_line, as_written)
-    found = classify(models, given, priors=priors or None, end=end, threads=cores_for(threads))
+    found = charlm.classify(models, given, priors=priors or None, end=end, threads=cores_for(threads))
     if form == "json":
         show_json(
             {

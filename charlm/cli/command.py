@@ -51,7 +51,7 @@ class Command(click.Command):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if isinstance(parameter, click.Option) and record is not None:
-                title = parameter.group if isinstance(parameter, Option) else "Help"
+                title = getattr(parameter, "group", "Help")
                 groups.setdefault(title, []).append((record[0].ljust(COLUMN), record[1]))
         for title, records in groups.items():
             with formatter.section(title):
@@ -67,8 +67,8 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except CharlmError as error:
-            error.args = (with_flags(str(error), self),)
+            error.args = (with_flags(str(error)),)
             raise
         except MemoryError as error:
-            message = "out of memory; a smaller `hidden`, `batch` or `bptt` needs less"
-            raise ResourceError(with_flags(message, self)) from error
+            message = with_flags("out of memory; a smaller `hidden`, `batch` or `bptt` needs less")
+            raise ResourceError(message) from error

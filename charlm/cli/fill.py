@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +10,6 @@ from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.inputs import read_texts, require_texts
 from charlm.cli.tables import aligned, show, show_json
-
-if TYPE_CHECKING:
-    from charlm.infilling.filling import Filled
 
 search_option = option_group("Search")
 
@@ -40,31 +36,25 @@ def command(
       charlm fill "the qu_ck br_wn fox"
       charlm fill --file damaged.txt --lines --blank "?" --json
     """
+    from charlm.infilling.filling import Filled
+
     require_texts(texts, files)
     model = options.open_model(model_path, encoding=encoding, errors=errors)
     blank = model.clean(blank)
 
     def fill(text: str) -> list[Filled]:
         if by_line and len(blank) == 1 and blank not in model.vocabulary.split(model.clean(text)):
-            return [unchanged(text)]
+            score = model.pseudo_score(text) if model.config.bidirectional else model.score(text, end=False)
+            return [Filled(text, (), score.log_prob, 1.0)]
         return model.fill(text, blank=blank, beam=beam, best=best)
 
-    def unchanged(text: str) -> Filled:
-        from charlm.infilling.filling import Filled
-
-        score = model.pseudo_score(text) if model.config.bidirectional else model.score(text, end=False)
-        return Filled(text, (), score.log_prob, 1.0)
-
-    filled = ((text, fill(text)) for text in read_texts(texts, files, by_line, model.text))
-    if as_json:
-        show_json({"text": text, "readings": [fields_of(reading) for reading in readings]} for text, readings in filled)
-    else:
-        for _, readings in filled:
-            rows = ([f"{reading.probability:.1%}", f"{reading.weight:.3f}", reading.text] for reading in readings)
+    for text in read_texts(texts, files, by_line, model.text):
+        readings = fill(text)
+        if as_json:
+            fields = [
+                {"text": r.text, "filled": r.filled, "share": r.probability, "weight": r.weight} for r in readings
+            ]
+            show_json([{"text": text, "readings": fields}])
+        else:
+            rows = ([f"{r.probability:.1%}", f"{r.weight:.3f}", r.text] for r in readings)
             show(aligned([["share", "nats", "text"], *rows]))
-
-
-def fields_of(reading: Filled) -> dict[str, object]:
-    """Return the fields of a reading in JSON."""
-    filled = list(reading.filled)
-    return {"text": reading.text, "filled": filled, "share": reading.probability, "weight": reading.weight}

@@ -12,31 +12,27 @@ ALIASES = {"path": "model_path", "model": "model_path", "prior": "priors", "pseu
 """Python parameters whose click parameter has another name."""
 
 
-def with_flags(message: str, command: click.Command | None = None) -> str:
-    """Replace each Python parameter in a message by the flag of a command.
+def with_flags(message: str) -> str:
+    """Replace each Python parameter in a message, as the packages below `cli/` write it, by the command's flag.
 
     `temperature` becomes --temp, `min_count=1` becomes --min-count 1, `errors="replace"` becomes --errors replace.
     A name that the command lacks loses its backticks. A hint (a clause after ";") that names only such parameters is
     dropped: the user could not follow it.
-
-    Parameters
-    ----------
-    message : as the packages below `cli/` write it
-    command : the command whose flags to use; None for the one that runs
     """
-    if command is None:
-        context = click.get_current_context(silent=True)
-        command = context.command if context else click.Command(None)
-    options = {option.name: option for option in command.params if isinstance(option, click.Option)}
+    context = click.get_current_context(silent=True)
+    parameters = context.command.params if context else []
+    options = {option.name: option for option in parameters if isinstance(option, click.Option)}
+
+    def option_of(name: str) -> click.Option | None:
+        return options.get(name) or options.get(ALIASES.get(name, ""))
 
     def flag(match: re.Match[str]) -> str:
-        name, value = match.groups()
-        option = options.get(name) or options.get(ALIASES.get(name, name))
-        return match[0].strip("`") if option is None else flag_of(option, value)
+        option = option_of(match[1])
+        return flag_of(option, match[2]) if option else match[0].strip("`")
 
     def is_usable(clause: str) -> bool:
         names = [match[1] for match in NAME.finditer(clause)]
-        return not names or any(name in options or ALIASES.get(name) in options for name in names)
+        return not names or any(map(option_of, names))
 
     fact, *hints = message.split("; ")
     return NAME.sub(flag, "; ".join([fact, *filter(is_usable, hints)]))

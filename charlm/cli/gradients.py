@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.curves import draw_curves, find_matplotlib
 from charlm.cli.tables import aligned, model_names, show, show_json
 from charlm.cli.terminal import escape
 from charlm.config import TextConfig, is_real
+from charlm.diagnostics.clipping_log import Clipping, read_clipping
+from charlm.text.reading import read_chunks
 
 if TYPE_CHECKING:
-    from charlm.diagnostics.clipping_log import Clipping
     from charlm.diagnostics.gradient_flow import GradientFlow
-    from charlm.model import LanguageModel
 
 MAX_CHARACTERS = 2_000_000
 """Characters of a text that are read at most."""
@@ -71,10 +72,7 @@ def command(
         find_matplotlib(plot)
     opened = [options.open_model(path, encoding=encoding, errors=errors) for path in models]
     text = read_prefix(file, replace(opened[0].text, normalize="none"))  # each model normalizes for itself
-    measured = [
-        measure(path, model, model.gradients(text, back=back, places=places))
-        for path, model in zip(models, opened, strict=True)
-    ]
+    measured = [measure(path, model, text, back, places) for path, model in zip(models, opened, strict=True)]
     curves = curves_of(measured)
     if plot is not None:
         draw_curves(dict(curves), plot)
@@ -86,8 +84,6 @@ def command(
 
 def read_prefix(file: Path, config: TextConfig) -> str:
     """Return the text of a file; of a long text about its first MAX_CHARACTERS."""
-    from charlm.text.reading import read_chunks
-
     text = ""
     for chunk in read_chunks(file, config):
         text += chunk
@@ -96,13 +92,13 @@ def read_prefix(file: Path, config: TextConfig) -> str:
     return text
 
 
-def measure(path: Path, model: LanguageModel, flow: GradientFlow) -> Measurement:
-    """Combine the gradients of a model with the clipping in its training log."""
-    from charlm.diagnostics.clipping_log import read_clipping
+def measure(path: Path, model: charlm.LanguageModel, text: str, back: int, places: int) -> Measurement:
+    """Measure the gradients of a model, and read how often clipping acted from its training log."""
     from charlm.runs.files import Files
 
-    clip = model.training.settings.get("clip")
-    limit = float(clip) if clip is not None and is_real(clip) and clip >= 0 else None
+    flow = model.gradients(text, back=back, places=places)
+    clip: Any = model.training.settings.get("clip")
+    limit = float(clip) if is_real(clip) and clip >= 0 else None
     return Measurement(path, flow, limit, None if limit is None else read_clipping(Files(path).log, limit))
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from math import log
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+import charlm
 from charlm.cli import options
 from charlm.cli.command import Command
-from charlm.cli.tables import PSEUDO
+from charlm.cli.tables import PSEUDO, show, show_json
 from charlm.cli.terminal import escape
-
-if TYPE_CHECKING:
-    from charlm.model import LanguageModel
 
 MAX_TOKENS = 60
 """Tokens of the vocabulary that are printed at most."""
@@ -36,16 +34,13 @@ def command(model: Path | None, model_path: Path, as_json: bool) -> None:
     path = model or model_path
     facts = facts_of(options.open_model(path), path)
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        show_json([facts])
     else:
-        for name, value in readable(facts):
-            click.echo(f"{name:<14}{escape(value)}")
+        show(f"{name:<14}{escape(value)}" for name, value in readable(facts))
 
 
-def facts_of(model: LanguageModel, path: Path) -> dict[str, Any]:
+def facts_of(model: charlm.LanguageModel, path: Path) -> dict[str, Any]:
     """Return the fields of the JSON form."""
-    from dataclasses import asdict, replace
-
     return {
         "path": str(path),
         "config": asdict(model.config),

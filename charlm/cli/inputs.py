@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+import charlm
 from charlm.cli.terminal import warn
+from charlm.config import TextConfig
 from charlm.errors import UnknownCharacterError
-
-if TYPE_CHECKING:
-    from charlm.config import TextConfig
-    from charlm.model import LanguageModel
+from charlm.text.reading import read_chunks, read_text
 
 
 def require_texts(texts: Sequence[str], files: Sequence[Path]) -> None:
@@ -56,27 +56,16 @@ def warn_of_file_names(texts: Iterable[str]) -> None:
         warn(f"{names[0]!r}{others}: read as text, not as a file name; to read the contents, pass {flags}")
 
 
-def read_text(path: Path, config: TextConfig) -> str:
-    """Return the text of a file, or of standard input for "-"."""
-    from charlm.text.reading import read_text
-
-    return read_text(path, config)
-
-
 def read_lines(path: Path, config: TextConfig) -> Iterator[str]:
     """Yield the lines of a file without their newlines."""
-    from charlm.text.reading import read_chunks
-
-    rest: list[str] = []  # pieces of a line that continues in the next chunk
+    rest = ""
     for chunk in read_chunks(path, config):
-        first, *others = chunk.split("\n")
-        rest.append(first)
-        if others:
-            yield "".join(rest)
-            yield from others[:-1]
-            rest = others[-1:]
-    if any(rest):
-        yield "".join(rest)
+        rest += chunk
+        if "\n" in chunk:
+            *lines, rest = rest.split("\n")
+            yield from lines
+    if rest:
+        yield rest
 
 
 def read_groups(path: Path, config: TextConfig) -> Iterator[tuple[str, list[str]]]:
@@ -84,22 +73,19 @@ def read_groups(path: Path, config: TextConfig) -> Iterator[tuple[str, list[str]
 
     A line without a tab is a group with one candidate, its own text; a warning reports it.
     """
-    group = ""
-    candidates: list[str] = []
-    for number, line in enumerate(read_lines(path, config), 1):
-        name, tab, candidate = line.partition("\t")
-        if not tab:
-            warn(f"{path}: line {number} has no tab; ranked alone")
-        if candidates and name != group:
-            yield group, candidates
-            candidates = []
-        group = name
-        candidates.append(candidate if tab else line)
-    if candidates:
-        yield group, candidates
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        for number, line in enumerate(read_lines(path, config), 1):
+            name, tab, candidate = line.partition("\t")
+            if not tab:
+                warn(f"{path}: line {number} has no tab; ranked alone")
+            yield name, candidate if tab else line
+
+    for name, run in groupby(pairs(), itemgetter(0)):
+        yield name, [candidate for _, candidate in run]
 
 
-def refuse_unknown(model: LanguageModel, texts: Iterable[str]) -> Iterator[str]:
+def refuse_unknown(model: charlm.LanguageModel, texts: Iterable[str]) -> Iterator[str]:
     """Yield the texts; raise UnknownCharacterError at the first one with a character outside the vocabulary."""
     for text in texts:
         try:

@@ -6,19 +6,16 @@ from collections.abc import Iterator
 from heapq import nlargest
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+import charlm
 from charlm.cli import options
 from charlm.cli.command import Command
-from charlm.cli.inputs import read_lines, read_text
+from charlm.cli.inputs import read_lines
 from charlm.cli.tables import aligned, excerpt, show
 from charlm.text.position import line_and_column
-
-if TYPE_CHECKING:
-    from charlm.model import LanguageModel
-    from charlm.scoring.score import Score
+from charlm.text.reading import read_text
 
 
 @click.command("odd", cls=Command)
@@ -42,25 +39,22 @@ def command(
       charlm odd article.txt --spots
     """
     model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
-    show(aligned(odd_characters(model, file, n) if spots else odd_lines(model, file, n, in_context, threads)))
-
-
-def odd_lines(model: LanguageModel, file: Path, n: int, in_context: bool, threads: int | None) -> Iterator[list[str]]:
-    """Yield a table of the n lines with the most bits per character."""
+    if spots:
+        return show(aligned(odd_characters(model, file, n)))
     scores = lines_in_context(model, file) if in_context else single_lines(model, file, threads)
-    yield ["bits/char", "line", "text"]
-    for number, score in nlargest(n, scores, key=lambda pair: pair[1].bits_per_char):
-        yield [f"{score.bits_per_char:.3f}", str(number), score.text]
+    found = nlargest(n, scores, key=lambda pair: pair[1].bits_per_char)
+    rows = ([f"{score.bits_per_char:.3f}", str(number), score.text] for number, score in found)
+    return show(aligned([["bits/char", "line", "text"], *rows]))
 
 
-def single_lines(model: LanguageModel, file: Path, threads: int | None) -> Iterator[tuple[int, Score]]:
+def single_lines(model: charlm.LanguageModel, file: Path, threads: int | None) -> Iterator[tuple[int, charlm.Score]]:
     """Yield the number and the score of each line that is not empty, scored without context."""
     lines, copy = tee((number, line) for number, line in enumerate(read_lines(file, model.text), 1) if line)
     scores = model.score_many((line for _, line in copy), threads=threads)
     return ((number, score) for (number, _), score in zip(lines, scores, strict=True))
 
 
-def lines_in_context(model: LanguageModel, file: Path) -> Iterator[tuple[int, Score]]:
+def lines_in_context(model: charlm.LanguageModel, file: Path) -> Iterator[tuple[int, charlm.Score]]:
     """Yield the number and the score of each line that is not empty, given the line before it."""
     before = ""
     for number, line in enumerate(read_lines(file, model.text), 1):
@@ -69,7 +63,7 @@ def lines_in_context(model: LanguageModel, file: Path) -> Iterator[tuple[int, Sc
         before = line + "\n"
 
 
-def odd_characters(model: LanguageModel, file: Path, n: int) -> Iterator[list[str]]:
+def odd_characters(model: charlm.LanguageModel, file: Path, n: int) -> Iterator[list[str]]:
     """Yield a table of the n most surprising characters, each with the most probable one.
 
     For a model of lines a newline is the end of its line; the ends of empty lines are skipped.
@@ -77,15 +71,11 @@ def odd_characters(model: LanguageModel, file: Path, n: int) -> Iterator[list[st
     text = model.clean(read_text(file, model.text))
     scores = model.score_characters(text, end=False, alternatives=1)
     if model.text.lines:
-        scores = (score for score in scores if not is_empty_line(text, score.offset))
+        empty = ("\n", "\n\n")
+        scores = (score for score in scores if text[max(score.offset - 1, 0) : score.offset + 1] not in empty)
     yield ["bits", "line", "column", "character", "expected", "where"]
     for score in nlargest(n, scores, key=lambda score: score.surprisal):
-        line, column = line_and_column(text, score.offset)
+        location = map(str, line_and_column(text, score.offset))
         expected = score.alternatives[0][0] if score.alternatives else ""
-        where = excerpt(text, score.offset, score.offset + len(score.character))
-        yield [f"{score.surprisal_bits:.2f}", str(line), str(column), repr(score.character), repr(expected), where]
-
-
-def is_empty_line(text: str, offset: int) -> bool:
-    """Return whether the character at an offset is the newline of an empty line."""
-    return text[offset] == "\n" and text[offset - 1 : offset] in ("", "\n")
+        where = excerpt(text, score.offset, len(score.character))
+        yield [f"{score.surprisal_bits:.2f}", *location, repr(score.character), repr(expected), where]

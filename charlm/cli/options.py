@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from charlm.cli.command import option_group
+import charlm
+from charlm.cli.command import Function, option_group
 from charlm.config import DECODING_ERRORS
 from charlm.errors import CheckpointError, ConfigError
-
-if TYPE_CHECKING:
-    from charlm.model import LanguageModel
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
 INPUT = click.Path(path_type=Path, allow_dash=True)
@@ -42,7 +35,7 @@ file = click.argument("file", type=INPUT, metavar="FILE")
 
 def decoding(function: Function) -> Function:
     """Add --encoding and --errors, which apply to the files that a command reads."""
-    as_trained = partial(input, show_default="as in training")
+    as_trained = option_group("Input", show_default="as in training")
     encoding = as_trained("--encoding", metavar="NAME", help="Decode files with this encoding.")
     errors = as_trained("--errors", type=click.Choice(DECODING_ERRORS), help="Refuse, replace or ignore invalid bytes.")
     return encoding(errors(function))
@@ -57,7 +50,7 @@ def texts(function: Function) -> Function:
     return arguments(files(lines(function)))
 
 
-def require_bidirectional(model: LanguageModel) -> None:
+def require_bidirectional(model: charlm.LanguageModel) -> None:
     """Raise ConfigError, with the command that trains another model, if a model reads from left to right only."""
     if not model.config.bidirectional:
         raise ConfigError(
@@ -67,7 +60,7 @@ def require_bidirectional(model: LanguageModel) -> None:
 
 def open_model(
     path: Path, threads: int | None = None, *, encoding: str | None = None, errors: str | None = None
-) -> LanguageModel:
+) -> charlm.LanguageModel:
     """Load a model, and limit the threads of NumPy's BLAS library.
 
     Parameters

@@ -1,21 +1,20 @@
-"""The progress of training: a bar on a terminal, lines elsewhere."""
+"""What `charlm train` prints: the settings, the progress (a bar on a terminal, lines elsewhere) and the result."""
 
 from __future__ import annotations
 
 import os
 import sys
 from math import log
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from tqdm import tqdm
 from tqdm.std import EMA
 
 from charlm.cli.tables import PSEUDO
 from charlm.cli.terminal import warn
-
-if TYPE_CHECKING:
-    from charlm.runs.run import Run
-    from charlm.training.report import Event, StepReport
+from charlm.runs.run import Run
+from charlm.training.memory import as_size
+from charlm.training.report import Event, StepReport
 
 tqdm.monitor_interval = 0  # no thread that monitors the bar
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
@@ -32,12 +31,36 @@ SMOOTHING = 0.02
 
 
 def train_with_progress(run: Run) -> None:
-    """Train to the end and show the progress."""
+    """Train to the end; print the settings, the progress and the result."""
+    print_start(run)
     metrics = RunningMetrics(run.setup.corpus.vocabulary.unit, is_pseudo=run.setup.network.config.bidirectional)
     if sys.stderr.isatty():
         train_with_bar(run, metrics)
     else:
         train_with_lines(run, metrics)
+    print_result(run)
+
+
+def print_start(run: Run) -> None:
+    """Print the sizes of the text and of the run, and the settings."""
+    corpus, vocabulary = run.setup.corpus, run.setup.corpus.vocabulary
+    unit = "words and punctuation marks" if vocabulary.unit == "word" else "characters"
+    warn(
+        f"{corpus.source.n_characters:,} {unit}, {len(vocabulary)} in the vocabulary, "
+        f"{len(corpus.valid_ids):,} held out; {run.setup.network.size:,} parameters, "
+        f"about {as_size(run.memory)} of memory"
+    )
+    warn(run.setup.choice.reason)
+
+
+def print_result(run: Run) -> None:
+    """Print the path of the model and its held-out loss."""
+    if run.trainer.must_stop_early:
+        warn("stopped early: the held-out loss rises; the best model is kept; --patience 0 disables early stopping")
+    nats, unit = run.model.training.valid_loss, run.setup.corpus.vocabulary.unit
+    name = f"held-out {PSEUDO}" if run.setup.network.config.bidirectional else "held-out"
+    loss = "" if nats is None else f": {name} {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
+    warn(f"wrote {run.files.model}{loss}")
 
 
 def print_event(event: Event) -> None:

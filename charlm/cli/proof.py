@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from heapq import nlargest
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlm.cli import options
 from charlm.cli.command import Command
-from charlm.cli.inputs import read_text
 from charlm.cli.tables import aligned, excerpt, show, show_json
 from charlm.text.position import line_and_column
-
-if TYPE_CHECKING:
-    from charlm.infilling.proofing import Suspect
+from charlm.text.reading import read_text
 
 
 @click.command("proof", cls=Command)
@@ -48,26 +43,25 @@ def command(
     if n is not None:
         found = iter(sorted(nlargest(n, found, key=lambda suspect: suspect.gain), key=lambda suspect: suspect.index))
     offsets = list(accumulate(map(len, model.vocabulary.split(text)), initial=0))
+    located = ((suspect, offsets[suspect.index]) for suspect in found)
     if as_json:
-        show_json(fields_of(suspect, text, offsets) for suspect in found)
+        show_json(
+            {
+                **dict(zip(("line", "column"), line_and_column(text, offset), strict=True)),
+                "character": suspect.character,
+                "gain": suspect.gain,
+                "proposals": [{"character": c, "probability": p} for c, p in suspect.candidates],
+            }
+            for suspect, offset in located
+        )
     else:
-        rows = (row_of(suspect, text, offsets) for suspect in found)
+        rows = (
+            [
+                *map(str, line_and_column(text, offset)),
+                f"{suspect.gain:.2f}",
+                "  ".join(f"{c!r} {p:.0%}" for c, p in suspect.candidates[:3]),
+                excerpt(text, offset, len(suspect.character)),
+            ]
+            for suspect, offset in located
+        )
         show(aligned([["line", "column", "gain/nats", "proposals", "where"], *rows]))
-
-
-def fields_of(suspect: Suspect, text: str, offsets: Sequence[int]) -> dict[str, Any]:
-    """Return the fields of a suspect in JSON."""
-    line, column = line_and_column(text, offsets[suspect.index])
-    proposals = [{"character": c, "probability": p} for c, p in suspect.candidates]
-    return {
-        "line": line, "column": column, "character": suspect.character, "gain": suspect.gain, "proposals": proposals,
-    }  # fmt: skip
-
-
-def row_of(suspect: Suspect, text: str, offsets: Sequence[int]) -> list[str]:
-    """Return the row of a suspect in a table."""
-    start = offsets[suspect.index]
-    line, column = line_and_column(text, start)
-    proposals = "  ".join(f"{c!r} {p:.0%}" for c, p in suspect.candidates[:3])
-    where = excerpt(text, start, start + len(suspect.character))
-    return [str(line), str(column), f"{suspect.gain:.2f}", proposals, where]

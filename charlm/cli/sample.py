@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
-from charlm.cli.inputs import read_text, refuse_unknown
+from charlm.cli.inputs import refuse_unknown
 from charlm.cli.terminal import for_output, warn
 from charlm.config import SampleConfig
-
-if TYPE_CHECKING:
-    from charlm.config import TextConfig
-    from charlm.model import LanguageModel
-    from charlm.sampling.sampler import Sample
+from charlm.text.reading import read_text
 
 MAX_DRAWS = 100
 """Draws for each text of `--novel`, at most."""
@@ -73,7 +70,8 @@ def command(
     config = SampleConfig(temperature, top_k, top_p, length, stop)
     model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
     if prompt_file is not None:
-        prompt += read_prompt(prompt_file, model.text)
+        text = read_text(prompt_file, model.text)
+        prompt += text.removesuffix("\n") if model.text.lines else text  # a newline would end the line
     prompt = model.clean(prompt)
     if strict:
         list(refuse_unknown(model, [prompt]))
@@ -93,13 +91,7 @@ def command(
             sys.stdout.flush()  # the next batch may take long
 
 
-def read_prompt(path: Path, config: TextConfig) -> str:
-    """Return the text of a file; for a model of lines without its last newline, which would end the line."""
-    text = read_text(path, config)
-    return text.removesuffix("\n") if config.lines else text
-
-
-def warn_of_unknown(model: LanguageModel, prompt: str) -> None:
+def warn_of_unknown(model: charlm.LanguageModel, prompt: str) -> None:
     """Warn of characters, or words, of the prompt that are not in the vocabulary."""
     pieces = model.vocabulary.split(prompt)
     unknown = sorted({pieces[position] for position in model.vocabulary.unknown(prompt)})
@@ -115,7 +107,7 @@ def write(text: str) -> None:
         sys.stdout.flush()
 
 
-def copies_of(model: LanguageModel, corpus: Path | None) -> IsCopy:
+def copies_of(model: charlm.LanguageModel, corpus: Path | None) -> IsCopy:
     """Return a test of whether a text occurs in the training text.
 
     For running text, any part of the corpus is a copy. For lines, a whole line is a copy; of a text that was cut, the
@@ -141,7 +133,7 @@ def copies_of(model: LanguageModel, corpus: Path | None) -> IsCopy:
     return lambda text, is_whole: model.clean(text) in lines if is_whole else f"\n{model.clean(text)}" in framed
 
 
-def write_novel(prompt: str, context: str, samples: Iterable[Sample], is_copy: IsCopy, n: int) -> None:
+def write_novel(prompt: str, context: str, samples: Iterable[charlm.Sample], is_copy: IsCopy, n: int) -> None:
     """Write n texts that are not copies, from at most MAX_DRAWS draws for each; report the fraction of copies.
 
     Parameters
@@ -152,18 +144,16 @@ def write_novel(prompt: str, context: str, samples: Iterable[Sample], is_copy: I
     is_copy : the test
     n : texts to write
     """
-    drawn = written = copies = cut = 0
+    counts: Counter[bool | None] = Counter()
     for sample in islice(samples, MAX_DRAWS * n):
-        drawn += 1
-        known = is_copy(context + sample.text, sample.has_ended)
-        copies += known is True
-        cut += known is None
-        if known is False:
-            written += 1
+        is_known = is_copy(context + sample.text, sample.has_ended)
+        counts[is_known] += 1
+        if is_known is False:
             write(f"{prompt}{sample.text}\n")
             sys.stdout.flush()
-        if written == n:
+        if counts[False] == n:
             break
+    copies, drawn = counts[True], counts.total()
     warn(f"{copies:,} of {drawn:,} texts drawn ({copies / drawn:.1%}) are in the training text")
-    if cut:
-        warn(f"{cut:,} texts were cut by --length or --stop and are not written; --corpus FILE tests them too")
+    if counts[None]:
+        warn(f"{counts[None]:,} texts were cut by --length or --stop and are not written; --corpus FILE tests them too")

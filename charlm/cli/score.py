@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
-from charlm.cli.heat import character_lines, print_heat_map
 from charlm.cli.inputs import read_groups, read_texts, refuse_unknown, require_texts
-from charlm.cli.scores import UNITS, print_groups, print_scores
-from charlm.cli.tables import show
-
-if TYPE_CHECKING:
-    from charlm.scoring.score import Score
+from charlm.config import LOGARITHMS
 
 scoring_option = option_group("Scoring")
 
@@ -44,7 +38,7 @@ scoring_option = option_group("Scoring")
                help="Print the probability, rank and alternatives of each character.")  # fmt: skip
 @options.output("--rank", "form", flag_value="groups",
                help='Rank the candidates of each group, from files of lines "group TAB candidate".')  # fmt: skip
-@options.output("--base", type=click.Choice(list(UNITS)), default="e",
+@options.output("--base", type=click.Choice(list(LOGARITHMS)), default="e",
                help="Print tables and summaries in nats (e), bits (2) or bans (10).")  # fmt: skip
 @options.output("--best", default=5, type=click.IntRange(0), metavar="K",
                help="Print K alternatives of each character.")  # fmt: skip
@@ -67,6 +61,8 @@ def command(
       charlm score --file log.txt --lines --tsv > scores.tsv
       charlm score --per-char --color "the qick brown fox"
     """
+    from charlm.cli.scores import print_characters, print_groups, print_scores
+
     require_texts(texts, files)
     if form == "groups" and texts:
         raise click.UsageError('--rank reads lines "group TAB candidate" from files; name them with --file')
@@ -89,11 +85,10 @@ def command(
         is_coloured = color if color is not None else sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         for text in inputs:
             characters = model.score_characters(text, end=end, context=context, alternatives=best)
-            print_heat_map(characters) if is_coloured else show(character_lines(characters))
+            print_characters(characters, is_coloured)
         return None
     if pseudo:
         options.require_bidirectional(model)
-        scores: Iterator[Score] = map(model.pseudo_score, inputs)
-    else:
-        scores = model.score_adaptively(inputs, end=end) if adapt else score_many(inputs)
+        return print_scores(map(model.pseudo_score, inputs), form, base, model.text.unit)
+    scores = model.score_adaptively(inputs, end=end) if adapt else score_many(inputs)
     return print_scores(scores, form, base, model.text.unit)

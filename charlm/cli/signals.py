@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 KILLED = 128
@@ -39,9 +39,7 @@ class Signals:
         self._before = {number: signal.signal(number, self._handle) for number in handled}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             is_late = number == HANG_UP and self._received  # a further SIGHUP must not kill the process while it exits
             signal.signal(number, signal.SIG_IGN if is_late else handler)

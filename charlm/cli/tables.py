@@ -43,22 +43,18 @@ def in_tsv(value: object) -> str:
 
 def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Yield rows with all columns but the last right-aligned; escape control characters."""
+    from wcwidth import wcswidth  # loaded here because `--help` needs no table
+
     cells = [[escape(cell) for cell in row] for row in rows]
-    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(wcswidth, column)) for column in zip(*cells, strict=True)]
     for *row, last in cells:
-        padded = [" " * (column - width(cell)) + cell for cell, column in zip(row, widths, strict=False)]
+        padded = [" " * (column - wcswidth(cell)) + cell for cell, column in zip(row, widths, strict=False)]
         yield "  ".join([*padded, last])
 
 
-def width(text: str) -> int:
-    """Return the columns that a terminal needs for a text; a Chinese character needs two."""
-    from wcwidth import wcswidth  # loaded here because `--help` needs no table
-
-    return max(wcswidth(text), 0)
-
-
-def excerpt(text: str, start: int, stop: int) -> str:
-    """Return text[start:stop] in brackets, with the characters around it."""
+def excerpt(text: str, start: int, length: int) -> str:
+    """Return the `length` characters from `start` on in brackets, with the characters around them."""
+    stop = start + length
     return f"{text[max(start - CONTEXT, 0) : start]}[{text[start:stop]}]{text[stop : stop + CONTEXT]}"
 
 

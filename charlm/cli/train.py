@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from math import log
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from charlm import config
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.signals import Signals
-from charlm.cli.tables import PSEUDO
 from charlm.cli.terminal import warn
-from charlm.config import (
-    DECODING_ERRORS,
-    DEVICES,
-    ENGINES,
-    HELD_OUT,
-    NORMALIZATIONS,
-    PRECISIONS,
-    SIZES,
-    UNITS,
-    EngineConfig,
-    TextConfig,
-)
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
-
-if TYPE_CHECKING:
-    from charlm.runs.run import Run
-
 
 text_option = option_group("Text")
 network_option = option_group("Network", show_default="chosen")
@@ -44,20 +27,20 @@ file_option = option_group("Files")
 @click.command("train", cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @text_option("--lines", is_flag=True, help="Treat each line as a document.")
-@text_option("--unit", type=click.Choice(UNITS), default="char", help="Model characters or words.")
+@text_option("--unit", type=click.Choice(config.UNITS), default="char", help="Model characters or words.")
 @text_option("--min-count", type=int, metavar="N", show_default="chosen",
              help="Map characters that occur fewer than N times to UNK.")  # fmt: skip
 @text_option("--encoding", metavar="NAME", default="utf-8", help="Decode the text with this encoding.")
-@text_option("--errors", type=click.Choice(DECODING_ERRORS), default="strict",
+@text_option("--errors", type=click.Choice(config.DECODING_ERRORS), default="strict",
              help="Refuse, replace or ignore invalid bytes.")  # fmt: skip
-@text_option("--normalize", type=click.Choice(NORMALIZATIONS), default="none",
+@text_option("--normalize", type=click.Choice(config.NORMALIZATIONS), default="none",
              help="Bring the text into this Unicode normal form, and later prompts and scored texts too.")  # fmt: skip
 @text_option("--valid", type=float, metavar="FRACTION", show_default="0.1, less of long texts",
              help="Hold out this fraction of the text.")  # fmt: skip
-@text_option("--held-out", type=click.Choice(HELD_OUT), show_default="spread",
+@text_option("--held-out", type=click.Choice(config.HELD_OUT), show_default="spread",
              help="Hold out passages spread over running text, or its end.")  # fmt: skip
 @network_option("--cell", type=click.Choice(list(CELLS)), show_default="lstm", help="Use this recurrent cell.")
-@network_option("--size", type=click.Choice(SIZES), help="Use a network of this size.")
+@network_option("--size", type=click.Choice(config.SIZES), help="Use a network of this size.")
 @network_option("--hidden", type=int, metavar="UNITS", help="Set the units of each layer.")
 @network_option("--layers", type=int, metavar="N", help="Stack N layers.")
 @network_option("--bidirectional", is_flag=True, default=None, show_default=False,
@@ -85,10 +68,10 @@ file_option = option_group("Files")
              help="Save the run at this interval; 0 saves after every step.")  # fmt: skip
 @file_option("--overwrite", is_flag=True, help="Replace an existing model.")
 @options.threads
-@options.machine("--engine", type=click.Choice(ENGINES), default="numpy",
+@options.machine("--engine", type=click.Choice(config.ENGINES), default="numpy",
                 help="Compute with NumPy, or with PyTorch, also under torchrun.")  # fmt: skip
-@options.machine("--device", type=click.Choice(DEVICES), default="auto", help="Use this device of PyTorch.")
-@options.machine("--precision", type=click.Choice(PRECISIONS), default="float32",
+@options.machine("--device", type=click.Choice(config.DEVICES), default="auto", help="Use this device of PyTorch.")
+@options.machine("--precision", type=click.Choice(config.PRECISIONS), default="float32",
                 help="Multiply matrices in this precision of PyTorch; the weights are float32.")  # fmt: skip
 def command(
     files: tuple[str, ...], lines: bool, unit: str, min_count: int | None, encoding: str, errors: str, normalize: str,
@@ -109,17 +92,15 @@ def command(
     from charlm.runs.run import Run
     from charlm.runs.setup import RunOptions
 
-    text = TextConfig(unit, lines, min_count, encoding, errors, normalize)
-    computing = EngineConfig(engine, device, precision)
+    text = config.TextConfig(unit, lines, min_count, encoding, errors, normalize)
+    computing = config.EngineConfig(engine, device, precision)
     run_options = RunOptions(text, computing, overwrite, resume, save_minutes, init_from)
     with Signals() as signals:
         try:
             with Run(files, model_path, settings, run_options, print_event) as run:
                 signals.stop = run.stop
                 if run.group.is_main_process:
-                    print_start(run)
                     train_with_progress(run)
-                    print_result(run)
                 else:
                     for _ in run.reports():
                         pass
@@ -135,27 +116,3 @@ def resume_command(files: Sequence[str], model: Path) -> str:
     flags = ["-m", str(model), "--resume"]
     looks_like_option = any(file.startswith("-") and file != "-" for file in files)
     return shlex.join(["charlm", "train", *([*flags, "--", *files] if looks_like_option else [*files, *flags])])
-
-
-def print_start(run: Run) -> None:
-    """Print the sizes of the text and of the run, and the settings."""
-    from charlm.training.memory import as_size
-
-    corpus, vocabulary = run.setup.corpus, run.setup.corpus.vocabulary
-    unit = "words and punctuation marks" if vocabulary.unit == "word" else "characters"
-    warn(
-        f"{corpus.source.n_characters:,} {unit}, {len(vocabulary)} in the vocabulary, "
-        f"{len(corpus.valid_ids):,} held out; {run.setup.network.size:,} parameters, "
-        f"about {as_size(run.memory)} of memory"
-    )
-    warn(run.setup.choice.reason)
-
-
-def print_result(run: Run) -> None:
-    """Print the path of the model and its held-out loss."""
-    if run.trainer.must_stop_early:
-        warn("stopped early: the held-out loss rises; the best model is kept; --patience 0 disables early stopping")
-    nats, unit = run.model.training.valid_loss, run.setup.corpus.vocabulary.unit
-    name = f"held-out {PSEUDO}" if run.setup.network.config.bidirectional else "held-out"
-    loss = "" if nats is None else f": {name} {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
-    warn(f"wrote {run.files.model}{loss}")

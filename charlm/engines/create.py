@@ -17,21 +17,6 @@ from charlm.nn.cells import find_cell
 from charlm.nn.layout import Parameters
 
 
-def require_torch(tuning: EngineTuning = DEFAULT_TUNING) -> None:
-    """Check that PyTorch is installed, and configure it; call this before the first import of it.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
-    if find_spec("torch") is None:
-        raise MissingExtraError(
-            "`engine` is 'torch', and PyTorch is not installed: pip install torch, or leave `engine` out"
-        )
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(tuning.onednn_primitives))
-
-
 def check_network(engine: EngineConfig, network: NetworkConfig) -> None:
     """Check that an engine can train a network.
 
@@ -67,7 +52,11 @@ def create_process_group(
     """
     if engine.name == "numpy":
         return ProcessGroup()
-    require_torch()
+    if find_spec("torch") is None:
+        raise MissingExtraError(
+            "`engine` is 'torch', and PyTorch is not installed: pip install torch, or leave `engine` out"
+        )
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(tuning.onednn_primitives))  # before torch is imported
     environment = read_environment()
     if environment["world_size"] == 1:
         return ProcessGroup(**environment)

@@ -178,10 +178,8 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         """Close the pipes and wait for the process to exit."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._process.wait()
+        with self._process:
+            pass
 
     def send(self, command: bytes) -> None:
         """Send RUN, FREE or the job. If the process has exited, `wait_until_done` reports it."""

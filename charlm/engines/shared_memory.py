@@ -150,7 +150,11 @@ def allocate_shared_block(size: int, stack: ExitStack) -> tuple[mmap.mmap, int |
     `stack` closes or removes the file. Raises OSError or ResourceError if there is no memory or disk space.
     """
     if hasattr(os, "memfd_create"):
-        descriptor = _above_standard_streams(os.memfd_create("charlm"))
+        import fcntl  # Windows has neither fcntl nor memfd_create
+
+        created = os.memfd_create("charlm")
+        descriptor = fcntl.fcntl(created, fcntl.F_DUPFD_CLOEXEC, 3)  # a worker uses 0 to 2 for its standard streams
+        os.close(created)
         stack.callback(os.close, descriptor)
         os.truncate(descriptor, size)
         return mmap.mmap(descriptor, size), descriptor
@@ -168,14 +172,3 @@ def map_shared_block(file: int | str, size: int) -> mmap.mmap:
     block = mmap.mmap(descriptor, size)
     os.close(descriptor)
     return block
-
-
-def _above_standard_streams(descriptor: int) -> int:
-    """Return the descriptor, or a duplicate above 2: a worker uses 0 to 2 for its standard streams."""
-    if descriptor > 2:
-        return descriptor
-    import fcntl  # Windows has neither fcntl nor memfd_create
-
-    duplicate = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
-    os.close(descriptor)
-    return duplicate

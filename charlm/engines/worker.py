@@ -46,12 +46,10 @@ def run_micro_batch(
 ) -> float:
     """Backpropagate through some streams; write `grads` and their state, and return their summed loss in nats."""
     network, arrays, state = memory.network, memory.arrays, memory.state(streams)
-    window = Window(
-        np.ascontiguousarray(arrays["inputs"][:, streams]),
-        np.ascontiguousarray(arrays["targets"][:, streams]),
-        np.ascontiguousarray(arrays["weights"][:, streams]) if arrays["is_weighted"][0] else None,
-        float(arrays["scale"][0]),
+    inputs, targets, weights = (
+        np.ascontiguousarray(arrays[name][:, streams]) for name in ("inputs", "targets", "weights")
     )
+    window = Window(inputs, targets, weights if arrays["is_weighted"][0] else None, float(arrays["scale"][0]))
     loss, new_state = network.loss_and_grads(memory.params, grads, window, state, work, rng)
     for layer, new_layer in zip(state, new_state, strict=True):
         for array, value in zip(layer, new_layer, strict=True):

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import pytest
 
 import charlm as package
-from charlm.cli.heat import colour_of
 from charlm.cli.progress import RunningMetrics, clock
+from charlm.cli.scores import colour_of
 from charlm.cli.tables import CONTEXT, excerpt
 from charlm.model import LanguageModel
 from charlm.training.report import StepReport
@@ -196,8 +196,8 @@ class TestOdd:
 
 def test_excerpt_near_the_start_shows_the_text_before() -> None:
     text = "0123456789" * 10
-    assert excerpt(text, 3, 5) == f"012[34]{text[5 : 5 + CONTEXT]}"
-    assert excerpt(text, 97, 98) == f"{text[97 - CONTEXT : 97]}[7]89"
+    assert excerpt(text, 3, 2) == f"012[34]{text[5 : 5 + CONTEXT]}"
+    assert excerpt(text, 97, 1) == f"{text[97 - CONTEXT : 97]}[7]89"
 
 
 class TestClassify:

@@ -41,7 +41,8 @@ def command(**_: object) -> None:
     ],
 )
 def test_parameter_in_message_becomes_flag_of_command(message: str, translated: str) -> None:
-    assert with_flags(message, command) == translated
+    with click.Context(command):
+        assert with_flags(message) == translated
 
 
 def test_message_outside_a_command_loses_its_backticks() -> None:

@@ -16,7 +16,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "last line of train: bits/char is the figure in nats",
-        "charlm/cli/train.py",
+        "charlm/cli/progress.py",
         "{nats / log(2):.4f} bits",
         "{nats:.4f} bits",
         (f"{FIGURES}::test_training_reports_the_losses_of_its_files",),
@@ -94,8 +94,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "--novel reports the fraction of new lines as that of copies",
         "charlm/cli/sample.py",
-        "copies += known is True",
-        "copies += known is False",
+        "copies, drawn = counts[True]",
+        "copies, drawn = counts[False]",
         ("tests/cli/test_novel.py",),
     ),
     Fault(
@@ -108,20 +108,20 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "odd: bits/char are nats",
         "charlm/cli/odd.py",
-        'yield [f"{score.bits_per_char:.3f}"',
-        'yield [f"{score.nats_per_char:.3f}"',
+        '[f"{score.bits_per_char:.3f}"',
+        '[f"{score.nats_per_char:.3f}"',
         (f"{FIGURES}::TestOdd",),
     ),
     Fault(
         "heat map limits reversed",
-        "charlm/cli/heat.py",
+        "charlm/cli/scores.py",
         "bits >= limit",
         "bits <= limit",
         (f"{FIGURES}::TestHeatMap",),
     ),
     Fault(
         "heat map: the legend names the limits in the wrong order",
-        "charlm/cli/heat.py",
+        "charlm/cli/scores.py",
         "LIMITS = (1.0, 2.0, 4.0, 6.0, 9.0)",
         "LIMITS = (9.0, 6.0, 4.0, 2.0, 1.0)",
         (f"{FIGURES}::TestHeatMap",),
