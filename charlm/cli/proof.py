@@ -43,25 +43,27 @@ def command(
     if n is not None:
         found = iter(sorted(nlargest(n, found, key=lambda suspect: suspect.gain), key=lambda suspect: suspect.index))
     offsets = list(accumulate(map(len, model.vocabulary.split(text)), initial=0))
-    located = ((suspect, offsets[suspect.index]) for suspect in found)
+    located = ((suspect, *line_and_column(text, offsets[suspect.index]), offsets[suspect.index]) for suspect in found)
     if as_json:
         show_json(
             {
-                **dict(zip(("line", "column"), line_and_column(text, offset), strict=True)),
+                "line": line,
+                "column": column,
                 "character": suspect.character,
                 "gain": suspect.gain,
                 "proposals": [{"character": c, "probability": p} for c, p in suspect.candidates],
             }
-            for suspect, offset in located
+            for suspect, line, column, _ in located
         )
     else:
         rows = (
             [
-                *map(str, line_and_column(text, offset)),
+                str(line),
+                str(column),
                 f"{suspect.gain:.2f}",
                 "  ".join(f"{c!r} {p:.0%}" for c, p in suspect.candidates[:3]),
                 excerpt(text, offset, len(suspect.character)),
             ]
-            for suspect, offset in located
+            for suspect, line, column, offset in located
         )
         show(aligned([["line", "column", "gain/nats", "proposals", "where"], *rows]))

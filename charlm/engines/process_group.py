@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +58,13 @@ class ProcessGroup:
 
     def all_reduce_sum(self, *values: float) -> list[float]:
         """Return the sum of each value over all processes; every process must call this together."""
-        return list(values)
+        return self._all_reduce(values, "SUM")
 
     def all_reduce_max(self, *values: float) -> list[float]:
         """Return the maximum of each value over all processes; every process must call this together."""
+        return self._all_reduce(values, "MAX")
+
+    def _all_reduce(self, values: Sequence[float], operation: str) -> list[float]:
         return list(values)
 
 

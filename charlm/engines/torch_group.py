@@ -77,17 +77,8 @@ class TorchProcessGroup(ProcessGroup):
         wait_for_all(store, self.rank, self.world_size, self.tuning)
         return store
 
-    def all_reduce_sum(self, *values: float) -> list[float]:
-        """Return the sum of each value over all processes; every process must call this together."""
-        return self._all_reduce(values, distributed.ReduceOp.SUM)
-
-    def all_reduce_max(self, *values: float) -> list[float]:
-        """Return the maximum of each value over all processes; every process must call this together."""
-        return self._all_reduce(values, distributed.ReduceOp.MAX)
-
-    @staticmethod
-    def _all_reduce(values: Sequence[float], operation: Any) -> list[float]:
+    def _all_reduce(self, values: Sequence[float], operation: str) -> list[float]:
         tensor = torch.tensor(values, dtype=torch.float64)
         with as_resource_errors():
-            distributed.all_reduce(tensor, operation)
+            distributed.all_reduce(tensor, getattr(distributed.ReduceOp, operation))
         return [float(value) for value in tensor]
