@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import click
@@ -81,10 +81,8 @@ def command(
         samples = model.sample_each(prompt, seed=seed, threads=threads, config=config)
         write_novel(prompt, context, samples, copies_of(model, corpus), n)
     elif n == 1:
-        write(prompt)
-        for piece in model.stream(prompt, seed=seed, config=config):
+        for piece in chain([prompt], model.stream(prompt, seed=seed, config=config), ["\n"]):
             write(piece)
-        write("\n")
     else:
         for sample in model.sample_each(prompt, n=n, seed=seed, threads=threads, config=config):
             write(prompt + sample.text + ("\n" if model.text.lines else "\n\n"))

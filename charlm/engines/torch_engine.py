@@ -111,8 +111,7 @@ class TorchEngine:
             (loss * scale).backward()
             grads = self._network.parameters(self.grads)
             for name, tensor in self._tensors.items():
-                if tensor.grad is not None:
-                    grads[name][...] = tensor.grad.cpu().numpy()
+                grads[name][...] = tensor.grad.cpu().numpy()
         return group.all_reduce_sum(float(loss.detach()))[0] / max(self.characters, 1.0)
 
     @contextmanager
