@@ -111,7 +111,8 @@ class TorchEngine:
             (loss * scale).backward()
             grads = self._network.parameters(self.grads)
             for name, tensor in self._tensors.items():
-                grads[name][...] = tensor.grad.cpu().numpy()
+                if tensor.grad is not None:
+                    grads[name][...] = tensor.grad.cpu().numpy()
         return group.all_reduce_sum(float(loss.detach()))[0] / max(self.characters, 1.0)
 
     @contextmanager
