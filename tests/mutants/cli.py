@@ -206,8 +206,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a word is marked as one character",
         "charlm/cli/odd.py",
-        "score.offset + len(score.character)",
-        "score.offset + 1",
+        "excerpt(text, score.offset, len(score.character))",
+        "excerpt(text, score.offset, 1)",
         ("tests/cli/test_figures.py::TestOdd",),
     ),
     Fault(
