@@ -62,8 +62,7 @@ def test_one_input(content: bytes) -> None:
         if not str(error).startswith(str(path)) and not str(error).startswith(config.encoding):
             raise AssertionError(f"the message names no file: {error}") from error
         return
-    with corpus:
-        check(corpus, text, config)
+    check(corpus, text, config)
 
 
 def check(corpus: Corpus, text: str, config: TextConfig) -> None:
