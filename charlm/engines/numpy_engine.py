@@ -21,7 +21,7 @@ from charlm.arrays import Array, Ids
 from charlm.engines.engine import load_state, state_to_dict
 from charlm.engines.shared_memory import ShardPlan, SharedMemory, allocate_shared_block
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
-from charlm.engines.worker import DONE, FREE, RUN, run_shard
+from charlm.engines.worker import DONE, FREE, RUN, read_byte, run_shard
 from charlm.errors import ResourceError
 from charlm.kernels.threads import blas_on_one_thread
 from charlm.kernels.workspace import Workspace
@@ -190,7 +190,7 @@ class Worker:
     def wait_until_done(self) -> None:
         """Wait for DONE, the answer to the job and to each RUN. Raises ResourceError if the process has exited."""
         answers = self._process.stdout
-        if answers is None or answers.read(1) != DONE:
+        if answers is None or read_byte(answers.fileno(), self._plan.tuning) != DONE:
             raise ResourceError(
                 f"a worker process exited with code {self._process.wait()}, perhaps for lack of memory; "
                 "`threads=1` works without any"

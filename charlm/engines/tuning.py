@@ -13,6 +13,8 @@ class EngineTuning:
     """Values of a training window above which a shard splits its streams into micro-batches."""
     min_micro_batch_streams: int = 8
     """Streams of a micro-batch: fewer take as long."""
+    max_spin_seconds: float = 0.002
+    """Seconds that a process polls its pipe before it sleeps: waking it takes longer than a small network pauses."""
     min_steps_per_chunk: float = 8.0
     """Mean steps between resets below which PyTorch reads packed segments faster than chunks of time."""
     onednn_primitives: int = 16

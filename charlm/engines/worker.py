@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
+from time import perf_counter
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charlm.arrays import split_evenly
 from charlm.engines.shared_memory import ShardPlan, SharedMemory, map_shared_block, micro_batches_of
+from charlm.engines.tuning import EngineTuning
 from charlm.kernels.workspace import Workspace
 from charlm.nn.layout import Parameters
 from charlm.nn.window import Window
@@ -57,6 +60,17 @@ def run_micro_batch(
     return loss
 
 
+def read_byte(descriptor: int, tuning: EngineTuning) -> bytes:
+    """Read one byte from a pipe, b"" at its end; poll for a moment before sleeping."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        deadline = perf_counter() + tuning.max_spin_seconds
+        while not poll.poll(0) and perf_counter() < deadline:
+            pass
+    return os.read(descriptor, 1)
+
+
 def main() -> None:
     """Run one shard until standard input closes."""
     job = json.loads(sys.stdin.buffer.readline())
@@ -67,7 +81,7 @@ def main() -> None:
     np.seterr(over="ignore", invalid="ignore", divide="ignore")  # the trainer checks the loss and the gradient
     with threadpool_limits(1, user_api="blas"):
         os.write(answers, DONE)
-        while command := os.read(commands, 1):
+        while command := read_byte(commands, plan.tuning):
             if command == FREE:
                 work = Workspace(plan.dtype)
             else:

@@ -94,6 +94,8 @@ def normalize_text(text: str, config: TextConfig) -> str:
     >>> normalize_text("one\\r\\ntwo\\r", TextConfig())
     'one\\ntwo\\n'
     """
+    if "\r" not in text and (config.normalize == "none" or text.isascii()):
+        return text
     return "".join(normalize_chunks([text], config))
 
 
