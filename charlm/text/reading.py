@@ -175,19 +175,24 @@ def decode_chunks(chunks: Iterable[bytes], name: str, config: TextConfig) -> Ite
         n_bytes += len(chunk)
         try:
             text = decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError as error:
-            position = n_bytes - len(error.object) + error.start  # the object ends with the chunk
-            raise EncodingError(
-                f"{name}: byte {position:,} (0x{error.object[error.start]:02x}) is not valid {config.encoding}: "
-                f'{error.reason}; `encoding` names another encoding, `errors="replace"` reads on'
-            ) from None
-        except UnicodeError as error:  # of the text as a whole, such as a byte order mark that is missing
-            raise EncodingError(
-                f"{name}: is not valid {config.encoding}: {error}; `encoding` names another encoding"
-            ) from None
+        except UnicodeError as error:
+            raise EncodingError(f"{name}: {describe_invalid(error, n_bytes, config)}") from None
         if at_start and text:
             text, at_start = text.removeprefix("\ufeff"), False
         yield text
+
+
+def describe_invalid(error: UnicodeError, n_bytes: int, config: TextConfig) -> str:
+    """Say which of the first n_bytes bytes is invalid, or why the text as a whole is."""
+    if isinstance(error, UnicodeDecodeError) and "BOM" not in error.reason:
+        position = n_bytes - len(error.object) + error.start  # the object ends with the chunk
+        return (
+            f"byte {position:,} (0x{error.object[error.start]:02x}) is not valid {config.encoding}: "
+            f'{error.reason}; `encoding` names another encoding, `errors="replace"` reads on'
+        )
+    # A missing byte order mark is a UnicodeDecodeError since Python 3.13, and no error handler can replace it.
+    reason = error.reason if isinstance(error, UnicodeDecodeError) else error
+    return f"is not valid {config.encoding}: {reason}; `encoding` names another encoding"
 
 
 def refuse_other_formats(head: bytes, name: str, config: TextConfig) -> None:
