@@ -15,13 +15,12 @@ from benchmarks.library.alternation import alternate, describe_machine, race, ra
 from benchmarks.library.peers import Form, Step, TorchModel, forms
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
 from charlm.engines.numpy_engine import NumpyEngine
-from charlm.engines.process_group import ProcessGroup
 from charlm.machine import usable_cores
 from charlm.nn.network import Network
 from charlm.text.batches import StreamBatches
 from charlm.text.corpus import Corpus
 from charlm.text.holdout import HoldOut
-from charlm.training.trainer import Trainer
+from charlm.training.learner import Learner
 
 ROWS = ((128, 1, 50, 50), (128, 2, 50, 50), (256, 2, 64, 100), (512, 1, 64, 100), (512, 2, 64, 128))
 """Hidden, layers, batch, BPTT."""
@@ -34,10 +33,10 @@ def charlm_rate(corpus: Corpus, cell: str, row: tuple[int, ...], threads: int, s
     network = Network(NetworkConfig(cell, hidden, layers), len(corpus.vocabulary))
     params = network.initial(np.random.default_rng(0))
     with NumpyEngine(network, params, bptt, batch, threads, config.seed) as engine:
-        trainer = Trainer(engine, ProcessGroup(), StreamBatches(corpus, config), None, config)
+        learner = Learner(engine, StreamBatches(corpus, config), config)
 
         def step() -> int:
-            trainer.train_window(1e-3)
+            learner.train_window(1e-3)
             return batch * bptt
 
         return rate_of(step, seconds)

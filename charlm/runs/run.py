@@ -26,6 +26,7 @@ from charlm.text.corpus import Corpus
 from charlm.text.holdout import HoldOut
 from charlm.text.windows import batches_over
 from charlm.training.evaluation import HeldOut
+from charlm.training.learner import Learner
 from charlm.training.memory import run_memory
 from charlm.training.recipes import choose
 from charlm.training.report import Event, OnEvent, StepReport, log_event
@@ -164,9 +165,9 @@ class Run:
         )
         has_held_out = len(corpus.valid_ids) > 1
         held_out = HeldOut(corpus.valid_ids, network, group, train.threads, self.tuning) if has_held_out else None
-        trainer = Trainer(engine, group, batches, held_out, train, self._report_event, self.tuning)
-        stack.callback(trainer.guard.close)
-        return trainer
+        learner = Learner(engine, batches, train, self._report_event, self.tuning)
+        stack.callback(learner.guard.close)
+        return Trainer(learner, group, held_out, train, self._report_event, self.tuning)
 
     def _resume(self, saved: SavedRun, is_restart: bool) -> None:
         """Load the saved state. All processes then use the best loss of the main process, which knows the files."""

@@ -70,7 +70,7 @@ class Saver:
             characters=setup.corpus.source.n_characters,
             digest=setup.corpus.source.digest,
             steps=trainer.step,
-            epochs=round(trainer.epoch, 4),
+            epochs=round(trainer.learner.epoch, 4),
             seconds=round(trainer.seconds, 2),
             train_loss=trainer.train_loss,
             valid_loss=None if math.isinf(trainer.best_loss) else trainer.best_loss,
@@ -156,7 +156,7 @@ class Saver:
         """Write the state, then the model, even if the state cannot be written."""
         if math.isinf(self.trainer.best_loss):  # without evaluations, the latest weights are the model
             self.record_best()
-        self.trainer.engine.free_buffers()
+        self.trainer.learner.free_buffers()
         state = self.trainer.state_dict()  # all processes take part
         if self.files is None:
             return
@@ -180,5 +180,5 @@ class Saver:
         """Return a model of the averaged, calibrated weights."""
         record = replace(self._record, line_hashes=self.setup.line_hashes)
         return LanguageModel(
-            self.setup.network, self.trainer.weights(), self.setup.corpus.vocabulary, self.setup.text, record
+            self.setup.network, self.trainer.weights()[0], self.setup.corpus.vocabulary, self.setup.text, record
         )

@@ -8,7 +8,9 @@ carries its state through the whole text.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -58,6 +60,19 @@ def cut_into_streams(
     return inputs.astype(np.intp), targets.astype(np.intp), counts
 
 
+class Sums(NamedTuple):
+    """The loss summed over the characters of a held-out text, in nats, as a function of a scale of the logits.
+
+    loss: at the current scale.  slope, curvature: derivatives with respect to a further factor, at 1.  size: number of
+    characters.
+    """
+
+    loss: float
+    slope: float
+    curvature: float
+    size: float
+
+
 @dataclass
 class HeldOut:
     """A held-out text, evaluated on all threads and processes of a run.
@@ -90,38 +105,9 @@ class HeldOut:
         max_characters = self.tuning.max_held_out_characters if self.limit is None else self.limit
         return min(max_characters, len(self.ids) - 1)
 
-    def loss(self, params: Parameters, logit_scale: float) -> tuple[float, float]:
-        """Calibrate the logits and return the loss.
-
-        Parameters
-        ----------
-        params : Parameters
-            Weights to evaluate; they are not changed.
-        logit_scale : float
-            First estimate of the scale of their logits.
-
-        Returns
-        -------
-        loss : float
-            Mean loss at the calibrated scale, in nats per character.
-        logit_scale : float
-            The calibrated scale.
-        """
-        ids = self.ids[: self.characters + 1]
-        if self.network.config.bidirectional:
-            windows = cut_into_windows(ids)
-        else:
-            streams = self.tuning.held_out_streams_per_thread * self.threads
-            windows = cut_into_streams(ids, streams, self.network.start, self.tuning.warm_up_characters)
-        loss, better = self._evaluate(windows, params, logit_scale)
-        if abs(better - logit_scale) > self.tuning.logit_scale_tolerance:
-            logit_scale = better
-            loss, _ = self._evaluate(windows, params, logit_scale)
-        return loss, logit_scale
-
-    def _evaluate(self, windows: tuple[Ids, Ids, Mask], params: Parameters, logit_scale: float) -> tuple[float, float]:
-        """Return the mean loss at a scale of the logits, and a better scale."""
-        inputs, targets, counts = windows
+    def sums(self, params: Parameters, logit_scale: float) -> Sums:
+        """Return the summed loss of weights at a scale of their logits, and its derivatives, over all processes."""
+        inputs, targets, counts = self._windows()
         local = self.group.local_slice(inputs.shape[1])
         parts = split_evenly(local.start, local.stop, min(self.threads, local.stop - local.start))
         weights = with_logit_scale(self.network.parameters(params.flat.copy()), logit_scale)
@@ -131,8 +117,43 @@ class HeldOut:
             return prepare_network(self.network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
 
         sums = np.sum(parallel_map(measure, parts, self.threads), axis=0)
-        total, slope, curvature, size = self.group.all_reduce_sum(*sums.tolist(), int(counts[:, local].sum()))
-        return total / size, better_logit_scale(logit_scale, slope, curvature, self.tuning)
+        return Sums(*self.group.all_reduce_sum(*sums.tolist(), int(counts[:, local].sum())))
+
+    def _windows(self) -> tuple[Ids, Ids, Mask]:
+        """Cut the text into inputs and targets, (T, B), and a mask of the targets that count."""
+        ids = self.ids[: self.characters + 1]
+        if self.network.config.bidirectional:
+            return cut_into_windows(ids)
+        streams = self.tuning.held_out_streams_per_thread * self.threads
+        return cut_into_streams(ids, streams, self.network.start, self.tuning.warm_up_characters)
+
+
+def calibrate(measure: Callable[[HeldOut, float], Sums], held_out: HeldOut, logit_scale: float) -> tuple[float, float]:
+    """Calibrate the logits and return the loss.
+
+    Parameters
+    ----------
+    measure : callable
+        Returns the sums of a held-out text at a scale of the logits.
+    held_out : HeldOut
+        The text.
+    logit_scale : float
+        First estimate of the scale.
+
+    Returns
+    -------
+    loss : float
+        Mean loss at the calibrated scale, in nats per character.
+    logit_scale : float
+        The calibrated scale.
+    """
+    tuning = held_out.tuning
+    sums = measure(held_out, logit_scale)
+    better = better_logit_scale(logit_scale, sums.slope, sums.curvature, tuning)
+    if abs(better - logit_scale) > tuning.logit_scale_tolerance:
+        logit_scale = better
+        sums = measure(held_out, logit_scale)
+    return sums.loss / sums.size, logit_scale
 
 
 def with_logit_scale(params: Parameters, logit_scale: float) -> Parameters:

@@ -1,4 +1,4 @@
-"""The training loop, without output: window -> loss and gradients -> clip -> optimizer -> average -> StepReport."""
+"""The training loop, without output: step -> held-out loss now and then -> StepReport, until the budget is used up."""
 
 from __future__ import annotations
 
@@ -6,88 +6,91 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
-
-import numpy as np
+from typing import Any, Protocol
 
 from charlm.config import TrainConfig
-from charlm.engines.engine import Engine
 from charlm.engines.process_group import ProcessGroup
 from charlm.errors import DivergedError
 from charlm.nn.layout import Parameters
-from charlm.optim import find_optimizer
-from charlm.optim.clipping import clip_by_global_norm
-from charlm.optim.optimizer import blocks
 from charlm.text.batches import Batches
-from charlm.training.divergence import DivergenceGuard, check_finite
-from charlm.training.evaluation import EvaluationPace, HeldOut, affordable_characters, with_logit_scale
+from charlm.training.evaluation import EvaluationPace, HeldOut, Sums, affordable_characters, calibrate
+from charlm.training.learner import StepResult
 from charlm.training.report import Event, OnEvent, StepReport, log_event
-from charlm.training.schedule import budget_fraction, learning_rate
+from charlm.training.schedule import budget_fraction
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
+
+
+class Trainable(Protocol):
+    """What a trainer trains: one network (`Learner`) or several (`Members`). See `Learner` for the methods."""
+
+    @property
+    def batches(self) -> Batches: ...
+    @property
+    def networks(self) -> int: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def epoch(self) -> float: ...
+    def advance(self, progress: float, seconds: float, until: float) -> StepResult | None: ...
+    def measure(self, held_out: HeldOut | None, logit_scale: float) -> Sums: ...
+    def weights(self, logit_scale: float) -> list[Parameters]: ...
+    def roll_back(self, reason: str) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def free_buffers(self) -> None: ...
 
 
 @dataclass(eq=False)
 class Trainer:
-    """Train the parameters of an engine with gradient descent, held-out evaluations and early stopping.
+    """Train a network or several with held-out evaluations and early stopping, until the budget is used up.
 
     Parameters
     ----------
-    engine : Engine
-        Holds the parameters, which are trained in place, and computes their gradients. Its context is entered already.
+    learner : Trainable
+        Takes the steps.
     group : ProcessGroup
         The processes that train together.
-    batches : Batches
-        Windows of the training text.
     held_out : HeldOut or None
         Text of the held-out loss.
     config : TrainConfig
-        Budget, learning rate, optimizer and so on.
+        Budget and patience.
     on_event : callable
-        Receives an Event for each rollback.
+        Receives an Event for each decision.
     tuning : TrainingTuning
 
     Attributes
     ----------
-    params : Parameters
-        The trained weights.
-    average : Parameters
-        Exponential moving average of the weights; the weights themselves if `average` is 0 in the config.
-    step : int
-        Number of steps so far.
     train_loss : float or None
         Mean loss of the last window in nats per character, None before the first.
     best_loss : float
         Lowest held-out loss so far; infinite before the first evaluation.
     model_step : int
         Step at which the best weights so far, those of the model, were found.
-    guard : DivergenceGuard
-        Detects divergence and holds the last snapshot.
     logit_scale : float
         Scale of the logits, calibrated on the held-out text.
     """
 
-    engine: Engine
+    learner: Trainable
     group: ProcessGroup
-    batches: Batches
     held_out: HeldOut | None
     config: TrainConfig
     on_event: OnEvent = log_event
     tuning: TrainingTuning = DEFAULT_TUNING
 
     def __post_init__(self) -> None:
-        self.params = self.engine.params
-        self.optimizer = find_optimizer(self.config.optimizer, self.params.flat.size, self.params.flat.dtype)
-        self.average = self.params.copy() if self.config.average else self.params
-        self.step = 0
         self.train_loss: float | None = None
         self.best_loss = math.inf
         self.model_step = 0
         self.logit_scale = 1.0
-        self.guard = DivergenceGuard(self.params["head.bias"].size, self.tuning)
         self._seconds_before = 0.0  # training time of earlier processes of this run
         self._started: float | None = None  # when the clock of this process started
         self._pace = EvaluationPace(self.tuning)
         self._stale = 0  # evaluations since the best one
+
+    @property
+    def step(self) -> int:
+        """Number of steps so far."""
+        return self.learner.step
 
     @property
     def seconds(self) -> float:
@@ -95,15 +98,10 @@ class Trainer:
         return self._seconds_before + (0.0 if self._started is None else monotonic() - self._started)
 
     @property
-    def epoch(self) -> float:
-        """Passes over the training text so far."""
-        return self.step / self.batches.windows_per_epoch
-
-    @property
     def progress(self) -> float:
         """Fraction of the budget that is used, 1 or more at the end. Of minutes, a final evaluation is reserved."""
         seconds = self.seconds + self._pace.seconds
-        fraction = budget_fraction(self.config, self.step, self.epoch, seconds)
+        fraction = budget_fraction(self.config, self.step, self.learner.epoch, seconds)
         return self.group.all_reduce_max(fraction)[0]
 
     @property
@@ -124,127 +122,75 @@ class Trainer:
         self._started = monotonic()
         self._pace.start(self.seconds)
         progress = self.progress
-        evaluations = int(progress * self.tuning.max_evaluations)  # number of evaluations that were done or skipped
+        tenths = self.tuning.max_evaluations
+        evaluations = int(progress * tenths)  # number of evaluations that were done or skipped
         while (progress < 1 or self.step == 0) and not self.must_stop_early:
-            start = monotonic()
-            rate = learning_rate(self.config, progress) * self.guard.rate_factor
+            until = (int(progress * tenths) + 1) / tenths
+            result = self.learner.advance(progress, self.seconds + self._pace.seconds, until)
             valid_loss = None
             try:
-                self.guard.snapshot(self.step, self.state_dict)
-                loss, norm = self.train_window(rate)
-                self.train_loss = loss
-                speed = self.batches.steps * self.batches.streams / (monotonic() - start)
-                self._pace.estimate(self.held_out.characters if self.held_out else 0, speed)
+                if result:
+                    self.train_loss = result.loss
+                    characters = self.held_out.characters if self.held_out else 0
+                    self._pace.estimate(characters, result.chars_per_second / self.learner.networks)
                 progress = self.progress
-                due = int(progress * self.tuning.max_evaluations)
-                if progress >= 1 or (due > evaluations and self._has_time_to_evaluate()):
+                due = int(progress * tenths)
+                if result and (progress >= 1 or (due > evaluations and self._has_time_to_evaluate())):
                     evaluations = due
                     valid_loss = self.evaluate()
             except DivergedError as error:
-                self.roll_back(str(error))
-                progress = self.progress
-                evaluations = int(progress * self.tuning.max_evaluations)
+                self.learner.roll_back(str(error))
+                result, progress = None, self.progress
+            if result is None:
+                evaluations = min(evaluations, int(progress * tenths))
                 continue
             is_best = self._record_loss(valid_loss)
             is_last = progress >= 1 or self.must_stop_early
             yield StepReport(
-                self.step, self.epoch, self.seconds, loss, valid_loss, rate, norm, speed, progress, is_best, is_last
-            )
-
-    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-    def train_window(self, rate: float) -> tuple[float, float]:
-        """Take one step at a learning rate.
-
-        Return the mean loss of the window in nats per character, and the L2 norm of its gradient before clipping.
-        Raises DivergedError if the norm is not finite, or the loss is not finite or far above its level.
-        """
-        batch = self.batches.next()
-        loss = self.engine.loss_and_grads(batch.inputs, batch.targets, batch.weights, self.step)
-        self.guard.check_loss(loss, self.engine.characters, self.step)
-        grads = self.engine.grads
-        norm = clip_by_global_norm(grads, self.config.clip)
-        self.step += 1
-        self.optimizer.begin_step()
-        # The average is over fewer steps at first, when the weights are far from their final values.
-        new_fraction = 1 - min(self.config.average, (1 + self.step) / (10 + self.step))
-        self.optimizer.update(self.params.flat, grads, rate)
-        if self.average is not self.params:
-            for block in blocks(slice(None), self.params.flat.size):
-                self.average.flat[block] += new_fraction * (self.params.flat[block] - self.average.flat[block])
-        return loss, norm
+                self.step, self.learner.epoch, self.seconds, result.loss, valid_loss, result.rate, result.norm,
+                result.chars_per_second, progress, is_best, is_last,
+            )  # fmt: skip
 
     def evaluate(self) -> float | None:
         """Calibrate `logit_scale` and return the held-out loss in nats per character; None without held-out text.
 
         Raises DivergedError if the loss or a weight is not finite.
         """
-        check_finite(self.params.flat)
         if self.held_out is None:
+            self.learner.measure(None, self.logit_scale)
             return None
         start = monotonic()
         self._limit_held_out(self.held_out)
-        self.engine.free_buffers()
-        loss, self.logit_scale = self.held_out.loss(self.average, self.logit_scale)
+        loss, self.logit_scale = calibrate(self.learner.measure, self.held_out, self.logit_scale)
         self._pace.record(monotonic() - start, self.seconds)
         if not math.isfinite(loss):
             raise DivergedError(f"the held-out loss is {loss}")
         return loss
 
-    def weights(self) -> Parameters:
-        """Return a copy of the averaged weights, with the logit scale folded into the output layer."""
-        return with_logit_scale(self.average.copy(), self.logit_scale)
-
-    def roll_back(self, reason: str) -> None:
-        """Load the last snapshot and halve the learning rate; keep the time and the best loss.
-
-        Raises DivergedError if there is no snapshot, or after repeated rollbacks to it; it is loaded then.
-        """
-        step = self.step
-        kept = {"seconds": self._seconds_before, "best_loss": self._finite_best_loss, "model_step": self.model_step}
-        self.load_state_dict(self.guard.roll_back(step, reason) | kept)
-        rate = self.config.learning_rate * self.guard.rate_factor
-        if not self.guard.halve_rate():
-            raise DivergedError(
-                f"training diverged at step {step:,}: {reason}; {self.guard.rollbacks} returns to step {self.step:,}, "
-                "each at half the learning rate, did not help; "
-                f"start over with `learning_rate` below {rate:.2g} or `clip=1`"
-            )
-        message = f"diverged at step {step:,}: {reason}; back to step {self.step:,}"
-        self.on_event(Event(f"{message}, the peak learning rate halved to {rate / 2:.4g}"))
+    def weights(self) -> list[Parameters]:
+        """Return copies of the averaged weights of each network, with the logit scale folded into the output layer."""
+        return self.learner.weights(self.logit_scale)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all state of the training: arrays, and values that JSON can hold."""
         return {
-            "params": self.params.flat,
-            **({} if self.average is self.params else {"average": self.average.flat}),
-            **self.optimizer.state_dict(),
-            **self.engine.state_dict(),
+            **self.learner.state_dict(),
             "seconds": self.seconds,
-            "step": self.step,
             "stale": self._stale,
             "best_loss": self._finite_best_loss,
             "model_step": self.model_step,
             "sharpness": self.logit_scale,
-            "recovery": self.guard.state_dict(),
-            "cursor": self.batches.state_dict(),
             "held_out_size": self.held_out.limit if self.held_out else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state_dict` returned; its seconds are those before this process."""
-        self.params.flat[...] = state["params"]
-        if self.average is not self.params:
-            self.average.flat[...] = state["average"]
-        self.optimizer.load_state_dict(state)
-        self.engine.load_state_dict(state)
+        self.learner.load_state_dict(state)
         self._seconds_before = state["seconds"]
-        self.step = state["step"]
         self._stale = state["stale"]
         self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
         self.model_step = state["model_step"]
         self.logit_scale = state["sharpness"]
-        self.guard.load_state_dict(state["recovery"])
-        self.batches.load_state_dict(state["cursor"])
         if self.held_out:
             self.held_out.limit = state["held_out_size"] or self.held_out.limit
 
@@ -266,7 +212,7 @@ class Trainer:
     @property
     def _is_limited_by_time(self) -> bool:
         """Whether minutes are the limit that ends the run; with steps or epochs it does not depend on the clock."""
-        others = budget_fraction(replace(self.config, minutes=None), self.step, self.epoch, self.seconds)
+        others = budget_fraction(replace(self.config, minutes=None), self.step, self.learner.epoch, self.seconds)
         return self.config.minutes is not None and self.seconds / 60 / self.config.minutes >= others
 
     def _has_time_to_evaluate(self) -> bool:
@@ -282,7 +228,8 @@ class Trainer:
         is_first = held_out.limit is None and math.isinf(self.best_loss)
         if is_first and self.config.minutes is not None and self._is_limited_by_time:
             total = held_out.characters
-            speed = self.step * self.batches.steps * self.batches.streams / self.seconds
+            batches = self.learner.batches
+            speed = self.step * batches.steps * batches.streams / self.seconds
             characters = affordable_characters(self.config.minutes, speed, self.tuning)
             size = -int(self.group.all_reduce_max(-characters)[0])
             if size < total:

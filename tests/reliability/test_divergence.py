@@ -46,7 +46,7 @@ def test_repeated_divergence_is_an_error_that_keeps_the_best_model(text: Path, t
         def train() -> None:
             for report in run.reports():
                 if report.step > 150:
-                    run.trainer.params.flat[...] = np.nan
+                    run.trainer.learner.params.flat[...] = np.nan
 
         with pytest.raises(DivergedError, match=r"5 returns to step 100, each at half the learning rate") as caught:
             train()
@@ -96,7 +96,7 @@ def test_large_snapshot_is_kept_on_disk_if_it_fits(
     with Run([text], tmp_path / "disk.safetensors", settings, on_event=events.append, tuning=tuning) as run:
         list(run.reports())
         assert any("back to step 0" in event.message for event in events)
-        assert isinstance(run.trainer.guard._file, BytesIO) == (disk == "full")
+        assert isinstance(run.trainer.learner.guard._file, BytesIO) == (disk == "full")
     assert_same_arrays(tmp_path / "disk.resume.safetensors", read_state(tmp_path / "memory.resume.safetensors")[0])
 
 
@@ -119,7 +119,7 @@ def test_divergence_in_mid_run_costs_at_most_a_hundred_steps(
             if report.valid_loss is not None:
                 lowest = min(lowest, report.valid_loss)
             if report.step == 250 and back is None:
-                run.trainer.params.flat[...] *= np.nan if how == "nan" else 1e6
+                run.trainer.learner.params.flat[...] *= np.nan if how == "nan" else 1e6
             last = report.step
     assert back == 201
     assert last == 400
@@ -135,7 +135,7 @@ def test_run_that_was_rolled_back_resumes_to_the_bit(text: Path, tmp_path: Path)
         for report in run.reports():
             if report.step == 30:
                 run.stop()
-        assert run.trainer.guard.rate_factor < 1
+        assert run.trainer.learner.guard.rate_factor < 1
     charlm.train(text, tmp_path / "parts.safetensors", resume=True)
     assert_same_arrays(tmp_path / "parts.resume.safetensors", read_state(tmp_path / "whole.resume.safetensors")[0])
 
@@ -146,8 +146,8 @@ def test_rolled_back_time_counts_against_the_budget(text: Path, tmp_path: Path) 
         for report in run.reports():
             assert report.seconds >= before
             before = report.seconds
-            if report.step == 150 and run.trainer.guard.rollbacks == 0:
-                run.trainer.params.flat[:] = np.nan
+            if report.step == 150 and run.trainer.learner.guard.rollbacks == 0:
+                run.trainer.learner.params.flat[:] = np.nan
 
 
 def test_ordinary_noise_is_not_divergence() -> None:

@@ -41,7 +41,7 @@ def train_until(
         for report in run.reports():
             if report.step == stop_at:
                 run.stop()
-        return run.trainer.params.flat.copy()
+        return run.trainer.learner.params.flat.copy()
 
 
 @pytest.fixture

@@ -188,7 +188,7 @@ class TestRun:
         starts = []
         for k, seed in enumerate((3, 3, 4)):
             with Run([text], tmp_path / f"{k}.safetensors", TINY | {"steps": 1, "seed": seed}) as run:
-                starts.append(run.trainer.params.flat.copy())
+                starts.append(run.trainer.learner.params.flat.copy())
         np.testing.assert_array_equal(starts[0], starts[1])
         assert np.mean(starts[0] == starts[2]) < 0.5
 

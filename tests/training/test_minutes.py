@@ -18,9 +18,9 @@ from charlm.errors import DivergedError
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
 from charlm.text.corpus import Corpus
-from charlm.training.evaluation import EvaluationPace, HeldOut, affordable_characters
+from charlm.training.evaluation import EvaluationPace, affordable_characters
+from charlm.training.learner import Learner
 from charlm.training.report import Event
-from charlm.training.trainer import Trainer
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
@@ -40,7 +40,7 @@ class Time:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         self._monkeypatch = monkeypatch
-        for module in ("training.trainer", "runs.run", "runs.saving"):
+        for module in ("training.trainer", "training.learner", "runs.run", "runs.saving"):
             monkeypatch.setattr(f"charlm.{module}.monotonic", lambda: self.now)
 
     def slow_down(self, owner: Any, name: str, seconds: float) -> None:
@@ -58,7 +58,7 @@ class Time:
 def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     """A clock on which each step takes a second."""
     time = Time(monkeypatch)
-    time.slow_down(Trainer, "train_window", 1.0)
+    time.slow_down(Learner, "train_window", 1.0)
     return time
 
 
@@ -107,7 +107,7 @@ def test_clock_excludes_slow_standard_input(tmp_path: Path) -> None:
     assert charlm.load(tmp_path / "charlm.safetensors").training.steps > 1
 
 
-def diverge(trainer: Trainer, rate: float) -> tuple[float, float]:
+def diverge(learner: Learner, rate: float) -> tuple[float, float]:
     raise DivergedError("the loss is nan nats")
 
 
@@ -115,7 +115,7 @@ def diverge(trainer: Trainer, rate: float) -> tuple[float, float]:
 def test_run_without_step_fails_and_writes_nothing(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(Trainer, "train_window", diverge)
+    monkeypatch.setattr(Learner, "train_window", diverge)
     with pytest.raises(DivergedError, match=r"the loss is nan nats; .* there is no trained model to write"):
         charlm.train(text, tmp_path / "m.safetensors", save_minutes=0, **TINY, **budget)
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["text.txt"]
@@ -127,7 +127,7 @@ def test_run_without_step_keeps_old_files(
     charlm.train(text, tmp_path / "m.safetensors", steps=3, **TINY)
     files = [tmp_path / "m.safetensors", tmp_path / "m.resume.safetensors"]
     before = [path.read_bytes() for path in files]
-    monkeypatch.setattr(Trainer, "train_window", diverge)
+    monkeypatch.setattr(Learner, "train_window", diverge)
     assert charlm.cli.run(["train", str(text), "-m", str(files[0]), "--overwrite", "--hidden", "4"]) == 1
     assert "there is no trained model to write" in capsys.readouterr().err.splitlines()[-1]
     assert [path.read_bytes() for path in files] == before
@@ -136,7 +136,7 @@ def test_run_without_step_keeps_old_files(
 @pytest.fixture
 def evaluation(time: Time) -> Callable[[float], None]:
     """A function that sets the time of each evaluation, in seconds."""
-    return lambda seconds: time.slow_down(HeldOut, "loss", seconds)
+    return lambda seconds: time.slow_down(sys.modules["charlm.training.trainer"], "calibrate", seconds)
 
 
 UNFORESEEN = TrainingTuning(evaluation_speedup=1e9)

@@ -14,7 +14,8 @@ from charlm.engines.numpy_engine import NumpyEngine
 from charlm.engines.process_group import ProcessGroup
 from charlm.errors import DivergedError
 from charlm.nn.network import Network
-from charlm.training.evaluation import HeldOut
+from charlm.training.evaluation import HeldOut, calibrate
+from charlm.training.learner import Learner
 from charlm.training.trainer import Trainer
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 from tests.nn import reference
@@ -36,9 +37,17 @@ def trainer(
     params = NETWORK.initial(np.random.default_rng(2), np.float64)
     batches = naive.Windows(windows)
     with NumpyEngine(NETWORK, params, STEPS, STREAMS, threads, config.seed) as engine:
-        trainer = Trainer(engine, ProcessGroup(), batches, None, config, tuning=tuning)
-        with closing(trainer.guard):
-            yield trainer
+        learner = Learner(engine, batches, config, tuning=tuning)
+        with closing(learner.guard):
+            yield Trainer(learner, ProcessGroup(), None, config, tuning=tuning)
+
+
+@contextmanager
+def learner(tuning: TrainingTuning = DEFAULT_TUNING) -> Iterator[Learner]:
+    """Yield the learner of such a trainer."""
+    with trainer(tuning=tuning) as own:
+        assert isinstance(own.learner, Learner)
+        yield own.learner
 
 
 @pytest.mark.parametrize(
@@ -48,10 +57,10 @@ def test_training_equals_naive_loop(optimizer: str, clip: float, threads: int) -
     """Compare losses, norms, weights and their average, with carried state, dropout, masked targets and resets."""
     config = replace(CONFIG, optimizer=optimizer, clip=clip)
     with trainer(config, threads) as own:
-        start = own.params.flat.copy()
+        start = own.learner.params.flat.copy()
         reports = list(own.reports())
-        weights, average = own.params.flat.copy(), own.weights().flat
-        windows = own.batches.windows  # type: ignore[attr-defined]
+        weights, average = own.learner.params.flat.copy(), own.weights()[0].flat
+        windows = own.learner.batches.windows  # type: ignore[attr-defined]
     expected, expected_average, losses, norms = naive.train(NETWORK, start, windows, config, threads)
     assert min(norms) > 0.2  # the limit of the gradient's norm is always exceeded
     np.testing.assert_allclose([report.train_loss for report in reports], losses, rtol=1e-6)
@@ -72,7 +81,9 @@ def test_held_out_loss_equals_that_of_one_stream(threads: int) -> None:
     before = params.flat.copy()
     ids = rng.integers(1, VOCABULARY, 1700)
     ids[0] = network.start
-    loss, logit_scale = HeldOut(ids, network, ProcessGroup(), threads).loss(params, 1.0)
+    loss, logit_scale = calibrate(
+        lambda held_out, scale: held_out.sums(params, scale), HeldOut(ids, network, ProcessGroup(), threads), 1.0
+    )
     np.testing.assert_array_equal(params.flat, before)
     assert logit_scale < 0.9
 
@@ -85,18 +96,19 @@ def test_held_out_loss_equals_that_of_one_stream(threads: int) -> None:
 
 def test_rollback_keeps_best_loss_and_its_step() -> None:
     with trainer() as own:
-        own.guard.snapshot(own.step, own.state_dict)
+        assert isinstance(own.learner, Learner)
+        own.learner.guard.snapshot(own.step, own.learner.state_dict)
         for _ in range(3):
-            own.train_window(0.01)
+            own.learner.train_window(0.01)
         own.best_loss, own.model_step = 1.25, 2
-        own.roll_back("the loss is nan")
+        own.learner.roll_back("the loss is nan")
         assert own.step == 0
         assert (own.best_loss, own.model_step) == (1.25, 2)
 
 
 def test_rollbacks_count_only_at_the_same_step() -> None:
     """A run may diverge more often than `max_rollbacks`, if each time at a later step."""
-    with trainer(tuning=TrainingTuning(snapshot_steps=4)) as own:
+    with learner(tuning=TrainingTuning(snapshot_steps=4)) as own:
         for _ in range(DEFAULT_TUNING.max_rollbacks + 2):
             while own.step <= own.guard.furthest + 5:
                 own.guard.snapshot(own.step, own.state_dict)
@@ -110,7 +122,7 @@ def test_rollbacks_count_only_at_the_same_step() -> None:
 
 
 def test_snapshot_of_non_finite_weights_is_refused() -> None:
-    with trainer(tuning=TrainingTuning(snapshot_steps=2)) as own:
+    with learner(tuning=TrainingTuning(snapshot_steps=2)) as own:
         own.guard.snapshot(own.step, own.state_dict)
         good = own.params.flat.copy()
         for _ in range(2):

@@ -79,7 +79,7 @@ def test_model_of_lines_starts_from_model_of_running_text(tmp_path: Path) -> Non
     events: list[Event] = []
     options = RunOptions(TextConfig(lines=True), init_from=tmp_path / "parent.safetensors")
     with Run([more], tmp_path / "m.safetensors", TINY, options, events.append) as run:
-        vocabulary, params = run.setup.corpus.vocabulary, run.trainer.params
+        vocabulary, params = run.setup.corpus.vocabulary, run.trainer.learner.params
         assert vocabulary.tokens[: len(parent.vocabulary)] == parent.vocabulary.tokens
         assert set(vocabulary.tokens[len(parent.vocabulary) :]) == {"!", "?"}
         assert asdict(run.setup.network.config)["hidden"] == 8
