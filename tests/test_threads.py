@@ -164,7 +164,7 @@ def test_score_of_200_texts_on_threads_equals_serial_results(cell: str) -> None:
     assert_same_on_threads(serial, shared, LanguageModel.score, texts_of(200, 120))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.sampled_from(sorted(CELLS)), st.integers(1, 24), st.lists(st.text(LETTERS + "?", max_size=90), max_size=30))
 def test_score_of_any_texts_on_threads_equals_serial_results(cell: str, hidden: int, texts: list[str]) -> None:
     serial, shared = make(cell, hidden=hidden), make(cell, hidden=hidden)

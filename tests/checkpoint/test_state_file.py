@@ -15,7 +15,7 @@ from charlm.errors import CheckpointError
 DTYPES = [np.float32, np.float64, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64, np.bool_]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.text("abcdé./ ", min_size=1, max_size=9),
