@@ -7,19 +7,14 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from charlm.checkpoint import ModelFile, TrainingRecord, read_model, write_model
 from charlm.config import NetworkConfig, SampleConfig, TextConfig, check, is_count
-from charlm.diagnostics.gradient_flow import GradientFlow, encode_text, measure_gradients
 from charlm.errors import ConfigError, ModelExistsError
-from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
 from charlm.inference.prepared_network import PreparedNetwork
-from charlm.infilling.bidirectional_reader import BidirectionalReader
-from charlm.infilling.filling import Filled, fill_bidirectional, fill_left_to_right
-from charlm.infilling.proofing import Suspect, suspects
 from charlm.machine import usable_cores
 from charlm.nn.base import BaseNetwork
 from charlm.nn.bidirectional import BidirectionalNetwork
@@ -33,6 +28,12 @@ from charlm.scoring.score import CharScore, Score
 from charlm.scoring.scorer import score_texts
 from charlm.text.reading import normalize_text
 from charlm.text.vocabulary import LineVocabulary, Vocabulary
+
+if TYPE_CHECKING:  # `fill`, `proof` and `gradients` load these packages; `charlm score` starts faster without them
+    from charlm.diagnostics.gradient_flow import GradientFlow
+    from charlm.infilling.bidirectional_reader import BidirectionalReader
+    from charlm.infilling.filling import Filled
+    from charlm.infilling.proofing import Suspect
 
 
 class LanguageModel:
@@ -86,6 +87,9 @@ class LanguageModel:
     @cached_property
     def bidirectional(self) -> BidirectionalReader:
         """The bidirectional network, prepared for inference; ConfigError if it has one direction."""
+        from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
+        from charlm.infilling.bidirectional_reader import BidirectionalReader
+
         if not isinstance(self.network, BidirectionalNetwork):
             raise ConfigError("this model reads from left to right only; use one trained with `bidirectional=True`")
         return BidirectionalReader(PreparedBidirectionalNetwork(self.network, self.params), self.vocabulary)
@@ -204,10 +208,7 @@ class LanguageModel:
     def score_adaptively(
         self, texts: Iterable[str], *, end: bool | None = None, learning_rate: float = DynamicEvaluation.learning_rate
     ) -> Iterator[Score]:
-        """Yield the score of each text while adapting the weights to the texts (dynamic evaluation).
-
-        The model itself is not changed.
-        """
+        """Yield the score of each text while adapting a copy of the weights to the texts (dynamic evaluation)."""
         texts, config = map(self.clean, texts), DynamicEvaluation(learning_rate)
         network, end = self.prepared.network, self.counts_end(end)
         return score_adaptively(network, self.params, self.vocabulary, texts, end=end, config=config)
@@ -239,6 +240,8 @@ class LanguageModel:
         ConfigError
             If nothing is missing.
         """
+        from charlm.infilling.filling import fill_bidirectional, fill_left_to_right
+
         check(is_count(beam), "beam", beam, "1 or more")
         check(is_count(best), "best", best, "1 or more")
         blank = self.clean(blank)
@@ -256,14 +259,18 @@ class LanguageModel:
 
         A better one gains at least `min_gain` nats. Raises ConfigError if the model is not bidirectional.
         """
+        from charlm.infilling.proofing import suspects
+
         ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
         return suspects(self.bidirectional, ids, min_gain=min_gain)
 
     def gradients(self, text: str, *, back: int = 64, places: int = 100) -> GradientFlow:
-        """Measure how the loss at step t depends on the state k steps back, for k = 0 to `back`.
+        """Measure how the loss at step t depends on the state k steps back, k = 0 to `back`: the mean over `places` t.
 
-        The result is a mean over `places` steps t. Raises ConfigError if the model is bidirectional.
+        Raises ConfigError if the model is bidirectional.
         """
+        from charlm.diagnostics.gradient_flow import encode_text, measure_gradients
+
         if not isinstance(self.network, Network):
             raise ConfigError("this model reads from both sides; gradients are followed in models of one direction")
         ids = encode_text(self.vocabulary, self.clean(text), lines=self.text.lines)

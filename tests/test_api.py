@@ -32,6 +32,13 @@ def test_import_loads_no_heavy_package(statement: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_model_loads_no_module_of_other_tasks() -> None:
+    unused = ("charlm.infilling", "charlm.diagnostics", "charlm.training", "charlm.engines", "charlm.text.corpus")
+    code = f"import sys, charlm.model; print([name for name in {unused} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_public_names_exist_and_have_docstrings() -> None:
     for name in charlm.__all__:
         found = getattr(charlm, name)

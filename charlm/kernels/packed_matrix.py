@@ -68,14 +68,17 @@ class PackedMatrix:
             return lambda xs: np.matmul(xs.reshape(-1, inner), matrices, out=flat)
         across = columns // width
         blocks = self._blocks(parts, width).reshape(parts, gates, 1, across, -1, width)
-        sums = out if parts == 1 else np.empty((parts, *out.shape), out.dtype)
-        views = sums.reshape(parts, gates, steps, streams, across, width).swapaxes(-2, -3)
+        if parts == 1:
+            (only,), view = blocks, out.reshape(gates, steps, streams, across, width).swapaxes(-2, -3)
+            if out.ndim == 4:
+                return lambda xs: np.matmul(xs[:, None], only, out=view)
+            return lambda xs: np.matmul(xs, only, out=view)
+        sums = np.empty((parts, *out.shape), out.dtype)
+        views = sums.reshape(parts, gates, 1, streams, across, width).swapaxes(-2, -3)
 
         def multiply(xs: Array) -> None:
-            xs_by_part = xs.reshape(steps, streams, parts, -1).transpose(2, 0, 1, 3)
-            np.matmul(xs_by_part[:, None, :, None], blocks, out=views)
-            if parts > 1:
-                np.add.reduce(sums, axis=0, out=out)
+            np.matmul(xs.reshape(streams, parts, 1, 1, 1, -1).transpose(1, 2, 3, 4, 0, 5), blocks, out=views)
+            np.add.reduce(sums, axis=0, out=out)
 
         return multiply
 
@@ -149,12 +152,15 @@ def sum_products(blocks: Array, out: Array) -> Multiply:
 
         return multiply_at_once
     sums = np.empty((gates * parts, out.size), out.dtype)
-    views = sums.reshape(gates, parts, -1, streams, across, width).swapaxes(-2, -3)
+    views, total = sums.reshape(gates, parts, -1, streams, across, width).swapaxes(-2, -3), out.reshape(-1)
 
     def multiply(xs: Array) -> None:
-        xs_by_part = xs.reshape(gates, -1, streams, parts, inner).transpose(0, 3, 1, 2, 4)
-        np.matmul(xs_by_part[:, :, :, None], blocks, out=views)
-        np.add.reduce(sums, axis=0, out=out.reshape(-1))
+        if parts == 1:
+            xs_by_part = xs.reshape(gates, 1, -1, 1, streams, inner)
+        else:
+            xs_by_part = xs.reshape(gates, -1, 1, streams, parts, inner).transpose(0, 4, 1, 2, 3, 5)
+        np.matmul(xs_by_part, blocks, out=views)
+        np.add.reduce(sums, axis=0, out=total)
 
     return multiply
 

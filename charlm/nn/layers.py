@@ -45,8 +45,9 @@ class OneHotProjection(NamedTuple):
         scale : array (1, G*H)
         ids : ids (T, B)
         """
-        used, rows = np.unique(ids, return_inverse=True)
-        return cls(projection_table(weight[:, used], bias, scale), rows.reshape(ids.shape), used)
+        is_used = np.bincount(ids.ravel(), minlength=weight.shape[1]) > 0
+        used, rows = np.flatnonzero(is_used), np.cumsum(is_used) - 1
+        return cls(projection_table(weight[:, used], bias, scale), rows[ids], used)
 
     def forward(self, zs: Array) -> Array:
         """Write the projection into `zs` (G, T, B, H) and return it."""

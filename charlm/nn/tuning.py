@@ -15,8 +15,8 @@ class NnTuning:
     """Minimum rows that the head reads at a time: each time, the gradient of all its weights is accumulated."""
     max_chunk_values: int = 1 << 15
     """Values of one activation in a chunk of steps of the backward pass, so that they stay in a core's cache."""
-    min_exp_values: int = 1 << 13
-    """Gate values above which arithmetic, not NumPy call overhead, dominates."""
+    min_broadcast_values: int = 1 << 13
+    """Values of one gate in a step from which NumPy broadcasts a factor faster than it reads a repeated one."""
     max_single_core_weights: int = 400_000
     """Weights up to which OpenBLAS multiplies a vector on one core, fastest with contiguous rows; beyond, on all
     cores, fastest with contiguous columns."""

@@ -14,6 +14,7 @@ from charlm.nn.cells.lstm import LSTM
 from charlm.nn.functional import cross_entropy, gather_log_probs, log_softmax, loss_and_derivatives, softmax
 from charlm.nn.layers import dropout_mask, head_loss_and_grads
 from charlm.nn.layout import Parameters
+from charlm.nn.tuning import NnTuning
 from charlm.nn.window import Window
 
 
@@ -212,7 +213,7 @@ def test_kernels_in_use_have_names() -> None:
 
 
 @pytest.mark.usefixtures("kernels")
-@pytest.mark.parametrize("streams", [1, 100])
+@pytest.mark.parametrize("streams", [1, 32, 100])
 def test_gate_activation_equals_the_equations(streams: int) -> None:
     rng = np.random.default_rng(0)
     z = rng.standard_normal((4, streams, 128)) * np.array([1.0, 10.0, 1.0, 1000.0])[:, None, None]
@@ -224,3 +225,12 @@ def test_gate_activation_equals_the_equations(streams: int) -> None:
     given = np.where(halved, 0.5, 1.0) * z
     gate_activation(weights.gate_scale(streams))(given)
     np.testing.assert_allclose(given, expected, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize(("min_values", "shape"), [(96, (4, 1, 1)), (97, (4, 3, 32))])
+def test_gate_scale_is_repeated_for_small_steps(min_values: int, shape: tuple[int, ...]) -> None:
+    matrix, scale = np.zeros((128, 32)), LSTM().scale(32, np.float64)
+    weights = Recurrence(matrix, PackedMatrix(matrix.T), np.zeros((1, 128)), scale)
+    gate_scale = weights.gate_scale(3, NnTuning(min_broadcast_values=min_values))
+    assert gate_scale.shape == shape
+    np.testing.assert_array_equal(np.broadcast_to(gate_scale, (4, 3, 32))[:, 2, 31], [0.5, 0.5, 1.0, 0.5])

@@ -64,10 +64,11 @@ class Recurrence(NamedTuple):
     bias: Array
     scale: Array
 
-    def gate_scale(self, streams: int) -> Array:
-        """Return the scale of each gate: (G, 1, 1), or (G, 1, H) for one stream, which NumPy then multiplies faster."""
-        scale = self.scale.reshape(-1, 1, self.matrix.shape[1])
-        return scale if streams == 1 else scale[:, :, :1]
+    def gate_scale(self, streams: int, tuning: NnTuning = DEFAULT_TUNING) -> Array:
+        """Return the scale of each gate: (G, B, H), or (G, 1, 1) where NumPy then multiplies faster."""
+        hidden = self.matrix.shape[1]
+        scale = self.scale.reshape(-1, 1, hidden)
+        return scale[:, :, :1] if streams * hidden >= tuning.min_broadcast_values else scale.repeat(streams, axis=1)
 
 
 class RecurrenceGrads(NamedTuple):
@@ -190,11 +191,13 @@ class Cell(ABC):
         cache = CellCache(zs, states, saved, {} if reset_mask is None else reset_steps(reset_mask))
         states[:, 0] = state
         step = self.make_step(weights, streams, work)
-        for t, z in enumerate(zs.swapaxes(0, 1)):
-            previous = states[:, t]
+        by_step = states.swapaxes(0, 1)
+        for t, (z, previous, following, extra) in enumerate(
+            zip(zs.swapaxes(0, 1), by_step[:-1], by_step[1:], saved.swapaxes(0, 1), strict=True)
+        ):
             if t in cache.resets:
                 previous = previous * cache.resets[t]
-            step(StepArrays(tuple(previous), self.gate_views(z), tuple(states[:, t + 1]), tuple(saved[:, t])), z)
+            step(StepArrays(tuple(previous), self.gate_views(z), tuple(following), tuple(extra)), z)
         return states[0, 1:], tuple(states[:, steps].copy()), partial(self.backward, weights, cache, work)
 
     def advancer(self, weights: Recurrence, state: State, work: Workspace) -> Callable[[Array], None]:
