@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from os import PathLike
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from charlm.checkpoint import ModelFile, TrainingRecord, read_model, write_model
+from charlm.checkpoint import ModelFile, TrainingRecord, named_tensors, read_model, write_model
 from charlm.config import NetworkConfig, SampleConfig, TextConfig, check, is_count
 from charlm.errors import ConfigError, ModelExistsError
-from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.interface import CausalModel
+from charlm.inference.prepare import prepare_bidirectional, prepare_causal
 from charlm.machine import usable_cores
 from charlm.nn.base import BaseNetwork
 from charlm.nn.bidirectional import BidirectionalNetwork
@@ -41,8 +42,10 @@ class LanguageModel:
 
     Parameters
     ----------
-    network, params : BaseNetwork, Parameters
-        The network, of one direction or bidirectional, and its weights.
+    network : BaseNetwork
+        The network, of one direction or bidirectional.
+    params : Parameters or sequence of Parameters
+        Its weights. Several are the `members` of a mixture, which averages their probabilities.
     vocabulary : Vocabulary
         Its V tokens.
     text : TextConfig
@@ -55,44 +58,46 @@ class LanguageModel:
     Several threads may use one model at the same time, with the same results as one thread. They are bit for bit the
     same while the BLAS has one thread (OPENBLAS_NUM_THREADS=1). Otherwise a call that takes several cores sets the
     threads of the BLAS for the process, which may change the last bits.
-
-    >>> model = load("shakespeare.safetensors")         # doctest: +SKIP
-    >>> model.score("To be, or not to be").bits_per_char  # doctest: +SKIP
     """
 
     def __init__(
         self,
         network: BaseNetwork,
-        params: Parameters,
+        params: Parameters | Sequence[Parameters],
         vocabulary: Vocabulary,
         text: TextConfig,
         training: TrainingRecord | None = None,
     ) -> None:
         self.network = network
-        self.params = params
+        self.members = (params,) if isinstance(params, Parameters) else tuple(params)
+        check(bool(self.members), "params", 0, "one member or more")
         self.vocabulary = LineVocabulary(vocabulary.tokens, vocabulary.unit) if text.lines else vocabulary
         self.text = text
         self.training = training or TrainingRecord()
 
     @cached_property
-    def prepared(self) -> PreparedNetwork:
-        """The network with its weights prepared for inference; ConfigError if it is bidirectional."""
+    def prepared(self) -> CausalModel:
+        """The network or the mixture with its weights prepared for inference; ConfigError if it is bidirectional."""
         if not isinstance(self.network, Network):
             raise ConfigError(
                 "this model reads from both sides and has no probability from left to right, so it cannot sample or "
                 "score a text: it supports `fill`, `proof` and `pseudo_score` (the pseudo-log-likelihood)"
             )
-        return PreparedNetwork(self.network, self.params)
+        return prepare_causal(self.network, self.members)
 
     @cached_property
     def bidirectional(self) -> BidirectionalReader:
         """The bidirectional network, prepared for inference; ConfigError if it has one direction."""
-        from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
         from charlm.infilling.bidirectional_reader import BidirectionalReader
 
         if not isinstance(self.network, BidirectionalNetwork):
             raise ConfigError("this model reads from left to right only; use one trained with `bidirectional=True`")
-        return BidirectionalReader(PreparedBidirectionalNetwork(self.network, self.params), self.vocabulary)
+        return BidirectionalReader(prepare_bidirectional(self.network, self.members), self.vocabulary)
+
+    @property
+    def params(self) -> Parameters:
+        """The weights of the first member; a model that is no mixture has one."""
+        return self.members[0]
 
     @property
     def config(self) -> NetworkConfig:
@@ -104,10 +109,10 @@ class LanguageModel:
         """Read a model file; see the function `load`."""
         file = read_model(path)
         network = make_network(file.config, len(file.vocabulary), start=file.vocabulary.eos)
-        params = network.parameters(np.zeros(network.size, np.float32))
-        for name, view in params.items():
+        members = [network.parameters(np.zeros(network.size, np.float32)) for _ in range(file.members)]
+        for name, view in named_tensors(members).items():
             view[...] = file.tensors[name]
-        return cls(network, params, file.vocabulary, TextConfig(**file.text), file.training)
+        return cls(network, members, file.vocabulary, TextConfig(**file.text), file.training)
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write a model file, atomically.
@@ -116,8 +121,8 @@ class LanguageModel:
         """
         if not overwrite and Path(path).exists():
             raise ModelExistsError(f"{path}: exists already; `overwrite=True` replaces it")
-        tensors = dict(self.params.items())
-        write_model(path, ModelFile(self.config, asdict(self.text), self.vocabulary, tensors, self.training))
+        tensors, text = named_tensors(self.members), asdict(self.text)
+        write_model(path, ModelFile(self.config, text, self.vocabulary, tensors, self.training, len(self.members)))
 
     def sample(self, prompt: str = "", *, n: int = 1, **options: Any) -> list[Sample]:
         """Draw n texts that continue a prompt.
@@ -200,10 +205,8 @@ class LanguageModel:
         self, text: str, *, end: bool | None = None, context: str = "", alternatives: int = 5
     ) -> Iterator[CharScore]:
         """Yield the score of each character, with the `alternatives` most probable ones; see `score_many`."""
-        text, context, end = self.clean(text), self.clean(context), self.counts_end(end)
-        return score_characters(
-            self.prepared, self.vocabulary, text, end=end, context=context, alternatives=alternatives
-        )
+        network, text, context, end = self.prepared, self.clean(text), self.clean(context), self.counts_end(end)
+        return score_characters(network, self.vocabulary, text, end=end, context=context, alternatives=alternatives)
 
     def score_adaptively(
         self, texts: Iterable[str], *, end: bool | None = None, learning_rate: float = DynamicEvaluation.learning_rate
@@ -211,7 +214,7 @@ class LanguageModel:
         """Yield the score of each text while adapting a copy of the weights to the texts (dynamic evaluation)."""
         texts, config = map(self.clean, texts), DynamicEvaluation(learning_rate)
         network, end = self.prepared.network, self.counts_end(end)
-        return score_adaptively(network, self.params, self.vocabulary, texts, end=end, config=config)
+        return score_adaptively(network, self.members, self.vocabulary, texts, end=end, config=config)
 
     def pseudo_score(self, text: str) -> Score:
         """Return the pseudo-log-likelihood of a text: each character given all others, without ends.
@@ -223,7 +226,7 @@ class LanguageModel:
         return Score.of(text, log_probs, ids[ids != self.vocabulary.eos] == self.vocabulary.unk)
 
     def fill(self, text: str, *, blank: str = "_", beam: int = 8, best: int = 3) -> list[Filled]:
-        """Return the most probable ways to fill in missing characters, the best first.
+        """Return the most probable ways to fill in missing characters, the best first; ConfigError if none is missing.
 
         Parameters
         ----------
@@ -234,11 +237,6 @@ class LanguageModel:
             Width of the beam search.
         best : int, default 3
             Number of results.
-
-        Raises
-        ------
-        ConfigError
-            If nothing is missing.
         """
         from charlm.infilling.filling import fill_bidirectional, fill_left_to_right
 
@@ -261,20 +259,20 @@ class LanguageModel:
         """
         from charlm.infilling.proofing import suspects
 
-        ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
-        return suspects(self.bidirectional, ids, min_gain=min_gain)
+        return suspects(self.bidirectional, self.vocabulary.encode(self.clean(text)).astype(np.intp), min_gain=min_gain)
 
-    def gradients(self, text: str, *, back: int = 64, places: int = 100) -> GradientFlow:
+    def gradients(self, text: str, *, back: int = 64, places: int = 100, member: int = 0) -> GradientFlow:
         """Measure how the loss at step t depends on the state k steps back, k = 0 to `back`: the mean over `places` t.
 
-        Raises ConfigError if the model is bidirectional.
+        Of a mixture, one `member` is measured, counted from 0. Raises ConfigError if the model is bidirectional.
         """
         from charlm.diagnostics.gradient_flow import encode_text, measure_gradients
 
         if not isinstance(self.network, Network):
             raise ConfigError("this model reads from both sides; gradients are followed in models of one direction")
+        check(is_count(member, 0) and member < len(self.members), "member", member, f"0 to {len(self.members) - 1}")
         ids = encode_text(self.vocabulary, self.clean(text), lines=self.text.lines)
-        return measure_gradients(self.network, self.params, ids, back=back, places=places)
+        return measure_gradients(self.network, self.members[member], ids, back=back, places=places)
 
     def refuse_unknown(self, text: str) -> None:
         """Raise UnknownCharacterError, with line and column, if a token of a text is not in the vocabulary."""

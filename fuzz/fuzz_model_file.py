@@ -40,15 +40,15 @@ FILE = Path(FOLDER.name) / "m.safetensors"
 
 
 def write_seeds(folder: Path) -> None:
-    """Write a model of each cell and the state of a run."""
+    """Write a model of each cell, a mixture, and the state of a run."""
     folder.mkdir(exist_ok=True)
     for number, cell in enumerate(CELLS):
         vocabulary = Vocabulary.build(dict.fromkeys("a\n文"[: number + 1], 2), unit="word" if number == 2 else "char")
         network = Network(NetworkConfig(cell, 2, 1 + number % 2), len(vocabulary))
-        params = network.initial(np.random.default_rng(0))
+        members = [network.initial(np.random.default_rng(0))] * (1 + number % 2)
         record = TrainingRecord(sources=("x",), steps=3, valid_loss=1.5)
         text = TextConfig(unit=vocabulary.unit)
-        LanguageModel(network, params, vocabulary, text, record).save(folder / cell, overwrite=True)
+        LanguageModel(network, members, vocabulary, text, record).save(folder / cell, overwrite=True)
     arrays = {"params": np.zeros(3, np.float32), "state.0.0": np.zeros((2, 1))}
     facts = {"network": {}, "train": {"seed": 1}, "text": {}, "trainer": {"step": 1}, "corpus": {}, "model": {}}
     write_state(folder / "state", arrays, facts)

@@ -73,6 +73,7 @@ def is_refused(model: LanguageModel, text: str) -> bool:
 
 
 LEFT_TO_RIGHT: Mapping[str, Call] = {
+    "params": lambda model, text: model.params.flat.tobytes(),
     "config": lambda model, text: model.config,
     "prepared": lambda model, text: model.prepared.score(*window(text), model.prepared.zero_state(3))[0].tobytes(),
     "sample": lambda model, text: model.sample(text, n=3, seed=seed_of(text), length=20),

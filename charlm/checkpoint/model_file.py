@@ -2,30 +2,34 @@
 
 The object holds `format_version`; `charlm_version`, which wrote it; `config`, a NetworkConfig and in its `text` a
 TextConfig; `torch`, the class that takes the recurrent weights, or that PyTorch has none; `vocabulary`, as from
-`Vocabulary.to_json`; `training`, the training record.
+`Vocabulary.to_json`; `training`, the training record. The object of a mixture holds `members`, their number K from 2.
+The tensors of member k then have the prefix `k.` before PyTorch's names, k from 0.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from charlm.arrays import Array
 from charlm.checkpoint.container import convert_write_errors, open_container, write_container
 from charlm.checkpoint.storage import Path, printable
 from charlm.checkpoint.strict_json import as_object
 from charlm.checkpoint.training_record import TrainingRecord
 from charlm.config import NetworkConfig, TextConfig
 from charlm.nn.cells import find_cell
-from charlm.nn.layout import parameter_layout
+from charlm.nn.layout import Parameters, parameter_layout
 from charlm.text.vocabulary import Vocabulary
 
 MAX_WEIGHT = 1e20
 """Largest absolute value of a weight. A sum of such weights over the largest hidden size is finite in float32."""
+MAX_MEMBERS = 64
+"""Largest number of members. It bounds the tensors that a file may name; the gain of more members is below noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +45,11 @@ class ModelFile:
     vocabulary : Vocabulary
         The tokens.
     tensors : mapping of str to ndarray
-        float32 arrays with the names and shapes of `parameter_layout`.
+        float32 arrays with the names and shapes of `file_layout`.
     training : TrainingRecord
         Text, budget and losses of the training.
+    members : int, default 1
+        K of a mixture.
     """
 
     config: NetworkConfig
@@ -51,6 +57,7 @@ class ModelFile:
     vocabulary: Vocabulary
     tensors: Mapping[str, npt.NDArray[Any]]
     training: TrainingRecord = field(default_factory=TrainingRecord)
+    members: int = 1
 
 
 def write_model(path: Path, model: ModelFile) -> None:
@@ -63,9 +70,8 @@ def write_model(path: Path, model: ModelFile) -> None:
     """
     with convert_write_errors(path):
         tensors = {name: np.asarray(tensor, np.float32) for name, tensor in model.tensors.items()}
-        check_shapes(
-            {name: list(tensor.shape) for name, tensor in tensors.items()}, model.config, len(model.vocabulary)
-        )
+        shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
+        check_shapes(shapes, file_layout(model.config, len(model.vocabulary), model.members))
         check_weights(tensors)
         content = to_json(model)
     write_container(path, tensors, "charlm", content)
@@ -90,10 +96,11 @@ def read_model(path: Path) -> ModelFile:
         vocabulary = Vocabulary.from_json(content.get("vocabulary"))
         config, text = configs_from_json(as_object(content.get("config"), "its config"), vocabulary)
         training = TrainingRecord.from_json(content.get("training"))
-        check_shapes(container.shapes, config, len(vocabulary))  # before the data is read
+        members = members_from_json(content)
+        check_shapes(container.shapes, file_layout(config, len(vocabulary), members))  # before the data is read
         tensors = container.tensors()
         check_weights(tensors)
-    return ModelFile(config, asdict(text), vocabulary, tensors, training)
+    return ModelFile(config, asdict(text), vocabulary, tensors, training, members)
 
 
 def to_json(model: ModelFile) -> dict[str, Any]:
@@ -105,8 +112,11 @@ def to_json(model: ModelFile) -> dict[str, Any]:
     config = asdict(model.config)
     if not model.config.bidirectional:
         del config["bidirectional"]  # versions of charlm without it can read the file
+    mixture = {} if model.members == 1 else {"members": model.members}
+    members_from_json(mixture)  # refuses what `read_model` would refuse
     return {
         "config": {**config, "text": asdict(text)},
+        **mixture,
         "torch": find_cell(model.config.cell).in_torch() or "none: PyTorch has no such cell",
         "vocabulary": model.vocabulary.to_json(),
         "training": training,
@@ -137,9 +147,36 @@ def check_text(text: TextConfig, vocabulary: Vocabulary) -> None:
         raise ValueError(f"its encoding {printable(text.encoding, 40)} is not known here") from None
 
 
-def check_shapes(shapes: Mapping[str, Any], config: NetworkConfig, vocabulary: int) -> None:
-    """Raise ValueError unless `shapes`, name -> list of int, are those of a network of `config` and its vocabulary."""
-    expected = parameter_layout(config, vocabulary)
+def members_from_json(content: Mapping[str, Any]) -> int:
+    """Return the number of members: 1 if the object has no `members`; ValueError if it is not one of a mixture."""
+    members = content.get("members", 1)
+    if "members" in content and (type(members) is not int or not 2 <= members <= MAX_MEMBERS):
+        raise ValueError(f"it says {printable(members, 20)} of its members; a mixture has 2 to {MAX_MEMBERS}")
+    assert isinstance(members, int)
+    return members
+
+
+def named_tensors(members: Sequence[Parameters]) -> dict[str, Array]:
+    """Return the arrays of all members by their names in the file."""
+    prefixes = member_prefixes(len(members))
+    return {
+        prefix + name: view for prefix, params in zip(prefixes, members, strict=True) for name, view in params.items()
+    }
+
+
+def member_prefixes(members: int) -> list[str]:
+    """Return the prefix of the names of each member's tensors: none for a single one."""
+    return [""] if members == 1 else [f"{k}." for k in range(members)]
+
+
+def file_layout(config: NetworkConfig, vocabulary: int, members: int = 1) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of a model file by its name."""
+    layout = parameter_layout(config, vocabulary)
+    return {prefix + name: shape for prefix in member_prefixes(members) for name, shape in layout.items()}
+
+
+def check_shapes(shapes: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ValueError unless `shapes`, name -> list of int, are the `expected` ones."""
     for name in sorted(expected.keys() | shapes.keys()):
         found = shapes.get(name, "missing")
         needed = list(expected[name]) if name in expected else "no such tensor"

@@ -52,12 +52,13 @@ class Measurement:
 @options.decoding
 @measurement_option("--back", default=64, metavar="K", help="Follow gradients K steps back.")
 @measurement_option("--places", default=100, metavar="N", help="Average over N positions, spread evenly over FILE.")
+@measurement_option("--member", default=0, metavar="K", help="Measure member K of a mixture; the first is 0.")
 @options.output("--plot", type=options.PATH, metavar="PATH",
                help="Draw the norms into this file, such as gradients.svg; needs matplotlib.")  # fmt: skip
 @options.json
 def command(
     models: tuple[Path, ...], file: Path, encoding: str | None, errors: str | None,
-    back: int, places: int, plot: Path | None, as_json: bool,
+    back: int, places: int, member: int, plot: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure how the loss at step t depends on the state k steps earlier, on the text in FILE.
 
@@ -72,7 +73,8 @@ def command(
         find_matplotlib(plot)
     opened = [options.open_model(path, encoding=encoding, errors=errors) for path in models]
     text = read_prefix(file, replace(opened[0].text, normalize="none"))  # each model normalizes for itself
-    measured = [measure(path, model, text, back, places) for path, model in zip(models, opened, strict=True)]
+    flows = [model.gradients(text, back=back, places=places, member=member) for model in opened]
+    measured = [measure(*one) for one in zip(models, opened, flows, strict=True)]
     curves = curves_of(measured)
     if plot is not None:
         draw_curves(dict(curves), plot)
@@ -92,11 +94,10 @@ def read_prefix(file: Path, config: TextConfig) -> str:
     return text
 
 
-def measure(path: Path, model: charlm.LanguageModel, text: str, back: int, places: int) -> Measurement:
-    """Measure the gradients of a model, and read how often clipping acted from its training log."""
+def measure(path: Path, model: charlm.LanguageModel, flow: GradientFlow) -> Measurement:
+    """Read how often clipping acted from the training log of a model with measured gradients."""
     from charlm.runs.files import Files
 
-    flow = model.gradients(text, back=back, places=places)
     clip: Any = model.training.settings.get("clip")
     limit = float(clip) if is_real(clip) and clip >= 0 else None
     return Measurement(path, flow, limit, None if limit is None else read_clipping(Files(path).log, limit))

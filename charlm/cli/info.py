@@ -44,7 +44,8 @@ def facts_of(model: charlm.LanguageModel, path: Path) -> dict[str, Any]:
     return {
         "path": str(path),
         "config": asdict(model.config),
-        "parameters": model.network.size,
+        "members": len(model.members),
+        "parameters": len(model.members) * model.network.size,
         "torch": model.network.cell.in_torch(),
         "text": asdict(model.text),
         "vocabulary": model.vocabulary.to_json(),
@@ -61,6 +62,9 @@ def readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     shown = " ".join(map(repr, tokens[2:MAX_TOKENS])) + " ..." * (len(tokens) > MAX_TOKENS)
     yield "model", facts["path"]
     yield "network", f"{config['cell']}, {shape}, {facts['parameters']:,} parameters"
+    if facts["members"] > 1:
+        each = facts["parameters"] // facts["members"]
+        yield "members", f"{facts['members']}, {each:,} parameters each; their probabilities are averaged"
     yield "PyTorch", f"loads into {'two ' * both}{facts['torch']}" if facts["torch"] else "has no such cell"
     yield "text", f"{documents}, {text['encoding']}, normal form {text['normalize']}"
     yield "vocabulary", f"{len(tokens):,} {unit}s, with EOS and UNK: {shown}"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from charlm.inference.interface import BidirectionalModel, CausalModel
+from charlm.inference.mixture import BidirectionalMixture, Mixture
 from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.nn.base import BaseNetwork
@@ -16,3 +20,15 @@ def prepare_network(network: BaseNetwork, params: Parameters) -> PreparedNetwork
         return PreparedBidirectionalNetwork(network, params)
     assert isinstance(network, Network)
     return PreparedNetwork(network, params)
+
+
+def prepare_causal(network: Network, members: Sequence[Parameters]) -> CausalModel:
+    """Return a network of one direction, prepared; the mixture of its members if it has several."""
+    prepared = [PreparedNetwork(network, params) for params in members]
+    return Mixture(prepared) if len(prepared) > 1 else prepared[0]
+
+
+def prepare_bidirectional(network: BidirectionalNetwork, members: Sequence[Parameters]) -> BidirectionalModel:
+    """Return a bidirectional network, prepared; the mixture of its members if it has several."""
+    prepared = [PreparedBidirectionalNetwork(network, params) for params in members]
+    return BidirectionalMixture(prepared) if len(prepared) > 1 else prepared[0]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.interface import CausalModel
 from charlm.nn.base import NetworkState
 from charlm.text.vocabulary import Vocabulary
 
@@ -21,7 +21,7 @@ class Prompt(NamedTuple):
     state: NetworkState
 
 
-def read_prompt(network: PreparedNetwork, vocabulary: Vocabulary, text: str) -> Prompt:
+def read_prompt(network: CausalModel, vocabulary: Vocabulary, text: str) -> Prompt:
     """Read EOS and `text` with a network, except for the last id.
 
     Parameters

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Array, Ids
-from charlm.inference.prepared_bidirectional import PreparedBidirectionalNetwork
+from charlm.inference.interface import BidirectionalModel
 from charlm.infilling.tuning import DEFAULT_TUNING, InfillingTuning
 from charlm.text.bidirectional import cut_into_windows
 from charlm.text.vocabulary import Vocabulary
@@ -28,7 +28,7 @@ class BidirectionalReader:
 
     Attributes
     ----------
-    network : PreparedBidirectionalNetwork
+    network : BidirectionalModel
         The network.
     vocabulary : Vocabulary
         Its tokens.
@@ -36,7 +36,7 @@ class BidirectionalReader:
         Number of windows that are read at a time.
     """
 
-    network: PreparedBidirectionalNetwork
+    network: BidirectionalModel
     vocabulary: Vocabulary
     tuning: InfillingTuning = DEFAULT_TUNING
 

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 
 from charlm.arrays import Ids
-from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.interface import CausalModel
 from charlm.infilling.bidirectional_reader import BidirectionalReader
 from charlm.infilling.tuning import DEFAULT_TUNING, InfillingTuning
 from charlm.nn.functional import log_softmax, softmax
@@ -156,7 +156,7 @@ def replace_single_tokens(
 
 
 def fill_left_to_right(
-    network: PreparedNetwork,
+    network: CausalModel,
     vocabulary: Vocabulary,
     tokens: Sequence[str],
     gaps: Sequence[int],
@@ -170,7 +170,7 @@ def fill_left_to_right(
 
     Parameters
     ----------
-    network : PreparedNetwork
+    network : CausalModel
         Computes the log-probabilities.
     vocabulary : Vocabulary
         The vocabulary of the network.

@@ -30,6 +30,16 @@ def log_softmax(logits: Array) -> Array:
     return logits
 
 
+def mix_log_probs(log_probs: Array) -> Array:
+    """Return log(mean over k of exp(log_probs[k])), (...), for log-probabilities (K, ...) of K models.
+
+    The result has the dtype of the argument and is finite if the largest of the K values is.
+    """
+    top = log_probs.max(axis=0)
+    mixed: Array = top + np.log(np.exp(log_probs - top).mean(axis=0))
+    return mixed
+
+
 def softmax(logits: Sequence[float]) -> list[float]:
     """Return exp(logits), divided by their sum; a logit of -inf has probability 0."""
     weights = np.exp(np.array(logits, np.float64) - max(logits, default=0.0))

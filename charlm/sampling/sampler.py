@@ -18,7 +18,7 @@ import numpy as np
 
 from charlm.arrays import Ids
 from charlm.config import SampleConfig, check, is_count
-from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.interface import CausalModel
 from charlm.inference.prompt import Prompt, read_prompt
 from charlm.kernels.blas import max_small_product
 from charlm.kernels.threads import parallel_map
@@ -58,7 +58,7 @@ class Sampler:
     tuning : sizes that determine the speed.
     """
 
-    network: PreparedNetwork
+    network: CausalModel
     vocabulary: Vocabulary
     config: SampleConfig
     threads: int = 1

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from charlm.arrays import Array, Ids
-from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.interface import CausalModel
 from charlm.inference.prompt import read_prompt
 from charlm.scoring.score import CharScore
 from charlm.scoring.text_batch import encode_batch
@@ -17,7 +17,7 @@ from charlm.text.vocabulary import Vocabulary
 
 
 def score_characters(
-    network: PreparedNetwork,
+    network: CausalModel,
     vocabulary: Vocabulary,
     text: str,
     *,

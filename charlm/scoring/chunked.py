@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.arrays import Array, Ids, Mask
-from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.interface import CausalModel
 from charlm.kernels.threads import blas_on_one_thread, parallel_map
 from charlm.nn.base import NetworkState
 from charlm.scoring.text_batch import Indices, assign
@@ -40,7 +40,7 @@ from charlm.scoring.tuning import DEFAULT_TUNING, ScoringTuning
 
 
 def score_chunked(
-    network: PreparedNetwork,
+    network: CausalModel,
     inputs: Ids,
     targets: Ids,
     state: NetworkState,
@@ -85,7 +85,7 @@ class _FixedPointIteration:
     """
 
     def __init__(
-        self, network: PreparedNetwork, inputs: Ids, targets: Ids, state: NetworkState, tuning: ScoringTuning
+        self, network: CausalModel, inputs: Ids, targets: Ids, state: NetworkState, tuning: ScoringTuning
     ) -> None:
         self.network, self.inputs, self.targets, self.tuning = network, inputs, targets, tuning
         steps, self.chunks = targets.shape

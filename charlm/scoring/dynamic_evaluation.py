@@ -15,14 +15,16 @@ weights (equation 5), with the gradient divided by its root mean square as in th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from charlm.arrays import Array
 from charlm.config import check, is_real
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.workspace import Workspace
+from charlm.nn.functional import mix_log_probs
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.window import Window
@@ -52,7 +54,7 @@ class DynamicEvaluation:
 
 def score_adaptively(
     network: Network,
-    params: Parameters,
+    members: Sequence[Parameters],
     vocabulary: Vocabulary,
     texts: Iterable[str],
     *,
@@ -63,29 +65,54 @@ def score_adaptively(
 
     Parameters
     ----------
-    network, params : the trained model, which is not changed.
+    network : the network.
+    members : the trained weights, which are not changed. Of a mixture, each member adapts by its own gradient, and the
+        scores are those of the mixture.
     vocabulary : encodes the texts.
     texts : what was learned from one text is kept for the next.
     end : whether EOS after each text counts, as one character.
     config : the hyperparameters.
     """
-    adapted = network.parameters(params.flat.copy())
-    grads, work = params.empty_like(), Workspace(params.flat.dtype)
-    mean_square, updates = np.zeros_like(params.flat), 0
+    adapting = [_AdaptingMember(network, params, config) for params in members]
     for text in texts:
         ids = np.concatenate(([vocabulary.eos], vocabulary.encode(text), [vocabulary.eos] * end)).astype(np.intp)
         inputs, targets = ids[:-1, None], ids[1:, None]
-        state = network.zero_state(1, params.flat.dtype)
-        log_probs = np.empty(len(targets))
-        for start in range(0, len(targets), config.segment_length):
-            segment = slice(start, start + config.segment_length)
-            window = Window(inputs[segment], targets[segment], scale=1 / config.segment_length)
-            scores, next_state = PreparedNetwork(network, adapted).score(window.inputs, window.targets, state)
-            network.loss_and_grads(adapted, grads, window, state, work)
-            updates += 1
-            mean_square += (1 - config.mean_square_decay) * (grads.flat * grads.flat - mean_square)
-            root_mean_square = np.sqrt(mean_square / (1 - config.mean_square_decay**updates))
-            adapted.flat -= config.learning_rate * grads.flat / (root_mean_square + config.epsilon)
-            adapted.flat += config.decay_rate * (params.flat - adapted.flat)
-            log_probs[segment], state = scores[:, 0], next_state
-        yield Score.of(text, log_probs, ids[1:] == vocabulary.unk)
+        log_probs = np.empty((len(adapting), len(targets)))
+        for member, member_log_probs in zip(adapting, log_probs, strict=True):
+            member.start_text()
+            for start in range(0, len(targets), config.segment_length):
+                segment = slice(start, start + config.segment_length)
+                window = Window(inputs[segment], targets[segment], scale=1 / config.segment_length)
+                member_log_probs[segment] = member.score_and_learn(window)
+        yield Score.of(text, mix_log_probs(log_probs), ids[1:] == vocabulary.unk)
+
+
+class _AdaptingMember:
+    """The adapting weights of one member of a mixture, or of a network that is not one.
+
+    network, trained, config: see `score_adaptively`.
+    """
+
+    def __init__(self, network: Network, trained: Parameters, config: DynamicEvaluation) -> None:
+        self.network, self.trained, self.config = network, trained, config
+        self.params = network.parameters(trained.flat.copy())
+        self.grads, self.work = trained.empty_like(), Workspace(trained.flat.dtype)
+        self.mean_square, self.updates = np.zeros_like(trained.flat), 0
+        self.start_text()
+
+    def start_text(self) -> None:
+        """Reset the state."""
+        self.state = self.network.zero_state(1, self.trained.flat.dtype)
+
+    def score_and_learn(self, window: Window) -> Array:
+        """Return the log-probabilities of a segment, (T,), and adapt the weights to it afterwards."""
+        config, params, grads = self.config, self.params.flat, self.grads.flat
+        scores, next_state = PreparedNetwork(self.network, self.params).score(window.inputs, window.targets, self.state)
+        self.network.loss_and_grads(self.params, self.grads, window, self.state, self.work)
+        self.updates += 1
+        self.mean_square += (1 - config.mean_square_decay) * (grads * grads - self.mean_square)
+        root_mean_square = np.sqrt(self.mean_square / (1 - config.mean_square_decay**self.updates))
+        params -= config.learning_rate * grads / (root_mean_square + config.epsilon)
+        params += config.decay_rate * (self.trained.flat - params)
+        self.state = next_state
+        return scores[:, 0]

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from charlm.config import TextConfig, check, is_real
 from charlm.errors import ConfigError
-from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.interface import CausalModel
 from charlm.nn.functional import softmax
 from charlm.scoring.score import Score
 from charlm.scoring.scorer import score_texts
@@ -27,7 +27,7 @@ class Model(Protocol):
     """How text becomes tokens."""
 
     @property
-    def prepared(self) -> PreparedNetwork:
+    def prepared(self) -> CausalModel:
         """The network, prepared for inference."""
 
 

@@ -33,9 +33,8 @@ from itertools import chain, cycle, repeat
 import numpy as np
 import numpy.typing as npt
 
-from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.interface import CausalModel, CausalStepper
 from charlm.inference.prompt import read_prompt
-from charlm.inference.stepper import Stepper
 from charlm.kernels.threads import parallel_map
 from charlm.nn.base import NetworkState
 from charlm.nn.functional import gather_log_probs
@@ -47,7 +46,7 @@ from charlm.text.vocabulary import Vocabulary
 
 
 def score_texts(
-    network: PreparedNetwork,
+    network: CausalModel,
     vocabulary: Vocabulary,
     texts: Iterable[str],
     *,
@@ -60,7 +59,7 @@ def score_texts(
 
     Parameters
     ----------
-    network : PreparedNetwork
+    network : CausalModel
         Computes the log-probabilities.
     vocabulary : Vocabulary
         Encodes the texts; unknown characters are scored as UNK.
@@ -113,7 +112,7 @@ class BatchScorer:
 
     Parameters
     ----------
-    network : PreparedNetwork
+    network : CausalModel
     batch : TextBatch
         The ids of the texts, with N targets.
     tuning : ScoringTuning
@@ -125,7 +124,7 @@ class BatchScorer:
         Log-probability of each target in nats; `score` fills it, each of its helpers the part of its texts.
     """
 
-    def __init__(self, network: PreparedNetwork, batch: TextBatch, tuning: ScoringTuning) -> None:
+    def __init__(self, network: CausalModel, batch: TextBatch, tuning: ScoringTuning) -> None:
         self.network, self.batch, self.tuning = network, batch, tuning
         self.log_probs = np.empty(batch.targets.size)
 
@@ -224,7 +223,7 @@ class BatchScorer:
         state: state of each text after `depth` inputs.
         """
         starts, counts = self.batch.starts[columns], self.batch.counts[columns]
-        stepper: Stepper | None = None
+        stepper: CausalStepper | None = None
         while counts.size:
             narrow_at = int(counts[math.ceil(self.tuning.min_active_fraction * counts.size) - 1])
             stop = min(narrow_at, depth + max(1, self.tuning.max_window_ids // counts.size))

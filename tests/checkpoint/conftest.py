@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,18 +25,26 @@ def model_bytes(model: ModelFile, tmp_path) -> bytes:
     return (tmp_path / "good").read_bytes()
 
 
+def edit_file(content: bytes, edit: Callable[[dict[str, Any]], object], *, inside: bool) -> bytes:
+    """Return a model file changed by `edit(header)` or `edit(content of the key charlm)`."""
+    header, data = unpack(content)
+    if inside:
+        inner = json.loads(header["__metadata__"]["charlm"])
+        edit(inner)
+        header["__metadata__"]["charlm"] = json.dumps(inner)
+    else:
+        edit(header)
+    return pack(header, data)
+
+
 @pytest.fixture
 def edited(model_bytes: bytes) -> Callable[..., bytes]:
-    """A function that returns a model file changed by `edit(header)` or `edit(content of the key charlm)`."""
+    """`edit_file` of a model of one member."""
+    return partial(edit_file, model_bytes)
 
-    def edit_file(edit: Callable[[dict[str, Any]], object], inside: bool) -> bytes:
-        header, data = unpack(model_bytes)
-        if inside:
-            content = json.loads(header["__metadata__"]["charlm"])
-            edit(content)
-            header["__metadata__"]["charlm"] = json.dumps(content)
-        else:
-            edit(header)
-        return pack(header, data)
 
-    return edit_file
+@pytest.fixture
+def edited_mixture(tmp_path) -> Callable[..., bytes]:
+    """`edit_file` of a mixture of three members."""
+    write_model(tmp_path / "mixture", make_model(members=3))
+    return partial(edit_file, (tmp_path / "mixture").read_bytes())

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from charlm.checkpoint import ModelFile, TrainingRecord, read_model
+from charlm.checkpoint.model_file import file_layout
 from charlm.config import NetworkConfig
 from charlm.errors import CheckpointError
-from charlm.nn.layout import parameter_layout
 from charlm.text.vocabulary import Vocabulary
 
 TEXT = {
@@ -28,16 +28,17 @@ TEXT = {
 
 
 def make_model(
-    cell: str = "lstm", hidden: int = 3, layers: int = 2, tokens: str = "ab c\n文", bidirectional: bool = False
-) -> ModelFile:
+    cell: str = "lstm", hidden: int = 3, layers: int = 2, tokens: str = "ab c\n文", bidirectional: bool = False,
+    members: int = 1,
+) -> ModelFile:  # fmt: skip
     """Return a model with random weights."""
     vocabulary = Vocabulary.build(dict.fromkeys(tokens, 5))
     rng = np.random.default_rng(7)
     config = NetworkConfig(cell, hidden, layers, 0.25, bidirectional=bidirectional)
-    layout = parameter_layout(config, len(vocabulary))
+    layout = file_layout(config, len(vocabulary), members)
     tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in layout.items()}
     training = TrainingRecord(sources=("a.txt",), seconds=1.5, other={"note": 7})
-    return ModelFile(config, dict(TEXT), vocabulary, tensors, training)
+    return ModelFile(config, dict(TEXT), vocabulary, tensors, training, members)
 
 
 def pack(header: Any, data: bytes, length: int | None = None) -> bytes:
@@ -77,7 +78,7 @@ def read_bytes(content: bytes, folder: Path) -> ModelFile | None:
         assert message.isprintable()
         assert len(message) < 1000
         return None
-    layout = parameter_layout(model.config, len(model.vocabulary))
+    layout = file_layout(model.config, len(model.vocabulary), model.members)
     assert {name: tensor.shape for name, tensor in model.tensors.items()} == layout
     assert all(np.isfinite(tensor).all() for tensor in model.tensors.values())
     return model

@@ -48,6 +48,19 @@ def test_bidirectional_model_is_read_as_written(cell, layers, tmp_path):
     assert_same(read_model(tmp_path / "m"), model)
 
 
+@pytest.mark.parametrize("members", [2, 11, 64])
+def test_mixture_is_read_as_written(members, tmp_path):
+    model = make_model(members=members)
+    write_model(tmp_path / "m", model)
+    found = read_model(tmp_path / "m")
+    assert_same(found, model)
+    assert found.members == members
+    header, _ = unpack((tmp_path / "m").read_bytes())
+    content = json.loads(header["__metadata__"]["charlm"])
+    assert content["members"] == members
+    assert f"{members - 1}.rnn.weight_ih_l0" in header
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.text(st.characters(), min_size=1, max_size=30))
 def test_any_vocabulary_is_read_as_written(tmp_path_factory, tokens):
@@ -145,6 +158,8 @@ UNWRITABLE = {
     "other unit": (lambda m: replace(m, text={"unit": "word"}), "word"),
     "encoding": (lambda m: replace(m, text={"encoding": "hex"}), "hex"),
     "unknown": (lambda m: replace(m, text={"colour": "red"}), "colour"),
+    "no members": (lambda m: replace(m, members=0), "this network needs no such tensor"),
+    "many members": (lambda m: make_model(hidden=1, layers=1, members=65), "it says 65 of its members"),
     "too long": (lambda m: replace(m, training=TrainingRecord(other={"notes": "x" * 2**26})), "characters"),
 }
 

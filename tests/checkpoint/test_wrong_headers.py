@@ -98,6 +98,53 @@ WRONG_HEADERS = {
 }
 
 
+WRONG_MEMBERS = {
+    **{
+        str(value): (put("members", value), f"it says {value} of its members; a mixture has 2 to 64")
+        for value in (None, True, False, 0, 1, -3, 65, 10**15, 3.0, "3", [3], {})
+    },
+    "no members": (lambda c: c.pop("members"), "tensor 0.head.bias is [8]; this network needs no such tensor"),
+    "fewer": (put("members", 2), "tensor 2.head.bias is [8]; this network needs no such tensor"),
+    "more": (put("members", 4), "tensor 3.head.bias is missing; this network needs [8]"),
+    "most": (put("members", 64), "tensor 10.head.bias is missing; this network needs [8]"),
+    "other hidden": (put("config", "hidden", 60000), "this network needs [8, 60000]"),
+}
+
+
+def renamed(old, new):
+    return lambda header: header.update({new: header.pop(old)})
+
+
+WRONG_MEMBER_TENSORS = {
+    "one missing": (lambda h: h.pop("1.head.bias"), "tensor 1.head.bias is missing; this network needs [8]"),
+    "no prefix": (renamed("1.head.bias", "head.bias"), "tensor 1.head.bias is missing"),
+    "prefix 01": (renamed("1.head.bias", "01.head.bias"), "tensor 01.head.bias is [8]; this network needs no such"),
+    "prefix from 1": (renamed("0.head.bias", "3.head.bias"), "tensor 0.head.bias is missing"),
+    "other shape": (put("2.head.bias", "shape", [7]), "tensor 2.head.bias is [7]; this network needs [8]"),
+    "extra": (
+        put("3.head.bias", {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}),
+        "tensor 3.head.bias is [0]; this network needs no such tensor",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_MEMBERS)
+def test_wrong_members_are_refused(case, edited_mixture, tmp_path):
+    edit, reason = WRONG_MEMBERS[case]
+    assert reason in refusal(edited_mixture(edit, inside=True), tmp_path)
+
+
+@pytest.mark.parametrize("value", [1, 2, None])
+def test_members_in_a_file_of_one_member_are_refused(value, edited, tmp_path):
+    refusal(edited(put("members", value), inside=True), tmp_path)
+
+
+@pytest.mark.parametrize("case", WRONG_MEMBER_TENSORS)
+def test_wrong_tensors_of_a_member_are_refused(case, edited_mixture, tmp_path):
+    edit, reason = WRONG_MEMBER_TENSORS[case]
+    assert reason in refusal(edited_mixture(edit, inside=False), tmp_path)
+
+
 @pytest.mark.parametrize("case", WRONG_CONTENT)
 def test_wrong_content_is_refused(case, edited, tmp_path):
     edit, reason = WRONG_CONTENT[case]

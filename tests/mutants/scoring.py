@@ -17,15 +17,15 @@ FAULTS = (
     Fault(
         "the model itself is changed",
         DYNAMIC,
-        "network.parameters(params.flat.copy())",
-        "network.parameters(params.flat)",
+        "network.parameters(trained.flat.copy())",
+        "network.parameters(trained.flat)",
         (TESTS + "test_the_model_is_not_changed",),
     ),
     Fault(
         "what was learned from one text is not kept for the next",
         DYNAMIC,
-        "    for text in texts:\n",
-        "    for text in texts:\n        adapted.flat[...] = params.flat\n",
+        '"""Reset the state."""',
+        "self.params.flat[...] = self.trained.flat",
         EQUATIONS,
     ),
     Fault(
@@ -38,15 +38,15 @@ FAULTS = (
     Fault(
         "state is not carried from segment to segment",
         DYNAMIC,
-        "log_probs[segment], state = scores[:, 0], next_state",
-        "log_probs[segment] = scores[:, 0]",
+        "        self.state = next_state\n",
+        "",
         EQUATIONS,
     ),
     Fault(
         "the gradient is not divided by its running root mean square",
         DYNAMIC,
-        "grads.flat / (root_mean_square + config.epsilon)",
-        "grads.flat",
+        "grads / (root_mean_square + config.epsilon)",
+        "grads",
         EQUATIONS,
     ),
     Fault(

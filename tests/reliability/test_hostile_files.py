@@ -46,8 +46,12 @@ def use(path: Path) -> None:
         assert isinstance(name + value, str)
 
 
-def test_damaged_models_are_refused_or_work(run: Path, tmp_path: Path) -> None:
-    good = (run / "m.safetensors").read_bytes()
+@pytest.mark.parametrize("members", [1, 3])
+def test_damaged_models_are_refused_or_work(run: Path, tmp_path: Path, members: int) -> None:
+    model = charlm.load(run / "m.safetensors")
+    model.members *= members
+    model.save(tmp_path / "m.safetensors")
+    good = (tmp_path / "m.safetensors").read_bytes()
     path = tmp_path / "m.safetensors"
     rng = random.Random(3)
     used = 0

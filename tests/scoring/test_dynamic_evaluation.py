@@ -54,7 +54,7 @@ def expected(texts: list[str], end: bool) -> Iterator[tuple[int, float]]:
 @pytest.mark.parametrize("end", [False, True])
 def test_weights_adapt_as_in_the_equations(end: bool) -> None:
     params = NETWORK.initial(np.random.default_rng(3), np.float64)
-    scores = list(score_adaptively(NETWORK, params, VOCABULARY, TEXTS, end=end, config=DynamicEvaluation(RATE)))
+    scores = list(score_adaptively(NETWORK, [params], VOCABULARY, TEXTS, end=end, config=DynamicEvaluation(RATE)))
     assert [score.text for score in scores] == TEXTS
     for score, (characters, log_prob) in zip(scores, expected(TEXTS, end), strict=True):
         assert score.characters == characters

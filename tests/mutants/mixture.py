@@ -1,0 +1,107 @@
+"""Faults of mixtures: of their probabilities, their states and their files."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+FUNCTIONAL = "charlm/nn/functional.py"
+MIXTURE = "charlm/inference/mixture.py"
+MODEL_FILE = "charlm/checkpoint/model_file.py"
+MODEL = "charlm/model.py"
+TESTS = "tests/inference/test_mixture.py"
+MODEL_TESTS = "tests/test_mixture_model.py"
+HEADERS = "tests/checkpoint/test_wrong_headers.py"
+
+FAULTS = (
+    Fault(
+        "log-probabilities are averaged instead of probabilities",
+        FUNCTIONAL,
+        "top + np.log(np.exp(log_probs - top).mean(axis=0))",
+        "log_probs.mean(axis=0)",
+        (TESTS,),
+    ),
+    Fault(
+        "a mixture is not divided by its number of members",
+        FUNCTIONAL,
+        "np.exp(log_probs - top).mean(axis=0)",
+        "np.exp(log_probs - top).sum(axis=0)",
+        (TESTS,),
+    ),
+    Fault(
+        "exponentials of very improbable characters vanish",
+        FUNCTIONAL,
+        "top = log_probs.max(axis=0)",
+        "top = log_probs.max()",
+        (TESTS + "::test_extreme_logits_in_float32_are_mixed_without_overflow",),
+    ),
+    Fault(
+        "only the first member of a mixture is used",
+        "charlm/inference/prepare.py",
+        "return Mixture(prepared) if len(prepared) > 1 else prepared[0]",
+        "return prepared[0]",
+        (MODEL_TESTS, "-k", "mean or log_probability"),
+    ),
+    Fault(
+        "only the first member of a bidirectional mixture is used",
+        "charlm/inference/prepare.py",
+        "return BidirectionalMixture(prepared) if len(prepared) > 1 else prepared[0]",
+        "return prepared[0]",
+        (MODEL_TESTS + "::test_bidirectional_mixture_fills_proofs_and_scores",),
+    ),
+    Fault(
+        "each member reads the state of the first",
+        MIXTURE,
+        "state[k * layers : (k + 1) * layers]) for",
+        "state[:layers]) for",
+        (TESTS,),
+    ),
+    Fault(
+        "the size of a mixture is that of a member",
+        MIXTURE,
+        "return sum(member.size for member in self.members)",
+        "return self.members[0].size",
+        (TESTS + "::test_properties_are_those_of_all_members",),
+    ),
+    Fault(
+        "the first member is written for every member",
+        MODEL_FILE,
+        "for name, view in params.items()",
+        "for name, view in members[0].items()",
+        (MODEL_TESTS + "::test_load_returns_the_saved_members",),
+    ),
+    Fault(
+        "the tensors of a mixture have no prefix",
+        MODEL_FILE,
+        'return [""] if members == 1 else [f"{k}." for k in range(members)]',
+        'return [""]',
+        (MODEL_TESTS + "::test_load_returns_the_saved_members",),
+    ),
+    Fault(
+        "a number of members is not checked",
+        MODEL_FILE,
+        "type(members) is not int or not 2 <= members <= MAX_MEMBERS",
+        "type(members) is not int",
+        (HEADERS,),
+    ),
+    Fault(
+        "True is a number of members",
+        MODEL_FILE,
+        "type(members) is not int or not 2 <= members <= MAX_MEMBERS",
+        "not isinstance(members, int) or not 1 <= members <= MAX_MEMBERS",
+        (HEADERS,),
+    ),
+    Fault(
+        "the gradients of the first member are measured instead of those of `member`",
+        MODEL,
+        "self.members[member], ids",
+        "self.members[0], ids",
+        (MODEL_TESTS + "::test_gradients_are_those_of_one_member",),
+    ),
+    Fault(
+        "only the first member adapts",
+        "charlm/scoring/dynamic_evaluation.py",
+        "for params in members]",
+        "for params in members[:1]]",
+        (MODEL_TESTS + "::test_members_adapt_by_their_own_gradients",),
+    ),
+)
