@@ -61,7 +61,7 @@ class Batches(ABC):
     def __init__(self, corpus: Corpus, config: TrainConfig, steps: int, max_streams: int, tuning: TextTuning) -> None:
         self.corpus, self.tuning = corpus, tuning
         self.ids = corpus.train_ids
-        self.steps, self.streams = steps, max(1, min(config.batch, max_streams))
+        self.steps, self.streams = steps, min(config.batch, max_streams)
         self.local_slice = slice(0, self.streams)
         self.size_message = None
         if (self.steps, self.streams) != (config.bptt, config.batch):
@@ -189,7 +189,7 @@ class LineBatches(Batches):
 
     def __init__(self, corpus: Corpus, config: TrainConfig, tuning: TextTuning = DEFAULT_TUNING) -> None:
         ends = np.flatnonzero(np.asarray(corpus.train_ids) == self.eos)
-        steps = min(config.bptt, max(int(np.diff(ends).max()), min(config.bptt, int(ends[-1]))))
+        steps = min(config.bptt, int(ends[-1]))
         self.bins = pack(ends, steps)
         super().__init__(corpus, config, steps, len(self.bins), tuning)
         self.windows_per_epoch = -(-len(self.bins) // self.streams)

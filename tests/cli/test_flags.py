@@ -37,6 +37,7 @@ def command(**_: object) -> None:
         ("`hidden` is 0; expected 1 or more", "hidden is 0; expected 1 or more"),
         ("no memory; a smaller `hidden` or `layers=1` needs less", "no memory"),
         ("no memory; a smaller `hidden` or `n` needs less", "no memory; a smaller hidden or -n needs less"),
+        ("no memory; a smaller `hidden` needs less; or set `n`", "no memory; or set -n"),
         ("`a file` is left alone", "`a file` is left alone"),
     ],
 )

@@ -39,6 +39,11 @@ def test_report_has_a_table_of_norms_and_the_rate_of_clipping(folder: Path) -> N
     assert f"clipping: acted at {clipped} of {len(rows)} logged steps" in lines[10]
 
 
+def test_table_with_a_power_of_two_as_its_end_has_that_row_once(folder: Path) -> None:
+    done = charlm("gradients", "verse.safetensors", "verse.txt", "--back", 4, cwd=folder)
+    assert [line.split()[0] for line in done.out.splitlines()[2:7]] == ["0", "1", "2", "4", "layer"]
+
+
 def test_json_has_every_step(folder: Path) -> None:
     done = charlm("gradients", "verse.safetensors", "-", "--json", "--back", 5, cwd=folder, stdin=VERSE.encode() * 9)
     found = json.loads(done.out)
@@ -91,6 +96,15 @@ def test_plot_is_a_reproducible_svg_file(folder: Path) -> None:
     assert wrong.code == 2
     assert wrong.err.startswith("charlm: flow.doc: a plot's name must end in one of ")
     assert not wrong.out
+
+
+def test_json_is_printed_in_addition_to_a_plot(folder: Path) -> None:
+    pytest.importorskip("matplotlib")
+    flags = ("--json", "--plot", "flow.svg", "--back", 2)
+    done = charlm("gradients", "verse.safetensors", "verse.txt", *flags, cwd=folder)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["model"] == "verse.safetensors"
+    assert "layer 1" in (folder / "flow.svg").read_text()
 
 
 def test_plot_without_matplotlib_names_the_package_to_install(folder: Path) -> None:

@@ -68,6 +68,13 @@ def test_fill_prints_lines_without_a_gap_unchanged(names_model: Path) -> None:
     assert charlm(*run, "--blank", "ab", cwd=names_model.parent, stdin=b"anna\n").code == 2
 
 
+def test_rank_counts_an_empty_candidate(names_model: Path) -> None:
+    run = ("score", "--rank", "--file", "-", "-m", names_model)
+    done = charlm(*run, cwd=names_model.parent, stdin=b"first\tanna\nfirst\t\n")
+    rows = [row.split("\t") for row in done.out.splitlines()[1:]]
+    assert sorted((group, text) for group, *_, text in rows) == [("first", ""), ("first", "anna")]
+
+
 def test_rank_refuses_texts_outside_of_groups(names_model: Path, names: Path) -> None:
     for files in ((), ("--file", names)):
         done = charlm("score", "--rank", "anna", "bert", *files, "-m", names_model, cwd=names.parent)

@@ -40,6 +40,10 @@ class TestSample:
         assert charlm(*run, "prompt.txt", cwd=tmp_path).out.startswith("and runs")
         assert charlm(*run, "-", cwd=tmp_path, stdin=b"jumps").out.startswith("jumps")
 
+    def test_prompt_file_continues_the_prompt(self, verse_model: Path, tmp_path: Path) -> None:
+        run = ("sample", "-m", verse_model, "--length", 3, "--prompt", "and ", "--prompt-file", "-")
+        assert charlm(*run, cwd=tmp_path, stdin=b"runs").out.startswith("and runs")
+
     def test_unknown_characters_in_a_prompt_cause_a_warning(self, verse_model: Path) -> None:
         done = charlm("sample", "--prompt", "the 狐", "--length", 4, cwd=verse_model.parent)
         assert done.code == 0

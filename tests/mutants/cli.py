@@ -224,4 +224,32 @@ FAULTS: tuple[Fault, ...] = (
         "show_json(map(fields_of, measured[:1]))",
         ("tests/cli/test_gradients.py::test_json_has_an_object_for_each_model",),
     ),
+    Fault(
+        "only the first hint of a message can be dropped",
+        "charlm/cli/flags.py",
+        'message.split("; ")',
+        'message.split("; ", 1)',
+        ("tests/cli/test_flags.py::test_parameter_in_message_becomes_flag_of_command",),
+    ),
+    Fault(
+        "the last row of gradients is printed twice",
+        "charlm/cli/gradients.py",
+        "if 2**n < back",
+        "if 2**n <= back",
+        ("tests/cli/test_gradients.py::test_table_with_a_power_of_two_as_its_end_has_that_row_once",),
+    ),
+    Fault(
+        "gradients --json draws no plot",
+        "charlm/cli/gradients.py",
+        "    if plot is not None:\n        draw_curves",
+        "    if plot is not None and not as_json:\n        draw_curves",
+        ("tests/cli/test_gradients.py::test_json_is_printed_in_addition_to_a_plot",),
+    ),
+    Fault(
+        "--prompt-file replaces --prompt",
+        "charlm/cli/sample.py",
+        "prompt += text",
+        "prompt = text",
+        ("tests/cli/test_sample_and_score.py::TestSample::test_prompt_file_continues_the_prompt",),
+    ),
 )

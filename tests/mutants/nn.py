@@ -339,6 +339,13 @@ DROPOUT_FAULTS = (
 
 NETWORK_FAULTS = (
     Fault(
+        "parameters iterate in alphabetical order",
+        "charlm/nn/layout.py",
+        "return iter(self._views)",
+        "return iter(sorted(self._views))",
+        ("tests/nn/test_network.py::test_parameters_iterate_in_their_order_in_memory",),
+    ),
+    Fault(
         "the recurrent bias is ignored, throughout",
         LAYER_WEIGHTS,
         "bias[:shared] += params.bias_hh[:shared]",

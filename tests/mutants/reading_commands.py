@@ -56,4 +56,11 @@ FAULTS = (
         "score_many(lines)",
         (LINES + "test_rank_with_strict_refuses_unknown_characters",),
     ),
+    Fault(
+        "score --rank drops empty candidates",
+        "charlm/cli/inputs.py",
+        "[candidate for _, candidate in run]",
+        "[candidate for _, candidate in run if candidate]",
+        (LINES + "test_rank_counts_an_empty_candidate",),
+    ),
 )

@@ -242,4 +242,18 @@ FAULTS = (
         "head = max(",
         ("tests/reliability/test_memory.py::test_memory_of_logits_is_bounded_with_large_vocabulary",),
     ),
+    Fault(
+        "a misspelled size has no suggestion",
+        "charlm/training/recipes.py",
+        '*TRAIN_SETTINGS, "size"]',
+        "*TRAIN_SETTINGS]",
+        (f"{CHOICE}test_misspelled_setting_is_refused_with_suggestion",),
+    ),
+    Fault(
+        "each save writes the model again",
+        "charlm/runs/saving.py",
+        "            self._is_unsaved = False\n",
+        "",
+        (f"{RUN}test_model_is_written_only_when_it_is_new",),
+    ),
 )

@@ -39,6 +39,12 @@ def test_initial_recurrent_weights_of_relu_cell_are_half_the_identity() -> None:
     assert 0 < np.abs(params["rnn.weight_ih_l1"]).max() <= 0.25
 
 
+def test_parameters_iterate_in_their_order_in_memory() -> None:
+    params = Network(NetworkConfig("lstm", 3, 2), 5).initial(np.random.default_rng(0))
+    in_order = np.concatenate([params[name].ravel() for name in params])
+    np.testing.assert_array_equal(in_order, params.flat)
+
+
 @pytest.mark.parametrize("layers", [1, 3])
 def test_initial_loss_of_relu_cell_is_near_that_of_a_uniform_model(layers: int) -> None:
     """Also after thousands of characters of one carried state."""

@@ -102,6 +102,15 @@ class TestRun:
             next(run.reports())
             assert not state.exists()
 
+    def test_model_is_written_only_when_it_is_new(self, text: Path, tmp_path: Path) -> None:
+        path = tmp_path / "m.safetensors"
+        with Run([text], path, TINY | {"steps": 100}, RunOptions(save_minutes=0)) as run:
+            reports = run.reports()
+            evaluated = next(report.step for report in reports if report.valid_loss is not None)
+            path.unlink()  # it was written at the evaluation
+            assert next(reports).step == evaluated + 1
+            assert not path.exists()
+
     def test_model_stores_hashes_of_training_lines_only(self, tmp_path: Path) -> None:
         lines = [f"fox {n:03} jumps over a dog" for n in range(100)]
         (tmp_path / "lines.txt").write_text("\n".join(lines))

@@ -92,6 +92,8 @@ class TestChoice:
     def test_misspelled_setting_is_refused_with_suggestion(self) -> None:
         with pytest.raises(ConfigError, match="hiden: no such setting; hidden is one"):
             choose({"hiden": 8}, 1000)
+        with pytest.raises(ConfigError, match="sise: no such setting; size is one"):
+            choose({"sise": "tiny"}, 1000)
         with pytest.raises(ConfigError, match="qqq: no such setting; cell, hidden"):
             choose({"qqq": 8}, 1000)
 
