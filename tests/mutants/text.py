@@ -97,8 +97,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "the context of single characters is not normalised",
         "charlm/model.py",
-        "text, context, end = self.clean(text), self.clean(context), self.counts_end(end)",
-        "text, end = self.clean(text), self.counts_end(end)",
+        "self.clean(text), self.clean(context), self.counts_end(end)",
+        "self.clean(text), context, self.counts_end(end)",
         (CLEANED,),
     ),
     Fault(
