@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.library.alternation import alternate, describe_machine, race, rate_of, timed
 from benchmarks.library.peers import Form, Step, TorchModel, forms
 from charlm.config import NetworkConfig, SampleConfig
+from charlm.inference.interface import CausalModel
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.machine import usable_cores
 from charlm.nn.network import Network
@@ -30,7 +31,7 @@ def untrained(cell: str, hidden: int, layers: int) -> PreparedNetwork:
     return PreparedNetwork(network, params)
 
 
-def charlm_rate(network: PreparedNetwork, streams: int, threads: int, seconds: float) -> float:
+def charlm_rate(network: CausalModel, streams: int, threads: int, seconds: float) -> float:
     """Return characters per second of charlm."""
     length = 500
 

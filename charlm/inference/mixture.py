@@ -14,14 +14,16 @@ arXiv:1612.01474.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from functools import cached_property
 
 import numpy as np
 
 from charlm.arrays import Array, Ids
-from charlm.inference.interface import BidirectionalModel, CausalModel, CausalStepper
+from charlm.inference.interface import BidirectionalModel, CausalStepper
+from charlm.inference.mixture_stepper import MixtureStepper, StackedMembers, StackedStepper, join
+from charlm.inference.prepared_network import PreparedNetwork
 from charlm.nn.base import NetworkState
-from charlm.nn.functional import log_softmax, mix_log_probs
+from charlm.nn.functional import mix_log_probs
 from charlm.nn.network import Network
 
 
@@ -30,13 +32,18 @@ class Mixture:
 
     Parameters
     ----------
-    members : sequence of CausalModel
-        K networks of one shape, prepared for inference.
+    members : sequence of PreparedNetwork
+        K networks of one shape.
     """
 
-    def __init__(self, members: Sequence[CausalModel]) -> None:
+    def __init__(self, members: Sequence[PreparedNetwork]) -> None:
         self.members = members
         self.dtype = members[0].dtype
+
+    @cached_property
+    def _stacked(self) -> StackedMembers:
+        """The members as one network, for a single stream."""
+        return StackedMembers([member.stack for member in self.members], [member.head for member in self.members])
 
     @property
     def network(self) -> Network:
@@ -66,8 +73,10 @@ class Mixture:
         """Return the state of some streams, in the order of the indices."""
         return self.network.select(state, streams)
 
-    def stepper(self, state: NetworkState) -> MixtureStepper:
+    def stepper(self, state: NetworkState) -> CausalStepper:
         """Return a stepper that reads one character at a time from a copy of `state`."""
+        if len(state[0][0]) == 1:
+            return StackedStepper(self._stacked, state)
         return MixtureStepper([member.stepper(own) for member, own in self._each(state)])
 
     def step(self, ids: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
@@ -87,47 +96,10 @@ class Mixture:
         """Read a window; return the log-probability of each target, (T, B) in nats, and the state."""
         return mix(member.score(inputs, targets, own) for member, own in self._each(state))
 
-    def _each(self, state: NetworkState) -> Iterator[tuple[CausalModel, NetworkState]]:
+    def _each(self, state: NetworkState) -> Iterator[tuple[PreparedNetwork, NetworkState]]:
         """Yield each member with its layers of a state."""
         layers = len(state) // len(self.members)
         return ((member, state[k * layers : (k + 1) * layers]) for k, member in enumerate(self.members))
-
-
-class MixtureStepper:
-    """Read B streams with all members: see `Stepper`. The logits are log-probabilities of the mixture.
-
-    Parameters
-    ----------
-    steppers : sequence of CausalStepper
-        One per member.
-
-    Attributes
-    ----------
-    state : NetworkState
-        The current state: the arrays of the members' steppers.
-    """
-
-    def __init__(self, steppers: Sequence[CausalStepper]) -> None:
-        self._steppers = steppers
-        self.state = join(stepper.state for stepper in steppers)
-
-    def move_to(self, state: NetworkState, indices: Ids) -> None:
-        """Overwrite the state of stream b by row `indices[b]` of another state; `indices` is (B,)."""
-        layers = len(state) // len(self._steppers)
-        for k, stepper in enumerate(self._steppers):
-            stepper.move_to(state[k * layers : (k + 1) * layers], indices)
-
-    def read(self, ids: Ids) -> Array:
-        """Read one character per stream, (B,); return log p of the next, (B, V) in nats."""
-        return mix_log_probs(np.stack([log_softmax(stepper.read(ids)) for stepper in self._steppers]))
-
-    def read_one(self, token: int) -> Array:
-        """Do the same as `read([token])`, faster, for a single stream (B = 1)."""
-        return mix_log_probs(np.stack([log_softmax(stepper.read_one(token)) for stepper in self._steppers]))
-
-    def score(self, inputs: Ids, targets: Ids) -> Array:
-        """Read a window and return log p(target | inputs so far), (T, B) in nats."""
-        return mix_log_probs(np.stack([stepper.score(inputs, targets) for stepper in self._steppers]))
 
 
 class BidirectionalMixture:
@@ -149,11 +121,6 @@ class BidirectionalMixture:
     def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return log p(target | all other characters), (T, B) in nats, 0 for the last target; and `state`."""
         return mix(member.score(inputs, targets, state) for member in self.members)
-
-
-def join(states: Iterable[NetworkState]) -> NetworkState:
-    """Return the state of a mixture from those of its members."""
-    return list(chain.from_iterable(states))
 
 
 def mix(results: Iterable[tuple[Array, NetworkState]]) -> tuple[Array, NetworkState]:

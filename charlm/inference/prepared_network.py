@@ -36,8 +36,8 @@ class PreparedNetwork:
         self.params = params
         self.dtype = params.flat.dtype
         self._tuning = tuning
-        self._stack = PreparedStack(network.stack, params, tuning.nn)
-        self._head = PreparedHead.prepare(params, tuning.nn)
+        self.stack = PreparedStack(network.stack, params, tuning.nn)
+        self.head = PreparedHead.prepare(params, tuning.nn)
         self._workspaces = Workspaces(self.dtype)
 
     @property
@@ -70,7 +70,7 @@ class PreparedNetwork:
     def stepper(self, state: NetworkState) -> Stepper:
         """Return a stepper that reads one character at a time from a copy of `state`."""
         copy = [tuple(array.copy() for array in layer) for layer in state]
-        return Stepper(self._stack, self._head, copy, self._tuning)
+        return Stepper(self.stack, self.head, copy, self._tuning)
 
     def step(self, ids: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Read one character per stream.
@@ -108,7 +108,7 @@ class PreparedNetwork:
         """
         for chunk in self._time_chunks(ids):
             with self._workspaces.borrow() as work:
-                _, state = self._stack.read(ids[chunk], state, work)
+                _, state = self.stack.read(ids[chunk], state, work)
         return state
 
     def predict(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
@@ -170,8 +170,8 @@ class PreparedNetwork:
         """Read a window; yield its time chunks, the logits of each, (T*B, V), and the state after it."""
         for chunk in self._time_chunks(inputs):
             with self._workspaces.borrow() as work:
-                hs, state = self._stack.read(inputs[chunk], state, work)
-                logits = self._head.logits(rows(hs))
+                hs, state = self.stack.read(inputs[chunk], state, work)
+                logits = self.head.logits(rows(hs))
             yield chunk, logits, state
 
     def _time_chunks(self, inputs: Ids) -> list[slice]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,8 @@ from charlm.arrays import Array, Ids
 from charlm.kernels.matmul import multiply_rows
 from charlm.kernels.workspace import Workspace, aligned
 from charlm.nn.base import NetworkState
-from charlm.nn.cells.cell import reset_steps
+from charlm.nn.cells.cell import Cell, reset_steps
+from charlm.nn.layer_weights import LayerWeights
 from charlm.nn.layers import projection_table
 from charlm.nn.layout import Parameters
 from charlm.nn.stack import Stack
@@ -41,31 +42,6 @@ class PreparedStack:
         """Fill and return `out` (..., G, B, H) with z of the first layer for ids (..., B)."""
         rows = ids[..., None, :] * self.cell.gates + self._gate_rows
         return self.table.reshape(-1, self.hidden).take(rows, axis=0, out=out, mode="clip")
-
-    def make_step(self, state: NetworkState) -> Callable[[Array], None]:
-        """Return a function that advances `state` in place by one step of all layers.
-
-        The function takes z of the first layer, (G, B, H), and leaves it unchanged.
-        """
-        advance_first, *others = [
-            self.cell.advancer(weights.recurrence, layer, Workspace(layer[0].dtype))  # scopes would share scratch
-            for weights, layer in zip(self.layers, state, strict=True)
-        ]
-        z = aligned((self.cell.gates, *state[0][0].shape), state[0][0].dtype)
-        upper = [
-            (weights.projection.into(z), below[0], weights.bias.reshape(-1, 1, self.hidden), advance)
-            for weights, below, advance in zip(self.layers[1:], state, others, strict=False)
-            if weights.projection is not None
-        ]
-
-        def step(first_z: Array) -> None:
-            advance_first(first_z)
-            for project, h_below, bias, advance in upper:
-                project(h_below)
-                np.add(z, bias, z)
-                advance(z)
-
-        return step
 
     def read(self, ids: Ids, state: NetworkState | None, work: Workspace) -> tuple[Array, NetworkState]:
         """Read a window, layer by layer.
@@ -110,6 +86,33 @@ class PreparedStack:
                 h[...] = layer[0]
             last.append(layer)
         return hs, last
+
+
+def make_step(cell: Cell, layers: Sequence[LayerWeights], state: NetworkState) -> Callable[[Array], None]:
+    """Return a function that advances `state` in place by one step of all layers.
+
+    The function takes z of the first layer, (G, B, H), and leaves it unchanged.
+    """
+    (streams, hidden), dtype = state[0][0].shape, state[0][0].dtype
+    advance_first, *others = [
+        cell.advancer(weights.recurrence, layer, Workspace(dtype))  # scopes would share scratch
+        for weights, layer in zip(layers, state, strict=True)
+    ]
+    z = aligned((cell.gates, streams, hidden), dtype)
+    upper = [
+        (weights.projection.into(z), below[0], weights.bias.reshape(cell.gates, -1, hidden), advance)
+        for weights, below, advance in zip(layers[1:], state, others, strict=False)
+        if weights.projection is not None
+    ]
+
+    def step(first_z: Array) -> None:
+        advance_first(first_z)
+        for project, h_below, bias, advance in upper:
+            project(h_below)
+            np.add(z, bias, z)
+            advance(z)
+
+    return step
 
 
 class PreparedHead(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask
-from charlm.inference.prepared_stack import PreparedHead, PreparedStack
+from charlm.inference.prepared_stack import PreparedHead, PreparedStack, make_step
 from charlm.inference.tuning import DEFAULT_TUNING, InferenceTuning
 from charlm.kernels.workspace import aligned, rows
 from charlm.nn.base import NetworkState
@@ -41,15 +41,13 @@ class Stepper:
         self.state = state
         self._stack, self._head, self._tuning = stack, head, tuning
         self._h = h  # output of the last layer, (B, H)
-        self._step = stack.make_step(state)
+        self._step = make_step(stack.cell, stack.layers, state)
         self._z = aligned((stack.cell.gates, *h.shape), h.dtype)
         self._logits = aligned((len(h), head.bias.size), h.dtype)
 
     def move_to(self, state: NetworkState, indices: Ids) -> None:
         """Overwrite the state of stream b by row `indices[b]` of another state; `indices` is (B,)."""
-        for layer, others in zip(self.state, state, strict=True):
-            for array, other in zip(layer, others, strict=True):
-                other.take(indices, axis=0, out=array, mode="clip")  # other modes would fill a temporary array first
+        move(self.state, state, indices)
 
     def read(self, ids: Ids) -> Array:
         """Read one character per stream.
@@ -107,3 +105,10 @@ class Stepper:
         """Return the logits (B, V) of the current state, in the buffer of this stepper."""
         self._h.dot(self._head.matrix, self._logits)
         return np.add(self._logits, self._head.bias, self._logits)
+
+
+def move(own: NetworkState, state: NetworkState, indices: Ids) -> None:
+    """Overwrite row b of `own` by row `indices[b]` of another state."""
+    for layer, others in zip(own, state, strict=True):
+        for array, other in zip(layer, others, strict=True):
+            other.take(indices, axis=0, out=array, mode="clip")  # other modes would fill a temporary array first

@@ -16,6 +16,8 @@ class InferenceTuning:
     """Values of the widest array that a window of `PreparedNetwork` computes at a time."""
     max_bidirectional_values: int = 1 << 23
     """The same for `PreparedBidirectionalNetwork`."""
+    max_stacked_values: int = 1 << 22
+    """Values of the members' input projections up to which a mixture keeps a copy of them as one array."""
     max_step_logits: int = 1 << 18
     """Logits that `Stepper.score` computes at a time, so that they stay in a core's cache."""
     cached_gate_values: int = 3 << 15

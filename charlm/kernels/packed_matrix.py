@@ -7,7 +7,7 @@ of all gates are summed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -128,6 +128,35 @@ class PackedMatrix:
         else:
             np.multiply(view, self._scale.reshape(columns // width, 1, width), out=blocks)
         return self._packed.setdefault((parts, width), blocks) if self._work is None else blocks
+
+
+class MatrixStack:
+    """K right operands of products with K rows: row k of xs is multiplied by matrix k, without blocks.
+
+    Parameters
+    ----------
+    matrices : sequence of arrays (K', N)
+    """
+
+    def __init__(self, matrices: Sequence[Array]) -> None:
+        self.matrices = matrices
+
+    def columns(self, columns: slice, work: Workspace, name: str = "blocks") -> MatrixStack:
+        """Return some of the columns of each matrix; the other parameters are those of `PackedMatrix.columns`."""
+        return MatrixStack([matrix[:, columns] for matrix in self.matrices])
+
+    def into(self, out: Array) -> Multiply:
+        """Return a function of xs (K, K') that writes the products into `out`, (K, N) or (G, K, N/G) by gate."""
+        rows = np.empty((len(self.matrices), out.size // len(self.matrices)), out.dtype)
+        products = rows if out.ndim == 2 else rows.reshape(len(rows), len(out), -1).swapaxes(0, 1)
+        pairs = list(zip(self.matrices, rows, strict=True))
+
+        def multiply(xs: Array) -> None:
+            for x, (matrix, row) in zip(xs, pairs, strict=True):
+                x.dot(matrix, row)
+            np.copyto(out, products)
+
+        return multiply
 
 
 def sum_products(blocks: Array, out: Array) -> Multiply:

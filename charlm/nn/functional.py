@@ -36,7 +36,7 @@ def mix_log_probs(log_probs: Array) -> Array:
     The result has the dtype of the argument and is finite if the largest of the K values is.
     """
     top = log_probs.max(axis=0)
-    mixed: Array = top + np.log(np.exp(log_probs - top).mean(axis=0))
+    mixed: Array = top + np.log(np.exp(log_probs - top).sum(axis=0) / len(log_probs))
     return mixed
 
 

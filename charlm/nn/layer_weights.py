@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.packed_matrix import MatrixStack, PackedMatrix
 from charlm.kernels.workspace import Workspace, aligned
 from charlm.nn.cells.cell import Cell, Recurrence
 from charlm.nn.layout import LayerParameters
@@ -28,7 +29,7 @@ class LayerWeights(NamedTuple):
     """
 
     recurrence: Recurrence
-    projection: PackedMatrix | None
+    projection: PackedMatrix | MatrixStack | None
     bias: Array
 
     @classmethod
@@ -71,3 +72,21 @@ class LayerWeights(NamedTuple):
 
         recurrence = Recurrence(matrix, pack(matrix), params.bias_hh * scale, scale)
         return cls(recurrence, None if is_first else pack(params.weight_ih), bias * scale)
+
+    @classmethod
+    def stack(cls, members: Sequence[LayerWeights]) -> LayerWeights:
+        """Return the weights of one layer of K networks as those of a layer of K streams, one network per stream.
+
+        The biases are (K, G*H) in `recurrence`, and (G, K, H) for the projection.
+        """
+        first = members[0]
+        recurrences = [member.recurrence for member in members]
+        packed = MatrixStack([r.packed.matrix for r in recurrences if isinstance(r.packed, PackedMatrix)])
+        bias = np.concatenate([recurrence.bias for recurrence in recurrences])
+        projections = [one.projection.matrix for one in members if isinstance(one.projection, PackedMatrix)]
+        hidden = first.recurrence.matrix.shape[1]
+        return cls(
+            first.recurrence._replace(packed=packed, bias=bias),
+            MatrixStack(projections) if projections else None,
+            np.concatenate([member.bias.reshape(-1, 1, hidden) for member in members], axis=1),
+        )

@@ -10,8 +10,10 @@ import pytest
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
 from charlm.inference.interface import CausalModel
+from charlm.inference.mixture_stepper import StackedMembers, StackedStepper
 from charlm.inference.prepare import prepare_bidirectional, prepare_causal
 from charlm.inference.prepared_network import PreparedNetwork
+from charlm.inference.tuning import InferenceTuning
 from charlm.nn.base import NetworkState
 from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.cells import CELLS
@@ -114,6 +116,18 @@ def test_read_one_equals_the_reference(cell: str, count: int) -> None:
     case = make(cell, count)
     stepper = case.mixture.stepper(case.mixture.zero_state(1))
     for token, answer in zip(case.ids[:, 1].tolist(), case.answers[:, 1], strict=True):
+        np.testing.assert_allclose(stepper.read_one(token)[0], answer, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 22])
+def test_tables_of_any_size_give_the_same_probabilities(limit: int) -> None:
+    """Large tables are not copied into one."""
+    case = make("lstm", 3)
+    prepared = [PreparedNetwork(case.network, params) for params in case.members]
+    tuning = InferenceTuning(max_stacked_values=limit)
+    stacked = StackedMembers([one.stack for one in prepared], [one.head for one in prepared], tuning)
+    stepper = StackedStepper(stacked, case.mixture.zero_state(1))
+    for token, answer in zip(case.ids[:, 0].tolist(), case.answers[:, 0], strict=True):
         np.testing.assert_allclose(stepper.read_one(token)[0], answer, rtol=0, atol=1e-12)
 
 

@@ -6,6 +6,7 @@ from tests.mutants.fault import Fault
 
 FUNCTIONAL = "charlm/nn/functional.py"
 MIXTURE = "charlm/inference/mixture.py"
+STEPPER = "charlm/inference/mixture_stepper.py"
 MODEL_FILE = "charlm/checkpoint/model_file.py"
 MODEL = "charlm/model.py"
 TESTS = "tests/inference/test_mixture.py"
@@ -16,14 +17,14 @@ FAULTS = (
     Fault(
         "log-probabilities are averaged instead of probabilities",
         FUNCTIONAL,
-        "top + np.log(np.exp(log_probs - top).mean(axis=0))",
+        "top + np.log(np.exp(log_probs - top).sum(axis=0) / len(log_probs))",
         "log_probs.mean(axis=0)",
         (TESTS,),
     ),
     Fault(
         "a mixture is not divided by its number of members",
         FUNCTIONAL,
-        "np.exp(log_probs - top).mean(axis=0)",
+        "np.exp(log_probs - top).sum(axis=0) / len(log_probs)",
         "np.exp(log_probs - top).sum(axis=0)",
         (TESTS,),
     ),
@@ -33,6 +34,41 @@ FAULTS = (
         "top = log_probs.max(axis=0)",
         "top = log_probs.max()",
         (TESTS + "::test_extreme_logits_in_float32_are_mixed_without_overflow",),
+    ),
+    Fault(
+        "exponentials of very improbable characters vanish in a stepper of one stream",
+        STEPPER,
+        "MAX_LOGIT_RANGE = 60.0",
+        "MAX_LOGIT_RANGE = 1e9",
+        (TESTS + "::test_extreme_logits_in_float32_are_mixed_without_overflow",),
+    ),
+    Fault(
+        "a mixture of one stream is not divided by its number of members",
+        STEPPER,
+        "np.divide(1 / len(logits),",
+        "np.divide(1,",
+        (TESTS + "::test_read_one_equals_the_reference",),
+    ),
+    Fault(
+        "a mixture of one stream is not reset at EOS",
+        STEPPER,
+        "if token == self._members.start:",
+        "if False:",
+        (TESTS + "::test_read_one_equals_the_reference",),
+    ),
+    Fault(
+        "all members use the matrix of the first",
+        "charlm/kernels/packed_matrix.py",
+        "                x.dot(matrix, row)\n",
+        "                x.dot(self.matrices[0], row)\n",
+        (TESTS + "::test_read_one_equals_the_reference",),
+    ),
+    Fault(
+        "all members use the GRU's bias of the first",
+        "charlm/nn/cells/gru.py",
+        "np.resize(weights.bias[:, 2 * hidden :], (streams, hidden))",
+        "weights.bias[:1, 2 * hidden :].repeat(streams, axis=0)",
+        (TESTS + "::test_read_one_equals_the_reference",),
     ),
     Fault(
         "only the first member of a mixture is used",

@@ -29,8 +29,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "log-probabilities of a window are computed from a workspace that was handed back",
         "charlm/inference/prepared_network.py",
-        "                logits = self._head.logits(rows(hs))",
-        "            logits = self._head.logits(rows(hs))",
+        "                logits = self.head.logits(rows(hs))",
+        "            logits = self.head.logits(rows(hs))",
         ("tests/test_threads.py::test_released_workspace_is_not_read",),
     ),
     Fault(

@@ -152,7 +152,7 @@ def test_step_with_large_weights_gives_the_same_numbers(cell: str) -> None:
     ids, state = case.inputs[0, :1], case.network.select(case.state, slice(0, 1))
     expected, expected_state = PreparedNetwork(case.network, case.params).step(ids, state)
     prepared = PreparedNetwork(case.network, case.params, InferenceTuning(nn=NnTuning(max_single_core_weights=0)))
-    assert prepared._stack.layers[1].recurrence.packed.matrix.flags.f_contiguous
+    assert prepared.stack.layers[1].recurrence.packed.matrix.flags.f_contiguous
     logits, after = prepared.step(ids, state)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(after[-1][0], expected_state[-1][0], rtol=0, atol=1e-12)

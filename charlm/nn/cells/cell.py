@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.kernels.packed_matrix import PackedMatrix
+from charlm.kernels.packed_matrix import MatrixStack, PackedMatrix
 from charlm.kernels.workspace import Workspace
 from charlm.nn.tuning import DEFAULT_TUNING, NnTuning
 
@@ -55,12 +55,13 @@ class Recurrence(NamedTuple):
     """The recurrent weights of one layer, prepared for products.
 
     matrix: W_hh as it is stored, (G*H, H).  packed: W_hh^T, (H, G*H), scaled by `Cell.scale`.
+    packed may be a `MatrixStack` of K networks for K streams, and the bias then (K, G*H).
     bias: b_hh, (1, G*H), scaled; for cells that add a part of it themselves (`Cell.bias_in_input`).
     scale: `Cell.scale`, (1, G*H).
     """
 
     matrix: Array
-    packed: PackedMatrix
+    packed: PackedMatrix | MatrixStack
     bias: Array
     scale: Array
 

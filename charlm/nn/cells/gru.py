@@ -53,7 +53,7 @@ class GRU(Cell):
         hidden = weights.matrix.shape[1]
         u, rq = work.array("u", 3, streams, hidden), work.array("rq", streams, hidden)
         u_rz, u_n = u[:2], u[2]
-        bias_n = weights.bias[:, 2 * hidden :].repeat(streams, axis=0)  # NumPy adds it faster than a broadcast row
+        bias_n = np.resize(weights.bias[:, 2 * hidden :], (streams, hidden))  # NumPy adds equal shapes faster
         multiply, activate = weights.packed.into(u), gate_activation(weights.gate_scale(streams)[:2])
 
         def step(arrays: StepArrays, z_in: Array) -> None:
