@@ -21,6 +21,7 @@ from charlm.nn.networks import make_network
 from charlm.scoring.ranking import classify
 from charlm.text.vocabulary import Vocabulary
 from tests.cli.command import charlm as command
+from tests.test_threads import LEFT_TO_RIGHT, assert_same_on_threads, texts_of
 
 LETTERS = "abcdefgh "
 TEXTS = ["badge", "bad", "a bad cafe", "", "hedge", "badges"] * 9
@@ -116,6 +117,11 @@ def test_samples_follow_the_distribution_of_the_mixture() -> None:
     p = {letter: math.exp(model.score(letter, context="bad").log_prob) for letter in LETTERS}
     for letter in LETTERS:
         assert drawn.count(letter) / 4000 == pytest.approx(p[letter] / sum(p.values()), abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["stream", "sample", "score", "score_many", "score_characters", "fill", "prepared"])
+def test_mixture_on_threads_equals_serial_results(name: str) -> None:
+    assert_same_on_threads(make(2), make(2), LEFT_TO_RIGHT[name], texts_of(24, 100))
 
 
 def test_members_adapt_by_their_own_gradients() -> None:
