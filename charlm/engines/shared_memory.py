@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from charlm.config import NetworkConfig
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
 from charlm.nn.base import BaseNetwork, NetworkState
 from charlm.nn.networks import make_network
-from charlm.text.store import temporary_space
 
 ALIGNMENT = 64
 """Alignment of the arrays, in bytes: a cache line."""
@@ -158,8 +156,12 @@ def allocate_shared_block(size: int, stack: ExitStack) -> tuple[mmap.mmap, int |
         stack.callback(os.close, descriptor)
         os.truncate(descriptor, size)
         return mmap.mmap(descriptor, size), descriptor
+    from tempfile import TemporaryDirectory  # its imports take a megabyte in each worker
+
+    from charlm.text.store import temporary_space
+
     with temporary_space():
-        path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="charlm-", ignore_cleanup_errors=True)))
+        path = Path(stack.enter_context(TemporaryDirectory(prefix="charlm-", ignore_cleanup_errors=True)))
         path /= "shared"
         path.write_bytes(bytes(size))
     with path.open("r+b") as file:

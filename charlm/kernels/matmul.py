@@ -60,13 +60,15 @@ def write_gradient(dzs: Array, xs: Array, grad: Array, work: Workspace, tuning: 
         return
     max_rows = min(limit // (tall * narrow), max(tuning.min_summed_rows, tuning.max_cached_values // inputs))
     n_sums = -(-len(xs) // max_rows)
-    for dz, total in zip(dzs, grad, strict=True):
-        partial = work.scratch("partial_gradient", hidden, inputs)
+    gates_at_once = max(1, 2 * tuning.max_cached_sums // (hidden * inputs))
+    for first in range(0, gates, gates_at_once):
+        some, total = dzs[first : first + gates_at_once], grad[first : first + gates_at_once]
+        partial = work.scratch("partial_gradient", *total.shape)
         for k, span in enumerate(split_evenly(0, len(xs), n_sums)):
-            left = dz[span].reshape(-1, hidden // tall, tall).transpose(1, 2, 0)
+            left = some[:, span].reshape(len(some), -1, hidden // tall, tall).transpose(0, 2, 3, 1)
             right = xs[span].reshape(-1, inputs // narrow, narrow).swapaxes(0, 1)
             out = partial if k else total
-            blocks = out.reshape(hidden // tall, tall, inputs // narrow, narrow).swapaxes(1, 2)
-            np.matmul(left[:, None], right, out=blocks)
+            blocks = out.reshape(len(some), hidden // tall, tall, inputs // narrow, narrow).swapaxes(2, 3)
+            np.matmul(left[:, :, None], right, out=blocks)
             if k:
                 total += partial

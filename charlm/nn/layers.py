@@ -57,7 +57,7 @@ class OneHotProjection(NamedTuple):
             np.take(table, self.rows * gates + gate, axis=0, out=z, mode="clip")
         return zs
 
-    def backward(self, dzs: Array, grad: Array, work: Workspace) -> None:
+    def backward(self, dzs: Array, grad: Array, work: Workspace, tuning: NnTuning = DEFAULT_TUNING) -> None:
         """Write d loss / d W_ih into `grad` (G*H, V), for dzs (G, T, B, H).
 
         dz^T @ one_hot(ids) is the sum of the rows of each id; summing them is many times faster than the product.
@@ -67,8 +67,10 @@ class OneHotProjection(NamedTuple):
         order = np.argsort(rows.astype(np.min_scalar_type(len(self.table))), kind="stable")  # a fast radix sort
         groups = np.split(order, np.cumsum(np.bincount(rows))[:-1])  # positions of each id in the window
         sums = work.scratch("sums", len(groups), gates, hidden)
+        sums.fill(0)
         for total, group in zip(sums, groups, strict=True):
-            np.add.reduce(dzs.take(group, axis=1), axis=1, out=total)
+            for first in range(0, len(group), tuning.max_gathered_rows):
+                total += np.add.reduce(dzs.take(group[first : first + tuning.max_gathered_rows], axis=1), axis=1)
         grad.fill(0)
         grad[:, self.used] = sums.reshape(len(groups), -1).T
 

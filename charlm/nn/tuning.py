@@ -17,6 +17,8 @@ class NnTuning:
     """Values of one activation in a chunk of steps of the backward pass, so that they stay in a core's cache."""
     min_broadcast_values: int = 1 << 13
     """Values of one gate in a step from which NumPy broadcasts a factor faster than it reads a repeated one."""
+    max_gathered_rows: int = 128
+    """Rows of one id whose gradients are gathered at a time, so that they stay in a core's cache."""
     max_single_core_weights: int = 400_000
     """Weights up to which OpenBLAS multiplies a vector on one core, fastest with contiguous rows; beyond, on all
     cores, fastest with contiguous columns."""
