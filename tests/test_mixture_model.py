@@ -119,7 +119,7 @@ def test_samples_follow_the_distribution_of_the_mixture() -> None:
         assert drawn.count(letter) / 4000 == pytest.approx(p[letter] / sum(p.values()), abs=0.03)
 
 
-@pytest.mark.parametrize("name", ["stream", "sample", "score", "score_many", "score_characters", "fill", "prepared"])
+@pytest.mark.parametrize("name", ["stream", "sample", "score", "score_many", "score_characters", "fill"])
 def test_mixture_on_threads_equals_serial_results(name: str) -> None:
     assert_same_on_threads(make(2), make(2), LEFT_TO_RIGHT[name], texts_of(24, 100))
 
