@@ -193,6 +193,7 @@ class TrainConfig:
     held_out : part of running text to hold out: "spread" (default) over the text, or its "end"
     seed : seed of all random numbers, >= 0, default 0
     threads : CPU cores to use, >= 0; 0 (default) for all usable cores
+    ensemble : number of networks that are trained and whose probabilities are averaged, 1 (default) to 64
     """
 
     batch: int = 32
@@ -212,8 +213,10 @@ class TrainConfig:
     held_out: str = "spread"
     seed: int = 0
     threads: int = 0
+    ensemble: int = 1
 
     def __post_init__(self) -> None:
+        check(is_count(self.ensemble) and self.ensemble <= 64, "ensemble", self.ensemble, "1 to 64")
         check_fields(self, COUNT, "batch", "bptt", "steps")
         check_fields(self, NATURAL, "patience", "seed", "threads")
         check_fields(self, POSITIVE, "epochs", "minutes", "learning_rate")

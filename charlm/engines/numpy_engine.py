@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from pathlib import Path
 
 from charlm.arrays import Array, Ids
 from charlm.engines.engine import load_state, state_to_dict
 from charlm.engines.shared_memory import ShardPlan, SharedMemory, allocate_shared_block
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
 from charlm.engines.worker import DONE, FREE, RUN, read_byte, run_shard
+from charlm.engines.worker_process import start_worker
 from charlm.errors import ResourceError
 from charlm.kernels.threads import blas_on_one_thread
 from charlm.kernels.workspace import Workspace
 from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
-
-WORKER_SCRIPT = Path(__file__).with_name("worker_script.py").resolve()
 
 
 class NumpyEngine:
@@ -143,8 +138,7 @@ class NumpyEngine:
 class Worker:
     """A handle of the process that computes one shard; use as a context.
 
-    The process runs `charlm.engines.worker`. It exits when its standard input closes. It is in its own session, so that
-    Ctrl-C reaches the main process alone.
+    The process runs `charlm.engines.worker`.
 
     Parameters
     ----------
@@ -161,17 +155,7 @@ class Worker:
 
     def __enter__(self) -> Worker:
         """Start the process and send it plan, shard and file as JSON. Raises ResourceError if it cannot start."""
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, str(WORKER_SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
-                pass_fds=(self._file,) if isinstance(self._file, int) else (), start_new_session=True,
-            )  # fmt: skip
-        except (OSError, TypeError) as error:  # TypeError: an embedded Python may have no executable at all
-            is_missing = not (sys.executable and os.path.exists(sys.executable))
-            no_python = f"there is no Python interpreter at {sys.executable!r} (sys.executable)"
-            reason = no_python if is_missing else getattr(error, "strerror", None) or error
-            raise ResourceError(f"cannot start a worker process: {reason}; `threads=1` works without any") from error
+        self._process = start_worker("charlm.engines.worker", self._file)
         job = {"plan": asdict(self._plan), "shard": self._shard, "file": self._file}
         self.send(json.dumps(job).encode() + b"\n")
         return self

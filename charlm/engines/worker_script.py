@@ -1,4 +1,6 @@
-"""Start a worker process, run by path: `python -m` would import Python files of the current folder.
+"""Call `main()` of the module that the first argument names.
+
+Run by path: `python -m` would import Python files of the current folder.
 
 It imports the charlm that contains this file, whatever other charlm is installed, and nothing before `sys.path` is
 clean.
@@ -13,6 +15,7 @@ if __name__ == "__main__":
     if sys.path and os.path.abspath(sys.path[0]) == script_folder:  # absent with PYTHONSAFEPATH
         del sys.path[0]
 
+    from importlib import import_module
     from importlib.util import module_from_spec, spec_from_file_location
 
     package = os.path.dirname(script_folder)
@@ -22,6 +25,4 @@ if __name__ == "__main__":
     sys.modules["charlm"] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules["charlm"])
 
-    from charlm.engines.worker import main
-
-    main()
+    import_module(sys.argv[1]).main()

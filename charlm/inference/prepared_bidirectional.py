@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.arrays import Array, Ids, Mask
+from charlm.arrays import Array, Ids
 from charlm.inference.prepared_stack import PreparedHead, PreparedStack
 from charlm.inference.tuning import DEFAULT_TUNING, InferenceTuning
 from charlm.kernels.workspace import Workspaces, rows
@@ -75,12 +75,13 @@ class PreparedBidirectionalNetwork:
             result[:-1, part] = log_probs.reshape(expected.shape)
         return result, state
 
-    def measure(self, inputs: Ids, targets: Ids, counts: Mask) -> Array:
-        """Return the loss of the targets that count, and its derivatives: see `loss_and_derivatives`."""
-        result = np.zeros(3)
+    def measure(self, inputs: Ids, targets: Ids) -> Array:
+        """Return the loss of each target and its derivatives, (3, T, B), 0 for the last: see `loss_and_derivatives`."""
+        result = np.zeros((3, *inputs.shape), self.dtype)
         for part in self._stream_chunks(inputs):
-            logits = self._logits(inputs[:, part], targets[:, part])
-            result += loss_and_derivatives(logits, targets[:-1, part].ravel(), counts[:-1, part].ravel())
+            expected = targets[:-1, part]
+            terms = loss_and_derivatives(self._logits(inputs[:, part], targets[:, part]), expected.ravel())
+            result[:, :-1, part] = terms.reshape(3, *expected.shape)
         return result
 
     def _stream_chunks(self, inputs: Ids) -> list[slice]:

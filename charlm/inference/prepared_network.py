@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from charlm.arrays import Array, Ids, Mask
+from charlm.arrays import Array, Ids
 from charlm.inference.prepared_stack import PreparedHead, PreparedStack
 from charlm.inference.stepper import Stepper
 from charlm.inference.tuning import DEFAULT_TUNING, InferenceTuning
@@ -156,14 +156,15 @@ class PreparedNetwork:
             state = after
         return result, state
 
-    def measure(self, inputs: Ids, targets: Ids, counts: Mask) -> Array:
-        """Return the loss of the targets that count, and its derivatives, from a zero state.
+    def measure(self, inputs: Ids, targets: Ids) -> Array:
+        """Return the loss of each target and its derivatives, (3, T, B), from a zero state; inputs, targets: (T, B).
 
-        See `loss_and_derivatives`. inputs, targets and counts are (T, B).
+        See `loss_and_derivatives`.
         """
-        result = np.zeros(3)
+        result = np.empty((3, *inputs.shape), self.dtype)
         for chunk, logits, _ in self._read(inputs, self.zero_state(inputs.shape[1])):
-            result += loss_and_derivatives(logits, targets[chunk].ravel(), counts[chunk].ravel())
+            terms = loss_and_derivatives(logits, targets[chunk].ravel())
+            result[:, chunk] = terms.reshape(3, -1, inputs.shape[1])
         return result
 
     def _read(self, inputs: Ids, state: NetworkState) -> Iterator[tuple[slice, Array, NetworkState]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from charlm.arrays import Array, Ids, Mask
+from charlm.arrays import Array, Ids
 
 SAFE_RANGE = 80.0
 """Range of logits within which exp of a difference is a normal float32: the smallest is about e^-87."""
@@ -73,20 +73,18 @@ def gather_log_probs(logits: Array, targets: Ids, rows: Ids | None = None) -> Ar
     return at_target - (log_sums if rows is None else log_sums[rows])
 
 
-def loss_and_derivatives(logits: Array, targets: Ids, counts: Mask) -> Array:
-    """Sum -log softmax(b * logits)[target], and its first two derivatives by b, at b = 1.
+def loss_and_derivatives(logits: Array, targets: Ids) -> Array:
+    """Return -log softmax(b * logits)[target] of each row, and its first two derivatives by b, at b = 1.
 
     Parameters
     ----------
     logits : array (N, V)
         Overwritten.
     targets : ids (N,)
-    counts : mask (N,)
-        Rows to sum over.
 
     Returns
     -------
-    array (3,), float64
+    array (3, N)
         Loss in nats, first and second derivative.
 
     Notes
@@ -101,8 +99,7 @@ def loss_and_derivatives(logits: Array, targets: Ids, counts: Mask) -> Array:
     mean = row_sums(p) / total
     p *= logits
     variance = row_sums(p) / total - mean * mean
-    terms = np.log(total) - at_target, mean - at_target, variance
-    return np.array([term[counts].sum(dtype=np.float64) for term in terms])
+    return np.array([np.log(total) - at_target, mean - at_target, variance])
 
 
 def cross_entropy(logits: Array, targets: Ids, weights: Array | None, scale: float) -> tuple[float, Array]:

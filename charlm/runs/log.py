@@ -63,10 +63,13 @@ class Log:
                 self._path.unlink()
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append the values of LOG_KEYS; values that are not finite become null."""
+        """Append the values of LOG_KEYS; values that are not finite become null. Ensembles add `member_losses`."""
         if self._file is None:
             return
-        values = {key: row[key] if row[key] is not None and math.isfinite(row[key]) else None for key in LOG_KEYS}
+        values: dict[str, Any] = {key: row[key] for key in LOG_KEYS}
+        values = {key: value if value is not None and math.isfinite(value) else None for key, value in values.items()}
+        if losses := row.get("member_losses"):
+            values["member_losses"] = losses
         line = json.dumps(values) + "\n"
         try:
             size = self._file.seek(0, os.SEEK_END)

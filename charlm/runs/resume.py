@@ -19,7 +19,9 @@ from charlm.training.trainer import Trainer
 
 CHANGEABLE = (*BUDGETS, "patience", "threads")
 """Settings that a resumed run may change. With other threads it does not continue bit for bit."""
-COUNTS = ("step", "stale", "optimizer_steps", "model_step", "held_out_size")
+LEARNER_COUNTS = ("step", "optimizer_steps")
+TRAINER_COUNTS = ("stale", "model_step", "held_out_size")
+COUNTS = (*LEARNER_COUNTS, *TRAINER_COUNTS)
 NUMBERS = ("seconds", "best_loss", "sharpness")
 OPTIONAL = ("held_out_size", "best_loss")
 """Entries of a state that are integers, 0 or more; that are numbers; and that may be None."""
@@ -210,15 +212,24 @@ def _check_state(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
             raise ValueError(f"array {name} has shape {arrays[name].shape}, not {array.shape}")
         if not np.abs(arrays[name]).max(initial=0) < MAX_VALUE:
             raise ValueError(f"array {name} has a value that is not finite or too large")
-    if values["cursor"]["window"] != values["step"]:
-        raise ValueError("its position in the text is not that of its step")
-    for name, number in ({name: values[name] for name in (*COUNTS, *NUMBERS)} | values["recovery"]).items():
+    if len(values.get("members", ())) != len(expected.get("members", ())):
+        raise ValueError(f"it has {len(values.get('members', ()))} members")
+    for learner in values.get("members", [values]):
+        if learner["cursor"]["window"] != learner["step"]:
+            raise ValueError("its position in the text is not that of its step")
+        _check_numbers({name: learner[name] for name in LEARNER_COUNTS} | learner["recovery"])
+    _check_numbers({name: values[name] for name in (*TRAINER_COUNTS, *NUMBERS)})
+    if values["seconds"] < 0:
+        raise ValueError("seconds are negative")
+
+
+def _check_numbers(numbers: Mapping[str, Any]) -> None:
+    """Raise ValueError if a value is not a number, too large, or no count where it must be one."""
+    for name, number in numbers.items():
         is_valid = is_count(number, 0) if name in COUNTS else is_real(number)
         is_missing = number is None and name in OPTIONAL
         if not is_missing and not (is_valid and abs(number) < MAX_VALUE):
             raise ValueError(f"{name} is {number}")
-    if values["seconds"] < 0:
-        raise ValueError("seconds are negative")
 
 
 def _state_error(path: Path, error: Exception) -> ResumeError:

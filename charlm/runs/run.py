@@ -27,10 +27,11 @@ from charlm.text.holdout import HoldOut
 from charlm.text.windows import batches_over
 from charlm.training.evaluation import HeldOut
 from charlm.training.learner import Learner
+from charlm.training.members import Members
 from charlm.training.memory import run_memory
 from charlm.training.recipes import choose
 from charlm.training.report import Event, OnEvent, StepReport, log_event
-from charlm.training.trainer import Trainer
+from charlm.training.trainer import Trainable, Trainer
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
@@ -155,18 +156,24 @@ class Run:
             self._report_event(Event(batches.size_message, is_warning=False))
         batches.local_slice = group.local_slice(batches.streams)
         self.memory = run_memory(self.options.engine, network, train, batches)
-        params = setup.initial_parameters(self.setup, parent)
+        params = [setup.initial_parameters(self.setup, parent, member) for member in range(train.ensemble)]
         if parent:
             message = f"started with a model of {parent.training.steps or 0:,} steps"
             self._report_event(Event(message, is_warning=False))
         stack.enter_context(group)
-        engine = stack.enter_context(
-            create_engine(self.options.engine, group, network, params, train, batches.steps, batches.streams)
-        )
         has_held_out = len(corpus.valid_ids) > 1
         held_out = HeldOut(corpus.valid_ids, network, group, train.threads, self.tuning) if has_held_out else None
-        learner = Learner(engine, batches, train, self._report_event, self.tuning)
-        stack.callback(learner.guard.close)
+        learner: Trainable
+        if train.ensemble > 1:
+            learner = stack.enter_context(
+                Members(network, params, batches, train, self.options.engine, self._report_event, self.tuning)
+            )
+        else:
+            engine = stack.enter_context(
+                create_engine(self.options.engine, group, network, params[0], train, batches.steps, batches.streams)
+            )
+            learner = Learner(engine, batches, train, self._report_event, self.tuning)
+            stack.callback(learner.guard.close)
         return Trainer(learner, group, held_out, train, self._report_event, self.tuning)
 
     def _resume(self, saved: SavedRun, is_restart: bool) -> None:

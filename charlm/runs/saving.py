@@ -65,6 +65,9 @@ class Saver:
     def record_best(self) -> None:
         """Make the current weights the model; the next save writes the file."""
         setup, trainer = self.setup, self.trainer
+        settings = asdict(setup.train)
+        if setup.train.ensemble == 1:
+            del settings["ensemble"]  # the files of one network stay as they are
         self._record = TrainingRecord(
             sources=setup.corpus.source.names,
             characters=setup.corpus.source.n_characters,
@@ -77,7 +80,7 @@ class Saver:
             valid=setup.corpus.valid,
             logit_scale=round(trainer.logit_scale, 4),
             seed=setup.train.seed,
-            settings=asdict(setup.train),
+            settings=settings,
         )
         trainer.model_step = trainer.step
         self.model, self._is_unsaved = self._current_model(), True
@@ -180,5 +183,5 @@ class Saver:
         """Return a model of the averaged, calibrated weights."""
         record = replace(self._record, line_hashes=self.setup.line_hashes)
         return LanguageModel(
-            self.setup.network, self.trainer.weights()[0], self.setup.corpus.vocabulary, self.setup.text, record
+            self.setup.network, self.trainer.weights(), self.setup.corpus.vocabulary, self.setup.text, record
         )

@@ -19,6 +19,7 @@ from charlm.runs.files import PathLike
 from charlm.runs.resume import SavedRun
 from charlm.text.corpus import Corpus
 from charlm.text.novelty import MAX_LINES, lines_in, pack_hashes
+from charlm.training.members import member_configs
 from charlm.training.probe import characters_per_second
 from charlm.training.recipes import REFERENCE_SPEED, Choice, choose
 from charlm.training.warm_start import extend_parameters, inherit_shape
@@ -121,13 +122,13 @@ def hash_lines(corpus: Corpus) -> str:
     return pack_hashes(lines_in(ids, corpus.vocabulary))
 
 
-def initial_parameters(setup: Setup, parent: LanguageModel | None) -> Parameters:
-    """Return random parameters, or those of the model to start with."""
-    params = setup.network.initial(np.random.default_rng([setup.train.seed, 0]))
+def initial_parameters(setup: Setup, parent: LanguageModel | None, member: int = 0) -> Parameters:
+    """Return random parameters of a member, or those of the model to start with; its members are taken in turn."""
+    params = setup.network.initial(np.random.default_rng([member_configs(setup.train)[member].seed, 0]))
     if parent is None:
         return params
     newline = parent.vocabulary.encode("\n")
     line_end = None
     if setup.text.lines and not parent.text.lines and parent.vocabulary.unk not in newline:
         line_end = int(newline[0]), parent.vocabulary.eos
-    return extend_parameters(parent.params, params, line_end)
+    return extend_parameters(parent.members[member % len(parent.members)], params, line_end)

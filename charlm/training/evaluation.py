@@ -19,6 +19,7 @@ from charlm.engines.process_group import ProcessGroup
 from charlm.inference.prepare import prepare_network
 from charlm.kernels.threads import parallel_map
 from charlm.nn.base import BaseNetwork
+from charlm.nn.functional import mix_log_probs
 from charlm.nn.layout import Parameters
 from charlm.text.bidirectional import cut_into_windows
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
@@ -107,6 +108,12 @@ class HeldOut:
 
     def sums(self, params: Parameters, logit_scale: float) -> Sums:
         """Return the summed loss of weights at a scale of their logits, and its derivatives, over all processes."""
+        terms = self.terms(params, logit_scale)
+        sums = terms.sum(axis=1, dtype=np.float64).tolist()
+        return Sums(*self.group.all_reduce_sum(*sums, terms.shape[1]))
+
+    def terms(self, params: Parameters, logit_scale: float) -> Array:
+        """Return the loss of each character that this process reads, and its derivatives, (3, N) in text order."""
         inputs, targets, counts = self._windows()
         local = self.group.local_slice(inputs.shape[1])
         parts = split_evenly(local.start, local.stop, min(self.threads, local.stop - local.start))
@@ -114,10 +121,10 @@ class HeldOut:
 
         @np.errstate(over="ignore", invalid="ignore", divide="ignore")
         def measure(part: slice) -> Array:
-            return prepare_network(self.network, weights).measure(inputs[:, part], targets[:, part], counts[:, part])
+            terms = prepare_network(self.network, weights).measure(inputs[:, part], targets[:, part])
+            return terms.swapaxes(1, 2)[:, counts[:, part].T]
 
-        sums = np.sum(parallel_map(measure, parts, self.threads), axis=0)
-        return Sums(*self.group.all_reduce_sum(*sums.tolist(), int(counts[:, local].sum())))
+        return np.hstack(parallel_map(measure, parts, self.threads))
 
     def _windows(self) -> tuple[Ids, Ids, Mask]:
         """Cut the text into inputs and targets, (T, B), and a mask of the targets that count."""
@@ -154,6 +161,24 @@ def calibrate(measure: Callable[[HeldOut, float], Sums], held_out: HeldOut, logi
         logit_scale = better
         sums = measure(held_out, logit_scale)
     return sums.loss / sums.size, logit_scale
+
+
+def mix_terms(terms: Array) -> Sums:
+    """Return the sums of a mixture from the terms of its K members, (K, 3, N): see `HeldOut.terms`.
+
+    With p_k the probability of a character under member k, r_k = p_k / sum p and g_k = d log p_k / d scale,
+
+        log p   = log mean p_k
+        log p'  = sum r_k g_k
+        log p'' = sum r_k (g_k^2 + g_k') - (sum r_k g_k)^2
+    """
+    log_probs, slopes, curvatures = -terms.astype(np.float64).swapaxes(0, 1)
+    mixed = mix_log_probs(log_probs)
+    fractions = np.exp(log_probs - mixed) / len(terms)
+    slope = (fractions * slopes).sum(axis=0)
+    curvature = (fractions * (slopes**2 + curvatures)).sum(axis=0) - slope**2
+    loss, slopes_sum, curvatures_sum = (-float(values.sum()) for values in (mixed, slope, curvature))
+    return Sums(loss, slopes_sum, curvatures_sum, mixed.size)
 
 
 def with_logit_scale(params: Parameters, logit_scale: float) -> Parameters:

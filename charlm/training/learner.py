@@ -27,13 +27,14 @@ class StepResult(NamedTuple):
     """What steps of training gave.
 
     loss: mean loss in nats per character.  norm: L2 norm of the gradient before clipping.  rate: learning rate.
-    chars_per_second: training speed.
+    chars_per_second: training speed.  member_losses: the loss of each member of an ensemble.
     """
 
     loss: float
     norm: float
     rate: float
     chars_per_second: float
+    member_losses: tuple[float, ...] = ()
 
 
 @dataclass(eq=False)

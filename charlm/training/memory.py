@@ -131,9 +131,10 @@ def run_memory(engine: EngineConfig, network: BaseNetwork, train: TrainConfig, b
     """
     steps, streams = batches.steps, batches.local_slice.stop - batches.local_slice.start
     is_torch = engine.name == "torch"
-    shards = 1 if is_torch else min(train.threads, streams)
+    shards = 1 if is_torch else min(max(1, train.threads // train.ensemble), streams)
     micro_batches = 1 if is_torch else micro_batches_of(network, steps, -(-streams // shards))
     memory = memory_needed(network, train, steps=steps, streams=streams, shards=shards, micro_batches=micro_batches)
     memory += DEFAULT_TUNING.pytorch_bytes if is_torch else 0
+    memory *= train.ensemble
     check_memory(memory, network.size)
     return memory

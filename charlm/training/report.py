@@ -35,6 +35,8 @@ class StepReport:
         Whether `valid_loss` is the lowest so far.
     is_last : bool
         Whether training ends with this step.
+    member_losses : tuple of float
+        Training loss of each member of an ensemble; empty for one network.
     """
 
     step: int
@@ -48,6 +50,7 @@ class StepReport:
     progress: float
     is_best: bool
     is_last: bool
+    member_losses: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ class Trainer:
             is_last = progress >= 1 or self.must_stop_early
             yield StepReport(
                 self.step, self.learner.epoch, self.seconds, result.loss, valid_loss, result.rate, result.norm,
-                result.chars_per_second, progress, is_best, is_last,
+                result.chars_per_second, progress, is_best, is_last, result.member_losses,
             )  # fmt: skip
 
     def evaluate(self) -> float | None:

@@ -29,6 +29,8 @@ class TrainingTuning:
     """Precision of the Gaussian prior of the logit scale: a standard deviation of 0.1 around 1."""
     min_logit_scale: float = 0.5
     max_logit_scale: float = 2.0
+    round_seconds: float = 0.25
+    """Seconds that the members of an ensemble train between two reports."""
     snapshot_steps: int = 100
     """Steps between two snapshots of the state."""
     max_rollbacks: int = 5

@@ -8,6 +8,7 @@ LOOP = "tests/training/test_trainer.py::test_training_equals_naive_loop"
 HELD_OUT = "tests/training/test_trainer.py::test_held_out_loss_equals_that_of_one_stream"
 TRAINER = "tests/training/test_trainer.py::"
 MINUTES = "tests/training/test_minutes.py::"
+MEMBERS = "tests/training/test_members.py::"
 RUN = "tests/runs/test_run.py::TestRun::"
 CHOICE = "tests/training/test_training.py::TestChoice::"
 RESUME = "tests/runs/test_resume.py::"
@@ -126,7 +127,7 @@ FAULTS = (
     Fault(
         "a state at another position in the text is accepted",
         "charlm/runs/resume.py",
-        'if values["cursor"]["window"] != values["step"]:',
+        'if learner["cursor"]["window"] != learner["step"]:',
         "if False:",
         (f"{RESUME}test_state_at_wrong_text_position_is_refused",),
     ),
@@ -182,7 +183,7 @@ FAULTS = (
     Fault(
         "the initial weights are drawn without the seed",
         "charlm/runs/setup.py",
-        "np.random.default_rng([setup.train.seed, 0])",
+        "np.random.default_rng([member_configs(setup.train)[member].seed, 0])",
         "np.random.default_rng([0, 0])",
         (f"{RUN}test_seed_determines_initial_weights",),
     ),
@@ -255,5 +256,40 @@ FAULTS = (
         "            self._is_unsaved = False\n",
         "",
         (f"{RUN}test_model_is_written_only_when_it_is_new",),
+    ),
+    Fault(
+        "all members have the seed of the run",
+        "charlm/training/members.py",
+        "seed=train.seed + SEED_STRIDE * k",
+        "seed=train.seed",
+        (f"{MEMBERS}test_each_member_equals_a_network_trained_alone",),
+    ),
+    Fault(
+        "the scale of the logits is that of members alone",
+        "charlm/training/evaluation.py",
+        "(slopes**2 + curvatures)).sum(axis=0) - slope**2",
+        "curvatures).sum(axis=0)",
+        (f"{MEMBERS}test_sums_of_a_mixture_equal_numeric_derivatives",),
+    ),
+    Fault(
+        "a member resumes with the weights of another",
+        "charlm/training/members.py",
+        "states[int(member)][rest] = value",
+        "states[int(member) - 1][rest] = value",
+        (f"{MEMBERS}test_resumed_ensemble_continues_to_the_bit",),
+    ),
+    Fault(
+        "members train past an evaluation",
+        "charlm/training/member.py",
+        "while not learner.step or self._fraction(self._without_clock, 0.0) < until:",
+        "while not learner.step or self._fraction(self._without_clock, 0.0) < 1:",
+        (f"{MEMBERS}test_resumed_ensemble_continues_to_the_bit",),
+    ),
+    Fault(
+        "the events of members are lost",
+        "charlm/training/members.py",
+        "for event in answer.events:",
+        "for event in []:",
+        (f"{MEMBERS}test_divergence_of_members_is_reported_and_ends_the_run",),
     ),
 )

@@ -11,4 +11,4 @@ from charlm.training.evaluation import cut_into_streams
 def held_out_loss(prepared: PreparedNetwork, ids: np.ndarray, streams: int) -> float:
     """Return the mean loss of a text (N + 1,) in nats, read in parallel streams."""
     inputs, targets, counts = cut_into_streams(ids, streams, prepared.network.start)
-    return float(prepared.measure(inputs, targets, counts)[0]) / int(counts.sum())
+    return float(prepared.measure(inputs, targets)[0, counts].mean())

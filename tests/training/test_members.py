@@ -1,0 +1,141 @@
+"""Ensembles: each member is trained as a network alone is, and all of them are evaluated, saved and resumed as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charlm
+from charlm.config import TrainConfig
+from charlm.errors import DivergedError, ResourceError, ResumeError
+from charlm.nn.functional import mix_log_probs
+from charlm.runs.run import Run
+from charlm.runs.setup import RunOptions
+from charlm.training.evaluation import mix_terms
+from charlm.training.members import SEED_STRIDE, Members, member_configs
+from charlm.training.report import Event
+
+VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away from all of them at once\n"
+TINY: dict[str, Any] = {
+    "hidden": 8, "batch": 4, "bptt": 12, "threads": 1, "dropout": 0.3, "held_out": "end", "valid": 0.05,
+}  # fmt: skip
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(VERSE * 60)
+    return path
+
+
+def log_probs_of(logits: np.ndarray, targets: np.ndarray, scale: float) -> np.ndarray:
+    """Return log softmax(scale * logits)[target], (K, N), of logits (K, N, V)."""
+    z = scale * logits
+    return np.take_along_axis(z, targets[None, :, None], 2)[:, :, 0] - np.log(np.exp(z).sum(axis=2))
+
+
+def test_sums_of_a_mixture_equal_numeric_derivatives() -> None:
+    rng = np.random.default_rng(0)
+    logits, targets = rng.normal(0, 2, (3, 50, 5)), rng.integers(0, 5, 50)
+    p = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    mean = (p * logits).sum(axis=2)
+    at_target = np.take_along_axis(logits, targets[None, :, None], 2)[:, :, 0]
+    terms = np.stack(
+        [-log_probs_of(logits, targets, 1), mean - at_target, (p * logits**2).sum(axis=2) - mean**2], axis=1
+    )
+
+    def loss(scale: float) -> float:
+        return -float(mix_log_probs(log_probs_of(logits, targets, scale)).sum())
+
+    sums, d = mix_terms(terms), 1e-4
+    assert sums.size == 50
+    assert sums.loss == pytest.approx(loss(1))
+    assert sums.slope == pytest.approx((loss(1 + d) - loss(1 - d)) / (2 * d), rel=1e-6)
+    assert sums.curvature == pytest.approx((loss(1 + d) - 2 * loss(1) + loss(1 - d)) / d**2, rel=1e-4)
+
+
+def test_members_have_own_seeds_and_fractions_of_the_cores() -> None:
+    first, second = member_configs(TrainConfig(seed=5, threads=5, ensemble=2))
+    assert (first.seed, second.seed) == (5, 5 + SEED_STRIDE)
+    assert first.threads + second.threads == 5
+    assert [config.threads for config in member_configs(TrainConfig(threads=2, ensemble=3))] == [1, 1, 1]
+
+
+def test_each_member_equals_a_network_trained_alone(text: Path, tmp_path: Path) -> None:
+    """Member 0 has the seed of the run; member 1 of this run is member 0 of a run with its seed."""
+    with Run([text], tmp_path / "m", TINY | {"steps": 25, "ensemble": 2, "seed": 3}) as run:
+        assert isinstance(run.trainer.learner, Members)
+        reports = list(run.reports())
+        members = run.trainer.learner.weights(1.0)
+    assert reports[-1].step == 25
+    assert len(reports[-1].member_losses) == 2
+    for seed, member in zip((3, 3 + SEED_STRIDE), members, strict=True):
+        with Run([text], tmp_path / f"{seed}", TINY | {"steps": 25, "seed": seed}) as alone:
+            list(alone.reports())
+            np.testing.assert_array_equal(member.flat, alone.trainer.learner.weights(1.0)[0].flat)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_held_out_loss_is_that_of_the_mixture(text: Path, tmp_path: Path, *, bidirectional: bool) -> None:
+    settings = TINY | {"steps": 30, "ensemble": 3, "learning_rate": 0.05, "bidirectional": bidirectional}
+    model = charlm.train(text, tmp_path / "m", **settings)
+    assert len(model.members) == 3
+    held_out = text.read_text()[-int(0.05 * len(text.read_text())) :]
+    reloaded = charlm.load(tmp_path / "m")
+    score = reloaded.pseudo_score(held_out) if bidirectional else reloaded.score(held_out)
+    assert model.training.valid_loss == pytest.approx(score.nats_per_char, abs=2e-3)
+    rows = [json.loads(line) for line in (tmp_path / "m.log.jsonl").read_text().splitlines()]
+    assert all(len(row["member_losses"]) == 3 for row in rows)
+
+
+def test_resumed_ensemble_continues_to_the_bit(text: Path, tmp_path: Path) -> None:
+    settings = TINY | {"ensemble": 2, "seed": 1}
+    whole = charlm.train(text, tmp_path / "whole", **settings, steps=40)
+    with Run([text], tmp_path / "half", settings | {"steps": 40}, RunOptions(save_minutes=0)) as run:
+        for report in run.reports():
+            if report.step >= 8:
+                run.stop()
+        assert 8 <= run.trainer.step < 40
+    with pytest.raises(ResumeError, match="`ensemble` 2, not 3"):
+        charlm.train(text, tmp_path / "half", resume=True, ensemble=3)
+    resumed = charlm.train(text, tmp_path / "half", resume=True)
+    for own, other in zip(whole.members, resumed.members, strict=True):
+        np.testing.assert_array_equal(own.flat, other.flat)
+    assert whole.training.valid_loss == resumed.training.valid_loss
+
+
+def test_member_that_dies_ends_the_run_which_resumes(text: Path, tmp_path: Path) -> None:
+    with Run([text], tmp_path / "m", TINY | {"steps": 10**6, "ensemble": 2}, RunOptions(save_minutes=0)) as run:
+        reports = run.reports()
+        next(reports)
+        assert isinstance(run.trainer.learner, Members)
+        os.kill(run.trainer.learner._processes[1].pid, signal.SIGKILL)
+        with pytest.raises(ResourceError, match=r"process of member 1 exited with code -9"):
+            list(reports)
+    with Run([text], tmp_path / "m", {}, RunOptions(resume=True)) as run:
+        assert run.trainer.step > 0
+
+
+def test_divergence_of_members_is_reported_and_ends_the_run(text: Path, tmp_path: Path) -> None:
+    events: list[Event] = []
+    settings = TINY | {"steps": 300, "ensemble": 2, "learning_rate": 1e12, "clip": 0.0, "optimizer": "sgd"}
+    with (
+        pytest.raises(DivergedError, match="did not help"),
+        Run([text], tmp_path / "m", settings, on_event=events.append) as run,
+    ):
+        list(run.reports())
+    assert any(event.message.startswith("member 1: diverged at step") for event in events)
+
+
+def test_members_of_a_large_text_share_its_ids(tmp_path: Path) -> None:
+    """Other integer types than those of bytes are passed on, too."""
+    path = tmp_path / "text.txt"
+    path.write_text("".join(map(chr, range(0x4E00, 0x4E00 + 400))) * 10)
+    model = charlm.train(path, tmp_path / "m", **TINY, steps=2, ensemble=2)
+    assert len(model.vocabulary) == 402
