@@ -283,7 +283,7 @@ FAULTS = (
         "charlm/training/member.py",
         "while not learner.step or self._fraction(self._without_clock, 0.0) < until:",
         "while not learner.step or self._fraction(self._without_clock, 0.0) < 1:",
-        (f"{MEMBERS}test_resumed_ensemble_continues_to_the_bit",),
+        (f"{MEMBERS}test_member_that_has_reached_a_fraction_of_the_budget_waits",),
     ),
     Fault(
         "the events of members are lost",

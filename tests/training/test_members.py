@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,18 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.config import TrainConfig
+from charlm.config import EngineConfig, NetworkConfig, TrainConfig
 from charlm.errors import DivergedError, ResourceError, ResumeError
 from charlm.nn.functional import mix_log_probs
+from charlm.nn.networks import make_network
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
+from charlm.text.corpus import Corpus
 from charlm.training.evaluation import mix_terms
+from charlm.training.member import Job, Member
 from charlm.training.members import SEED_STRIDE, Members, member_configs
 from charlm.training.report import Event
+from charlm.training.tuning import TrainingTuning
 
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away from all of them at once\n"
 TINY: dict[str, Any] = {
@@ -139,3 +145,19 @@ def test_members_of_a_large_text_share_its_ids(tmp_path: Path) -> None:
     path.write_text("".join(map(chr, range(0x4E00, 0x4E00 + 400))) * 10)
     model = charlm.train(path, tmp_path / "m", **TINY, steps=2, ensemble=2)
     assert len(model.vocabulary) == 402
+
+
+def test_member_that_has_reached_a_fraction_of_the_budget_waits(text: Path, tmp_path: Path) -> None:
+    """So that members that another one has overtaken do not change the step at which all are evaluated."""
+    corpus = Corpus.read([text])
+    (tmp_path / "ids").write_bytes(corpus.ids.tobytes())
+    network = make_network(NetworkConfig("gru", 8), len(corpus.vocabulary))
+    params = network.initial(np.random.default_rng(0)).flat
+    train = TrainConfig(steps=20, threads=1, batch=4, bptt=12)
+    ids = (str(tmp_path / "ids"), corpus.ids.size, str(corpus.ids.dtype))
+    job = Job(network, params, replace(corpus, ids=corpus.ids[:0]), *ids, train, EngineConfig(), TrainingTuning())
+    with ExitStack() as stack:
+        member = Member(job, stack)
+        assert member.advance(0.0, 0.3).step == 6
+        assert member.advance(0.0, 0.3) == (6, pytest.approx(member.advance(0.0, 0.3).epoch), None)
+        assert member.advance(0.0, 0.4).step == 8
