@@ -9,6 +9,7 @@ from charlm.kernels.blas import kernels
 from charlm.kernels.matmul import rows_at_once, write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix, block_shape
 from charlm.kernels.workspace import Workspace
+from charlm.nn.cells import find_cell
 from charlm.nn.cells.cell import Recurrence, gate_activation
 from charlm.nn.cells.lstm import LSTM
 from charlm.nn.functional import cross_entropy, gather_log_probs, log_softmax, loss_and_derivatives, softmax
@@ -233,3 +234,15 @@ def test_gate_scale_is_repeated_for_small_steps(min_values: int, shape: tuple[in
     gate_scale = weights.gate_scale(3, NnTuning(min_broadcast_values=min_values))
     assert gate_scale.shape == shape
     np.testing.assert_array_equal(np.broadcast_to(gate_scale, (4, 3, 32))[:, 2, 31], [0.5, 0.5, 1.0, 0.5])
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "gru-simple"])
+def test_advancer_computes_gates_in_one_array(name: str) -> None:
+    """The product with the state and the gate values that replace it."""
+    cell, work, rng = find_cell(name), Workspace(np.float64), np.random.default_rng(0)
+    matrix = rng.standard_normal((cell.gates * 8, 8))
+    packed = PackedMatrix(np.ascontiguousarray(matrix.T))
+    weights = Recurrence(matrix, packed, np.zeros((1, len(matrix))), cell.scale(8, np.float64))
+    state = tuple(np.zeros((cell.state_arrays, 3, 8)))
+    cell.advancer(weights, state, work)(rng.standard_normal((cell.gates, 3, 8)))
+    assert sum(array.shape == (cell.gates, 3, 8) for array in vars(work)["_arrays"].values()) == 1

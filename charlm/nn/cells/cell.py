@@ -205,7 +205,8 @@ class Cell(ABC):
         """Return a function that advances `state`, contiguous arrays (B, H), in place by one step.
 
         The function takes the projected input of the step, (G, B, H), scaled, and leaves it unchanged.
-        It keeps its buffers and scratch in `work`.
+        It keeps its buffers and scratch in `work`. Most cells compute W_hh h_prev in the array `gates` of `work`: the
+        gate values then replace it, which saves memory traffic.
         """
         h = state[0]
         gates, saved = work.array("gates", self.gates, *h.shape), work.array("saved", self.saved_arrays, *h.shape)

@@ -51,7 +51,7 @@ class GRU(Cell):
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step: see `Cell.make_step`."""
         hidden = weights.matrix.shape[1]
-        u, rq = work.array("u", 3, streams, hidden), work.array("rq", streams, hidden)
+        u, rq = work.array("gates", 3, streams, hidden), work.array("rq", streams, hidden)
         u_rz, u_n = u[:2], u[2]
         bias_n = np.resize(weights.bias[:, 2 * hidden :], (streams, hidden))  # NumPy adds equal shapes faster
         multiply, activate = weights.packed.into(u), gate_activation(weights.gate_scale(streams)[:2])

@@ -40,7 +40,7 @@ class SimpleGRU(Cell):
 
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step: see `Cell.make_step`."""
-        u = work.array("u", 2, streams, weights.matrix.shape[1])
+        u = work.array("gates", 2, streams, weights.matrix.shape[1])
         multiply, activate = weights.packed.into(u), gate_activation(weights.gate_scale(streams))
 
         def step(arrays: StepArrays, z_in: Array) -> None:

@@ -52,7 +52,7 @@ class LSTM(Cell):
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step: see `Cell.make_step`."""
         hidden = weights.matrix.shape[1]
-        u = work.array("u", 4, streams, hidden)
+        u = work.array("gates", 4, streams, hidden)
         ig, tanh_c = work.array("ig", streams, hidden), work.array("tanh_c", streams, hidden)
         multiply, activate = weights.packed.into(u), gate_activation(weights.gate_scale(streams))
 
