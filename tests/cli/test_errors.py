@@ -83,11 +83,11 @@ def test_second_ctrl_c_stops_at_once_and_leaves_the_files_intact(tmp_path: Path)
     (tmp_path / "slow.py").write_text(
         "import sys, time\n"
         "from charlm.cli import main\n"
-        "from charlm.training.trainer import Trainer\n"
-        "def train_window(trainer, rate):\n"
+        "from charlm.training.learner import Learner\n"
+        "def train_window(learner, rate):\n"
         "    print('in a step', file=sys.stderr, flush=True)\n"
         "    time.sleep(60)\n"
-        "Trainer.train_window = train_window\n"
+        "Learner.train_window = train_window\n"
         "main(sys.argv[1:])\n"
     )
     (tmp_path / "charlm.safetensors").write_text("old")

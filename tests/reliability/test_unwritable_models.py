@@ -12,7 +12,7 @@ import pytest
 import charlm
 from charlm.checkpoint import check_writable, storage
 from charlm.errors import CheckpointError
-from charlm.training.trainer import Trainer
+from charlm.training.learner import Learner
 from tests.cli.command import charlm as command
 from tests.reliability.running import FLAGS, SETTINGS, write_text
 
@@ -24,10 +24,10 @@ LONGEST = 255 - len(".resume.safetensors") - len("..0123456789abcdef.tmp")
 def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A text that is never learned."""
 
-    def train_window(trainer: Trainer, rate: float) -> None:
+    def train_window(learner: Learner, rate: float) -> None:
         raise AssertionError("training has begun")
 
-    monkeypatch.setattr(Trainer, "train_window", train_window)
+    monkeypatch.setattr(Learner, "train_window", train_window)
     return write_text(tmp_path)
 
 
