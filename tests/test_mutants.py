@@ -64,3 +64,16 @@ def test_failing_baseline_ends_without_trying_a_fault(
     monkeypatch.setattr(mutants, "try_fault", lambda *arguments: pytest.fail("a fault was tried"))
     assert mutants.main() == 1
     assert "fail on the unmodified code" in capsys.readouterr().out
+
+
+def test_every_fault_of_the_catalogue_can_be_applied() -> None:
+    """The text of a fault that moved or changed no longer occurs, and then nothing would be tried."""
+    texts: dict[str, str] = {}
+    stale = [
+        (fault.what, file)
+        for faults in mutants.catalogue().values()
+        for fault in faults
+        for file, before, _ in fault.replacements()
+        if texts.setdefault(file, (mutants.ROOT / file).read_text(encoding="utf-8")).count(before) != 1
+    ]
+    assert stale == []
