@@ -140,7 +140,8 @@ class DivergenceGuard:
         self.furthest = max(self.furthest, step)
         self.level = self._values["recovery"]["level"]
         self._file.seek(0)
-        return {**np.load(self._file), **self._values, "recovery": self.state_dict()}
+        arrays = np.load(BytesIO(self._file.read()))  # a spooled file of Python 3.10 has no `seekable`
+        return {**arrays, **self._values, "recovery": self.state_dict()}
 
     def halve_rate(self) -> bool:
         """Halve the learning rate for another attempt; return False after `max_rollbacks` attempts."""
