@@ -172,9 +172,11 @@ def describe(network: NetworkConfig, train: TrainConfig, is_chosen: bool, charac
     """Describe the settings in one line."""
     direction = "bidirectional " if network.bidirectional else ""
     recurrent = f" (recurrent {network.recurrent_dropout:g})" if network.recurrent_dropout else ""
+    members = f"{train.ensemble} networks, each " if train.ensemble > 1 else ""
     return (
-        f"{direction}{network.cell} {network.hidden}x{network.layers}, batch {train.batch}, bptt {train.bptt}, "
-        f"dropout {network.dropout:g}{recurrent}, {train.optimizer} at {train.learning_rate:g}, "
+        f"{members}{direction}{network.cell} {network.hidden}x{network.layers}, "
+        f"batch {train.batch}, bptt {train.bptt}, dropout {network.dropout:g}{recurrent}, "
+        f"{train.optimizer} at {train.learning_rate:g}, "
         f"{'chosen for' if is_chosen else 'as given for'} {characters:,} characters and at most {budget_of(train)}"
     )
 

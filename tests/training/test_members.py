@@ -24,6 +24,7 @@ from charlm.text.corpus import Corpus
 from charlm.training.evaluation import mix_terms
 from charlm.training.member import Job, Member
 from charlm.training.members import SEED_STRIDE, Members, member_configs
+from charlm.training.recipes import choose
 from charlm.training.report import Event
 from charlm.training.tuning import TrainingTuning
 
@@ -71,6 +72,11 @@ def test_members_have_own_seeds_and_fractions_of_the_cores() -> None:
     assert (first.seed, second.seed) == (5, 5 + SEED_STRIDE)
     assert first.threads + second.threads == 5
     assert [config.threads for config in member_configs(TrainConfig(threads=2, ensemble=3))] == [1, 1, 1]
+
+
+def test_settings_that_are_printed_name_the_number_of_networks() -> None:
+    assert choose({"ensemble": 3, "steps": 5}, 1000).reason.startswith("3 networks, each lstm 128x1, batch")
+    assert choose({"steps": 5}, 1000).reason.startswith("lstm 128x1, batch")
 
 
 def test_each_member_equals_a_network_trained_alone(text: Path, tmp_path: Path) -> None:
