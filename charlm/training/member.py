@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, NamedTuple
@@ -173,7 +174,16 @@ def mean_result(results: Sequence[StepResult]) -> StepResult | None:
 
 
 def main() -> None:
-    """Answer requests until standard input closes."""
+    """Answer requests until a pipe closes, as it does if the main process is killed, even within a message."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # sent to all processes of a service; the main process handles them
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    with suppress(EOFError, pickle.UnpicklingError, BrokenPipeError):
+        answer_requests()
+
+
+def answer_requests() -> None:
+    """Create the member of the first message, and answer the requests that follow. Raises EOFError at the end."""
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
@@ -190,8 +200,6 @@ def main() -> None:
                     name, arguments = pickle.load(requests)  # noqa: S301
                     result = getattr(member, name)(*arguments)
                 answer = Answer(events[:], result)
-            except EOFError:
-                return
             except CharlmError as error:
                 answer = Answer(events[:], None, error)
             events.clear()

@@ -106,8 +106,11 @@ class Members:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Stop the processes."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Stop the processes: at once if a signal or a fault of the program ends the run."""
+        if kind is not None and not issubclass(kind, CharlmError):
+            for process in self._processes:
+                process.kill()
         self._stack.close()
 
     @property

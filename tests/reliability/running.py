@@ -17,6 +17,7 @@ import charlm
 from charlm.checkpoint import read_state
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
+from charlm.training.members import SEED_STRIDE
 
 TEXT = "".join(f"{n} quick brown foxes\njump over {n * n} lazy dogs\nand run away\n" for n in range(60))
 SETTINGS: dict[str, Any] = {
@@ -55,7 +56,13 @@ def wait_for(is_so: Callable[[], object], what: str, seconds: float = 60) -> Non
 
 def saved_step(folder: Path) -> int:
     """Return the step of the state in a folder; the state must be intact."""
-    return int(read_state(folder / "charlm.resume.safetensors")[1]["trainer"]["step"])
+    return min(saved_steps(folder))
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """Return the step of each network in the state of a folder; members of an ensemble may differ."""
+    trainer = read_state(folder / "charlm.resume.safetensors")[1]["trainer"]
+    return [int(network["step"]) for network in trainer.get("members", [trainer])]
 
 
 def check_files(folder: Path) -> int:
@@ -79,6 +86,17 @@ def uninterrupted(folder: Path, steps: int, stop: int, **settings: Any) -> dict[
                 state = run.trainer.state_dict()
                 return {name: value.copy() for name, value in state.items() if isinstance(value, np.ndarray)}
     raise AssertionError(f"the run ended before step {stop}")
+
+
+def assert_continued_to_the_bit(folder: Path, steps: int, **settings: Any) -> None:
+    """Assert that the state of a run of `steps` in a folder is that of uninterrupted runs, one for each network."""
+    reached = saved_steps(folder)
+    expected: dict[str, np.ndarray] = {}
+    for k, step in enumerate(reached):
+        prefix = f"{k}." if len(reached) > 1 else ""
+        arrays = uninterrupted(folder, steps, step, **settings, seed=SEED_STRIDE * k)
+        expected |= {prefix + name: array for name, array in arrays.items()}
+    assert_same_arrays(folder / "charlm.resume.safetensors", expected)
 
 
 def assert_same_arrays(state: Path, expected: dict[str, np.ndarray]) -> None:

@@ -29,13 +29,13 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def train(folder: Path, *command: str, threads: int = 2, **environment: str) -> list[str]:
+def train(folder: Path, *command: str, setting: str = "threads", **environment: str) -> list[str]:
     """Train in a folder; returns what its Python files did there."""
     # Coverage measures the processes it finds variables for, and imports modules before charlm can clean the path.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHONPATH", "COV"))}
     env |= environment
     done = subprocess.run(
-        [sys.executable, *command, "train", "text.txt", *FLAGS, "--steps", "3", "--threads", str(threads)],
+        [sys.executable, *command, "train", "text.txt", *FLAGS, "--steps", "3", f"--{setting}", "2"],
         cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     executed = sorted(path.name for path in folder.glob("executed*"))
@@ -52,9 +52,10 @@ def installed(folder: Path) -> str:
     return str(script)
 
 
-def test_the_command_and_its_workers_import_nothing_from_the_current_folder(folder: Path) -> None:
+@pytest.mark.parametrize("setting", ["threads", "ensemble"])
+def test_the_command_and_its_workers_import_nothing_from_the_current_folder(folder: Path, setting: str) -> None:
     (folder / PACKAGE).write_text(TRAP)  # such as an old clone of charlm
-    assert train(folder, installed(folder)) == []
+    assert train(folder, installed(folder), setting=setting) == []
 
 
 @pytest.mark.parametrize("path", ["", os.pathsep, "library" + os.pathsep, os.pathsep + "library", "library"])

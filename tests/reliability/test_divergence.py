@@ -16,6 +16,7 @@ from charlm.errors import DivergedError
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
 from charlm.training.divergence import DivergenceGuard
+from charlm.training.members import Members
 from charlm.training.report import Event
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 from tests.reliability.running import SETTINGS, assert_same_arrays, start, write_text
@@ -138,6 +139,36 @@ def test_run_that_was_rolled_back_resumes_to_the_bit(text: Path, tmp_path: Path)
         assert run.trainer.learner.guard.rate_factor < 1
     charlm.train(text, tmp_path / "parts.safetensors", resume=True)
     assert_same_arrays(tmp_path / "parts.resume.safetensors", read_state(tmp_path / "whole.resume.safetensors")[0])
+
+
+@pytest.mark.parametrize("noticed_by", ["step", "evaluation"])
+def test_member_that_diverges_returns_to_its_snapshot_and_the_other_continues(
+    text: Path, tmp_path: Path, noticed_by: str
+) -> None:
+    events: list[Event] = []
+    settings = WILD | {"learning_rate": 0.01, "steps": 200}
+    with Run([text], tmp_path / "m.safetensors", settings | {"ensemble": 2}, on_event=events.append) as run:
+        members = run.trainer.learner
+        assert isinstance(members, Members)
+        for report in run.reports():
+            if report.step == 140 and not any("diverged" in event.message for event in events):
+                state = members.state_dict()
+                state["1.params"][...] = np.nan
+                members.load_state_dict(state)
+                if noticed_by == "evaluation":
+                    with pytest.raises(DivergedError):
+                        members.measure(None, 1.0)
+                    members.roll_back("a weight is not finite")
+                    assert [own.step for own in members.progress] == [140, 100]
+        state, first = members.state_dict(), members.weights(1.0)[0]
+    diverged = [event.message for event in events if "diverged" in event.message]
+    assert [message.split(":")[0] for message in diverged] == ["member 1"]
+    assert "back to step 100" in diverged[0]
+    assert [(own["step"], own["recovery"]["rate_factor"]) for own in state["members"]] == [(200, 1.0), (200, 0.5)]
+    assert math.isfinite(charlm.load(tmp_path / "m.safetensors").score("quick brown").log_prob)
+    with Run([text], tmp_path / "alone.safetensors", settings) as alone:
+        list(alone.reports())
+        np.testing.assert_array_equal(first.flat, alone.trainer.learner.weights(1.0)[0].flat)
 
 
 def test_rolled_back_time_counts_against_the_budget(text: Path, tmp_path: Path) -> None:

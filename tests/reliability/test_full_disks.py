@@ -56,9 +56,10 @@ def test_full_disk_at_the_start_is_reported_in_one_line(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".charlm*"))
 
 
-def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path: Path, ensemble: int) -> None:
     write_text(tmp_path)
-    begin(tmp_path, steps=20).communicate(timeout=60)
+    begin(tmp_path, "--ensemble", ensemble, steps=20).communicate(timeout=60)
     model, state = tmp_path / "charlm.safetensors", tmp_path / "charlm.resume.safetensors"
     before = model.read_bytes(), state.read_bytes()
     limit = min(model.stat().st_size, state.stat().st_size) // 2

@@ -10,12 +10,12 @@ import pytest
 
 import charlm
 from tests.reliability.running import (
-    assert_same_arrays,
+    assert_continued_to_the_bit,
     begin,
     check_files,
     children_of,
     is_alive,
-    uninterrupted,
+    saved_steps,
     wait_for,
     write_text,
 )
@@ -24,7 +24,7 @@ pytest.importorskip("resource", reason="needs POSIX")
 STEPS = 10**6
 
 
-def kill_again_and_again(folder: Path, kills: int, seed: int) -> int:
+def kill_again_and_again(folder: Path, kills: int, seed: int, ensemble: int = 1) -> int:
     """Start or resume a run and kill it, `kills` times; returns the step of the last state.
 
     Most kills fall while it trains and saves after every step, some while it starts.
@@ -34,7 +34,8 @@ def kill_again_and_again(folder: Path, kills: int, seed: int) -> int:
     state = folder / "charlm.resume.safetensors"
     step = 0
     for _ in range(kills):
-        process = begin(folder, *(["--resume"] if step else ["--overwrite"]), steps=STEPS)
+        more = ["--resume"] if step else ["--overwrite", "--ensemble", ensemble]
+        process = begin(folder, *more, steps=STEPS)
         before = state.stat().st_mtime_ns if step else 0
         if step and rng.random() < 0.2:
             time.sleep(rng.uniform(0, 0.6))
@@ -54,38 +55,41 @@ def leftovers(folder: Path) -> list[Path]:
     return list(folder.glob(".charlm.*"))
 
 
-def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
-    step = kill_again_and_again(tmp_path, 10, seed=1)
-    assert step > 10
-    assert_same_arrays(tmp_path / "charlm.resume.safetensors", uninterrupted(tmp_path, STEPS, step))
+@pytest.mark.parametrize(("ensemble", "kills"), [(1, 10), (2, 5)], ids=["network", "ensemble"])
+def test_several_kills_lose_nothing(tmp_path: Path, ensemble: int, kills: int) -> None:
+    assert kill_again_and_again(tmp_path, kills, 1, ensemble) > 10
+    assert len(saved_steps(tmp_path)) == ensemble
+    assert_continued_to_the_bit(tmp_path, STEPS)
 
 
 @pytest.mark.torture
-def test_two_hundred_kills_lose_nothing(tmp_path: Path) -> None:
-    kills = 200
-    step = kill_again_and_again(tmp_path, kills, seed=int(time.time()))
-    assert_same_arrays(tmp_path / "charlm.resume.safetensors", uninterrupted(tmp_path, STEPS, step))
+@pytest.mark.parametrize(("ensemble", "kills"), [(1, 200), (2, 60)], ids=["network", "ensemble"])
+def test_many_kills_lose_nothing(tmp_path: Path, ensemble: int, kills: int) -> None:
+    step = kill_again_and_again(tmp_path, kills, int(time.time()), ensemble)
+    assert_continued_to_the_bit(tmp_path, STEPS)
     assert len(leftovers(tmp_path)) <= 1  # of the last kill; each run removes those of the run before it
-    print(f"{kills} kills survived, {step:,} steps")  # noqa: T201
+    print(f"{kills} kills of {ensemble} networks survived, {step:,} steps")  # noqa: T201
 
 
-def test_killed_run_ends_its_workers_and_resumes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["threads", "ensemble"])
+def test_killed_run_ends_its_workers_and_resumes(tmp_path: Path, setting: str) -> None:
     write_text(tmp_path)
-    process = begin(tmp_path, "--threads", 2)
+    threads = 2 if setting == "threads" else 1
+    process = begin(tmp_path, f"--{setting}", 2)
     wait_for((tmp_path / "charlm.safetensors").exists, "a model")
     workers = children_of(process.pid)
     process.kill()
-    process.communicate()
-    assert workers
+    err = process.communicate()[1].decode()
+    assert len(workers) == (2 if setting == "ensemble" else 1)
+    assert "Traceback" not in err
     wait_for(lambda: not any(map(is_alive, workers)), "the end of the workers")
     step = check_files(tmp_path)
-    again = begin(tmp_path, "--threads", 2, "--resume")
+    again = begin(tmp_path, "--resume", "--threads", threads)
     wait_for(lambda: check_files(tmp_path) > step, "a later save")
     again.kill()
     again.communicate()
-    step = check_files(tmp_path)
-    expected = uninterrupted(tmp_path, STEPS, step, threads=2)
-    assert_same_arrays(tmp_path / "charlm.resume.safetensors", expected)
+    check_files(tmp_path)
+    assert_continued_to_the_bit(tmp_path, STEPS, threads=threads)
 
 
 def test_partial_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:

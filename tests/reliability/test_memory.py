@@ -41,6 +41,8 @@ with Run(["text.txt"], "m.safetensors", json.loads(sys.argv[1]), RunOptions(save
     [
         {"hidden": 8, "batch": 4, "bptt": 8, "threads": 1},
         {"hidden": 8, "batch": 4, "bptt": 8, "threads": 2},
+        {"hidden": 8, "batch": 4, "bptt": 8, "threads": 1, "ensemble": 2},
+        {"hidden": 200, "batch": 16, "bptt": 64, "layers": 2, "threads": 1, "ensemble": 3},
         {"hidden": 400, "batch": 4, "bptt": 8, "layers": 2, "threads": 1, "optimizer": "sgd"},
         {"hidden": 64, "batch": 64, "bptt": 384, "layers": 3, "threads": 1, "cell": "gru"},
     ],
