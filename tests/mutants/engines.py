@@ -15,6 +15,8 @@ def fault(what: str, file: str, before: str, after: str, test: str) -> Fault:
     return Fault(what, file, before, after, (f"{SUITE}::{test}",), needs_torch=True)
 
 
+SIGNALS = "tests/reliability/test_signals.py::"
+
 FAULTS = (
     fault(
         "the mean over ranks that DistributedDataParallel takes is not undone",
@@ -149,5 +151,26 @@ FAULTS = (
         '            self.grads += self._memory.arrays[f"grads{shard}"]\n',
         "            pass\n",
         (LOOP,),
+    ),
+    Fault(
+        "members respond to signals to all processes",
+        "charlm/training/member.py",
+        "signal.signal(getattr(signal, name), signal.SIG_IGN)",
+        "signal.signal(getattr(signal, name), signal.SIG_DFL)",
+        (f"{SIGNALS}test_signals_to_all_processes_of_an_ensemble_stop_it_like_one_to_the_main_process",),
+    ),
+    Fault(
+        "members finish their steps after a second signal",
+        "charlm/training/members.py",
+        "                process.kill()\n",
+        "                pass\n",
+        (f"{SIGNALS}test_second_signal_stops_at_once_with_intact_files",),
+    ),
+    Fault(
+        "members of a killed run print a traceback",
+        "charlm/training/member.py",
+        "with suppress(EOFError, pickle.UnpicklingError, BrokenPipeError):",
+        "with suppress(EOFError):",
+        ("tests/reliability/test_kills.py::test_killed_run_ends_its_workers_and_resumes",),
     ),
 )
