@@ -19,6 +19,8 @@ PRECISIONS = ("float32", "bfloat16")
 SIZES = ("tiny", "small", "medium", "large")
 LOGARITHMS = {"e": "nats", "2": "bits", "10": "bans"}
 """The unit of information for each base of the logarithm."""
+MAX_MEMBERS = 64
+"""Largest number of members of a mixture; it bounds the tensors that a model file may name."""
 
 
 def check(is_valid: bool, field: str, value: Any, expected: str) -> None:
@@ -216,7 +218,8 @@ class TrainConfig:
     ensemble: int = 1
 
     def __post_init__(self) -> None:
-        check(is_count(self.ensemble) and self.ensemble <= 64, "ensemble", self.ensemble, "1 to 64")
+        is_valid = is_count(self.ensemble) and self.ensemble <= MAX_MEMBERS
+        check(is_valid, "ensemble", self.ensemble, f"1 to {MAX_MEMBERS}")
         check_fields(self, COUNT, "batch", "bptt", "steps")
         check_fields(self, NATURAL, "patience", "seed", "threads")
         check_fields(self, POSITIVE, "epochs", "minutes", "learning_rate")

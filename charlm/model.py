@@ -58,6 +58,8 @@ class LanguageModel:
     Several threads may use one model at the same time, with the same results as one thread. They are bit for bit the
     same while the BLAS has one thread (OPENBLAS_NUM_THREADS=1). Otherwise a call that takes several cores sets the
     threads of the BLAS for the process, which may change the last bits.
+
+    >>> load("shakespeare.safetensors").score("To be, or not to be").bits_per_char  # doctest: +SKIP
     """
 
     def __init__(

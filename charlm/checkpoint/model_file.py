@@ -21,15 +21,13 @@ from charlm.checkpoint.container import convert_write_errors, open_container, wr
 from charlm.checkpoint.storage import Path, printable
 from charlm.checkpoint.strict_json import as_object
 from charlm.checkpoint.training_record import TrainingRecord
-from charlm.config import NetworkConfig, TextConfig
+from charlm.config import MAX_MEMBERS, NetworkConfig, TextConfig
 from charlm.nn.cells import find_cell
 from charlm.nn.layout import Parameters, parameter_layout
 from charlm.text.vocabulary import Vocabulary
 
 MAX_WEIGHT = 1e20
 """Largest absolute value of a weight. A sum of such weights over the largest hidden size is finite in float32."""
-MAX_MEMBERS = 64
-"""Largest number of members. It bounds the tensors that a file may name; the gain of more members is below noise."""
 
 
 @dataclass(frozen=True, eq=False)

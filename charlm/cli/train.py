@@ -69,7 +69,7 @@ file_option = option_group("Files")
 @file_option("--overwrite", is_flag=True, help="Replace an existing model.")
 @options.threads
 @options.machine("--ensemble", type=int, metavar="K", show_default="1",
-                help="Train K networks on their fraction of the cores, and average their probabilities.")  # fmt: skip
+                help="Train K networks with different seeds, and average their probabilities.")  # fmt: skip
 @options.machine("--engine", type=click.Choice(config.ENGINES), default="numpy",
                 help="Compute with NumPy, or with PyTorch, also under torchrun.")  # fmt: skip
 @options.machine("--device", type=click.Choice(config.DEVICES), default="auto", help="Use this device of PyTorch.")

@@ -25,6 +25,9 @@ from charlm.kernels.workspace import Workspace
 from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
 
+ADVICE = "`threads=1` works without any"
+"""What a user can do about a worker process that cannot start or has exited."""
+
 
 class NumpyEngine:
     """An `Engine` on NumPy, with one process per shard of the streams; use as a context.
@@ -155,7 +158,7 @@ class Worker:
 
     def __enter__(self) -> Worker:
         """Start the process and send it plan, shard and file as JSON. Raises ResourceError if it cannot start."""
-        self._process = start_worker("charlm.engines.worker", self._file)
+        self._process = start_worker("charlm.engines.worker", self._file, ADVICE)
         job = {"plan": asdict(self._plan), "shard": self._shard, "file": self._file}
         self.send(json.dumps(job).encode() + b"\n")
         return self
@@ -176,6 +179,5 @@ class Worker:
         answers = self._process.stdout
         if answers is None or read_byte(answers.fileno(), self._plan.tuning) != DONE:
             raise ResourceError(
-                f"a worker process exited with code {self._process.wait()}, perhaps for lack of memory; "
-                "`threads=1` works without any"
+                f"a worker process exited with code {self._process.wait()}, perhaps for lack of memory; {ADVICE}"
             )

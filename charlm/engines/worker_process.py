@@ -12,7 +12,7 @@ from charlm.errors import ResourceError
 WORKER_SCRIPT = Path(__file__).with_name("worker_script.py").resolve()
 
 
-def start_worker(module: str, file: int | str | None = None, *, bufsize: int = 0) -> subprocess.Popen[bytes]:
+def start_worker(module: str, file: int | str, advice: str, *, bufsize: int = 0) -> subprocess.Popen[bytes]:
     """Start a process that calls `main()` of a module, with pipes at its standard input and output.
 
     It is in its own session, so that Ctrl-C reaches the main process alone.
@@ -21,8 +21,10 @@ def start_worker(module: str, file: int | str | None = None, *, bufsize: int = 0
     ----------
     module : str
         Full name of the module.
-    file : int, str or None
+    file : int or str
         Shared memory, as `allocate_shared_block` returns it; the process inherits a descriptor.
+    advice : str
+        How a user can do without the process; the end of the error's message.
     bufsize : int
         Buffer size of the pipes in bytes; 0 for none, -1 for the default size.
 
@@ -42,4 +44,4 @@ def start_worker(module: str, file: int | str | None = None, *, bufsize: int = 0
         is_missing = not (sys.executable and os.path.exists(sys.executable))
         no_python = f"there is no Python interpreter at {sys.executable!r} (sys.executable)"
         reason = no_python if is_missing else getattr(error, "strerror", None) or error
-        raise ResourceError(f"cannot start a worker process: {reason}; `threads=1` works without any") from error
+        raise ResourceError(f"cannot start a worker process: {reason}; {advice}") from error

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from charlm.engines.create import check_network, create_engine, create_process_group
-from charlm.errors import DivergedError
+from charlm.errors import ConfigError, DivergedError
 from charlm.model import LanguageModel, load
 from charlm.nn.networks import make_network
 from charlm.runs import setup
@@ -164,6 +164,8 @@ class Run:
         has_held_out = len(corpus.valid_ids) > 1
         held_out = HeldOut(corpus.valid_ids, network, group, train.threads, self.tuning) if has_held_out else None
         learner: Trainable
+        if train.ensemble > 1 and group.world_size > 1:
+            raise ConfigError("`ensemble` starts its own processes; leave torchrun or `ensemble` out")
         if train.ensemble > 1:
             learner = stack.enter_context(
                 Members(network, params, batches, train, self.options.engine, self._report_event, self.tuning)

@@ -27,14 +27,14 @@ class StepResult(NamedTuple):
     """What steps of training gave.
 
     loss: mean loss in nats per character.  norm: L2 norm of the gradient before clipping.  rate: learning rate.
-    chars_per_second: training speed.  member_losses: the loss of each member of an ensemble.
+    chars_per_second: training speed.  member_losses: the loss of each member of an ensemble, None without steps.
     """
 
     loss: float
     norm: float
     rate: float
     chars_per_second: float
-    member_losses: tuple[float, ...] = ()
+    member_losses: tuple[float | None, ...] = ()
 
 
 @dataclass(eq=False)

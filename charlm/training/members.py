@@ -32,6 +32,9 @@ from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 SEED_STRIDE = 1 << 32
 """Distance of the seeds of two members, so that ensembles of different seeds share no member."""
 
+ADVICE = "a smaller `ensemble` needs less"
+"""What a user can do about the process of a member that cannot start or has exited."""
+
 
 def member_configs(train: TrainConfig) -> list[TrainConfig]:
     """Return the settings of each member: its own seed, and its fraction of the cores, at least one."""
@@ -96,7 +99,7 @@ class Members:
             np.frombuffer(block, ids.dtype, ids.size)[...] = ids
             corpus = replace(self._corpus, ids=ids[:0])
             for params, train in zip(self._params, member_configs(self._train), strict=True):
-                process = stack.enter_context(start_worker("charlm.training.member", file, bufsize=-1))
+                process = stack.enter_context(start_worker("charlm.training.member", file, ADVICE, bufsize=-1))
                 stack.callback(close_input, process)
                 self._processes.append(process)
                 text = (corpus, file, ids.size, str(ids.dtype))
@@ -138,7 +141,7 @@ class Members:
         mean = mean_result(results)
         return mean and mean._replace(
             chars_per_second=sum(result.chars_per_second for result in results),
-            member_losses=tuple(result.loss for result in results),
+            member_losses=tuple(one.result.loss if one.result else None for one in self.progress),
         )
 
     def measure(self, held_out: HeldOut | None, logit_scale: float) -> Sums:
@@ -220,8 +223,7 @@ class Members:
             answer: Answer = pickle.load(process.stdout)  # noqa: S301
         except (EOFError, pickle.UnpicklingError):
             raise ResourceError(
-                f"the process of member {k} exited with code {process.wait()}, perhaps for lack of memory; "
-                "a smaller `ensemble` needs less"
+                f"the process of member {k} exited with code {process.wait()}, perhaps for lack of memory; {ADVICE}"
             ) from None
         for event in answer.events:
             self._on_event(replace(event, message=f"member {k}: {event.message}"))

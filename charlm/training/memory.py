@@ -86,7 +86,7 @@ def check_memory(needed: float, parameters: int) -> None:
     if free is not None and needed > free:
         raise ResourceError(
             f"training {parameters:,} parameters takes about {as_size(needed)} of memory, and {as_size(free)} "
-            "are free here; a smaller `hidden`, `layers`, `batch`, `bptt` or `threads` needs less"
+            "are free here; a smaller `hidden`, `layers`, `batch`, `bptt`, `threads` or `ensemble` needs less"
         )
 
 
@@ -131,10 +131,11 @@ def run_memory(engine: EngineConfig, network: BaseNetwork, train: TrainConfig, b
     """
     steps, streams = batches.steps, batches.local_slice.stop - batches.local_slice.start
     is_torch = engine.name == "torch"
-    shards = 1 if is_torch else min(max(1, train.threads // train.ensemble), streams)
+    shards = 1 if is_torch else min(-(-train.threads // train.ensemble), streams)
     micro_batches = 1 if is_torch else micro_batches_of(network, steps, -(-streams // shards))
     memory = memory_needed(network, train, steps=steps, streams=streams, shards=shards, micro_batches=micro_batches)
     memory += DEFAULT_TUNING.pytorch_bytes if is_torch else 0
-    memory *= train.ensemble
-    check_memory(memory, network.size)
+    if train.ensemble > 1:  # a process for each member; the main process shares the text with them
+        memory = train.ensemble * memory + DEFAULT_TUNING.process_bytes + batches.corpus.ids.nbytes
+    check_memory(memory, train.ensemble * network.size)
     return memory

@@ -35,8 +35,8 @@ class StepReport:
         Whether `valid_loss` is the lowest so far.
     is_last : bool
         Whether training ends with this step.
-    member_losses : tuple of float
-        Training loss of each member of an ensemble; empty for one network.
+    member_losses : tuple of float or None
+        Training loss of each member of an ensemble, None for one that took no step; empty for one network.
     """
 
     step: int
@@ -50,7 +50,7 @@ class StepReport:
     progress: float
     is_best: bool
     is_last: bool
-    member_losses: tuple[float, ...] = ()
+    member_losses: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)

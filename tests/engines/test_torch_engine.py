@@ -22,6 +22,7 @@ import charlm
 from charlm.checkpoint import read_state
 from charlm.config import EngineConfig
 from charlm.errors import ConfigError, ResourceError
+from charlm.training.members import SEED_STRIDE
 from tests.engines.driver import losses
 
 torch = pytest.importorskip("torch")
@@ -241,3 +242,14 @@ def test_several_ranks_take_the_cpu_rather_than_the_gpu_of_apple(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert torch_engine.find_device("auto", ProcessGroup(0, count)).type == device
+
+
+def test_members_of_an_ensemble_are_trained_on_pytorch(text: Path, tmp_path: Path) -> None:
+    """Each member has the weights of a network that PyTorch trains alone with its seed."""
+    settings = TINY | {"steps": 10, "engine": EngineConfig("torch", "cpu")}
+    ensemble = charlm.train(text, tmp_path / "ensemble", **settings, ensemble=2)
+    assert len(ensemble.members) == 2
+    for seed, member in zip((0, SEED_STRIDE), ensemble.members, strict=True):
+        alone = charlm.train(text, tmp_path / f"{seed}", **settings, seed=seed)
+        expected = alone.params["rnn.weight_hh_l0"]
+        np.testing.assert_allclose(member["rnn.weight_hh_l0"], expected, rtol=0, atol=1e-6)

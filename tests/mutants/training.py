@@ -292,4 +292,25 @@ FAULTS = (
         "for event in []:",
         (f"{MEMBERS}test_divergence_of_members_is_reported_and_ends_the_run",),
     ),
+    Fault(
+        "the losses of members change their columns",
+        "charlm/training/members.py",
+        "one.result.loss if one.result else None for one in self.progress",
+        "result.loss for result in results",
+        (f"{MEMBERS}test_losses_of_members_keep_their_columns",),
+    ),
+    Fault(
+        "all members start from the first of a mixture",
+        "charlm/runs/setup.py",
+        "parent.members[member % len(parent.members)]",
+        "parent.members[0]",
+        (f"{MEMBERS}test_members_start_from_those_of_a_mixture_in_turn",),
+    ),
+    Fault(
+        "every rank trains all members",
+        "charlm/runs/run.py",
+        "if train.ensemble > 1 and group.world_size > 1:",
+        "if False:",
+        (f"{MEMBERS}test_ensemble_under_several_ranks_is_refused",),
+    ),
 )

@@ -15,14 +15,18 @@ import pytest
 
 import charlm
 from charlm.config import EngineConfig, NetworkConfig, TrainConfig
-from charlm.errors import DivergedError, ResourceError, ResumeError
+from charlm.engines.process_group import ProcessGroup
+from charlm.errors import ConfigError, DivergedError, ResourceError, ResumeError
 from charlm.nn.functional import mix_log_probs
+from charlm.nn.network import Network
 from charlm.nn.networks import make_network
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
+from charlm.text.batches import StreamBatches
 from charlm.text.corpus import Corpus
 from charlm.training.evaluation import mix_terms
-from charlm.training.member import Job, Member
+from charlm.training.learner import StepResult
+from charlm.training.member import Job, Member, Progress
 from charlm.training.members import SEED_STRIDE, Members, member_configs
 from charlm.training.recipes import choose
 from charlm.training.report import Event
@@ -167,3 +171,36 @@ def test_member_that_has_reached_a_fraction_of_the_budget_waits(text: Path, tmp_
         assert member.advance(0.0, 0.3).step == 6
         assert member.advance(0.0, 0.3) == (6, pytest.approx(member.advance(0.0, 0.3).epoch), None)
         assert member.advance(0.0, 0.4).step == 8
+
+
+def test_losses_of_members_keep_their_columns() -> None:
+    """A member that took no step has None in its column."""
+    corpus = Corpus.read(["corpora/dinosaurs.txt"])
+    train = TrainConfig(steps=5, ensemble=2, batch=4, bptt=12)
+    members = Members(Network(NetworkConfig("gru", 8), 30), [], StreamBatches(corpus, train), train, EngineConfig())
+    answers = [Progress(5, 0.1, None), Progress(4, 0.1, StepResult(2.5, 1.0, 0.01, 300.0))]
+    members._ask = lambda method, *arguments: answers  # type: ignore[method-assign]
+    assert members.advance(0.5, 1.0, 0.6) == StepResult(2.5, 1.0, 0.01, 300.0, (None, 2.5))
+    assert members.step == 4
+
+
+def test_members_start_from_those_of_a_mixture_in_turn(text: Path, tmp_path: Path) -> None:
+    parent = charlm.train(text, tmp_path / "parent", **TINY, steps=3, ensemble=2)
+    with Run(
+        [text], tmp_path / "m", TINY | {"steps": 3, "ensemble": 3}, RunOptions(init_from=tmp_path / "parent")
+    ) as run:
+        started = run.trainer.learner.weights(1.0)
+    for own, other in zip(started, [*parent.members, parent.members[0]], strict=True):
+        np.testing.assert_array_equal(own.flat, other.flat)
+
+
+def test_ensemble_under_several_ranks_is_refused(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charlm.runs.run.create_process_group", lambda *_: ProcessGroup(world_size=2))
+    with pytest.raises(ConfigError, match="`ensemble` starts its own processes; leave torchrun or `ensemble` out"):
+        charlm.train(text, tmp_path / "m", **TINY, steps=3, ensemble=2)
+
+
+def test_member_that_cannot_start_is_reported(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(ResourceError, match=r"no Python interpreter at '/nowhere/python'.*; a smaller `ensemble`"):
+        charlm.train(text, tmp_path / "m", **TINY, steps=3, ensemble=2)
