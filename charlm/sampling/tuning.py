@@ -14,7 +14,7 @@ class SamplingTuning:
 
     max_batch_texts: int = 256
     """Maximum number of texts of a batch."""
-    min_thread_multiplications: int = 25_000_000
+    min_thread_multiplications: int = 20_000_000
     """Minimum number of multiplications of a step per thread."""
     min_thread_texts: int = 64
     """Minimum number of texts per thread where the BLAS packs the weights again for every product."""
