@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
-    """Apply a function to every item on this thread and others, the BLAS on one thread in each.
+    """Apply a function to every item on several threads, the BLAS on one thread in each.
 
     Parameters
     ----------
@@ -36,32 +36,16 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], thre
     BaseException
         The first exception of a call, in the order of the items; calls that have not begun are cancelled.
     """
-    threads = min(threads, len(items))
-    if threads <= 1:
+    if min(threads, len(items)) <= 1:
         return [function(item) for item in items]
     from concurrent.futures import ThreadPoolExecutor  # imported here, because one thread does not need it
 
-    results: dict[int, Result] = {}
-    errors: dict[int, BaseException] = {}
-    indices = iter(range(len(items)))  # its `next` is atomic
-
-    def work() -> None:
+    def call(item: Item) -> Result:
         with blas_on_one_thread:
-            for index in indices:
-                try:
-                    results[index] = function(items[index])
-                except BaseException as error:
-                    errors[index] = error
-                    list(indices)  # cancels the others
+            return function(item)
 
-    with ThreadPoolExecutor(threads - 1) as pool:  # the memory that a thread frees is not that of the others
-        running = [pool.submit(work) for _ in range(threads - 1)]
-        work()
-    for other in running:
-        other.result()
-    if errors:
-        raise errors[min(errors)]
-    return [results[index] for index in range(len(items))]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(call, items))
 
 
 class OneThread:

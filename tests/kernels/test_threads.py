@@ -26,18 +26,6 @@ def test_parallel_map_returns_results_in_order(threads: int) -> None:
     assert parallel_map(lambda item: item, [], threads) == []
 
 
-def test_parallel_map_uses_the_thread_of_the_caller() -> None:
-    all_at_work = threading.Barrier(3)
-
-    def work(_: int) -> int:
-        all_at_work.wait(5)
-        return threading.get_ident()
-
-    idents = parallel_map(work, range(3), 3)
-    assert len(set(idents)) == 3
-    assert threading.get_ident() in idents
-
-
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_parallel_map_after_an_error_begins_no_further_call(error: type[BaseException]) -> None:
     failed = threading.Event()

@@ -64,9 +64,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "the threads of parallel_map do not limit the BLAS",
-        "charlm/kernels/threads.py",
-        "with blas_on_one_thread:\n            for index in indices:",
-        "if True:\n            for index in indices:",
+        "charlm/kernels/threads.py", "pool.map(call, items)", "pool.map(function, items)",
         (f"{BLAS}::test_parallel_map_limits_a_library_with_a_number_per_thread",),
     ),
     Fault(
