@@ -64,7 +64,7 @@ def test_run_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     assert done.out == ""
     assert re.fullmatch(
         r"charlm: training [\d,]+ parameters takes about [\d,.]+ GB of memory, and [\d,.]+ [GM]B are free here; "
-        r"a smaller --hidden, --layers, --batch, --bptt or --threads needs less\n",
+        r"a smaller --hidden, --layers, --batch, --bptt, --threads or --ensemble needs less\n",
         done.err,
     ), done.err
     assert {path.name for path in tmp_path.iterdir()} <= {"text.txt", "charlm.lock"}
