@@ -1,7 +1,7 @@
 """charlm: a character-level language model for the command line, on NumPy.
 
     model = charlm.train("corpus.txt", minutes=2)
-    model.sample("ROMEO:", temperature=0.8)
+    model.sample("ROMEO:", length=200)
     model.score("To be, or not to be").bits_per_char
 
 Names are imported when they are first used: `import charlm` alone loads no NumPy.

@@ -147,7 +147,8 @@ class SampleConfig:
 
     Attributes
     ----------
-    temperature : divisor of the logits, >= 0, default 1; 0 always takes the most probable character
+    temperature : divisor of the logits, >= 0, default 0.8; 0 always takes the most probable character, and 1 draws from
+        the model as it is
     top_k : number of characters to draw from, the most probable ones; 0 (default) is all
     top_p : draw from the smallest set of characters with this total probability (nucleus), in (0, 1], default 1
     length : maximum length of a text in characters, >= 0, default 1000
@@ -155,7 +156,7 @@ class SampleConfig:
     can_end : whether the model may end a text by drawing EOS, default True
     """
 
-    temperature: float = 1.0
+    temperature: float = 0.8
     top_k: int = 0
     top_p: float = 1.0
     length: int = 1000

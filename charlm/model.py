@@ -142,7 +142,7 @@ class LanguageModel:
         config : SampleConfig, optional
             How characters are drawn.
         **options
-            Fields of SampleConfig that override `config`, such as `temperature=0.8` or `length=200`.
+            Fields of SampleConfig that override `config`, such as `temperature=0.5` or `length=200`.
         """
         check(is_count(n), "n", n, "1 or more")
         return list(self.sample_each(prompt, n=n, **options))

@@ -103,6 +103,28 @@ def test_newline_in_a_model_of_lines_ends_a_line(model: LanguageModel) -> None:
     assert model.sample("bad\n", n=3, seed=5) == model.sample("", n=3, seed=5)
 
 
+def test_model_of_lines_never_draws_the_newline_of_running_text_before() -> None:
+    """A model that was fine-tuned from running text has that token, and its lines would contain it."""
+    model = make("gru", TextConfig(lines=True), letters="ab\n")
+    newline = model.vocabulary.tokens.index("\n")
+    model.params["head.bias"][newline] = 9  # far more probable than all others
+    drawn = model.sample(n=50, seed=0, length=20)
+    assert all(each.text and "\n" not in each.text for each in drawn)
+    assert "\n" not in "".join(model.stream(seed=0, length=200))
+    running = make("gru", TextConfig(), letters="ab\n")
+    running.params["head.bias"][newline] = 9
+    assert "\n" in running.sample(seed=0, length=20)[0].text
+
+
+def test_samples_have_temperature_0_8_and_log_probabilities_of_the_model(model: LanguageModel) -> None:
+    drawn = model.sample(n=20, seed=1, length=9)
+    assert drawn == model.sample(n=20, seed=1, length=9, temperature=0.8)
+    assert drawn != model.sample(n=20, seed=1, length=9, temperature=1.0)
+    for each in drawn:
+        score = model.score(each.text, end=each.has_ended)
+        assert each.log_prob == pytest.approx(score.log_prob, abs=1e-4)
+
+
 def test_newline_in_a_model_of_running_text_is_a_character() -> None:
     assert make("gru", TextConfig()).score("bad\nha").unknown == 1  # the newline is not in the vocabulary
 

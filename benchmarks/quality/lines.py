@@ -22,7 +22,7 @@ def main(model: Path, text: Path, n: int) -> None:
     vocabulary = found.vocabulary
     corpus = held_out_corpus(found, text)
     known = list(lines_in(corpus.train_ids, vocabulary))
-    drawn = found.sample(n=n, seed=0, length=1000)
+    drawn = found.sample(n=n, seed=0, length=1000, temperature=1.0)
     seen = {hash_of(line) for line in known}
     lengths, expected = np.mean([len(s.text) for s in drawn]), np.mean([len(line) for line in known])
     print(f"{sum(s.has_ended for s in drawn)} of {n} sampled lines end with EOS")

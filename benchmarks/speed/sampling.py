@@ -37,8 +37,8 @@ def charlm_rate(network: CausalModel, streams: int, threads: int, seconds: float
 
     def step() -> int:
         if streams == 1:
-            return sum(1 for _ in Sampler(network, VOCABULARY, SampleConfig(length=length)).stream(seed=0))
-        config = SampleConfig(length=200)
+            return sum(1 for _ in Sampler(network, VOCABULARY, SampleConfig(1.0, length=length)).stream(seed=0))
+        config = SampleConfig(1.0, length=200)
         sampler = Sampler(network, VOCABULARY, config, threads=threads)
         return sum(len(drawn.text) for drawn in sampler.texts(n=streams, seed=0))
 

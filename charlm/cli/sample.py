@@ -36,8 +36,9 @@ novelty_option = option_group("Novelty")
 @options.input("--strict", is_flag=True, help="Refuse a prompt with characters outside the vocabulary.")
 @options.decoding
 @options.model
-@sampling_option("--temp", "temperature", type=float, default=1.0, metavar="T",
-                 help="Divide the logits by T; 0 takes the most probable character.")  # fmt: skip
+@sampling_option("--temp", "temperature", type=float, default=SampleConfig.temperature, show_default=True, metavar="T",
+                 help="Divide the logits by T: 1 draws from the model as it is, 0 takes the most "
+                 "probable character.")  # fmt: skip
 @sampling_option("--top-k", type=int, default=0, show_default="0, all", metavar="K",
                  help="Draw among the K most probable characters.")  # fmt: skip
 @sampling_option("--top-p", type=float, default=1.0, show_default="1, all", metavar="P",
@@ -63,7 +64,7 @@ def command(
     Starts at the start of a document, or after --prompt. A model of lines writes whole lines.
 
     Examples:
-      charlm sample --temp 0.8 --length 500
+      charlm sample --length 500
       charlm sample --prompt "Once upon a time" -n 3 --seed 1
       charlm sample -m names.safetensors -n 20 --novel
     """
@@ -79,12 +80,14 @@ def command(
     if novel:
         context = prompt.rpartition("\n")[2] if model.text.lines else prompt
         samples = model.sample_each(prompt, seed=seed, threads=threads, config=config)
-        write_novel(prompt, context, samples, copies_of(model, corpus), n)
+        write_novel(model, prompt, context, samples, copies_of(model, corpus), n)
     elif n == 1:
         for piece in chain([prompt], model.stream(prompt, seed=seed, config=config), ["\n"]):
             write(piece)
     else:
-        for sample in model.sample_each(prompt, n=n, seed=seed, threads=threads, config=config):
+        samples = model.sample_each(prompt, n=n, seed=seed, threads=threads, config=config)
+        for number, sample in enumerate(samples, 1):
+            write_heading(model, number, n)
             write(prompt + sample.text + ("\n" if model.text.lines else "\n\n"))
             sys.stdout.flush()  # the next batch may take long
 
@@ -96,6 +99,12 @@ def warn_of_unknown(model: charlm.LanguageModel, prompt: str) -> None:
     if unknown:
         shown = " ".join(map(repr, unknown[:10])) + " ..." * (len(unknown) > 10)
         warn(f"the model has never seen {shown}; read as UNK")
+
+
+def write_heading(model: charlm.LanguageModel, number: int, n: int) -> None:
+    """Write the number of the next of several running texts, which may contain empty lines; on a terminal only."""
+    if n > 1 and not model.text.lines and sys.stdout.isatty():
+        write(f"--- text {number:,} of {n:,} ---\n")
 
 
 def write(text: str) -> None:
@@ -131,11 +140,14 @@ def copies_of(model: charlm.LanguageModel, corpus: Path | None) -> IsCopy:
     return lambda text, is_whole: model.clean(text) in lines if is_whole else f"\n{model.clean(text)}" in framed
 
 
-def write_novel(prompt: str, context: str, samples: Iterable[charlm.Sample], is_copy: IsCopy, n: int) -> None:
+def write_novel(
+    model: charlm.LanguageModel, prompt: str, context: str, samples: Iterable[charlm.Sample], is_copy: IsCopy, n: int
+) -> None:
     """Write n texts that are not copies, from at most MAX_DRAWS draws for each; report the fraction of copies.
 
     Parameters
     ----------
+    model : the model of the draws
     prompt : written before each text
     context : the part of the prompt that belongs to the text that is tested
     samples : the draws
@@ -147,6 +159,7 @@ def write_novel(prompt: str, context: str, samples: Iterable[charlm.Sample], is_
         is_known = is_copy(context + sample.text, sample.has_ended)
         counts[is_known] += 1
         if is_known is False:
+            write_heading(model, counts[False], n)
             write(f"{prompt}{sample.text}\n")
             sys.stdout.flush()
         if counts[False] == n:

@@ -46,17 +46,19 @@ class TokenSampler:
     Parameters
     ----------
     config : sets temperature, top_k and top_p. Temperature 0 takes the most probable id.
-    excluded : slice of ids that are never drawn.
+    excluded : ids that are never drawn.
     """
 
-    def __init__(self, config: SampleConfig, excluded: slice) -> None:
-        self._excluded = excluded
+    def __init__(self, config: SampleConfig, excluded: Sequence[int]) -> None:
+        first, last = min(excluded), max(excluded)
+        is_range = len(excluded) == last + 1 - first
+        self._excluded = slice(first, last + 1) if is_range else np.array(excluded)  # a slice is faster
         self._is_greedy = config.temperature == 0
         settings = [(filter_, getattr(config, name)) for name, filter_ in FILTERS.items()]
         active = [(filter_.apply, value) for filter_, value in settings if value != filter_.neutral]
         self._filters = [] if self._is_greedy else active
         is_plain = not self._is_greedy and config.top_k == 0 and config.top_p == 1
-        self._scale = 1 / max(config.temperature, LOWEST_TEMPERATURE) if is_plain else 0.0  # fast path of `draw_one`
+        self._scale = 1 / max(config.temperature, LOWEST_TEMPERATURE) if is_plain else 0.0  # without other filters
 
     def draw_one(self, logits: Array, uniform: float) -> int:
         """Draw an id for one stream.
@@ -121,10 +123,12 @@ class TokenSampler:
     def _cumulative(self, logits: Array, weights: Float64s) -> Float64s:
         """Return the cumulative weights (B, V) of the filtered softmax.
 
-        weights: exp(logits), overwritten; without filters they are used as they are, unless all other ids underflow
-        compared with an excluded id.
+        logits: with a maximum of 0.  weights: exp(logits), overwritten. They need no filter other than the temperature
+        to be used, unless all other ids underflow compared with an excluded id.
         """
-        if not self._filters:
+        if self._scale:
+            if self._scale != 1:
+                np.exp(logits * self._scale, out=weights, dtype=np.float64)
             weights[:, self._excluded] = 0
             cumulative: Float64s = np.add.accumulate(weights, axis=1, out=weights)
             if cumulative[:, -1].min() > 0:

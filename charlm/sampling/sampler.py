@@ -2,8 +2,9 @@
 
     prompt ids -> stepper -> logits -> filters -> softmax -> draw an id -> character, and the id is the next input
 
-Every text begins with EOS, followed by the prompt. UNK is never drawn. EOS ends a text. No document of a corpus is
-empty, so EOS never follows EOS in training; it is never drawn as the first token of a text.
+Every text begins with EOS, followed by the prompt. UNK is never drawn, nor a newline in a model of lines. EOS ends a
+text. No document of a corpus is empty, so EOS never follows EOS in training; it is never drawn as the first token of a
+text.
 """
 
 from __future__ import annotations
@@ -169,11 +170,11 @@ class Sampler:
     def _token_samplers(self, last_id: int) -> Iterator[TokenSampler]:
         """Yield the token sampler of each step, up to the maximum length.
 
-        UNK is excluded in every step, EOS where a text may not end: after EOS, and if `can_end` is not set.
+        `never_drawn` is excluded in every step, EOS where a text may not end: after EOS, and if `can_end` is not set.
         """
-        eos, unk = self.vocabulary.eos, self.vocabulary.unk
-        without_end = TokenSampler(self.config, slice(eos, unk + 1))
-        with_end = TokenSampler(self.config, slice(unk, unk + 1)) if self.config.can_end else without_end
+        eos, never_drawn = self.vocabulary.eos, self.vocabulary.never_drawn
+        without_end = TokenSampler(self.config, (eos, *never_drawn))
+        with_end = TokenSampler(self.config, never_drawn) if self.config.can_end else without_end
         return islice(chain([without_end if last_id == eos else with_end], repeat(with_end)), self.config.length)
 
 

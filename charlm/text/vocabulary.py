@@ -63,6 +63,8 @@ class Vocabulary:
     """
 
     eos, unk = 0, 1
+    never_drawn: tuple[int, ...] = (unk,)
+    """Ids that no text contains, so that sampling excludes them."""
 
     def __init__(self, tokens: Sequence[str], unit: str = "char") -> None:
         self.tokens = tuple(tokens)
@@ -173,12 +175,16 @@ class Vocabulary:
 class LineVocabulary(Vocabulary):
     """A vocabulary that encodes a newline as EOS: in a model of lines it ends one text and starts the next.
 
+    A model that was fine-tuned from running text still has the newline as a token. It is never drawn.
+
     >>> LineVocabulary(("<EOS>", "<UNK>", "a")).encode("a\\nb").tolist()
     [2, 0, 1]
     """
 
     def __init__(self, tokens: Sequence[str], unit: str = "char") -> None:
         super().__init__(tokens, unit)
+        if "\n" in self._ids:
+            self.never_drawn = (self.unk, self._ids["\n"])
         self._ids["\n"] = self._table[ord("\n")] = self.eos
 
 

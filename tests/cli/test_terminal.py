@@ -81,6 +81,23 @@ def test_sampled_control_characters_are_escaped(tmp_path: Path) -> None:
     assert r"\u202e" in screen.shown
 
 
+def test_several_running_texts_have_headings_on_a_terminal(verse_model: Path) -> None:
+    run = ("sample", "-n", 3, "--length", 20, "--seed", 1)
+    with Screen(*run, cwd=verse_model.parent) as screen:
+        assert screen.end() == 0
+    assert re.findall("--- text . of . ---", screen.shown) == [f"--- text {k} of 3 ---" for k in (1, 2, 3)]
+    assert "---" not in charlm(*run, cwd=verse_model.parent).out
+    with Screen("sample", "--length", 20, cwd=verse_model.parent) as screen:
+        assert screen.end() == 0
+    assert "---" not in screen.shown
+
+
+def test_lines_have_no_headings_on_a_terminal(names_model: Path) -> None:
+    with Screen("sample", "-n", 3, "--seed", 1, cwd=names_model.parent) as screen:
+        assert screen.end() == 0
+    assert len(screen.shown.splitlines()) == 3
+
+
 def test_ctrl_c_while_sampling_is_silent(verse_model: Path) -> None:
     before = files_in(verse_model.parent)
     with Screen("sample", "--length", 10**9, cwd=verse_model.parent) as screen:

@@ -20,11 +20,13 @@ TEXT, LINES, BIDIRECTIONAL = "text.safetensors", "lines.safetensors", "bidirecti
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sample", "-m", TEXT, "--seed", "1", "--length", "60"),
+    ("sample", "-m", TEXT, "--seed", "1", "--length", "60", "--temp", "1"),
     ("sample", "-m", TEXT, "--seed", "2", "--length", "60", "--temp", "0.5", "--prompt", "the qu"),
     ("sample", "-m", TEXT, "--seed", "3", "--length", "40", "-n", "3", "--top-k", "3"),
     ("sample", "-m", TEXT, "--seed", "4", "--length", "40", "--top-p", "0.8", "--stop", "dog"),
     ("sample", "-m", TEXT, "--temp", "0", "--length", "40"),
     ("sample", "-m", LINES, "--seed", "5", "-n", "8"),
+    ("sample", "-m", LINES, "--seed", "5", "-n", "8", "--temp", "1"),
     ("sample", "-m", LINES, "--seed", "6", "-n", "4", "--novel"),
     ("score", "-m", TEXT, "the lazy dog", "Fox?", "--json"),
     ("score", "-m", TEXT, "the lazy dog", "--json", "--eos"),

@@ -157,8 +157,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "sample prints nothing until all texts are drawn",
         "charlm/cli/sample.py",
-        "for sample in model.sample_each(prompt, n=n",
-        "for sample in model.sample(prompt, n=n",
+        "samples = model.sample_each(prompt, n=n",
+        "samples = model.sample(prompt, n=n",
         ("tests/cli/test_novel.py::test_texts_are_written_batch_by_batch",),
     ),
     Fault(

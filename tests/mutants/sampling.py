@@ -35,6 +35,20 @@ FAULTS = (
         ("tests/sampling/test_drawing.py::test_an_offset_of_the_logits_changes_nothing",),
     ),
     Fault(
+        "a model of lines draws the newline of the running text that it learned before",
+        "charlm/text/vocabulary.py",
+        "self.never_drawn = (self.unk, self._ids",
+        "self.never_drawn = (self.unk, self.unk or self._ids",
+        ("tests/test_model.py::test_model_of_lines_never_draws_the_newline_of_running_text_before",),
+    ),
+    Fault(
+        "the log-probability of a sample is that of its temperature",
+        "charlm/sampling/drawing.py",
+        "log_totals = np.log(weights.sum(axis=1))",
+        "log_totals = np.log((weights ** (self._scale or 1)).sum(axis=1))",
+        ("tests/sampling/test_drawing.py::test_log_probabilities_are_those_of_the_unfiltered_softmax",),
+    ),
+    Fault(
         "a temperature beyond float32 overflows",
         FILTERS,
         "min(max(value, LOWEST_TEMPERATURE), float(np.finfo(logits.dtype).max))",
