@@ -68,7 +68,7 @@ file_option = option_group("Files")
              help="Save the run at this interval; 0 saves after every step.")  # fmt: skip
 @file_option("--overwrite", is_flag=True, help="Replace an existing model.")
 @options.threads
-@options.machine("--ensemble", type=int, metavar="K", show_default="1",
+@options.machine("--ensemble", type=int, metavar="K", show_default="chosen",
                 help="Train K networks with different seeds, and average their probabilities.")  # fmt: skip
 @options.machine("--engine", type=click.Choice(config.ENGINES), default="numpy",
                 help="Compute with NumPy, or with PyTorch, also under torchrun.")  # fmt: skip

@@ -28,7 +28,7 @@ from charlm.text.windows import batches_over
 from charlm.training.evaluation import HeldOut
 from charlm.training.learner import Learner
 from charlm.training.members import Members
-from charlm.training.memory import run_memory
+from charlm.training.memory import check_memory, run_memory
 from charlm.training.recipes import choose
 from charlm.training.report import Event, OnEvent, StepReport, log_event
 from charlm.training.trainer import Trainable, Trainer
@@ -156,6 +156,7 @@ class Run:
             self._report_event(Event(batches.size_message, is_warning=False))
         batches.local_slice = group.local_slice(batches.streams)
         self.memory = run_memory(self.options.engine, network, train, batches)
+        check_memory(self.memory, train.ensemble * network.size)
         params = [setup.initial_parameters(self.setup, parent, member) for member in range(train.ensemble)]
         if parent:
             message = f"started with a model of {parent.training.steps or 0:,} steps"

@@ -15,12 +15,15 @@ from charlm.machine import usable_cores
 from charlm.model import LanguageModel
 from charlm.nn.base import BaseNetwork
 from charlm.nn.layout import Parameters
+from charlm.nn.networks import make_network
 from charlm.runs.files import PathLike
 from charlm.runs.resume import SavedRun
 from charlm.text.corpus import Corpus
 from charlm.text.novelty import MAX_LINES, lines_in, pack_hashes
+from charlm.text.windows import batches_over
 from charlm.training.members import member_configs
-from charlm.training.probe import characters_per_second
+from charlm.training.memory import free_memory, run_memory
+from charlm.training.probe import measure_speed
 from charlm.training.recipes import REFERENCE_SPEED, Choice, choose
 from charlm.training.warm_start import extend_parameters, inherit_shape
 
@@ -101,17 +104,33 @@ def resolve_settings(
     if parent:
         if parent.text.unit != text.unit:
             raise ConfigError(f"`unit` is {text.unit!r}, but the model to start with has {parent.text.unit!r}")
-        return inherit_shape(settings, parent.config), text
+        members = settings.get("ensemble") or len(parent.members)
+        return {**inherit_shape(settings, parent.config), "ensemble": members}, text
     return dict(settings), text
 
 
 def choose_settings(settings: Mapping[str, Any], corpus: Corpus, engine: EngineConfig, group: ProcessGroup) -> Choice:
-    """Complete the settings by the corpus and the speed of this machine."""
+    """Complete the settings by the corpus, the speed of this machine and its free memory."""
     threads = settings.get("threads") or max(1, usable_cores() // group.local_world_size)
-    is_size_open = settings.get("hidden") is None and settings.get("size") is None
-    # The processes of a group must agree, so that PyTorch does not measure the speed.
-    speed = characters_per_second(threads) if is_size_open and engine.name == "numpy" else REFERENCE_SPEED
-    return choose({**settings, "threads": threads}, len(corpus.train_ids), speed, vocabulary=len(corpus.vocabulary))
+    complete = {**settings, "threads": threads}
+    speed = REFERENCE_SPEED
+    if engine.name != "numpy":  # the processes of a group must agree, so that PyTorch does not measure the speed
+        complete["ensemble"] = settings.get("ensemble") or 1
+    elif any(settings.get(name) is None for name in ("hidden", "ensemble")):
+        speed = measure_speed(threads)
+    choice = choose(complete, len(corpus.train_ids), speed, vocabulary=len(corpus.vocabulary))
+    while choice.train.ensemble > 1 and settings.get("ensemble") is None and not fits_memory(choice, corpus, engine):
+        complete["ensemble"] = choice.train.ensemble - 1
+        choice = choose(complete, len(corpus.train_ids), speed, vocabulary=len(corpus.vocabulary))
+    return choice
+
+
+def fits_memory(choice: Choice, corpus: Corpus, engine: EngineConfig) -> bool:
+    """Return whether the free memory is enough for a run."""
+    network = make_network(choice.network, len(corpus.vocabulary), start=corpus.vocabulary.eos)
+    batches = batches_over(corpus, choice.train, bidirectional=network.config.bidirectional)
+    free = free_memory()
+    return free is None or run_memory(engine, network, choice.train, batches) <= free
 
 
 def hash_lines(corpus: Corpus) -> str:

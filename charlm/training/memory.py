@@ -122,13 +122,7 @@ def _of_process() -> float | None:
 
 
 def run_memory(engine: EngineConfig, network: BaseNetwork, train: TrainConfig, batches: Batches) -> float:
-    """Estimate the bytes that this process and its workers need, and compare them with the free memory.
-
-    Raises
-    ------
-    ResourceError
-        If the free memory does not suffice.
-    """
+    """Estimate the bytes that this process and its workers need."""
     steps, streams = batches.steps, batches.local_slice.stop - batches.local_slice.start
     is_torch = engine.name == "torch"
     shards = 1 if is_torch else min(-(-train.threads // train.ensemble), streams)
@@ -137,5 +131,4 @@ def run_memory(engine: EngineConfig, network: BaseNetwork, train: TrainConfig, b
     memory += DEFAULT_TUNING.pytorch_bytes if is_torch else 0
     if train.ensemble > 1:  # a process for each member; the main process shares the text with them
         memory = train.ensemble * memory + DEFAULT_TUNING.process_bytes + batches.corpus.ids.nbytes
-    check_memory(memory, train.ensemble * network.size)
     return memory

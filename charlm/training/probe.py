@@ -9,12 +9,19 @@ import numpy as np
 from charlm.config import NetworkConfig
 from charlm.engines.numpy_engine import NumpyEngine
 from charlm.nn.network import Network
+from charlm.training.ensemble_size import Speed
 
 SHAPE, VOCABULARY, BATCH, STEPS = NetworkConfig("lstm", 256, 1), 64, 32, 64
 """The reference network and its windows."""
 
 
-def characters_per_second(threads: int, max_seconds: float = 0.4) -> float:
+def measure_speed(cores: int) -> Speed:
+    """Measure the speed of this machine with one of its cores and with `cores`."""
+    one_core = characters_per_second(1)
+    return Speed(one_core, characters_per_second(cores) if cores > 1 else one_core, cores)
+
+
+def characters_per_second(threads: int, max_seconds: float = 0.3) -> float:
     """Train the reference network on noise, and return the speed of the faster windows in characters per second.
 
     Parameters

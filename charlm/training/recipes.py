@@ -11,8 +11,9 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from charlm.config import SIZES, NetworkConfig, TrainConfig, check, check_choice, is_real
+from charlm.config import SIZES, NetworkConfig, TrainConfig, check, check_choice, is_count, is_real
 from charlm.errors import ConfigError
+from charlm.training.ensemble_size import Speed, members_for_long_text, members_for_short_text
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
 """Value of `size` -> units of one layer."""
@@ -20,8 +21,8 @@ NETWORK_SETTINGS = [field.name for field in fields(NetworkConfig)]
 TRAIN_SETTINGS = [field.name for field in fields(TrainConfig)]
 BUDGETS = ("epochs", "steps", "minutes")
 """Settings that end a run."""
-REFERENCE_SPEED = 180_000
-"""Characters per second of the reference network (an LSTM 256x1) on the machine of the measurements."""
+REFERENCE_SPEED = Speed(110_000, 180_000, 2)
+"""Speed of the reference network (an LSTM 256x1) on the machine of the measurements."""
 BOOK_CHARACTERS = 1_000_000
 """Length of the text on which the recipes for books were measured."""
 MIN_BIDIRECTIONAL_STEPS = 128
@@ -75,7 +76,7 @@ def default_minutes(characters: int) -> float:
 
 
 def choose(
-    settings: Mapping[str, Any], characters: int, speed: float = REFERENCE_SPEED, *, vocabulary: int = 0
+    settings: Mapping[str, Any], characters: int, speed: Speed = REFERENCE_SPEED, *, vocabulary: int = 0
 ) -> Choice:
     """Complete the given settings.
 
@@ -85,8 +86,8 @@ def choose(
         Fields of NetworkConfig and TrainConfig, and `size`; None for not given.
     characters : int
         Length of the training text in tokens.
-    speed : float
-        Characters per second of the reference network on this machine, see `probe.characters_per_second`.
+    speed : Speed
+        Of this machine.
     vocabulary : int
         Number of distinct tokens, V. A large vocabulary gets a smaller network when minutes are the budget.
 
@@ -101,9 +102,16 @@ def choose(
     default = {} if any(name in given for name in BUDGETS) else {"minutes": default_minutes(characters)}
     minutes = given.get("minutes", default.get("minutes", 2.0))
     check(is_real(minutes) and minutes > 0, "minutes", minutes, "more than 0")
+    is_by_time = not given.keys() & {"epochs", "steps"}
     is_bidirectional = bool(given.get("bidirectional"))
-    reference_minutes = minutes * speed / REFERENCE_SPEED / (BIDIRECTIONAL_COST if is_bidirectional else 1)
-    chosen = {**default, "patience": 4, **recipe_for(reference_minutes, characters)}
+    reference_minutes = minutes / (BIDIRECTIONAL_COST if is_bidirectional else 1)
+    members = given.get("ensemble", 1)
+    check(is_count(members), "ensemble", members, "1 or more")
+    reason = ""
+    if is_by_time and "ensemble" not in given:
+        members, reason = choose_members(reference_minutes, characters, speed)
+    reference_minutes *= speed.of_member(members) / REFERENCE_SPEED.all_cores
+    chosen = {**default, "patience": 4, "ensemble": members, **recipe_for(reference_minutes, characters)}
     if is_bidirectional:
         chosen["bptt"] = max(chosen.get("bptt", 64), MIN_BIDIRECTIONAL_STEPS)
     if "epochs" in given or "steps" in given:
@@ -116,14 +124,25 @@ def choose(
     complete = chosen | given
     network = NetworkConfig(**{name: value for name, value in complete.items() if name in NETWORK_SETTINGS})
     train = TrainConfig(**{name: value for name, value in complete.items() if name in TRAIN_SETTINGS})
-    note = ""
-    if size is None and not given.keys() & {"hidden", "epochs", "steps"}:
-        fitting = fit_to_vocabulary(network, train, vocabulary, 60 * minutes * speed)
+    if is_by_time and size is None and "hidden" not in given:
+        fitting = fit_to_vocabulary(network, train, vocabulary, 60 * minutes * speed.of_member(members))
         if fitting != network:
             network = fitting
-            note = f"; a smaller network because the vocabulary is large ({vocabulary:,} tokens)"
+            reason += f"; a smaller network because the vocabulary is large ({vocabulary:,} tokens)"
     is_chosen = not chosen.keys() <= given.keys()
-    return Choice(network, train, describe(network, train, is_chosen, characters) + note)
+    return Choice(network, train, describe(network, train, is_chosen, characters) + reason)
+
+
+def choose_members(minutes: float, characters: int, speed: Speed) -> tuple[int, str]:
+    """Return the number of networks to train and its reason, for a budget in minutes."""
+    passes = 60 * minutes * speed.cores * speed.one_core / characters
+    recipe = recipe_for(0, characters)
+    if "epochs" in recipe:
+        members = members_for_short_text(passes, recipe["epochs"] * relative_cost(recipe["hidden"], 1))
+    else:
+        members = members_for_long_text(passes)
+    reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
+    return members, reason if members > 1 else ""
 
 
 def fit_to_vocabulary(network: NetworkConfig, train: TrainConfig, vocabulary: int, budget: float) -> NetworkConfig:
@@ -144,8 +163,13 @@ def step_cost(network: NetworkConfig, train: TrainConfig, vocabulary: int) -> fl
     """
     hidden = network.hidden
     recurrent = network.layers * 8 * hidden**2  # weights of the stack, about
-    character = recurrent / (8 * 256**2) + vocabulary * (2.7e-6 * hidden + 0.12e-3)
+    character = relative_cost(hidden, network.layers) + vocabulary * (2.7e-6 * hidden + 0.12e-3)
     return train.batch * train.bptt * character + 70e-6 * (recurrent + 5 * hidden * vocabulary)
+
+
+def relative_cost(hidden: int, layers: int) -> float:
+    """Return the time per character of a stack, relative to the reference network."""
+    return layers * hidden**2 / 256**2
 
 
 def refuse_unknown(given: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from charlm.nn.functional import mix_log_probs
 from charlm.nn.network import Network
 from charlm.nn.networks import make_network
 from charlm.runs.run import Run
-from charlm.runs.setup import RunOptions
+from charlm.runs.setup import RunOptions, choose_settings
 from charlm.text.batches import StreamBatches
 from charlm.text.corpus import Corpus
 from charlm.training.evaluation import mix_terms
@@ -192,6 +192,30 @@ def test_members_start_from_those_of_a_mixture_in_turn(text: Path, tmp_path: Pat
         started = run.trainer.learner.weights(1.0)
     for own, other in zip(started, [*parent.members, parent.members[0]], strict=True):
         np.testing.assert_array_equal(own.flat, other.flat)
+
+
+def test_members_are_as_many_as_those_of_the_model_to_start_with(text: Path, tmp_path: Path) -> None:
+    charlm.train(text, tmp_path / "parent", **TINY, steps=3, ensemble=2)
+    model = charlm.train(text, tmp_path / "m", **TINY, steps=3, init_from=tmp_path / "parent")
+    assert len(model.members) == 2
+
+
+@pytest.mark.parametrize(("free", "members"), [(1e12, 8), (None, 8), (400e6, 4), (1e6, 1)])
+def test_number_of_members_that_is_chosen_fits_the_memory(
+    text: Path, monkeypatch: pytest.MonkeyPatch, free: float | None, members: int
+) -> None:
+    """A process of a member of this small network takes about 80 MB."""
+    monkeypatch.setattr("charlm.runs.setup.free_memory", lambda: free)
+    settings = TINY | {"minutes": 10}
+    choice = choose_settings(settings, Corpus.read([text]), EngineConfig(), ProcessGroup())
+    assert choice.train.ensemble == members
+    given = choose_settings(settings | {"ensemble": 5}, Corpus.read([text]), EngineConfig(), ProcessGroup())
+    assert given.train.ensemble == 5
+
+
+def test_pytorch_trains_one_network_where_none_is_given(text: Path) -> None:
+    choice = choose_settings({"minutes": 10}, Corpus.read([text]), EngineConfig("torch"), ProcessGroup())
+    assert choice.train.ensemble == 1
 
 
 def test_ensemble_under_several_ranks_is_refused(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,9 @@ from charlm.training.report import Event
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
-TINY: dict[str, Any] = {"hidden": 4, "layers": 1, "batch": 4, "bptt": 10, "threads": 1, "patience": 0}
+TINY: dict[str, Any] = {
+    "hidden": 4, "layers": 1, "batch": 4, "bptt": 10, "threads": 1, "patience": 0, "ensemble": 1,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_run_without_step_keeps_old_files(
     files = [tmp_path / "m.safetensors", tmp_path / "m.resume.safetensors"]
     before = [path.read_bytes() for path in files]
     monkeypatch.setattr(Learner, "train_window", diverge)
-    assert charlm.cli.run(["train", str(text), "-m", str(files[0]), "--overwrite", "--hidden", "4"]) == 1
+    assert charlm.cli.run(["train", str(text), "-m", str(files[0]), "--overwrite", "--ensemble", "1"]) == 1
     assert "there is no trained model to write" in capsys.readouterr().err.splitlines()[-1]
     assert [path.read_bytes() for path in files] == before
 

@@ -15,7 +15,8 @@ from charlm.inference.prepared_network import PreparedNetwork
 from charlm.nn.functional import loss_and_derivatives
 from charlm.nn.network import Network
 from charlm.training.evaluation import better_logit_scale, cut_into_streams
-from charlm.training.probe import characters_per_second
+from charlm.training.ensemble_size import Speed, members_for_long_text, members_for_short_text
+from charlm.training.probe import measure_speed
 from charlm.training.recipes import budget_of, choose, step_cost
 from charlm.training.schedule import budget_fraction, learning_rate
 from charlm.training.tuning import DEFAULT_TUNING
@@ -48,6 +49,11 @@ class TestSchedule:
         assert budget_fraction(config, 50, 1.5, 3) == 0.75
         assert budget_fraction(config, 50, 0.5, 90) == 1.5
         assert budget_fraction(TrainConfig(), 50, 0.5, 90) == 0
+
+
+def at(rate: float) -> Speed:
+    """Return the speed of a machine of two cores."""
+    return Speed(rate / 2, rate, 2)
 
 
 class TestChoice:
@@ -103,14 +109,14 @@ class TestChoice:
             choose(bad, 1000)
 
     def test_faster_machine_gets_larger_network(self) -> None:
-        slow, fast = (choose({"minutes": 2}, 10**6, speed).network.hidden for speed in (20_000, 500_000))
+        slow, fast = (choose({"minutes": 2}, 10**6, at(rate)).network.hidden for rate in (20_000, 500_000))
         assert slow < fast
 
     def test_choose_with_large_vocabulary_and_few_minutes_makes_network_smaller(self) -> None:
         budget = {"minutes": 0.05}
-        assert choose(budget, 10**6, 60_000, vocabulary=100).network == choose(budget, 10**6, 60_000).network
-        choice = choose(budget, 10**6, 60_000, vocabulary=56_000)
-        assert 32 <= choice.network.hidden < choose(budget, 10**6, 60_000).network.hidden
+        assert choose(budget, 10**6, at(60_000), vocabulary=100).network == choose(budget, 10**6, at(60_000)).network
+        choice = choose(budget, 10**6, at(60_000), vocabulary=56_000)
+        assert 32 <= choice.network.hidden < choose(budget, 10**6, at(60_000)).network.hidden
         assert "because the vocabulary is large (56,000 tokens)" in choice.reason
         assert f"lstm {choice.network.hidden}x1" in choice.reason
         assert choose({"minutes": 1e-9}, 10**6, vocabulary=56_000).network.hidden == 32
@@ -134,7 +140,45 @@ class TestChoice:
         assert choose({"steps": 500}, 10_000).train.epochs is None
 
     def test_probe_returns_positive_speed(self) -> None:
-        assert characters_per_second(1, max_seconds=0.05) > 100
+        speed = measure_speed(2)
+        assert speed.cores == 2
+        assert min(speed.one_core, speed.all_cores) > 100
+
+
+class TestEnsembleSize:
+    def test_speed_of_a_member_depends_on_its_cores(self) -> None:
+        speed = Speed(100, 400, 16)
+        assert speed.of_member(1) == 400
+        assert speed.of_member(16) == 100
+        assert speed.of_member(32) == 50
+        assert speed.of_member(4) == pytest.approx(200)  # four cores: each doubling gives a factor of sqrt(2)
+        assert Speed(100, 100, 1).of_member(1) == 100
+        assert Speed(100, 100, 1).of_member(4) == 25
+
+    def test_members_for_long_text_grow_with_the_passes(self) -> None:
+        assert [members_for_long_text(passes) for passes in (0.1, 15, 16, 60, 75, 1000)] == [1, 1, 2, 2, 3, 8]
+
+    def test_members_for_short_text_have_time_for_all_passes(self) -> None:
+        assert [members_for_short_text(passes, 20) for passes in (1, 39, 40, 1000)] == [1, 1, 2, 8]
+
+    @pytest.mark.parametrize(("minutes", "characters", "members"), [(0.5, 10**6, 1), (5, 10**6, 3), (5, 10**8, 1)])
+    def test_choose_takes_several_networks_where_there_is_time(
+        self, minutes: float, characters: int, members: int
+    ) -> None:
+        choice = choose({"minutes": minutes}, characters)
+        assert choice.train.ensemble == members
+        assert ("networks because" in choice.reason) == (members > 1)
+
+    def test_members_get_the_recipe_of_their_own_time(self) -> None:
+        alone = choose({"minutes": 5, "ensemble": 1}, 10**6)
+        members = choose({"minutes": 5, "ensemble": 8}, 10**6)
+        assert alone.network.hidden > members.network.hidden
+
+    @pytest.mark.parametrize("given", [{"steps": 100}, {"epochs": 100}, {"minutes": 100, "ensemble": 1}])
+    def test_choose_without_minutes_or_with_a_given_number_takes_it(self, given: dict[str, Any]) -> None:
+        choice = choose(given, 10**6)
+        assert choice.train.ensemble == 1
+        assert "networks" not in choice.reason
 
 
 class TestEvaluation:

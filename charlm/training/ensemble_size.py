@@ -1,0 +1,54 @@
+"""The number of networks of an ensemble, from the length of the text, the time and the machine.
+
+A network that has read its text often learns little from further passes; another network of another seed makes other
+errors, and the mean of their probabilities is better than each. `docs/quality.md` has the measurements.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+MAX_CHOSEN_MEMBERS = 8
+"""Most members that are chosen. Sampling takes the time of each, and the gain falls as 1/K: 1/8 of it is left."""
+PASSES_OF_TWO = 16
+"""Passes of the reference network over a long text, on all cores, from which two members pay."""
+PASSES_PER_MEMBER = 25
+"""Passes over a long text from which a further member pays more than further passes."""
+
+
+class Speed(NamedTuple):
+    """The speed of a machine: characters per second of the reference network, on one core and on all cores."""
+
+    one_core: float
+    all_cores: float
+    cores: int
+
+    def of_member(self, members: int) -> float:
+        """Return the characters per second of each of several networks in training side by side.
+
+        A network on several cores is slower than its cores by themselves; between the two measurements, its speed is
+        taken to be a power of the number of cores.
+        """
+        cores = self.cores / members
+        if cores <= 1 or self.cores == 1:
+            return self.one_core * cores
+        return self.one_core * math.pow(cores, math.log(self.all_cores / self.one_core) / math.log(self.cores))
+
+
+def members_for_long_text(passes: float) -> int:
+    """Return the number of members for a text on which no recipe limits the passes.
+
+    passes: those of the reference network, on all cores by themselves, within the time.
+    """
+    if passes < PASSES_OF_TWO:
+        return 1
+    return min(MAX_CHOSEN_MEMBERS, max(2, round(passes / PASSES_PER_MEMBER)))
+
+
+def members_for_short_text(passes: float, passes_of_member: float) -> int:
+    """Return the number of members for a text on which a recipe limits the passes: those that have time for all.
+
+    passes_of_member: of the recipe, times its cost per character relative to the reference network.
+    """
+    return min(MAX_CHOSEN_MEMBERS, max(1, int(passes / passes_of_member)))
