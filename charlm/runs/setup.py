@@ -118,10 +118,10 @@ def choose_settings(settings: Mapping[str, Any], corpus: Corpus, engine: EngineC
         complete["ensemble"] = settings.get("ensemble") or 1
     elif any(settings.get(name) is None for name in ("hidden", "ensemble")):
         speed = measure_speed(threads)
-    choice = choose(complete, len(corpus.train_ids), speed, vocabulary=len(corpus.vocabulary))
+    characters, vocabulary = len(corpus.train_ids), len(corpus.vocabulary)
+    choice = choose(complete, characters, speed, vocabulary=vocabulary)
     while choice.train.ensemble > 1 and settings.get("ensemble") is None and not fits_memory(choice, corpus, engine):
-        complete["ensemble"] = choice.train.ensemble - 1
-        choice = choose(complete, len(corpus.train_ids), speed, vocabulary=len(corpus.vocabulary))
+        choice = choose(complete, characters, speed, vocabulary=vocabulary, max_members=choice.train.ensemble - 1)
     return choice
 
 

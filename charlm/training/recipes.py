@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from charlm.config import SIZES, NetworkConfig, TrainConfig, check, check_choice, is_count, is_real
 from charlm.errors import ConfigError
-from charlm.training.ensemble_size import Speed, members_for_long_text, members_for_short_text
+from charlm.training.ensemble_size import MAX_CHOSEN_MEMBERS, Speed, members_for_long_text, members_for_short_text
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
 """Value of `size` -> units of one layer."""
@@ -76,7 +76,12 @@ def default_minutes(characters: int) -> float:
 
 
 def choose(
-    settings: Mapping[str, Any], characters: int, speed: Speed = REFERENCE_SPEED, *, vocabulary: int = 0
+    settings: Mapping[str, Any],
+    characters: int,
+    speed: Speed = REFERENCE_SPEED,
+    *,
+    vocabulary: int = 0,
+    max_members: int = MAX_CHOSEN_MEMBERS,
 ) -> Choice:
     """Complete the given settings.
 
@@ -90,6 +95,8 @@ def choose(
         Of this machine.
     vocabulary : int
         Number of distinct tokens, V. A large vocabulary gets a smaller network when minutes are the budget.
+    max_members : int
+        Most members of an ensemble that is not given.
 
     Raises
     ------
@@ -109,7 +116,7 @@ def choose(
     check(is_count(members), "ensemble", members, "1 or more")
     reason = ""
     if is_by_time and "ensemble" not in given:
-        members, reason = choose_members(reference_minutes, characters, speed)
+        members, reason = choose_members(reference_minutes, characters, speed, max_members)
     reference_minutes *= speed.of_member(members) / REFERENCE_SPEED.all_cores
     chosen = {**default, "patience": 4, "ensemble": members, **recipe_for(reference_minutes, characters)}
     if is_bidirectional:
@@ -133,7 +140,7 @@ def choose(
     return Choice(network, train, describe(network, train, is_chosen, characters) + reason)
 
 
-def choose_members(minutes: float, characters: int, speed: Speed) -> tuple[int, str]:
+def choose_members(minutes: float, characters: int, speed: Speed, max_members: int) -> tuple[int, str]:
     """Return the number of networks to train and its reason, for a budget in minutes."""
     passes = 60 * minutes * speed.cores * speed.one_core / characters
     recipe = recipe_for(0, characters)
@@ -141,6 +148,7 @@ def choose_members(minutes: float, characters: int, speed: Speed) -> tuple[int, 
         members = members_for_short_text(passes, recipe["epochs"] * relative_cost(recipe["hidden"], 1))
     else:
         members = members_for_long_text(passes)
+    members = min(members, max_members)
     reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
     return members, reason if members > 1 else ""
 

@@ -11,6 +11,7 @@ MINUTES = "tests/training/test_minutes.py::"
 MEMBERS = "tests/training/test_members.py::"
 RUN = "tests/runs/test_run.py::TestRun::"
 CHOICE = "tests/training/test_training.py::TestChoice::"
+SIZE = "tests/training/test_training.py::TestEnsembleSize::"
 RESUME = "tests/runs/test_resume.py::"
 WARM_START = "tests/training/test_warm_start.py::"
 
@@ -312,5 +313,33 @@ FAULTS = (
         "if train.ensemble > 1 and group.world_size > 1:",
         "if False:",
         (f"{MEMBERS}test_ensemble_under_several_ranks_is_refused",),
+    ),
+    Fault(
+        "members get the recipe of a single network",
+        "charlm/training/recipes.py",
+        "reference_minutes *= speed.of_member(members) / REFERENCE_SPEED.all_cores",
+        "reference_minutes *= speed.of_member(1) / REFERENCE_SPEED.all_cores",
+        (f"{SIZE}test_members_get_the_recipe_of_their_own_time",),
+    ),
+    Fault(
+        "several networks are chosen for a budget of steps",
+        "charlm/training/recipes.py",
+        'if is_by_time and "ensemble" not in given:',
+        'if "ensemble" not in given:',
+        (f"{SIZE}test_choose_without_minutes_or_with_a_given_number_takes_it",),
+    ),
+    Fault(
+        "more members are chosen than fit the memory",
+        "charlm/runs/setup.py",
+        "return free is None or run_memory(engine, network, choice.train, batches) <= free",
+        "return True",
+        (f"{MEMBERS}test_number_of_members_that_is_chosen_fits_the_memory",),
+    ),
+    Fault(
+        "fine-tuning a mixture keeps its first member alone",
+        "charlm/runs/setup.py",
+        'members = settings.get("ensemble") or len(parent.members)',
+        'members = settings.get("ensemble") or 1',
+        (f"{MEMBERS}test_members_are_as_many_as_those_of_the_model_to_start_with",),
     ),
 )

@@ -200,7 +200,7 @@ def test_members_are_as_many_as_those_of_the_model_to_start_with(text: Path, tmp
     assert len(model.members) == 2
 
 
-@pytest.mark.parametrize(("free", "members"), [(1e12, 8), (None, 8), (400e6, 4), (1e6, 1)])
+@pytest.mark.parametrize(("free", "members"), [(1e12, 4), (None, 4), (240e6, 2), (1e6, 1)])
 def test_number_of_members_that_is_chosen_fits_the_memory(
     text: Path, monkeypatch: pytest.MonkeyPatch, free: float | None, members: int
 ) -> None:
@@ -209,6 +209,7 @@ def test_number_of_members_that_is_chosen_fits_the_memory(
     settings = TINY | {"minutes": 10}
     choice = choose_settings(settings, Corpus.read([text]), EngineConfig(), ProcessGroup())
     assert choice.train.ensemble == members
+    assert (f"; {members} networks because" in choice.reason) == (members > 1)
     given = choose_settings(settings | {"ensemble": 5}, Corpus.read([text]), EngineConfig(), ProcessGroup())
     assert given.train.ensemble == 5
 
