@@ -110,24 +110,15 @@ def choose(
     minutes = given.get("minutes", default.get("minutes", 2.0))
     check(is_real(minutes) and minutes > 0, "minutes", minutes, "more than 0")
     is_by_time = not given.keys() & {"epochs", "steps"}
-    is_bidirectional = bool(given.get("bidirectional"))
-    reference_minutes = minutes / (BIDIRECTIONAL_COST if is_bidirectional else 1)
+    reference_minutes = minutes / (BIDIRECTIONAL_COST if given.get("bidirectional") else 1)
     members = given.get("ensemble", 1)
     check(is_count(members), "ensemble", members, "1 or more")
     reason = ""
     if is_by_time and "ensemble" not in given:
         members, reason = choose_members(reference_minutes, characters, speed, max_members)
     reference_minutes *= speed.of_member(members) / REFERENCE_SPEED.all_cores
-    chosen = {**default, "patience": 4, "ensemble": members, **recipe_for(reference_minutes, characters)}
-    if is_bidirectional:
-        chosen["bptt"] = max(chosen.get("bptt", 64), MIN_BIDIRECTIONAL_STEPS)
-    if "epochs" in given or "steps" in given:
-        chosen.pop("epochs", None)
-    if "dropout" in given:  # a given dropout replaces both kinds
-        chosen.pop("recurrent_dropout", None)
-    if size is not None:
-        check_choice("size", size, SIZES)
-        chosen["hidden"] = HIDDEN_OF_SIZE[size]
+    recipe = adapt_recipe(recipe_for(reference_minutes, characters), given, size)
+    chosen = {**default, "patience": 4, "ensemble": members, **recipe}
     complete = chosen | given
     network = NetworkConfig(**{name: value for name, value in complete.items() if name in NETWORK_SETTINGS})
     train = TrainConfig(**{name: value for name, value in complete.items() if name in TRAIN_SETTINGS})
@@ -138,6 +129,21 @@ def choose(
             reason += f"; a smaller network because the vocabulary is large ({vocabulary:,} tokens)"
     is_chosen = not chosen.keys() <= given.keys()
     return Choice(network, train, describe(network, train, is_chosen, characters) + reason)
+
+
+def adapt_recipe(recipe: Recipe, given: Mapping[str, Any], size: str | None) -> dict[str, Any]:
+    """Return a recipe without the settings that given ones replace, with those that follow from `size`."""
+    adapted = dict(recipe)
+    if given.get("bidirectional"):
+        adapted["bptt"] = max(adapted.get("bptt", 64), MIN_BIDIRECTIONAL_STEPS)
+    if "epochs" in given or "steps" in given:
+        adapted.pop("epochs", None)
+    if "dropout" in given:  # a given dropout replaces both kinds
+        adapted.pop("recurrent_dropout", None)
+    if size is not None:
+        check_choice("size", size, SIZES)
+        adapted["hidden"] = HIDDEN_OF_SIZE[size]
+    return adapted
 
 
 def choose_members(minutes: float, characters: int, speed: Speed, max_members: int) -> tuple[int, str]:

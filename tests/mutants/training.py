@@ -142,7 +142,7 @@ FAULTS = (
     Fault(
         "a bidirectional network gets short windows",
         "charlm/training/recipes.py",
-        'chosen["bptt"] = max(chosen.get("bptt", 64), MIN_BIDIRECTIONAL_STEPS)',
+        'adapted["bptt"] = max(adapted.get("bptt", 64), MIN_BIDIRECTIONAL_STEPS)',
         "pass",
         (f"{CHOICE}test_bidirectional_network_gets_longer_windows",),
     ),
