@@ -12,8 +12,12 @@ INTRODUCTION = """\
 # Commands
 
 All commands take `-m MODEL` (default: `charlm.safetensors` in the current folder, or the environment variable
-`CHARLM_MODEL`). Results go to standard output, everything else to standard error. `-` is standard input. Exit codes:
-0 done, 1 failed, 2 usage, 130 Ctrl-C, 143 SIGTERM.
+`CHARLM_MODEL`). Results go to standard output, everything else to standard error, and `-q` prints errors alone. Exit
+codes: 0 done, 1 failed, 2 usage, 130 Ctrl-C, 143 SIGTERM.
+
+An argument TEXT is a text. `--file` names files, several after one `--file` or repeated. `-` is standard input. A
+command that is given nothing reads standard input, unless that is a terminal. `-n` is a number of texts, `-k` a number
+of alternatives. `--json` and `--tsv` print records; see [output.md](output.md).
 
 This page is generated from the help texts by `make docs`.
 """

@@ -9,6 +9,7 @@ from charlm.cli import import_path  # noqa: F401
 
 # isort: split
 
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +17,7 @@ from typing import Any
 
 import click
 
+from charlm.cli.arguments import is_model
 from charlm.cli.streams import flush_output, prepare_streams
 from charlm.cli.terminal import escape, warn
 from charlm.errors import CharlmError, ConfigError
@@ -31,6 +33,7 @@ COMMANDS = {
     "proof": "Mark characters that do not fit, and propose others.",
     "gradients": "Measure whether gradients vanish, last or explode.",
     "info": "Describe a model.",
+    "help": "Print the help of a command.",
 }
 """Summaries of the commands; each command is the `command` of the module with its name."""
 
@@ -57,6 +60,14 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first word names; explain a model file in its place."""
+        if args[0] not in COMMANDS and is_model(args[0]):
+            ctx.fail(f"{args[0]} is a model, not a command; to describe it: charlm info -m {shlex.quote(args[0])}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. A closed pipe is not a failure here, as it is for click."""
         try:
@@ -71,14 +82,14 @@ class Commands(click.Group):
     subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="charlm")
+@click.version_option(__version__, "-V", "--version", prog_name="charlm")
 @click.pass_context
 def charlm(ctx: click.Context) -> None:
     """Train character-level language models; generate, score and repair text with them.
 
     \b
     charlm train corpus.txt          train a model on any text
-    charlm sample --temp 0.8         generate text
+    charlm sample -t 0.8             generate text
     charlm score "a sentence"        print how probable a text is
 
     The model file is charlm.safetensors in the current folder, or the path in -m or in the environment variable

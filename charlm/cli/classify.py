@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ import click
 import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
-from charlm.cli.inputs import read_texts, require_texts
+from charlm.cli.inputs import Inputs, each_with
 from charlm.cli.tables import aligned, model_names, show, show_json, show_tsv
 
 models_option = option_group("Models")
@@ -19,18 +20,16 @@ models_option = option_group("Models")
 @click.command("classify", cls=Command)
 @options.texts
 @options.decoding
-@models_option("-m", "--model", "paths", type=options.PATH, multiple=True, required=True, metavar="PATH",
-               help="Compare this model file; give two or more.")  # fmt: skip
+@options.models
 @models_option("--prior", "priors", type=float, multiple=True, metavar="P", show_default="equal",
                help="Prior probability of each model, in their order.")  # fmt: skip
 @models_option("--eos/--no-eos", "end", default=None, show_default="if all models learned lines",
                help="Score the end of each text.")  # fmt: skip
-@options.output("--json", "form", flag_value="json", help="Print JSON Lines.")
-@options.output("--tsv", "form", flag_value="tsv", help="Print tab-separated values.")
+@options.records
 @options.threads
 def command(
-    texts: tuple[str, ...], files: tuple[Path, ...], by_line: bool, encoding: str | None, errors: str | None,
-    paths: tuple[Path, ...], priors: tuple[float, ...], end: bool | None, form: str | None,
+    inputs: Inputs, encoding: str | None, errors: str | None,
+    model_paths: tuple[Path, ...], priors: tuple[float, ...], end: bool | None, form: str | None,
     threads: int | None,
 ) -> None:  # fmt: skip
     """Print the probability that each TEXT is from each model, by Bayes' rule.
@@ -42,26 +41,20 @@ def command(
       charlm classify -m english.safetensors -m german.safetensors "guten Tag"
       charlm classify -m ham.safetensors -m spam.safetensors --prior 0.8 --prior 0.2 --file mail.txt --lines --tsv
     """
+    from charlm.cli.records import classified_record
     from charlm.model import cores_for
 
-    require_texts(texts, files)
-    models = [options.open_model(path, threads, encoding=encoding, errors=errors) for path in paths]
-    names = model_names(paths)
+    if not model_paths:
+        raise click.UsageError("no model is given; name two or more, each with -m")
+    models = [options.open_model(path, threads, encoding=encoding, errors=errors) for path in model_paths]
+    names = model_names(model_paths)
     as_written = replace(models[0].text, normalize="none")  # each model normalizes for itself
-    given = read_texts(texts, files, by_line, as_written)
-    found = charlm.classify(models, given, priors=priors or None, end=end, threads=cores_for(threads))
+    classify = partial(charlm.classify, models, priors=priors or None, end=end, threads=cores_for(threads))
+    found = each_with(inputs.texts(as_written), classify)
     if form == "json":
-        show_json(
-            {
-                "text": one.text,
-                "best": names[one.best],
-                "posterior": dict(zip(names, one.posterior, strict=True)),
-                "log_prob": dict(zip(names, one.log_probs, strict=True)),
-            }
-            for one in found
-        )
+        show_json(classified_record(one, names, text, models[0].text.unit) for text, one in found)
     elif form == "tsv":
-        show_tsv(["best", *names, "text"], ([names[one.best], *one.posterior, one.text] for one in found))
+        show_tsv(["best", *names, "text"], ([names[one.best], *one.posterior, one.text] for _, one in found))
     else:
-        rows = ([names[one.best], *(f"{p:.2%}" for p in one.posterior), one.text] for one in found)
+        rows = ([names[one.best], *(f"{p:.2%}" for p in one.posterior), one.text] for _, one in found)
         show(aligned([["best", *names, "text"], *rows]))

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from charlm.cli.arguments import spread_files, take_models
 from charlm.cli.flags import with_flags
+from charlm.cli.terminal import QUIET
 from charlm.errors import CharlmError, ResourceError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -35,6 +37,12 @@ def option_group(title: str, **defaults: Any) -> Callable[..., Callable[[Functio
     return partial(click.option, cls=Option, group=title, **defaults)
 
 
+def be_quiet(context: click.Context, option: click.Parameter, is_set: bool) -> None:
+    """Silence the messages of a command with -q."""
+    if is_set:
+        context.meta[QUIET] = True
+
+
 class Command(click.Command):
     """A command whose help shows groups of options and ends with examples, and whose errors name its flags.
 
@@ -44,6 +52,16 @@ class Command(click.Command):
     def __init__(self, name: str | None, *, help: str = "", **settings: Any) -> None:
         text, _, examples = inspect.cleandoc(help).partition("\n\nExamples:\n")
         super().__init__(name, help=text, epilog=examples, **settings)
+        quiet: dict[str, Any] = {"is_flag": True, "expose_value": False, "callback": be_quiet}
+        self.params.append(Option(["-q", "--quiet"], group="Output", help="Print results and errors only.", **quiet))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words; understand files that follow --file, and models without -m."""
+        ctx.allow_extra_args = True  # `take_models` refuses them
+        super().parse_args(ctx, spread_files(args))
+        if not ctx.resilient_parsing:
+            take_models(ctx)
+        return ctx.args
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of each group under its title."""

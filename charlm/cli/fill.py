@@ -8,7 +8,7 @@ import click
 
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
-from charlm.cli.inputs import read_texts, require_texts
+from charlm.cli.inputs import Inputs, NamedText
 from charlm.cli.tables import aligned, show, show_json
 
 search_option = option_group("Search")
@@ -21,10 +21,10 @@ search_option = option_group("Search")
 @search_option("--blank", default="_", metavar="CHARACTER", help="Read this as a missing character.")
 @search_option("--beam", default=8, type=options.COUNT, metavar="N", help="Follow the N best readings.")
 @options.output("-k", "--best", default=3, type=options.COUNT, metavar="K", help="Print the K best readings.")
-@options.json
+@options.records
 def command(
-    texts: tuple[str, ...], files: tuple[Path, ...], by_line: bool, encoding: str | None, errors: str | None,
-    model_path: Path, blank: str, beam: int, best: int, as_json: bool,
+    inputs: Inputs, encoding: str | None, errors: str | None,
+    model_path: Path, blank: str, beam: int, best: int, form: str | None,
 ) -> None:  # fmt: skip
     """Print the K best readings of each TEXT in which _ marks a missing character.
 
@@ -36,25 +36,27 @@ def command(
       charlm fill "the qu_ck br_wn fox"
       charlm fill --file damaged.txt --lines --blank "?" --json
     """
+    from charlm.cli.records import filled_record, reading_record, show_records
     from charlm.infilling.filling import Filled
 
-    require_texts(texts, files)
     model = options.open_model(model_path, encoding=encoding, errors=errors)
     blank = model.clean(blank)
 
     def fill(text: str) -> list[Filled]:
-        if by_line and len(blank) == 1 and blank not in model.vocabulary.split(model.clean(text)):
+        if inputs.by_line and len(blank) == 1 and blank not in model.vocabulary.split(model.clean(text)):
             score = model.pseudo_score(text) if model.config.bidirectional else model.score(text, end=False)
             return [Filled(text, (), score.log_prob, 1.0)]
         return model.fill(text, blank=blank, beam=beam, best=best)
 
-    for text in read_texts(texts, files, by_line, model.text):
-        readings = fill(text)
-        if as_json:
-            fields = [
-                {"text": r.text, "filled": r.filled, "share": r.probability, "weight": r.weight} for r in readings
-            ]
-            show_json([{"text": text, "readings": fields}])
-        else:
+    unit = model.text.unit
+    found = ((text, fill(text.text)) for text in inputs.texts(model.text))
+    if form == "json":
+        show_json(filled_record(readings, text, unit) for text, readings in found)
+    elif form == "tsv":
+        ranked = ((one, rank, text) for text, readings in found for rank, one in enumerate(readings, 1))
+        records = (reading_record(*one, unit) for one in ranked)
+        show_records(records, form, reading_record(Filled("", (), 0.0, 1.0), 1, NamedText(""), unit))
+    else:
+        for _, readings in found:
             rows = ([f"{r.probability:.1%}", f"{r.weight:.3f}", r.text] for r in readings)
             show(aligned([["share", "nats", "text"], *rows]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +13,20 @@ import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.curves import draw_curves, find_matplotlib
-from charlm.cli.tables import aligned, model_names, show, show_json
+from charlm.cli.inputs import Inputs
+from charlm.cli.tables import aligned, model_names, show, show_json, show_tsv
 from charlm.cli.terminal import escape
-from charlm.config import TextConfig, is_real
+from charlm.config import is_real
 from charlm.diagnostics.clipping_log import Clipping, read_clipping
-from charlm.text.reading import read_chunks
 
 if TYPE_CHECKING:
     from charlm.diagnostics.gradient_flow import GradientFlow
 
 MAX_CHARACTERS = 2_000_000
 """Characters of a text that are read at most."""
+
+NORM_KEYS = ("model", "layer", "steps_back", "norm", "positions", "unit")
+"""Columns of --tsv, which has a row for each model, layer and distance."""
 
 measurement_option = option_group("Measurement")
 
@@ -35,59 +38,65 @@ class Measurement:
     Attributes
     ----------
     path : the model file
+    unit : unit of its vocabulary, "char" or "word"
     flow : norms of the gradient by layer and distance
     limit : the model's `clip`, None if its file does not hold it
     clipping : how often clipping acted, None without a log
     """
 
     path: Path
+    unit: str
     flow: GradientFlow
     limit: float | None
     clipping: Clipping | None
 
 
 @click.command("gradients", cls=Command)
-@click.argument("models", nargs=-1, required=True, type=options.PATH, metavar="MODEL...")
-@options.file
+@options.documents
 @options.decoding
+@options.models
 @measurement_option("--back", default=64, metavar="K", help="Follow gradients K steps back.")
-@measurement_option("--places", default=100, metavar="N", help="Average over N positions, spread evenly over FILE.")
+@measurement_option("--places", default=100, metavar="N", help="Average over N positions, spread evenly over the text.")
 @measurement_option("--member", default=0, metavar="K", help="Measure member K of a mixture; the first is 0.")
 @options.output("--plot", type=options.PATH, metavar="PATH",
                help="Draw the norms into this file, such as gradients.svg; needs matplotlib.")  # fmt: skip
-@options.json
+@options.records
 def command(
-    models: tuple[Path, ...], file: Path, encoding: str | None, errors: str | None,
-    back: int, places: int, member: int, plot: Path | None, as_json: bool,
+    inputs: Inputs, encoding: str | None, errors: str | None, model_paths: tuple[Path, ...],
+    back: int, places: int, member: int, plot: Path | None, form: str | None,
 ) -> None:  # fmt: skip
-    """Measure how the loss at step t depends on the state k steps earlier, on the text in FILE.
+    """Measure how the loss at step t depends on the state k steps earlier, on a text.
 
     Prints the norm of d loss_t / d h_(t-k), loss in nats, averaged over positions t; and how often gradient clipping
-    acted in training, from the log next to the model file. Several models are compared. FILE "-" is standard input.
+    acted in training, from the log next to the model file. Several models are compared. Several files are one text.
 
     Examples:
-      charlm gradients charlm.safetensors corpus.txt
-      charlm gradients lstm.safetensors rnn.safetensors corpus.txt --back 100 --plot gradients.svg
+      charlm gradients --file corpus.txt
+      charlm gradients -m lstm.safetensors -m rnn.safetensors --file corpus.txt --back 100 --plot gradients.svg
     """
     if plot is not None:
         find_matplotlib(plot)
-    opened = [options.open_model(path, encoding=encoding, errors=errors) for path in models]
-    text = read_prefix(file, replace(opened[0].text, normalize="none"))  # each model normalizes for itself
+    paths = model_paths or (options.default_model(),)
+    opened = [options.open_model(path, encoding=encoding, errors=errors) for path in paths]
+    as_written = replace(opened[0].text, normalize="none")  # each model normalizes for itself
+    text = read_prefix(inputs.chunks(as_written))
     flows = [model.gradients(text, back=back, places=places, member=member) for model in opened]
-    measured = [measure(*one) for one in zip(models, opened, flows, strict=True)]
+    measured = [measure(*one) for one in zip(paths, opened, flows, strict=True)]
     curves = curves_of(measured)
     if plot is not None:
         draw_curves(dict(curves), plot)
-    if as_json:
+    if form == "json":
         show_json(map(fields_of, measured))
+    elif form == "tsv":
+        show_tsv(list(NORM_KEYS), norms_of(measured))
     else:
         show(report_lines(measured, curves))
 
 
-def read_prefix(file: Path, config: TextConfig) -> str:
-    """Return the text of a file; of a long text about its first MAX_CHARACTERS."""
+def read_prefix(chunks: Iterable[str]) -> str:
+    """Return a text; of a long text about its first MAX_CHARACTERS."""
     text = ""
-    for chunk in read_chunks(file, config):
+    for chunk in chunks:
         text += chunk
         if len(text) >= MAX_CHARACTERS:
             break
@@ -100,13 +109,25 @@ def measure(path: Path, model: charlm.LanguageModel, flow: GradientFlow) -> Meas
 
     clip: Any = model.training.settings.get("clip")
     limit = float(clip) if is_real(clip) and clip >= 0 else None
-    return Measurement(path, flow, limit, None if limit is None else read_clipping(Files(path).log, limit))
+    clipping = None if limit is None else read_clipping(Files(path).log, limit)
+    return Measurement(path, model.text.unit, flow, limit, clipping)
 
 
 def fields_of(measured: Measurement) -> dict[str, Any]:
-    """Return the fields of a model in JSON."""
+    """Return the fields of a model in JSON; `places` is the old name of `positions`."""
+    flow = measured.flow.as_json()
     clipping = None if measured.clipping is None else asdict(measured.clipping)
-    return {"model": str(measured.path), **measured.flow.as_json(), "clip": measured.limit, "clipping": clipping}
+    more = {"clip": measured.limit, "clipping": clipping, "positions": flow["places"], "unit": measured.unit}
+    return {"model": str(measured.path), **flow, **more}
+
+
+def norms_of(measured: Iterable[Measurement]) -> Iterator[list[object]]:
+    """Yield a row of TSV for each model, layer and distance; its columns are NORM_KEYS."""
+    for one in measured:
+        flow = one.flow.as_json()
+        for layer, norms in enumerate(flow["norms"], 1):
+            for steps_back, (norm, positions) in enumerate(zip(norms, flow["places"], strict=True)):
+                yield [str(one.path), layer, steps_back, norm, positions, one.unit]
 
 
 def curves_of(measured: Sequence[Measurement]) -> list[tuple[str, list[float]]]:

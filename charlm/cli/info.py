@@ -21,18 +21,16 @@ MAX_TOKENS = 60
 
 
 @click.command("info", cls=Command)
-@click.argument("model", required=False, type=options.PATH, metavar="[MODEL]")
 @options.model
 @options.output("--json", "as_json", is_flag=True, help="Print a JSON object, with the whole vocabulary.")
-def command(model: Path | None, model_path: Path, as_json: bool) -> None:
+def command(model_path: Path, as_json: bool) -> None:
     """Print the network of a model, its training data, its vocabulary and its losses.
 
     Examples:
       charlm info
-      charlm info names.safetensors --json
+      charlm info -m names.safetensors --json
     """
-    path = model or model_path
-    facts = facts_of(options.open_model(path), path)
+    facts = facts_of(options.open_model(model_path), model_path)
     if as_json:
         show_json([facts])
     else:
@@ -48,6 +46,7 @@ def facts_of(model: charlm.LanguageModel, path: Path) -> dict[str, Any]:
         "parameters": len(model.members) * model.network.size,
         "torch": model.network.cell.in_torch(),
         "text": asdict(model.text),
+        "unit": model.text.unit,
         "vocabulary": model.vocabulary.to_json(),
         "training": replace(model.training, line_hashes="").to_json(),
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from heapq import nlargest
-from itertools import tee
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -12,70 +13,120 @@ import click
 import charlm
 from charlm.cli import options
 from charlm.cli.command import Command
-from charlm.cli.inputs import read_lines
-from charlm.cli.tables import aligned, excerpt, show
+from charlm.cli.inputs import Inputs, NamedText, each_with, lines_of
+from charlm.cli.tables import aligned, excerpt, file_column, show
 from charlm.text.position import line_and_column
-from charlm.text.reading import read_text
 
 
 @click.command("odd", cls=Command)
-@options.file
+@options.documents
 @options.input("--context/--no-context", "in_context", default=False, help="Read each line after the one before it.")
 @options.decoding
 @options.model
 @options.output("-n", "n", default=10, type=options.COUNT, metavar="N", help="Print N lines or characters.")
 @options.output("--spots", is_flag=True, help="Print single characters, with line and column, instead of lines.")
+@options.output(
+    "-k", "--best", default=1, type=click.IntRange(0), metavar="K", help="Print K alternatives of each character."
+)
+@options.records
 @options.threads
 def command(
-    file: Path, in_context: bool, encoding: str | None, errors: str | None,
-    model_path: Path, threads: int | None, n: int, spots: bool,
+    inputs: Inputs, in_context: bool, encoding: str | None, errors: str | None,
+    model_path: Path, threads: int | None, n: int, spots: bool, best: int, form: str | None,
 ) -> None:  # fmt: skip
-    """Print the lines of FILE with the highest surprisal per character, or with --spots its characters.
+    """Print the lines with the highest surprisal per character, or with --spots the characters with the highest one.
 
-    Surprisal is -log2 p, in bits. Empty lines are skipped.
+    Surprisal is -log2 p, in bits. Empty lines are skipped. With several files, a column names the file.
 
     Examples:
-      charlm odd server.log -n 20
-      charlm odd article.txt --spots
+      charlm odd --file server.log -n 20
+      charlm odd --file article.txt --spots
+      charlm odd --spots -n 1 "the qick brown fox"
     """
     model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
     if spots:
-        return show(aligned(odd_characters(model, file, n)))
-    scores = lines_in_context(model, file) if in_context else single_lines(model, file, threads)
-    found = nlargest(n, scores, key=lambda pair: pair[1].bits_per_char)
-    rows = ([f"{score.bits_per_char:.3f}", str(number), score.text] for number, score in found)
-    return show(aligned([["bits/char", "line", "text"], *rows]))
+        return show_characters(nlargest(n, odd_characters(model, inputs, best), key=by_surprisal), inputs, model, form)
+    scores = lines_in_context(model, inputs) if in_context else single_lines(model, inputs, threads)
+    return show_lines(nlargest(n, scores, key=lambda pair: pair[1].bits_per_char), inputs, model, form)
 
 
-def single_lines(model: charlm.LanguageModel, file: Path, threads: int | None) -> Iterator[tuple[int, charlm.Score]]:
-    """Yield the number and the score of each line that is not empty, scored without context."""
-    lines, copy = tee((number, line) for number, line in enumerate(read_lines(file, model.text), 1) if line)
-    scores = model.score_many((line for _, line in copy), threads=threads)
-    return ((number, score) for (number, _), score in zip(lines, scores, strict=True))
+def single_lines(
+    model: charlm.LanguageModel, inputs: Inputs, threads: int | None
+) -> Iterator[tuple[NamedText, charlm.Score]]:
+    """Yield each line that is not empty with its score, without context."""
+    lines = chain.from_iterable(lines_of(source, model.text) for source in inputs.sources)
+    return each_with((line for line in lines if line.text), lambda texts: model.score_many(texts, threads=threads))
 
 
-def lines_in_context(model: charlm.LanguageModel, file: Path) -> Iterator[tuple[int, charlm.Score]]:
-    """Yield the number and the score of each line that is not empty, given the line before it."""
-    before = ""
-    for number, line in enumerate(read_lines(file, model.text), 1):
-        if line:
-            yield number, model.score(line, context=before)
-        before = line + "\n"
+def lines_in_context(model: charlm.LanguageModel, inputs: Inputs) -> Iterator[tuple[NamedText, charlm.Score]]:
+    """Yield each line that is not empty with its score, given the line before it."""
+    for source in inputs.sources:
+        before = ""
+        for line in lines_of(source, model.text):
+            if line.text:
+                yield line, model.score(line.text, context=before)
+            before = line.text + "\n"
 
 
-def odd_characters(model: charlm.LanguageModel, file: Path, n: int) -> Iterator[list[str]]:
-    """Yield a table of the n most surprising characters, each with the most probable one.
+def show_lines(
+    found: list[tuple[NamedText, charlm.Score]], inputs: Inputs, model: charlm.LanguageModel, form: str | None
+) -> None:
+    """Print lines with their scores."""
+    from charlm.cli.records import score_record, show_records
+
+    if form:
+        unit = model.text.unit
+        records = (score_record(score, line, unit, is_new=True) for line, score in found)
+        return show_records(records, form, score_record(charlm.Score(), NamedText(""), unit, is_new=True))
+    rows = (
+        [f"{score.bits_per_char:.3f}", *file_column(inputs, line), str(line.line), score.text] for line, score in found
+    )
+    return show(aligned([[f"bits/{model.text.unit}", *file_column(inputs), "line", "text"], *rows]))
+
+
+def odd_characters(
+    model: charlm.LanguageModel, inputs: Inputs, best: int
+) -> Iterator[tuple[charlm.CharScore, NamedText]]:
+    """Yield the scores of the characters of each text.
 
     For a model of lines a newline is the end of its line; the ends of empty lines are skipped.
     """
-    text = model.clean(read_text(file, model.text))
-    scores = model.score_characters(text, end=False, alternatives=1)
-    if model.text.lines:
-        empty = ("\n", "\n\n")
-        scores = (score for score in scores if text[max(score.offset - 1, 0) : score.offset + 1] not in empty)
-    yield ["bits", "line", "column", "character", "expected", "where"]
-    for score in nlargest(n, scores, key=lambda score: score.surprisal):
-        location = map(str, line_and_column(text, score.offset))
-        expected = score.alternatives[0][0] if score.alternatives else ""
-        where = excerpt(text, score.offset, len(score.character))
-        yield [f"{score.surprisal_bits:.2f}", *location, repr(score.character), repr(expected), where]
+    for given in inputs.documents(model.text):
+        named = replace(given, text=model.clean(given.text))
+        text = named.text
+        scores = model.score_characters(text, end=False, alternatives=best)
+        if model.text.lines:
+            empty = ("\n", "\n\n")
+            scores = (score for score in scores if text[max(score.offset - 1, 0) : score.offset + 1] not in empty)
+        yield from ((score, named) for score in scores)
+
+
+def by_surprisal(found: tuple[charlm.CharScore, NamedText]) -> float:
+    """Return the surprisal of a character."""
+    return found[0].surprisal
+
+
+def show_characters(
+    found: list[tuple[charlm.CharScore, NamedText]], inputs: Inputs, model: charlm.LanguageModel, form: str | None
+) -> None:
+    """Print characters with the most probable ones."""
+    from charlm.cli.records import character_record, show_records
+
+    located = [(score, line_and_column(text.text, score.offset), text) for score, text in found]
+    if form:
+        unit = model.text.unit
+        example = character_record(charlm.CharScore("", 0, 0.0, 1), (1, 1), NamedText(""), unit)
+        return show_records((character_record(*one, unit) for one in located), form, example)
+    rows = (
+        [
+            f"{score.surprisal_bits:.2f}",
+            *file_column(inputs, text),
+            *map(str, location),
+            repr(score.character),
+            " ".join(repr(other) for other, _ in score.alternatives) or repr(""),
+            excerpt(text.text, score.offset, len(score.character)),
+        ]
+        for score, location, text in located
+    )
+    head = ["bits", *file_column(inputs), "line", "column", "character", "expected", "where"]
+    return show(aligned([head, *rows]))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
 import charlm
 from charlm.cli.command import Function, option_group
+from charlm.cli.inputs import corpus_files, gather
 from charlm.config import DECODING_ERRORS
 from charlm.errors import CheckpointError, ConfigError
 
@@ -22,15 +27,40 @@ input = option_group("Input")
 output = option_group("Output")
 machine = option_group("Machine")
 
+MODEL, MODEL_VARIABLE = "charlm.safetensors", "CHARLM_MODEL"
+"""The model file by default, and the environment variable that names another."""
+
 model = option_group("Model")(
-    "-m", "--model", "model_path", type=PATH, default="charlm.safetensors", envvar="CHARLM_MODEL", show_envvar=True,
+    "-m", "--model", "model_path", type=PATH, default=MODEL, envvar=MODEL_VARIABLE, show_envvar=True,
     metavar="PATH", help="Set the path of the model file.",
 )  # fmt: skip
+models = option_group("Model")(
+    "-m", "--model", "model_paths", type=PATH, multiple=True, metavar="PATH", help="Read this model file. Repeatable."
+)
 threads = machine(
     "--threads", type=int, metavar="CORES", show_default="all usable", help="Limit the number of CPU cores."
 )
-json = output("--json", "as_json", is_flag=True, help="Print JSON Lines.")
-file = click.argument("file", type=INPUT, metavar="FILE")
+
+
+def exclusive(name: str, *flags: str, value: str, help: str) -> Callable[[Function], Function]:
+    """Return a flag that passes `value` as the parameter `name`; two flags of one name exclude each other."""
+
+    def choose(context: click.Context, option: click.Parameter, is_set: bool) -> None:
+        context.params.setdefault(name, None)
+        if not is_set:
+            return
+        if context.params[name]:
+            raise click.UsageError(f"{flags[0]} and {context.meta[name]} exclude each other; pass one of them", context)
+        context.params[name], context.meta[name] = value, flags[0]
+
+    return output(*flags, value, is_flag=True, expose_value=False, callback=choose, help=help)
+
+
+def records(function: Function) -> Function:
+    """Add --json and --tsv; the command gets "json", "tsv" or None as `form`."""
+    as_json = exclusive("form", "--json", value="json", help="Print JSON Lines, an object for each record.")
+    as_tsv = exclusive("form", "--tsv", value="tsv", help="Print tab-separated values, a line for each record.")
+    return as_json(as_tsv(function))
 
 
 def decoding(function: Function) -> Function:
@@ -41,13 +71,50 @@ def decoding(function: Function) -> Function:
     return encoding(errors(function))
 
 
-def texts(function: Function) -> Function:
-    """Add the argument TEXT... and the options --file and --lines: the texts that a command reads."""
-    arguments = click.argument("texts", nargs=-1, metavar="[TEXT]...")
-    files = input("--file", "files", type=INPUT, multiple=True, metavar="FILE",
-                  help='Read a text from a file; "-" is standard input. Repeatable.')  # fmt: skip
+file_option = input(
+    "--file", "files", type=INPUT, multiple=True, metavar="FILE...",
+    help='Read the text from these files; "-" is standard input. Repeatable.',
+)  # fmt: skip
+
+
+def texts(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument TEXT... and the options --file and --lines; the command gets the texts as `inputs`."""
+
+    @wraps(function)
+    def command(words: tuple[str, ...], files: tuple[Path, ...], by_line: bool, **settings: Any) -> Any:
+        return function(inputs=gather(words, files, by_line=by_line), **settings)
+
+    arguments = click.argument("words", nargs=-1, metavar="[TEXT]...")
     lines = input("--lines", "by_line", is_flag=True, help="Treat each line of the files as a text.")
-    return arguments(files(lines(function)))
+    return arguments(file_option(lines(command)))
+
+
+def documents(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument TEXT... and the option --file to a command whose arguments were names of files before."""
+
+    @wraps(function)
+    def command(words: tuple[str, ...], files: tuple[Path, ...], **settings: Any) -> Any:
+        return function(inputs=gather(words, files, named=True), **settings)
+
+    return click.argument("words", nargs=-1, metavar="[TEXT]...")(file_option(command))
+
+
+def corpora(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument FILE... and the option --file to `train`; the command gets the names as `files`."""
+
+    @wraps(function)
+    def command(files: tuple[Path, ...], more_files: tuple[Path, ...], **settings: Any) -> Any:
+        return function(files=corpus_files((*files, *more_files)), **settings)
+
+    arguments = click.argument("files", nargs=-1, type=INPUT, metavar="FILE...")
+    return arguments(option_group("Text")(
+        "--file", "more_files", type=INPUT, multiple=True, metavar="FILE...", help="Train on these files, too.",
+    )(command))  # fmt: skip
+
+
+def default_model() -> Path:
+    """Return the path of the model that a command without -m reads."""
+    return Path(os.environ.get(MODEL_VARIABLE) or MODEL)
 
 
 def require_bidirectional(model: charlm.LanguageModel) -> None:

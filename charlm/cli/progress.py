@@ -11,7 +11,7 @@ from tqdm import tqdm
 from tqdm.std import EMA
 
 from charlm.cli.tables import PSEUDO
-from charlm.cli.terminal import warn
+from charlm.cli.terminal import is_quiet, warn
 from charlm.runs.run import Run
 from charlm.training.memory import as_size
 from charlm.training.report import Event, StepReport
@@ -34,7 +34,10 @@ def train_with_progress(run: Run) -> None:
     """Train to the end; print the settings, the progress and the result."""
     print_start(run)
     metrics = RunningMetrics(run.setup.corpus.vocabulary.unit, is_pseudo=run.setup.network.config.bidirectional)
-    if sys.stderr.isatty():
+    if is_quiet():
+        for _ in run.reports():
+            pass
+    elif sys.stderr.isatty():
         train_with_bar(run, metrics)
     else:
         train_with_lines(run, metrics)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -13,13 +14,13 @@ import click
 import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
-from charlm.cli.inputs import refuse_unknown
+from charlm.cli.inputs import STDIN, read_document, read_option, refuse_unknown, warn_of_file_names
 from charlm.cli.terminal import for_output, warn
 from charlm.config import SampleConfig
 from charlm.text.reading import read_text
 
 MAX_DRAWS = 100
-"""Draws for each text of `--novel`, at most."""
+"""Draws for each text of --novel, at most."""
 IsCopy = Callable[[str, bool], bool | None]
 """Whether a text is a copy, from the text and whether it is a whole line; None if that is not known."""
 
@@ -29,14 +30,16 @@ novelty_option = option_group("Novelty")
 
 @click.command("sample", cls=Command)
 @options.input(
-    "--prompt", default="", show_default=False, metavar="TEXT", help="Continue this text; it is printed too."
-)
+    "-p", "--prompt", default="", show_default=False, metavar="TEXT",
+    help='Continue this text; it is printed too. "-" is standard input.',
+)  # fmt: skip
 @options.input("--prompt-file", type=options.INPUT, metavar="FILE",
               help='Continue the text in a file; "-" is standard input.')  # fmt: skip
 @options.input("--strict", is_flag=True, help="Refuse a prompt with characters outside the vocabulary.")
 @options.decoding
 @options.model
-@sampling_option("--temp", "temperature", type=float, default=SampleConfig.temperature, show_default=True, metavar="T",
+@sampling_option("-t", "--temp", "temperature", type=float, default=SampleConfig.temperature, show_default=True,
+                 metavar="T",
                  help="Divide the logits by T: 1 draws from the model as it is, 0 takes the most "
                  "probable character.")  # fmt: skip
 @sampling_option("--top-k", type=int, default=0, show_default="0, all", metavar="K",
@@ -47,6 +50,7 @@ novelty_option = option_group("Novelty")
 @options.output("-n", "n", type=options.COUNT, default=1, metavar="N", help="Write N texts.")
 @options.output("--length", type=int, default=1000, metavar="CHARACTERS", help="End a text at this length.")
 @options.output("--stop", metavar="TEXT", help="End a text after this string.")
+@options.records
 @novelty_option("--novel", is_flag=True,
                 help="Write only whole lines that are not in the training text; of a model of running text, "
                 "only texts that do not occur in --corpus.")  # fmt: skip
@@ -57,7 +61,7 @@ def command(
     prompt: str, prompt_file: Path | None, strict: bool, encoding: str | None, errors: str | None,
     model_path: Path, threads: int | None,
     temperature: float, top_k: int, top_p: float, seed: int | None,
-    n: int, length: int, stop: str | None, novel: bool, corpus: Path | None,
+    n: int, length: int, stop: str | None, form: str | None, novel: bool, corpus: Path | None,
 ) -> None:  # fmt: skip
     """Generate text, one character at a time.
 
@@ -65,31 +69,57 @@ def command(
 
     Examples:
       charlm sample --length 500
-      charlm sample --prompt "Once upon a time" -n 3 --seed 1
+      charlm sample -p "Once upon a time" -n 3 --seed 1
       charlm sample -m names.safetensors -n 20 --novel
     """
     config = SampleConfig(temperature, top_k, top_p, length, stop)
     model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
-    if prompt_file is not None:
-        text = read_text(prompt_file, model.text)
-        prompt += text.removesuffix("\n") if model.text.lines else text  # a newline would end the line
-    prompt = model.clean(prompt)
+    prompt = read_prompt(model, prompt, prompt_file)
     if strict:
         list(refuse_unknown(model, [prompt]))
     warn_of_unknown(model, prompt)
+    draw = partial(model.sample_each, prompt, seed=seed, threads=threads, config=config)
     if novel:
         context = prompt.rpartition("\n")[2] if model.text.lines else prompt
-        samples = model.sample_each(prompt, seed=seed, threads=threads, config=config)
-        write_novel(model, prompt, context, samples, copies_of(model, corpus), n)
-    elif n == 1:
+        samples = novel_samples(context, draw(), copies_of(model, corpus), n)
+    elif n == 1 and form is None:
         for piece in chain([prompt], model.stream(prompt, seed=seed, config=config), ["\n"]):
             write(piece)
+        return
     else:
-        samples = model.sample_each(prompt, n=n, seed=seed, threads=threads, config=config)
-        for number, sample in enumerate(samples, 1):
-            write_heading(model, number, n)
-            write(prompt + sample.text + ("\n" if model.text.lines else "\n\n"))
-            sys.stdout.flush()  # the next batch may take long
+        samples = draw(n=n)
+    if form:
+        write_records(prompt, samples, form, model.text.unit)
+    else:
+        write_texts(model, prompt, samples, n, end="\n" if novel or model.text.lines else "\n\n")
+
+
+def read_prompt(model: charlm.LanguageModel, prompt: str, file: Path | None) -> str:
+    """Return the text to continue: the prompt, then the text of a file; "-" is standard input for both."""
+    if prompt == "-" and file == STDIN:
+        raise click.UsageError('standard input is named twice, and can be read once; pass one "-"')
+    warn_of_file_names([prompt], "--prompt-file")
+    rest = "" if file is None else read_document(file, model.text)  # a newline at its end would end the line
+    return model.clean(read_option(prompt, model.text) + rest)
+
+
+def write_texts(
+    model: charlm.LanguageModel, prompt: str, samples: Iterable[charlm.Sample], n: int, *, end: str
+) -> None:
+    """Write n texts, each with the prompt before it and with `end` after it."""
+    for number, sample in enumerate(samples, 1):
+        write_heading(model, number, n)
+        write(prompt + sample.text + end)
+        sys.stdout.flush()  # the next batch may take long
+
+
+def write_records(prompt: str, samples: Iterable[charlm.Sample], form: str, unit: str) -> None:
+    """Write a record for each text."""
+    from charlm.cli.records import sample_record, show_records
+    from charlm.sampling.sampler import Sample
+
+    records = (sample_record(sample, prompt, index, unit) for index, sample in enumerate(samples))
+    show_records(records, form, sample_record(Sample("", 0.0, False), "", 0, unit))
 
 
 def warn_of_unknown(model: charlm.LanguageModel, prompt: str) -> None:
@@ -140,28 +170,22 @@ def copies_of(model: charlm.LanguageModel, corpus: Path | None) -> IsCopy:
     return lambda text, is_whole: model.clean(text) in lines if is_whole else f"\n{model.clean(text)}" in framed
 
 
-def write_novel(
-    model: charlm.LanguageModel, prompt: str, context: str, samples: Iterable[charlm.Sample], is_copy: IsCopy, n: int
-) -> None:
-    """Write n texts that are not copies, from at most MAX_DRAWS draws for each; report the fraction of copies.
+def novel_samples(context: str, samples: Iterable[charlm.Sample], is_copy: IsCopy, n: int) -> Iterator[charlm.Sample]:
+    """Yield n texts that are not copies, from at most MAX_DRAWS draws for each; report the fraction of copies.
 
     Parameters
     ----------
-    model : the model of the draws
-    prompt : written before each text
     context : the part of the prompt that belongs to the text that is tested
     samples : the draws
     is_copy : the test
-    n : texts to write
+    n : texts to yield
     """
     counts: Counter[bool | None] = Counter()
     for sample in islice(samples, MAX_DRAWS * n):
         is_known = is_copy(context + sample.text, sample.has_ended)
         counts[is_known] += 1
         if is_known is False:
-            write_heading(model, counts[False], n)
-            write(f"{prompt}{sample.text}\n")
-            sys.stdout.flush()
+            yield sample
         if counts[False] == n:
             break
     copies, drawn = counts[True], counts.total()

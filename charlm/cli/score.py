@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import click
 
+import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
-from charlm.cli.inputs import read_groups, read_texts, refuse_unknown, require_texts
+from charlm.cli.inputs import Inputs, each_with, read_groups, read_option, refuse_unknown
+from charlm.cli.terminal import warn
 from charlm.config import LOGARITHMS
 
 scoring_option = option_group("Scoring")
@@ -31,24 +35,22 @@ scoring_option = option_group("Scoring")
 @scoring_option("--pseudo", is_flag=True, help="Score each character given all others, with a bidirectional model.")
 @scoring_option("--adapt", is_flag=True,
                 help="Adapt the weights while scoring (dynamic evaluation); the model file is unchanged.")  # fmt: skip
-@options.output("--json", "form", flag_value="json", help="Print JSON Lines, in the order of the input.")
-@options.output("--tsv", "form", flag_value="tsv", help="Print tab-separated values, in the order of the input.")
-@options.output("--summary", "form", flag_value="summary", help="Print a summary of all texts.")
-@options.output("--per-char", "form", flag_value="chars",
-               help="Print the probability, rank and alternatives of each character.")  # fmt: skip
-@options.output("--rank", "form", flag_value="groups",
-               help='Rank the candidates of each group, from files of lines "group TAB candidate".')  # fmt: skip
+@options.exclusive("view", "--summary", value="summary", help="Print a summary of all texts.")
+@options.exclusive("view", "--per-char", value="chars",
+                   help="Print the probability, rank and alternatives of each character.")  # fmt: skip
+@options.exclusive("view", "--rank", value="groups",
+                   help='Rank the candidates of each group, from files of lines "group TAB candidate".')  # fmt: skip
+@options.records
 @options.output("--base", type=click.Choice(list(LOGARITHMS)), default="e",
                help="Print tables and summaries in nats (e), bits (2) or bans (10).")  # fmt: skip
-@options.output("--best", default=5, type=click.IntRange(0), metavar="K",
-               help="Print K alternatives of each character.")  # fmt: skip
+@options.output("-k", "--best", default=5, type=click.IntRange(0), metavar="K",
+                help="Print K alternatives of each character.")  # fmt: skip
 @options.output("--color/--no-color", default=None, show_default="on a terminal", help="Colour --per-char.")
 @options.threads
 def command(
-    texts: tuple[str, ...], files: tuple[Path, ...], by_line: bool, encoding: str | None, errors: str | None,
-    model_path: Path, threads: int | None,
+    inputs: Inputs, encoding: str | None, errors: str | None, model_path: Path, threads: int | None,
     context: str, end: bool | None, strict: bool, pseudo: bool, adapt: bool,
-    form: str | None, base: str, best: int, color: bool | None,
+    view: str | None, form: str | None, base: str, best: int, color: bool | None,
 ) -> None:  # fmt: skip
     """Print the probability of each TEXT: log-probability in nats, bits per character, perplexity.
 
@@ -61,34 +63,56 @@ def command(
       charlm score --file log.txt --lines --tsv > scores.tsv
       charlm score --per-char --color "the qick brown fox"
     """
-    from charlm.cli.scores import print_characters, print_groups, print_scores
+    from charlm.cli.scores import Output, print_characters, print_groups, print_scores
 
-    require_texts(texts, files)
-    if form == "groups" and texts:
-        raise click.UsageError('--rank reads lines "group TAB candidate" from files; name them with --file')
-    if adapt and (context or form in ("chars", "groups")):
-        raise click.UsageError("--adapt cannot be combined with --context, --per-char or --rank")
-    if pseudo and (adapt or context or end or form in ("chars", "groups")):
+    check_flags(inputs, context, view, form, base, color, adapt=adapt)
+    if pseudo and (adapt or context or end or view in ("chars", "groups")):
         raise click.UsageError("--pseudo cannot be combined with --context, --eos, --per-char, --rank or --adapt")
     model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
+    context = read_option(context, model.text)
     score_many = partial(model.score_many, end=end, context=context, threads=threads)
+    output = Output(form, base, model.text.unit)
 
     def checked(candidates: Iterable[str]) -> Iterable[str]:
         """Refuse unknown characters with --strict."""
         return refuse_unknown(model, candidates) if strict else candidates
 
-    if form == "groups":
-        groups = ((name, score_many(checked(lines))) for path in files for name, lines in read_groups(path, model.text))
-        return print_groups(groups, base)
-    inputs = checked(read_texts(texts, files, by_line, model.text))
-    if form == "chars":
-        is_coloured = color if color is not None else sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        for text in inputs:
-            characters = model.score_characters(text, end=end, context=context, alternatives=best)
-            print_characters(characters, is_coloured)
-        return None
+    def scores(texts: Iterator[str]) -> Iterable[charlm.Score]:
+        """Score texts as the flags say."""
+        if pseudo:
+            return map(model.pseudo_score, checked(texts))
+        return model.score_adaptively(checked(texts), end=end) if adapt else score_many(checked(texts))
+
+    if view == "groups":
+        groups = chain.from_iterable(read_groups(source, model.text) for source in inputs.sources)
+        return print_groups(((name, each_with(texts, scores)) for name, texts in groups), output)
+    if view == "chars":
+        is_coloured = color if color is not None else is_terminal() and form is None
+        characters = partial(model.score_characters, end=end, context=context, alternatives=best)
+        cleaned = (replace(text, text=model.clean(text.text)) for text in inputs.texts(model.text))
+        texts = (text for text, _ in each_with(cleaned, checked))
+        return print_characters(((text, characters(text.text)) for text in texts), is_coloured, output)
     if pseudo:
         options.require_bidirectional(model)
-        return print_scores(map(model.pseudo_score, inputs), form, base, model.text.unit)
-    scores = model.score_adaptively(inputs, end=end) if adapt else score_many(inputs)
-    return print_scores(scores, form, base, model.text.unit)
+    return print_scores(each_with(inputs.texts(model.text), scores), view == "summary", output)
+
+
+def check_flags(
+    inputs: Inputs, context: str, view: str | None, form: str | None, base: str, color: bool | None, *, adapt: bool
+) -> None:
+    """Raise UsageError for flags that contradict each other."""
+    if view == "groups" and inputs.has_texts:
+        raise click.UsageError('--rank reads lines "group TAB candidate" from files; name them with --file')
+    if adapt and (context or view in ("chars", "groups")):
+        raise click.UsageError("--adapt cannot be combined with --context, --per-char or --rank")
+    if color and form:
+        raise click.UsageError(f"--color and --{form} exclude each other; pass one of them")
+    if context == "-" and inputs.has_stdin:
+        raise click.UsageError('standard input is named twice, and can be read once; pass one "-"')
+    if form and base != "e":
+        warn(f"--base {base} changes tables and summaries; --{form} prints nats")
+
+
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal that shows colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from itertools import tee
 
 import click
 
-from charlm.cli.tables import aligned, show, show_json, show_tsv
+from charlm.cli.inputs import NamedText
+from charlm.cli.records import character_record, ranked_record, score_record, show_records, summary_record
+from charlm.cli.tables import aligned, show, show_tsv
 from charlm.cli.terminal import escape, warn
 from charlm.config import LOGARITHMS
 from charlm.scoring.ranking import rank
 from charlm.scoring.score import CharScore, Score, Summary, in_base
+from charlm.text.position import lines_and_columns
 
 LIMITS = (1.0, 2.0, 4.0, 6.0, 9.0)
 """Surprisals in bits at which the colour changes."""
@@ -21,41 +25,60 @@ COLOURS = (None, "cyan", "green", "yellow", "magenta", "red")
 """Colours between the limits, from the lowest surprisal to the highest."""
 
 
-def print_scores(scores: Iterable[Score], form: str | None, base: str, unit: str) -> None:
-    """Print scores.
+@dataclass(frozen=True)
+class Output:
+    """How scores are printed.
 
-    Parameters
+    Attributes
     ----------
-    scores : in the order of the input
-    form : "json", "tsv", "summary", or None for a table of ranked texts
-    base : base of the logarithms in summaries and tables, a name in LOGARITHMS
+    form : "json" or "tsv" for records, None for tables
+    base : base of the logarithms in tables, a name in LOGARITHMS
     unit : unit of the vocabulary, "char" or "word"
     """
-    if form == "json":
-        show_json(map(fields_of, scores))
-    elif form == "tsv":
-        show_tsv(list(fields_of(Score())), (list(fields_of(score).values()) for score in scores))
-    elif form == "summary":
-        show(summary_lines(reduce(Summary.__add__, scores, Summary()), base, unit))
+
+    form: str | None
+    base: str
+    unit: str
+
+
+def print_scores(scores: Iterable[tuple[NamedText, Score]], is_summary: bool, output: Output) -> None:
+    """Print scores in the order of the input: as records, as a summary, or as a table of ranked texts."""
+    form, base, unit = output.form, output.base, output.unit
+    if is_summary:
+        summary = reduce(Summary.__add__, (score for _, score in scores), Summary())
+        if form:
+            show_records([summary_record(summary, unit)], form, summary_record(summary, unit))
+        else:
+            show(summary_lines(summary, base, unit))
+    elif form:
+        records = (score_record(score, text, unit) for text, score in scores)
+        show_records(records, form, score_record(Score(), NamedText(""), unit))
     else:
-        show(table_of(list(scores), base, unit))
+        show(table_of([score for _, score in scores], base, unit))
 
 
-def print_groups(groups: Iterable[tuple[str, Iterable[Score]]], base: str) -> None:
-    """Print the scores of each group as TSV, the most probable text first, with logarithms to a base in LOGARITHMS."""
-    rows = (
-        [group, position, f"{relative:.6g}", in_base(score.log_prob, base), score.text]
+def print_groups(groups: Iterable[tuple[str, Iterable[tuple[NamedText, Score]]]], output: Output) -> None:
+    """Print the scores of each group, the most probable text first: as records, or as a table."""
+    ranked = (
+        (group, place, share, score, text)
         for group, scores in groups
-        for position, (relative, score) in enumerate(rank(scores), 1)
+        for place, (share, score, text) in enumerate(rank_named(scores), 1)
     )
-    show_tsv(("group", "place", "relative", f"log_prob_{LOGARITHMS[base]}", "text"), rows)
+    if output.form:
+        records = (ranked_record(*one, output.unit) for one in ranked)
+        return show_records(records, output.form, ranked_record("", 1, 1.0, Score(), NamedText(""), output.unit))
+    rows = (
+        [group, place, f"{share:.6g}", in_base(score.log_prob, output.base), score.text]
+        for group, place, share, score, _ in ranked
+    )
+    return show_tsv(("group", "place", "relative", f"log_prob_{LOGARITHMS[output.base]}", "text"), rows)
 
 
-def fields_of(score: Score) -> dict[str, Any]:
-    """Return the fields of JSON Lines and TSV; `_known` fields exclude unknown characters."""
-    known = score.known
-    names = ("log_prob", "bits_per_char", "perplexity")
-    return score.as_json() | {f"{name}_known": getattr(known, name) if known.characters else None for name in names}
+def rank_named(scores: Iterable[tuple[NamedText, Score]]) -> Iterator[tuple[float, Score, NamedText]]:
+    """Yield the ranked scores of `rank` with their texts."""
+    pairs = list(scores)
+    names = {id(score): text for text, score in pairs}
+    return ((share, score, names[id(score)]) for share, score in rank(score for _, score in pairs))
 
 
 def summary_lines(summary: Summary, base: str, unit: str) -> Iterator[str]:
@@ -104,10 +127,34 @@ def format_metric(value: float, digits: str) -> str:
     return "-" if math.isnan(value) else format(value, digits)
 
 
-def print_characters(scores: Iterable[CharScore], is_coloured: bool) -> None:
-    """Print the score of each character: as a heat map, or as TSV with the best alternatives."""
-    if is_coloured:
-        return print_heat_map(scores)
+def print_characters(
+    scores: Iterable[tuple[NamedText, Iterable[CharScore]]], is_coloured: bool, output: Output
+) -> None:
+    """Print the score of each character of each text: as a heat map, as records, or as a table for each text."""
+    if output.form:
+        records = (
+            character_record(score, location, text, output.unit)
+            for text, characters in scores
+            for score, location in located(text.text, characters)
+        )
+        example = character_record(CharScore("", 0, 0.0, 1), (1, 1), NamedText(""), output.unit)
+        return show_records(records, output.form, example)
+    for _, characters in scores:
+        if is_coloured:
+            print_heat_map(characters)
+        else:
+            print_table_of_characters(characters)
+    return None
+
+
+def located(text: str, scores: Iterable[CharScore]) -> Iterator[tuple[CharScore, tuple[int, int]]]:
+    """Yield each character of a text with its line and column."""
+    characters, copy = tee(scores)
+    return zip(characters, lines_and_columns(text, (score.offset for score in copy)), strict=True)
+
+
+def print_table_of_characters(scores: Iterable[CharScore]) -> None:
+    """Print the characters of a text with the best alternatives, separated by tabs."""
     head = ("offset", "character", "probability", "surprisal_bits", "rank", "unknown", "alternatives")
     rows = (
         [
@@ -116,7 +163,7 @@ def print_characters(scores: Iterable[CharScore], is_coloured: bool) -> None:
         ]
         for score in scores
     )  # fmt: skip
-    return show_tsv(head, rows)
+    show_tsv(head, rows)
 
 
 def print_heat_map(scores: Iterable[CharScore]) -> None:

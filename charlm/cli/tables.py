@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from charlm.cli.inputs import Inputs, NamedText
 from charlm.cli.terminal import escape, for_output
 
 PSEUDO = "negative pseudo-log-likelihood"
@@ -35,7 +36,11 @@ def show_tsv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def in_tsv(value: object) -> str:
-    """Format a value as a TSV field: escape tabs, newlines and backslashes; None is an empty field."""
+    """Format a value as a TSV field: escape tabs, newlines and backslashes; None is an empty field, a list is JSON."""
+    if isinstance(value, (list, tuple, dict)):
+        value = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        value = int(value)
     if isinstance(value, str):
         return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
     return "" if value is None else repr(value)
@@ -56,6 +61,13 @@ def excerpt(text: str, start: int, length: int) -> str:
     """Return the `length` characters from `start` on in brackets, with the characters around them."""
     stop = start + length
     return f"{text[max(start - CONTEXT, 0) : start]}[{text[start:stop]}]{text[stop : stop + CONTEXT]}"
+
+
+def file_column(inputs: Inputs, text: NamedText | None = None) -> list[str]:
+    """Return the cell that names the file of a text, or its title; none if all texts are from one source."""
+    if len(inputs.sources) < 2:
+        return []
+    return ["file"] if text is None else [text.file or ""]
 
 
 def model_names(paths: Sequence[Path]) -> list[str]:

@@ -6,12 +6,18 @@ import sys
 import unicodedata
 from contextlib import suppress
 
+import click
+
 from charlm.cli.flags import with_flags
 
 UNSAFE = frozenset(("Cc", "Cs", "Zl", "Zp"))
 """Unicode categories of control characters, lone surrogates, and separators of lines and paragraphs."""
 REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufff9\ufffa\ufffb")
 """Marks of text direction and interlinear annotation, which reorder the text around them."""
+
+
+QUIET = "charlm.quiet"
+"""Key of click's context that is set by -q."""
 
 
 def escape(text: str, keep: str = "") -> str:
@@ -34,7 +40,18 @@ def for_output(text: str) -> str:
     return escape(text, keep="\n\t") if sys.stdout.isatty() else text
 
 
+def is_quiet() -> bool:
+    """Return whether the current command runs with -q."""
+    context = click.get_current_context(silent=True)
+    return context is not None and QUIET in context.meta
+
+
 def warn(message: str) -> None:
-    """Print a message to stderr, with names of parameters replaced by flags; ignore a stream that cannot be written."""
+    """Print a message to stderr, unless the command runs with -q; errors are printed after a command, and always.
+
+    Names of parameters become flags. A stream that cannot be written is ignored.
+    """
+    if is_quiet():
+        return
     with suppress(OSError):
         print(f"charlm: {escape(with_flags(message))}", file=sys.stderr)

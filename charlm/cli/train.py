@@ -25,7 +25,7 @@ file_option = option_group("Files")
 
 
 @click.command("train", cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@options.corpora
 @text_option("--lines", is_flag=True, help="Treat each line as a document.")
 @text_option("--unit", type=click.Choice(config.UNITS), default="char", help="Model characters or words.")
 @text_option("--min-count", type=int, metavar="N", show_default="chosen",

@@ -7,7 +7,9 @@ import codecs
 import gzip
 import io
 import lzma
+import os
 import re
+import stat
 import sys
 import unicodedata
 import zlib
@@ -141,16 +143,32 @@ def open_bytes(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     if str(path) == "-":
         yield sys.stdin.buffer
         return
-    try:
-        if Path(path).is_dir():
-            raise CorpusError(f"{path}: is a folder; name the files in it, such as {path}/*.txt")
+    require_file(path)
+    with naming(path):
         file: IO[bytes] = OPENERS.get(Path(path).suffix.lower(), open)(path, "rb")
+    with file:
+        yield file
+
+
+def require_file(path: str | PathLike[str]) -> None:
+    """Raise CorpusError if there is no such file, or if it is a folder; "-" is standard input."""
+    if str(path) == "-":
+        return
+    with naming(path):
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    if is_folder:
+        raise CorpusError(f"{path}: is a folder; name the files in it, such as {path}/*.txt")
+
+
+@contextmanager
+def naming(path: str | PathLike[str]) -> Iterator[None]:
+    """Raise CorpusError with the name of a file for an error of the system."""
+    try:
+        yield
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise CorpusError(f"{path!s}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    with file:
-        yield file
 
 
 def byte_chunks(file: IO[bytes], path: str | PathLike[str], tuning: TextTuning) -> Iterator[bytes]:

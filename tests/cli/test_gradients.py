@@ -15,6 +15,8 @@ from charlm.text.vocabulary import Vocabulary
 from tests.cli.command import charlm
 from tests.cli.conftest import VERSE
 
+COMPARED = ("gradients", "-m", "verse.safetensors", "-m", "names.safetensors", "--file", "verse.txt")
+
 
 @pytest.fixture
 def folder(tmp_path: Path, verse_model: Path) -> Path:
@@ -26,7 +28,7 @@ def folder(tmp_path: Path, verse_model: Path) -> Path:
 
 
 def test_report_has_a_table_of_norms_and_the_rate_of_clipping(folder: Path) -> None:
-    done = charlm("gradients", "verse.safetensors", "verse.txt", "--back", 20, cwd=folder)
+    done = charlm("gradients", "-m", "verse.safetensors", "--file", "verse.txt", "--back", 20, cwd=folder)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     assert lines[0] == "norm of d loss_t / d h_(t-k), loss in nats, mean over 100 positions t"
@@ -40,12 +42,14 @@ def test_report_has_a_table_of_norms_and_the_rate_of_clipping(folder: Path) -> N
 
 
 def test_table_with_a_power_of_two_as_its_end_has_that_row_once(folder: Path) -> None:
-    done = charlm("gradients", "verse.safetensors", "verse.txt", "--back", 4, cwd=folder)
+    done = charlm("gradients", "-m", "verse.safetensors", "--file", "verse.txt", "--back", 4, cwd=folder)
     assert [line.split()[0] for line in done.out.splitlines()[2:7]] == ["0", "1", "2", "4", "layer"]
 
 
 def test_json_has_every_step(folder: Path) -> None:
-    done = charlm("gradients", "verse.safetensors", "-", "--json", "--back", 5, cwd=folder, stdin=VERSE.encode() * 9)
+    done = charlm(
+        "gradients", "-m", "verse.safetensors", "-", "--json", "--back", 5, cwd=folder, stdin=VERSE.encode() * 9
+    )
     found = json.loads(done.out)
     assert len(found["norms"]) == 1
     assert len(found["norms"][0]) == len(found["places"]) == 6
@@ -59,7 +63,7 @@ def test_json_has_every_step(folder: Path) -> None:
 
 def test_json_has_an_object_for_each_model(folder: Path, names_model: Path) -> None:
     shutil.copy(names_model, folder / "names.safetensors")
-    done = charlm("gradients", "verse.safetensors", "names.safetensors", "verse.txt", "--json", "--back", 3, cwd=folder)
+    done = charlm(*COMPARED, "--json", "--back", 3, cwd=folder)
     found = [json.loads(line) for line in done.out.splitlines()]
     assert [model["model"] for model in found] == ["verse.safetensors", "names.safetensors"]
     assert found[0]["norms"] != found[1]["norms"]
@@ -67,7 +71,7 @@ def test_json_has_an_object_for_each_model(folder: Path, names_model: Path) -> N
 
 def test_models_are_compared_on_one_text(folder: Path, names_model: Path) -> None:
     shutil.copy(names_model, folder / "names.safetensors")
-    done = charlm("gradients", "verse.safetensors", "names.safetensors", "verse.txt", "--back", 40, cwd=folder)
+    done = charlm(*COMPARED, "--back", 40, cwd=folder)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     assert lines[1].split()[-2:] == ["verse", "names"]
@@ -76,23 +80,38 @@ def test_models_are_compared_on_one_text(folder: Path, names_model: Path) -> Non
 
 
 def test_model_that_is_given_twice_has_two_columns(folder: Path) -> None:
-    done = charlm("gradients", "verse.safetensors", "verse.safetensors", "verse.txt", "--back", 2, cwd=folder)
+    done = charlm(
+        "gradients",
+        "-m",
+        "verse.safetensors",
+        "-m",
+        "verse.safetensors",
+        "--file",
+        "verse.txt",
+        "--back",
+        2,
+        cwd=folder,
+    )
     assert done.code == 0, done.err
     assert done.out.splitlines()[1].split()[-2:] == ["verse.safetensors"] * 2
 
 
 def test_plot_is_a_reproducible_svg_file(folder: Path) -> None:
     pytest.importorskip("matplotlib")
-    done = charlm("gradients", "verse.safetensors", "verse.txt", "--plot", "flow.svg", "--back", 8, cwd=folder)
+    done = charlm(
+        "gradients", "-m", "verse.safetensors", "--file", "verse.txt", "--plot", "flow.svg", "--back", 8, cwd=folder
+    )
     assert done.code == 0, done.err
     drawn = (folder / "flow.svg").read_text()
     assert drawn.lstrip().startswith("<?xml")
     assert "layer 1" in drawn
     assert "steps back" in drawn
     assert "mathdefault" not in drawn
-    charlm("gradients", "verse.safetensors", "verse.txt", "--plot", "again.svg", "--back", 8, cwd=folder)
+    charlm(
+        "gradients", "-m", "verse.safetensors", "--file", "verse.txt", "--plot", "again.svg", "--back", 8, cwd=folder
+    )
     assert (folder / "again.svg").read_text() == drawn
-    wrong = charlm("gradients", "verse.safetensors", "verse.txt", "--plot", "flow.doc", cwd=folder)
+    wrong = charlm("gradients", "-m", "verse.safetensors", "--file", "verse.txt", "--plot", "flow.doc", cwd=folder)
     assert wrong.code == 2
     assert wrong.err.startswith("charlm: flow.doc: a plot's name must end in one of ")
     assert not wrong.out
@@ -101,7 +120,7 @@ def test_plot_is_a_reproducible_svg_file(folder: Path) -> None:
 def test_json_is_printed_in_addition_to_a_plot(folder: Path) -> None:
     pytest.importorskip("matplotlib")
     flags = ("--json", "--plot", "flow.svg", "--back", 2)
-    done = charlm("gradients", "verse.safetensors", "verse.txt", *flags, cwd=folder)
+    done = charlm("gradients", "-m", "verse.safetensors", "--file", "verse.txt", *flags, cwd=folder)
     assert done.code == 0, done.err
     assert json.loads(done.out)["model"] == "verse.safetensors"
     assert "layer 1" in (folder / "flow.svg").read_text()
@@ -110,12 +129,12 @@ def test_json_is_printed_in_addition_to_a_plot(folder: Path) -> None:
 def test_plot_without_matplotlib_names_the_package_to_install(folder: Path) -> None:
     (folder / "nowhere").mkdir()
     (folder / "nowhere" / "matplotlib.py").write_text("raise ImportError")
-    arguments = ("gradients", "verse.safetensors", "verse.txt", "--plot", "flow.svg")
+    arguments = ("gradients", "-m", "verse.safetensors", "--file", "verse.txt", "--plot", "flow.svg")
     done = charlm(*arguments, cwd=folder, PYTHONPATH=path_with(folder / "nowhere"))
     assert done.code == 1
     assert done.err == "charlm: --plot needs matplotlib, which is not installed; run: pip install matplotlib\n"
     assert not done.out
-    assert charlm(*arguments[:3], cwd=folder, PYTHONPATH=path_with(folder / "nowhere")).code == 0
+    assert charlm(*arguments[:5], cwd=folder, PYTHONPATH=path_with(folder / "nowhere")).code == 0
 
 
 def path_with(folder: Path) -> str:
@@ -133,7 +152,7 @@ def test_untrained_model_has_no_figures_on_clipping(tmp_path: Path) -> None:
     model = LanguageModel(network, network.initial(np.random.default_rng(0)), vocabulary, TextConfig())
     model.save(tmp_path / "new.safetensors")
     (tmp_path / "text.txt").write_text("abc" * 30)
-    done = charlm("gradients", "new.safetensors", "text.txt", cwd=tmp_path)
+    done = charlm("gradients", "-m", "new.safetensors", "--file", "text.txt", cwd=tmp_path)
     assert done.code == 0, done.err
     assert "layer 1: times" in done.out
     assert "layer 2: times" in done.out
@@ -143,7 +162,7 @@ def test_untrained_model_has_no_figures_on_clipping(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("verse.safetensors",), 2, "Missing"),
+        (("-m", "verse.safetensors"), 2, "no text is given"),
         (("none.safetensors", "verse.txt"), 1, "charlm: none.safetensors: no such model"),
         (("verse.safetensors", "none.txt"), 1, "charlm: none.txt: no such file"),
         (("verse.safetensors", "verse.txt", "--back", 0), 2, "charlm: --back is 0; expected 1 to 10000"),

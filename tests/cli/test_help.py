@@ -71,3 +71,33 @@ def test_help_lists_the_commands_without_importing_them() -> None:
     for name, said in COMMANDS.items():
         assert f"  {name} " in listing
         assert said in listing
+
+
+def test_help_of_a_command_has_two_forms(tmp_path: Path) -> None:
+    assert charlm("help", cwd=tmp_path).out == charlm("--help", cwd=tmp_path).out
+    for name in COMMANDS:
+        done = charlm("help", name, cwd=tmp_path)
+        assert (done.code, done.err) == (0, "")
+        assert done.out == charlm(name, "--help", cwd=tmp_path).out
+        assert done.out.startswith(f"Usage: charlm {name} ")
+    done = charlm("help", "dance", cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "no such command 'dance'; the commands are train, sample, " in done.err
+
+
+def test_short_options_are_the_long_ones(verse_model: Path) -> None:
+    folder = verse_model.parent
+    assert charlm("-V", cwd=folder) == charlm("--version", cwd=folder)
+    long = ("sample", "--model", verse_model, "--prompt", "the ", "--temp", 0.5, "--seed", 1, "--length", 9)
+    short = ("sample", "-m", verse_model, "-p", "the ", "-t", 0.5, "--seed", 1, "--length", 9)
+    assert charlm(*short, cwd=folder) == charlm(*long, cwd=folder)
+    best = [charlm("score", "--per-char", flag, 2, "dog", cwd=folder) for flag in ("-k", "--best")]
+    assert best[0] == best[1]
+
+
+def test_quiet_prints_errors_alone(verse_model: Path) -> None:
+    run = ("score", "verse.txt", "zß", "-m", verse_model)
+    loud, quiet = (charlm(*run, *flags, cwd=verse_model.parent) for flags in ((), ("-q",)))
+    assert loud.err.count("\n") == 2
+    assert (quiet.code, quiet.out, quiet.err) == (0, loud.out, "")
+    assert charlm("score", "-q", "--file", "none", cwd=verse_model.parent).err == "charlm: none: no such file\n"

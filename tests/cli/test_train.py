@@ -61,7 +61,7 @@ def test_short_text_shrinks_the_window_with_a_notice(folder: Path) -> None:
         (["."], 1, ".: is a folder; name the files in it"),
         (["empty.txt"], 1, "no text in it"),
         (["latin.txt"], 1, "byte 3 (0xe9) is not valid utf-8"),
-        ([], 2, "Missing argument"),
+        ([], 2, "no text is given"),
         (["verse.txt", "--hidden", "0"], 2, "--hidden is 0; expected 1 to 65536"),
         (["verse.txt", "--lr", "-1"], 2, "--lr is -1.0; expected more than 0"),
         (["verse.txt", "--valid", "1.5"], 2, "valid is 1.5"),

@@ -10,8 +10,8 @@ FAULTS = (
     Fault(
         "score --lines fails on an empty file",
         "charlm/cli/scores.py",
-        "table_of(list(scores), base, unit)",
-        "table_of(list(scores) or [Score()], base, unit)",
+        "table_of([score for _, score in scores], base, unit)",
+        "table_of([score for _, score in scores] or [Score()], base, unit)",
         (LINES + "test_an_empty_file_has_no_lines",),
     ),
     Fault(
@@ -24,8 +24,8 @@ FAULTS = (
     Fault(
         "the newline at the end of a file counts as an empty line",
         "charlm/cli/inputs.py",
-        'yield text.removesuffix("\\n") if config.lines else text',
-        "yield text",
+        'return text.removesuffix("\\n") if config.lines else text',
+        "return text",
         (LINES + "test_summary_of_a_file_is_that_of_its_lines",),
     ),
     Fault(
@@ -38,29 +38,29 @@ FAULTS = (
     Fault(
         "fill --lines stops at a line without a gap",
         "charlm/cli/fill.py",
-        "if by_line and len(blank) == 1 and",
+        "if inputs.by_line and len(blank) == 1 and",
         "if False and",
         (LINES + "test_fill_prints_lines_without_a_gap_unchanged",),
     ),
     Fault(
         "score --rank ignores its arguments",
         "charlm/cli/score.py",
-        'if form == "groups" and texts:',
+        'if view == "groups" and inputs.has_texts:',
         "if False:",
         (LINES + "test_rank_refuses_texts_outside_of_groups",),
     ),
     Fault(
         "score --rank ignores --strict",
         "charlm/cli/score.py",
-        "score_many(checked(lines))",
-        "score_many(lines)",
+        "if adapt else score_many(checked(texts))",
+        "if adapt else score_many(texts)",
         (LINES + "test_rank_with_strict_refuses_unknown_characters",),
     ),
     Fault(
         "score --rank drops empty candidates",
         "charlm/cli/inputs.py",
         "[candidate for _, candidate in run]",
-        "[candidate for _, candidate in run if candidate]",
+        "[candidate for _, candidate in run if candidate.text]",
         (LINES + "test_rank_counts_an_empty_candidate",),
     ),
 )

@@ -125,15 +125,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a prompt file is read as UTF-8, whatever the model's text was",
         "charlm/cli/sample.py",
-        "        text = read_text(prompt_file, model.text)",
-        "        text = read_text(prompt_file, type(model.text)(lines=model.text.lines))",
+        "read_document(file, model.text)",
+        "read_document(file, type(model.text)(lines=model.text.lines))",
         ("tests/cli/test_text_handling.py::TestEncodings::test_prompt_file_is_decoded_as_the_text_was",),
     ),
     Fault(
         "the last newline of a prompt file ends the line that is to be continued",
         "charlm/cli/sample.py",
-        'prompt += text.removesuffix("\\n") if model.text.lines else text',
-        "prompt += text",
+        "read_document(file, model.text)",
+        "read_text(file, model.text)",
         ("tests/cli/test_text_handling.py::TestPromptsOfLines",),
     ),
     Fault(

@@ -1,0 +1,169 @@
+"""The records of --json and --tsv: their keys, in order. docs/output.md documents them.
+
+Log-probabilities are in nats. Keys of a model of words name tokens and words; its keys of earlier versions, which name
+characters, follow at the end of a record.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from charlm.arrays import finite_or_none
+from charlm.cli.inputs import NamedText
+from charlm.cli.tables import show_json, show_tsv
+from charlm.scoring.score import CharScore, Metrics, Score, Summary
+
+if TYPE_CHECKING:
+    from charlm.infilling.filling import Filled
+    from charlm.infilling.proofing import Suspect
+    from charlm.sampling.sampler import Sample
+    from charlm.scoring.ranking import Classification
+
+KEYS_OF_WORDS = {
+    "characters": "tokens",
+    "character": "token",
+    "nats_per_char": "nats_per_word",
+    "bits_per_char": "bits_per_word",
+    "bits_per_char_known": "bits_per_word_known",
+}
+"""Keys of a model of characters, and those of a model of words in their stead."""
+Record = dict[str, Any]
+
+
+def show_records(records: Iterable[Record], form: str, example: Record) -> None:
+    """Print records as "json" or "tsv"; the keys of the example are the header of the table."""
+    if form == "json":
+        show_json(records)
+    else:
+        show_tsv(list(example), (list(record.values()) for record in records))
+
+
+def in_unit(record: Record, unit: str, *, is_new: bool = False) -> Record:
+    """Return a record with the keys of a unit, "char" or "word".
+
+    Unless the record is new, the keys that it had in earlier versions follow, for one more version.
+    """
+    if unit == "char":
+        return record
+    renamed = {KEYS_OF_WORDS.get(key, key): value for key, value in record.items()}
+    return renamed if is_new else renamed | {key: value for key, value in record.items() if key in KEYS_OF_WORDS}
+
+
+def origin(text: NamedText, unit: str) -> Record:
+    """Return the unit of a model, and where a text is from."""
+    return {"unit": unit, "file": text.file, "line": text.line}
+
+
+def metrics_record(metrics: Metrics) -> Record:
+    """Return the metrics, then those without unknown characters; None for a value that is not finite."""
+    names = ("characters", "unknown", "log_prob", "nats_per_char", "bits_per_char", "perplexity")
+    known = {f"{name}_known": getattr(metrics.known, name) for name in ("log_prob", "bits_per_char", "perplexity")}
+    if not metrics.known.characters:
+        known = dict.fromkeys(known)
+    return {name: finite_or_none(getattr(metrics, name)) for name in names} | known
+
+
+def score_record(score: Score, text: NamedText, unit: str, *, is_new: bool = False) -> Record:
+    """Return the record of a text, in `score` and `odd`."""
+    return in_unit({"text": score.text, **metrics_record(score), **origin(text, unit)}, unit, is_new=is_new)
+
+
+def summary_record(summary: Summary, unit: str) -> Record:
+    """Return the record of all texts, in `score --summary`."""
+    return in_unit({"texts": summary.texts, **metrics_record(summary), "unit": unit}, unit, is_new=True)
+
+
+def ranked_record(group: str, place: int, share: float, score: Score, text: NamedText, unit: str) -> Record:
+    """Return the record of a candidate, in `score --rank`."""
+    named = {"group": group, "rank": place, "probability": share, "log_prob": score.log_prob, "text": score.text}
+    return named | origin(text, unit)
+
+
+def character_record(score: CharScore, location: tuple[int, int], text: NamedText, unit: str) -> Record:
+    """Return the record of a character, in `score --per-char` and `odd --spots`."""
+    line, column = location
+    record = {
+        "character": score.character,
+        "probability": score.probability,
+        "log_prob": score.log_prob,
+        "surprisal_bits": score.surprisal_bits,
+        "rank": score.rank,
+        "unknown": score.is_unknown,
+        "alternatives": [
+            in_unit({"character": other, "probability": math.exp(log_prob)}, unit, is_new=True)
+            for other, log_prob in score.alternatives
+        ],
+        "index": score.offset,
+        "line": line if text.line is None else text.line,
+        "column": column,
+        "unit": unit,
+        "file": text.file,
+    }
+    return in_unit(record, unit, is_new=True)
+
+
+def classified_record(found: Classification, names: Sequence[str], text: NamedText, unit: str) -> Record:
+    """Return the record of a text, in `classify`; `posterior` is the old name of `probability`."""
+    probability = dict(zip(names, found.posterior, strict=True))
+    return {
+        "text": found.text,
+        "best": names[found.best],
+        "probability": probability,
+        "log_prob": dict(zip(names, found.log_probs, strict=True)),
+        **origin(text, unit),
+        "posterior": probability,
+    }
+
+
+def filled_record(readings: Iterable[Filled], text: NamedText, unit: str) -> Record:
+    """Return the record of a text, in `fill`; `share` and `weight` are the old names of probability and log_prob."""
+    fields = [
+        {
+            "text": one.text,
+            "filled": one.filled,
+            "probability": one.probability,
+            "log_prob": one.weight,
+            "share": one.probability,
+            "weight": one.weight,
+        }
+        for one in readings
+    ]
+    return {"text": text.text, "readings": fields, **origin(text, unit)}
+
+
+def reading_record(one: Filled, rank: int, text: NamedText, unit: str) -> Record:
+    """Return the record of a reading, in `fill --tsv`."""
+    return {
+        "text": text.text,
+        "rank": rank,
+        "probability": one.probability,
+        "log_prob": one.weight,
+        "reading": one.text,
+        "filled": one.filled,
+        **origin(text, unit),
+    }
+
+
+def suspect_record(
+    suspect: Suspect, best: int | None, index: int, location: tuple[int, int], text: NamedText, unit: str
+) -> Record:
+    """Return the record of a character that does not fit, in `proof`, with `best` proposals, or all for None."""
+    line, column = location
+    proposals = [in_unit({"character": other, "probability": p}, unit) for other, p in suspect.candidates[:best]]
+    record = {"line": line, "column": column, "character": suspect.character, "gain": suspect.gain,
+              "proposals": proposals, "index": index, "unit": unit, "file": text.file}  # fmt: skip
+    return in_unit(record, unit)
+
+
+def sample_record(sample: Sample, prompt: str, index: int, unit: str) -> Record:
+    """Return the record of a text that was drawn, in `sample`."""
+    return {
+        "text": prompt + sample.text,
+        "prompt": prompt,
+        "log_prob": sample.log_prob,
+        "ended": sample.has_ended,
+        "index": index,
+        "unit": unit,
+    }
