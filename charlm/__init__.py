@@ -9,23 +9,28 @@ Names are imported when they are first used: `import charlm` alone loads no NumP
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from charlm import errors
 from charlm.version import __version__
 
 if TYPE_CHECKING:
-    from charlm.config import NetworkConfig, SampleConfig, TextConfig, TrainConfig
+    from charlm.checkpoint import TrainingRecord
+    from charlm.config import EngineConfig, NetworkConfig, SampleConfig, TextConfig, TrainConfig
     from charlm.errors import CharlmError
     from charlm.model import LanguageModel, load
     from charlm.runs.api import train
     from charlm.sampling.sampler import Sample
-    from charlm.scoring.ranking import classify, rank
+    from charlm.scoring.ranking import Classification, classify, rank
     from charlm.scoring.score import CharScore, Score
 
 _HOMES = {
     "CharScore": "charlm.scoring.score",
     "CharlmError": "charlm.errors",
+    "Classification": "charlm.scoring.ranking",
+    "EngineConfig": "charlm.config",
     "LanguageModel": "charlm.model",
     "NetworkConfig": "charlm.config",
     "Sample": "charlm.sampling.sampler",
@@ -33,6 +38,7 @@ _HOMES = {
     "Score": "charlm.scoring.score",
     "TextConfig": "charlm.config",
     "TrainConfig": "charlm.config",
+    "TrainingRecord": "charlm.checkpoint",
     "classify": "charlm.scoring.ranking",
     "load": "charlm.model",
     "rank": "charlm.scoring.ranking",
@@ -42,6 +48,8 @@ _HOMES = {
 __all__ = [
     "CharScore",
     "CharlmError",
+    "Classification",
+    "EngineConfig",
     "LanguageModel",
     "NetworkConfig",
     "Sample",
@@ -49,8 +57,10 @@ __all__ = [
     "Score",
     "TextConfig",
     "TrainConfig",
+    "TrainingRecord",
     "__version__",
     "classify",
+    "errors",
     "load",
     "rank",
     "train",
@@ -59,5 +69,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'charlm' has no attribute {name!r}")
+        # Python adds the most similar name to the traceback
+        raise AttributeError(f"module 'charlm' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__") and name not in __all__)]

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from charlm.checks import (
+    COUNT,
+    FRACTION,
+    NATURAL,
+    NON_NEGATIVE,
+    POSITIVE,
+    STRING,
+    TEXT,
+    TRUTH,
+    check,
+    check_choice,
+    check_fields,
+    integer_rule,
+    number_rule,
+)
 from charlm.errors import ConfigError
 
 NORMALIZATIONS = ("none", "NFC", "NFKC")
@@ -21,61 +33,6 @@ LOGARITHMS = {"e": "nats", "2": "bits", "10": "bans"}
 """The unit of information for each base of the logarithm."""
 MAX_MEMBERS = 64
 """Largest number of members of a mixture; it bounds the tensors that a model file may name."""
-
-
-def check(is_valid: bool, field: str, value: Any, expected: str) -> None:
-    """Raise ConfigError unless `is_valid`.
-
-    Parameters
-    ----------
-    is_valid : whether `value` is allowed
-    field : name of the setting as a Python caller writes it, such as "learning_rate"
-    value : the value that was given
-    expected : the allowed values in words, such as "more than 0"
-
-    Raises
-    ------
-    ConfigError : "`field` is value; expected ..."
-    """
-    if not is_valid:
-        is_infinite = isinstance(value, float) and not math.isfinite(value)
-        raise ConfigError(
-            f"`{field}` is {value!r}; expected {'a finite number, ' * is_infinite}{expected}", field, value
-        )
-
-
-def is_count(value: Any, minimum: int = 1) -> bool:
-    """Return whether `value` is an integer of at least `minimum`; a bool is not an integer."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
-
-
-def is_real(value: Any) -> bool:
-    """Return whether `value` is a finite real number; a bool is not a number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-Rule = tuple[Callable[[Any], bool], str]
-"""A test of a value, and the allowed values in words."""
-COUNT: Rule = (is_count, "1 or more")
-NATURAL: Rule = (lambda value: is_count(value, 0), "0 or more")
-POSITIVE: Rule = (lambda value: is_real(value) and value > 0, "more than 0")
-NON_NEGATIVE: Rule = (lambda value: is_real(value) and value >= 0, "0 or more")
-FRACTION: Rule = (lambda value: is_real(value) and 0 <= value < 1, "in [0, 1)")
-TRUTH: Rule = (lambda value: isinstance(value, bool), "true or false")
-
-
-def check_fields(config: Any, rule: Rule, *fields: str) -> None:
-    """Raise ConfigError unless each field of `config` keeps `rule`, or is None where that is the default."""
-    is_valid, expected = rule
-    for field in fields:
-        value, default = getattr(config, field), getattr(type(config), field)
-        check(is_valid(value) or (value is None and default is None), field, value, expected)
-
-
-def check_choice(field: str, value: Any, choices: Iterable[str]) -> None:
-    """Raise ConfigError unless `value` is one of `choices`."""
-    known = list(choices)
-    check(value in known, field, value, f"one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -102,10 +59,13 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         check(isinstance(self.cell, str), "cell", self.cell, "the name of a cell")
-        check(is_count(self.hidden) and self.hidden <= 65536, "hidden", self.hidden, "1 to 65536")
-        check(is_count(self.layers) and self.layers <= 64, "layers", self.layers, "1 to 64")
+        check_fields(self, integer_rule(1, 65536), "hidden")
+        check_fields(self, integer_rule(1, 64), "layers")
         check_fields(self, FRACTION, "dropout", "recurrent_dropout")
         check_fields(self, TRUTH, "bidirectional")
+
+    def __str__(self) -> str:
+        return f"{'bidirectional ' * self.bidirectional}{self.cell} {self.hidden}x{self.layers}"
 
     @property
     def has_dropout(self) -> bool:
@@ -137,6 +97,7 @@ class TextConfig:
         check_choice("unit", self.unit, UNITS)
         check_fields(self, TRUTH, "lines")
         check_fields(self, COUNT, "min_count")
+        check_fields(self, STRING, "encoding")
         check_choice("errors", self.errors, DECODING_ERRORS)
         check_choice("normalize", self.normalize, NORMALIZATIONS)
 
@@ -166,8 +127,9 @@ class SampleConfig:
     def __post_init__(self) -> None:
         check_fields(self, NON_NEGATIVE, "temperature")
         check_fields(self, NATURAL, "top_k", "length")
-        check(is_real(self.top_p) and 0 < self.top_p <= 1, "top_p", self.top_p, "in (0, 1]")
-        check(self.stop is None or (isinstance(self.stop, str) and self.stop != ""), "stop", self.stop, "not empty")
+        check_fields(self, number_rule("in (0, 1]", lambda value: 0 < value <= 1), "top_p")
+        check_fields(self, TEXT, "stop")
+        check_fields(self, TRUTH, "can_end")
 
 
 @dataclass(frozen=True)
@@ -219,14 +181,14 @@ class TrainConfig:
     ensemble: int = 1
 
     def __post_init__(self) -> None:
-        is_valid = is_count(self.ensemble) and self.ensemble <= MAX_MEMBERS
-        check(is_valid, "ensemble", self.ensemble, f"1 to {MAX_MEMBERS}")
+        check_fields(self, integer_rule(1, MAX_MEMBERS), "ensemble")
         check_fields(self, COUNT, "batch", "bptt", "steps")
         check_fields(self, NATURAL, "patience", "seed", "threads")
         check_fields(self, POSITIVE, "epochs", "minutes", "learning_rate")
         check_fields(self, FRACTION, "warmup", "average", "restart_rate", "valid")
         check_fields(self, NON_NEGATIVE, "clip")
-        check(is_real(self.final_rate) and 0 <= self.final_rate <= 1, "final_rate", self.final_rate, "in [0, 1]")
+        check_fields(self, number_rule("in [0, 1]", lambda value: 0 <= value <= 1), "final_rate")
+        check(isinstance(self.optimizer, str), "optimizer", self.optimizer, "the name of an optimizer")
         check_choice("held_out", self.held_out, HELD_OUT)
 
 

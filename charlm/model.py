@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from charlm.checkpoint import ModelFile, TrainingRecord, named_tensors, read_model, write_model
-from charlm.config import NetworkConfig, SampleConfig, TextConfig, check, is_count
-from charlm.errors import ConfigError, ModelExistsError
-from charlm.inference.interface import CausalModel
-from charlm.inference.prepare import prepare_bidirectional, prepare_causal
-from charlm.machine import usable_cores
-from charlm.nn.base import BaseNetwork
-from charlm.nn.bidirectional import BidirectionalNetwork
-from charlm.nn.layout import Parameters
+from charlm.checks import COUNT, NATURAL, check, check_texts, check_value, integer_rule
+from charlm.config import SampleConfig
+from charlm.errors import ConfigError
+from charlm.kernels.threads import cores_for
 from charlm.nn.network import Network
-from charlm.nn.networks import make_network
 from charlm.sampling.sampler import Sample, Sampler
 from charlm.scoring.characters import score_characters
 from charlm.scoring.dynamic_evaluation import DynamicEvaluation, score_adaptively
 from charlm.scoring.score import CharScore, Score
-from charlm.scoring.scorer import score_texts
-from charlm.text.reading import normalize_text
-from charlm.text.vocabulary import LineVocabulary, Vocabulary
+from charlm.scoring.scorer import score_text, score_texts
+from charlm.settings import SampleSettings, checked, plain, show_keywords
+from charlm.stored_model import StoredModel
 
 if TYPE_CHECKING:  # `fill`, `proof` and `gradients` load these packages; `charlm score` starts faster without them
+    from typing_extensions import Unpack
+
     from charlm.diagnostics.gradient_flow import GradientFlow
-    from charlm.infilling.bidirectional_reader import BidirectionalReader
     from charlm.infilling.filling import Filled
     from charlm.infilling.proofing import Suspect
 
 
-class LanguageModel:
+class LanguageModel(StoredModel):
     """The probability of the next character given the characters before it, learned from a text.
 
     Parameters
@@ -55,6 +48,8 @@ class LanguageModel:
 
     Notes
     -----
+    A model can be pickled and copied (`copy.deepcopy`); a model file is the format to keep.
+
     Several threads may use one model at the same time, with the same results as one thread. They are bit for bit the
     same while the BLAS has one thread (OPENBLAS_NUM_THREADS=1). Otherwise a call that takes several cores sets the
     threads of the BLAS for the process, which may change the last bits.
@@ -62,71 +57,17 @@ class LanguageModel:
     >>> load("shakespeare.safetensors").score("To be, or not to be").bits_per_char  # doctest: +SKIP
     """
 
-    def __init__(
+    @show_keywords(SampleSettings, SampleConfig)
+    def sample(
         self,
-        network: BaseNetwork,
-        params: Parameters | Sequence[Parameters],
-        vocabulary: Vocabulary,
-        text: TextConfig,
-        training: TrainingRecord | None = None,
-    ) -> None:
-        self.network = network
-        self.members = (params,) if isinstance(params, Parameters) else tuple(params)
-        check(bool(self.members), "params", 0, "one member or more")
-        self.vocabulary = LineVocabulary(vocabulary.tokens, vocabulary.unit) if text.lines else vocabulary
-        self.text = text
-        self.training = training or TrainingRecord()
-
-    @cached_property
-    def prepared(self) -> CausalModel:
-        """The network or the mixture with its weights prepared for inference; ConfigError if it is bidirectional."""
-        if not isinstance(self.network, Network):
-            raise ConfigError(
-                "this model reads from both sides and has no probability from left to right, so it cannot sample or "
-                "score a text: it supports `fill`, `proof` and `pseudo_score` (the pseudo-log-likelihood)"
-            )
-        return prepare_causal(self.network, self.members)
-
-    @cached_property
-    def bidirectional(self) -> BidirectionalReader:
-        """The bidirectional network, prepared for inference; ConfigError if it has one direction."""
-        from charlm.infilling.bidirectional_reader import BidirectionalReader
-
-        if not isinstance(self.network, BidirectionalNetwork):
-            raise ConfigError("this model reads from left to right only; use one trained with `bidirectional=True`")
-        return BidirectionalReader(prepare_bidirectional(self.network, self.members), self.vocabulary)
-
-    @property
-    def params(self) -> Parameters:
-        """The weights of the first member; a model that is no mixture has one."""
-        return self.members[0]
-
-    @property
-    def config(self) -> NetworkConfig:
-        """The shape of the network."""
-        return self.network.config
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> LanguageModel:
-        """Read a model file; see the function `load`."""
-        file = read_model(path)
-        network = make_network(file.config, len(file.vocabulary), start=file.vocabulary.eos)
-        members = [network.parameters(np.zeros(network.size, np.float32)) for _ in range(file.members)]
-        for name, view in named_tensors(members).items():
-            view[...] = file.tensors[name]
-        return cls(network, members, file.vocabulary, TextConfig(**file.text), file.training)
-
-    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write a model file, atomically.
-
-        Raises ModelExistsError if it exists and `overwrite` is not set, CheckpointError if it cannot be written.
-        """
-        if not overwrite and Path(path).exists():
-            raise ModelExistsError(f"{path}: exists already; `overwrite=True` replaces it")
-        tensors, text = named_tensors(self.members), asdict(self.text)
-        write_model(path, ModelFile(self.config, text, self.vocabulary, tensors, self.training, len(self.members)))
-
-    def sample(self, prompt: str = "", *, n: int = 1, **options: Any) -> list[Sample]:
+        prompt: str = "",
+        *,
+        n: int = 1,
+        seed: int | None = None,
+        threads: int | None = None,
+        config: SampleConfig | None = None,
+        **settings: Unpack[SampleSettings],
+    ) -> list[Sample]:
         """Draw n texts that continue a prompt.
 
         Parameters
@@ -141,12 +82,13 @@ class LanguageModel:
             Cores to use; 0 or None for all that this process may use.
         config : SampleConfig, optional
             How characters are drawn.
-        **options
+        **settings
             Fields of SampleConfig that override `config`, such as `temperature=0.5` or `length=200`.
         """
-        check(is_count(n), "n", n, "1 or more")
-        return list(self.sample_each(prompt, n=n, **options))
+        check_value("n", plain(n), COUNT)
+        return list(self.sample_each(prompt, n=n, seed=seed, threads=threads, config=config, **settings))
 
+    @show_keywords(SampleSettings, SampleConfig)
     def sample_each(
         self,
         prompt: str = "",
@@ -155,38 +97,48 @@ class LanguageModel:
         seed: int | None = None,
         threads: int | None = None,
         config: SampleConfig | None = None,
-        **settings: Any,
+        **settings: Unpack[SampleSettings],
     ) -> Iterator[Sample]:
         """Yield the texts of `sample` in batches as they are drawn, without end if n is None."""
         config = self.sampling(config, settings)
         sampler = Sampler(self.prepared, self.vocabulary, config, threads=cores_for(threads))
-        return sampler.texts(self.clean(prompt), n=n, seed=seed)
+        return sampler.texts(self.clean(prompt), n=plain(n), seed=plain(seed))
 
+    @show_keywords(SampleSettings, SampleConfig)
     def stream(
-        self, prompt: str = "", *, seed: int | None = None, config: SampleConfig | None = None, **settings: Any
+        self,
+        prompt: str = "",
+        *,
+        seed: int | None = None,
+        config: SampleConfig | None = None,
+        **settings: Unpack[SampleSettings],
     ) -> Iterator[str]:
         """Draw one text, and yield each character as it is drawn; see `sample`."""
         sampler = Sampler(self.prepared, self.vocabulary, self.sampling(config, settings))
-        return sampler.stream(self.clean(prompt), seed=seed)
+        return sampler.stream(self.clean(prompt), seed=plain(seed))
 
-    def sampling(self, config: SampleConfig | None, settings: Mapping[str, Any]) -> SampleConfig:
+    def sampling(self, config: SampleConfig | None, settings: Mapping[str, object]) -> SampleConfig:
         """Complete the settings of sampling.
 
         A model of one running text never draws EOS, which was never a target. The stop string is normalized.
         """
         has_seen_ends = self.text.lines or len(self.training.sources) != 1
-        config = config or SampleConfig()
-        config = replace(config, **{"can_end": config.can_end and has_seen_ends, **settings})
+        config = SampleConfig() if config is None else config
+        check(isinstance(config, SampleConfig), "config", config, "a SampleConfig")
+        given = checked(settings, SampleSettings.__annotations__)
+        config = replace(config, **{"can_end": config.can_end and has_seen_ends, **given})
         return config if config.stop is None else replace(config, stop=self.clean(config.stop))
 
     def score(self, text: str, *, end: bool | None = None, context: str = "") -> Score:
-        """Return the log probability of a text; see `score_many`."""
-        return next(iter(self.score_many([text], end=end, context=context)))
+        """Return the log probability of a text and of each of its characters; see `score_many`."""
+        text, context = self.clean(text), self.clean(context)
+        end, threads = self.counts_end(end), cores_for(None)
+        return score_text(self.prepared, self.vocabulary, text, end=end, context=context, threads=threads)
 
     def score_many(
         self, texts: Iterable[str], *, end: bool | None = None, context: str = "", threads: int | None = None
     ) -> Iterator[Score]:
-        """Yield the log probability of each text, in order and in bounded memory.
+        """Yield the log probability of each text, in order and in bounded memory, without those of its characters.
 
         Parameters
         ----------
@@ -199,6 +151,7 @@ class LanguageModel:
         threads : int, optional
             Cores to use; 0 or None for all that this process may use.
         """
+        check_texts(texts)
         texts, context = map(self.clean, texts), self.clean(context)
         end, threads = self.counts_end(end), cores_for(threads)
         return score_texts(self.prepared, self.vocabulary, texts, end=end, context=context, threads=threads)
@@ -207,6 +160,7 @@ class LanguageModel:
         self, text: str, *, end: bool | None = None, context: str = "", alternatives: int = 5
     ) -> Iterator[CharScore]:
         """Yield the score of each character, with the `alternatives` most probable ones; see `score_many`."""
+        check_value("alternatives", alternatives, NATURAL)
         network, text, context, end = self.prepared, self.clean(text), self.clean(context), self.counts_end(end)
         return score_characters(network, self.vocabulary, text, end=end, context=context, alternatives=alternatives)
 
@@ -214,6 +168,7 @@ class LanguageModel:
         self, texts: Iterable[str], *, end: bool | None = None, learning_rate: float = DynamicEvaluation.learning_rate
     ) -> Iterator[Score]:
         """Yield the score of each text while adapting a copy of the weights to the texts (dynamic evaluation)."""
+        check_texts(texts)
         texts, config = map(self.clean, texts), DynamicEvaluation(learning_rate)
         network, end = self.prepared.network, self.counts_end(end)
         return score_adaptively(network, self.members, self.vocabulary, texts, end=end, config=config)
@@ -223,9 +178,14 @@ class LanguageModel:
 
         Raises ConfigError if the model is not bidirectional.
         """
-        ids = self.vocabulary.encode(self.clean(text)).astype(np.intp)
-        log_probs = self.bidirectional.long_scores(ids) if ids.size else np.zeros(0)
-        return Score.of(text, log_probs, ids[ids != self.vocabulary.eos] == self.vocabulary.unk)
+        text = self.clean(text)
+        ids = self.vocabulary.encode(text).astype(np.intp)
+        is_scored = ids != self.vocabulary.eos
+        log_probs = np.zeros(ids.size)
+        if ids.size:
+            log_probs[is_scored] = self.bidirectional.long_scores(ids)
+        score = Score.of(text, log_probs[is_scored], ids[is_scored] == self.vocabulary.unk, self.text.unit)
+        return replace(score, log_probs=log_probs)
 
     def fill(self, text: str, *, blank: str = "_", beam: int = 8, best: int = 3) -> list[Filled]:
         """Return the most probable ways to fill in missing characters, the best first; ConfigError if none is missing.
@@ -242,8 +202,8 @@ class LanguageModel:
         """
         from charlm.infilling.filling import fill_bidirectional, fill_left_to_right
 
-        check(is_count(beam), "beam", beam, "1 or more")
-        check(is_count(best), "best", best, "1 or more")
+        check_value("beam", beam, COUNT)
+        check_value("best", best, COUNT)
         blank = self.clean(blank)
         check(len(blank) == 1, "blank", blank, "one character")
         tokens = self.vocabulary.split(self.clean(text))
@@ -272,27 +232,9 @@ class LanguageModel:
 
         if not isinstance(self.network, Network):
             raise ConfigError("this model reads from both sides; gradients are followed in models of one direction")
-        check(is_count(member, 0) and member < len(self.members), "member", member, f"0 to {len(self.members) - 1}")
+        check_value("member", member, integer_rule(0, len(self.members) - 1))
         ids = encode_text(self.vocabulary, self.clean(text), lines=self.text.lines)
         return measure_gradients(self.network, self.members[member], ids, back=back, places=places)
-
-    def refuse_unknown(self, text: str) -> None:
-        """Raise UnknownCharacterError, with line and column, if a token of a text is not in the vocabulary."""
-        self.vocabulary.refuse_unknown(self.clean(text))
-
-    def counts_end(self, end: bool | None) -> bool:
-        """Return whether the end of a text counts, by default in a model of lines."""
-        return self.text.lines if end is None else end
-
-    def clean(self, text: str) -> str:
-        """Return a text as training normalizes it: newlines as LF, in the Unicode normal form of the model."""
-        return normalize_text(text, self.text)
-
-
-def cores_for(threads: int | None) -> int:
-    """Return the number of cores to use: `threads`, or all that this process may use for 0 or None."""
-    check(threads is None or is_count(threads, 0), "threads", threads, "0 (all cores) or more")
-    return threads or usable_cores()
 
 
 def load(path: str | PathLike[str]) -> LanguageModel:

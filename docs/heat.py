@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import click
 
 import charlm
+from charlm.scoring.heat_map import COLOURS, INKS, level, level_names
 from charlm.scoring.score import CharScore
 
 CELL, ROW, MARGIN = 17, 34, 10
 """Width of a character, height of a row and width of the margin, in pixels."""
-LIMITS = (1, 2, 4, 6, 9)
-"""Bits of surprisal at which the colour changes."""
-COLOURS = ("#fff7ec", "#fdd49e", "#fdbb84", "#fc8d59", "#e34a33", "#b30000")
-"""Background colours, from probable to surprising (ColorBrewer OrRd)."""
 FONT = "font-family='ui-monospace, DejaVu Sans Mono, Menlo, Consolas, monospace'"
-
-
-def level(bits: float) -> int:
-    """Return the index of the colour of a surprisal in bits."""
-    return sum(bits >= limit for limit in LIMITS)
 
 
 def cell(x: float, y: float, width: float, text: str, colour: int) -> str:
     """Return a coloured box with a text; the box makes the text readable on light and dark pages."""
-    ink = "#ffffff" if colour >= 4 else "#222222"
     return (
         f"<rect x='{x}' y='{y}' width='{width}' height='26' rx='3' fill='{COLOURS[colour]}'/>"
-        f"<text x='{x + width / 2}' y='{y + 18.5}' fill='{ink}' text-anchor='middle'>{escape(text)}</text>"
+        f"<text x='{x + width / 2}' y='{y + 18.5}' fill='{INKS[colour]}' text-anchor='middle'>{escape(text)}</text>"
     )
 
 
@@ -43,8 +33,7 @@ def heat_map(scores: Sequence[CharScore], columns: int) -> str:
         boxes.append(
             cell(MARGIN + column * CELL, MARGIN + row * ROW, CELL - 1, score.character, level(score.surprisal_bits))
         )
-    bounds = ("0", *(str(limit) for limit in LIMITS))
-    names = [*(f"{a}-{b}" for a, b in pairwise(bounds)), f"{bounds[-1]}+"]
+    names = level_names()
     top = MARGIN + ROW * (1 + (len(scores) - 1) // columns) + 8
     legend = [cell(MARGIN + 46 * k, top, 44, name, k) for k, name in enumerate(names)]
     caption = f"<text x='{MARGIN + 46 * len(names) + 6}' y='{top + 18.5}' fill='#888888'>surprise in bits</text>"

@@ -16,6 +16,7 @@ from charlm.checkpoint.container import open_container
 from charlm.checkpoint.strict_json import parse_json
 from charlm.cli import COMMANDS, Commands
 from charlm.cli import charlm as charlm_group
+from charlm.scoring.heat_map import COLOURS
 
 TOP = Path(__file__).parents[1]
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
@@ -90,7 +91,7 @@ def test_heat_map_has_a_box_per_character_and_per_level(tmp_path: Path) -> None:
     model = TOP / "tests/golden/text.safetensors"
     program["main"](["-m", str(model), sentence, str(tmp_path / "heat.svg")], standalone_mode=False)
     boxes = ElementTree.parse(tmp_path / "heat.svg").findall("{http://www.w3.org/2000/svg}rect")
-    assert len(boxes) == len(sentence) + len(program["COLOURS"])
+    assert len(boxes) == len(sentence) + len(COLOURS)
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda page: page.name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +18,9 @@ from charlm.errors import CheckpointError, ConfigError, ModelExistsError
 from charlm.model import LanguageModel, load
 from charlm.nn.cells import CELLS
 from charlm.nn.network import Network
-from charlm.scoring.ranking import classify
+from charlm.nn.networks import make_network
+from charlm.sampling.sampler import Sample
+from charlm.scoring.ranking import classify, rank
 from charlm.text.vocabulary import Vocabulary
 
 LETTERS = "abcdefgh"
@@ -244,3 +249,116 @@ def test_text_is_brought_into_the_normal_form_of_the_model() -> None:
     assert model.score(decomposed).unknown == 0
     assert model.score(decomposed).log_prob == model.score("aé").log_prob
     assert "".join(model.stream(decomposed, seed=2, length=9)) == "".join(model.stream("aé", seed=2, length=9))
+
+
+def test_model_prints_its_shape_text_and_loss() -> None:
+    model = make("lstm", TextConfig())
+    model.training = TrainingRecord(sources=("corpora/dinosaurs.txt",), valid_loss=1.6187)
+    assert repr(model) == "<LanguageModel lstm 6x2, 10 characters, dinosaurs.txt, held-out 1.62 nats/char>"
+    model.training = TrainingRecord(sources=("a\x1b[31m.txt", "b", "c"))
+    assert str(model) == "<LanguageModel lstm 6x2, 10 characters, a\\x1b[31m.txt and 2 more>"
+    several = LanguageModel(model.network, [model.params] * 3, model.vocabulary, TextConfig(unit="word"))
+    assert repr(several) == "<LanguageModel 3 x lstm 6x2, 10 words>"
+
+
+def test_training_record_prints_without_its_hashes() -> None:
+    assert "abcabc" not in repr(TrainingRecord(steps=5, line_hashes="abc" * 1000))
+
+
+def test_sample_prints_as_its_text(model: LanguageModel) -> None:
+    sample = model.sample(n=1, seed=1, length=3, can_end=False)[0]
+    assert str(sample) == sample.text
+    assert repr(sample) == f"<Sample {sample.text!r}, 3 characters, log p {sample.log_prob:.4g} nats>"
+    assert Sample("<b>\n&", -1.0, True)._repr_html_() == '<pre style="white-space: pre-wrap">&lt;b&gt;\n&amp;</pre>'
+    assert repr(Sample("ab" * 50, -1.0, True)) == f"<Sample '{'ab' * 18}a'..., 100 characters, log p -1 nats, ended>"
+
+
+def test_score_is_a_sequence_of_characters(model: LanguageModel) -> None:
+    text = "fade?"
+    score, each = model.score(text), list(model.score_characters(text))
+    assert len(score) == len(text) + 1
+    assert [character for character, _ in score] == [*text, "<EOS>"]
+    assert [log_prob for _, log_prob in score] == pytest.approx([one.log_prob for one in each], abs=1e-5)
+    assert score[-1] == list(score)[-1]
+    assert score[1:3] == list(score)[1:3]
+    assert len(model.score(text, end=False)) == len(text)
+    assert bool(model.score("", end=False))
+    with pytest.raises(ConfigError, match="compute it with `score` for one text"):
+        list(next(iter(model.score_many([text]))))
+
+
+def test_score_of_words_is_a_sequence_of_words() -> None:
+    vocabulary = Vocabulary.build({"the": 1, " ": 1, "end": 1}, unit="word")
+    network = Network(NetworkConfig("gru", 4, 1), len(vocabulary))
+    params = network.initial(np.random.default_rng(0))
+    score = LanguageModel(network, params, vocabulary, TextConfig(unit="word")).score("the new end")
+    assert [word for word, _ in score] == ["the", " ", "new", " ", "end"]
+    assert "5 tokens (1 unknown)" in repr(score)
+    assert "nats/word" in repr(score)
+
+
+def test_pseudo_score_is_a_sequence_of_characters() -> None:
+    config = NetworkConfig("gru", 4, 1, bidirectional=True)
+    vocabulary = Vocabulary.build(dict.fromkeys(LETTERS, 1))
+    network = make_network(config, len(vocabulary))
+    model = LanguageModel(network, network.initial(np.random.default_rng(0)), vocabulary, TextConfig(lines=True))
+    score = model.pseudo_score("bad\r\nha")
+    assert [character for character, _ in score] == [*"bad\nha"]
+    assert score[3] == ("\n", 0.0)
+    assert sum(log_prob for _, log_prob in score) == pytest.approx(score.log_prob)
+    assert score.characters == 5
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("is_used", [False, True])
+def test_copied_model_equals_the_original_and_is_independent(
+    model: LanguageModel, duplicate: Callable[[LanguageModel], LanguageModel], is_used: bool
+) -> None:
+    if is_used:
+        model.score("badge")
+    twin = duplicate(model)
+    assert twin.score("badge") == model.score("badge")
+    assert twin.sample(n=3, seed=1) == model.sample(n=3, seed=1)
+    assert (twin.training, twin.text, twin.vocabulary) == (model.training, model.text, model.vocabulary)
+    twin.params["head.bias"][...] += 9  # a view of the copied vector
+    assert twin.params.flat[-1] == model.params.flat[-1] + 9
+
+
+def test_pickled_model_is_as_large_as_its_weights() -> None:
+    model = make("lstm", TextConfig())
+    model.score("badge")
+    model.score("badge" * 500)
+    assert len(pickle.dumps(model)) < model.params.flat.nbytes + 5000
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda m: load(5), "`path` is 5; expected a path"),  # type: ignore[arg-type]
+        (lambda m: m.save(5), "`path` is 5; expected a path"),
+        (lambda m: m.score(5), "`text` is 5; expected a string"),
+        (lambda m: m.score(b"ab"), "`text` is b'ab'; expected a string"),
+        (lambda m: m.score("ab", end="no"), "`end` is 'no'; expected true or false"),
+        (lambda m: m.score_many("ab"), "`texts` is 'ab'; expected several strings"),
+        (lambda m: m.score_adaptively(5), "`texts` is 5; expected several strings"),
+        (lambda m: list(m.score_many(["ab", None])), "`text` is None; expected a string"),
+        (lambda m: m.score_characters("ab", alternatives="3"), "expected an integer, 0 or more"),
+        (lambda m: m.sample(5), "`text` is 5; expected a string"),
+        (lambda m: m.sample(n=2.5), "`n` is 2.5; expected an integer, 1 or more"),
+        (lambda m: m.sample(temperature="hot"), "`temperature` is 'hot'; expected a number, 0 or more"),
+        (lambda m: m.sample(temprature=1), "temprature: no such setting; did you mean temperature?"),
+        (lambda m: m.sample(temp=1), "did you mean temperature?"),
+        (lambda m: m.stream(max_length=9), "did you mean length?"),
+        (lambda m: m.sample(stop=5), "`stop` is 5; expected a string, not empty"),
+        (lambda m: m.sample(config={"top_k": 3}), "expected a SampleConfig"),
+        (lambda m: m.fill("a_", beam="8"), "`beam` is '8'; expected an integer, 1 or more"),
+        (lambda m: m.gradients("ab", back=1.5), "`back` is 1.5; expected an integer, 1 to 10000"),
+        (lambda m: classify(m, ["ab"]), "expected a list of models"),
+        (lambda m: classify([m], "ab"), "`texts` is 'ab'; expected several strings"),
+        (lambda m: rank(["ab"]), "expected scores, such as those of `score_many`"),  # type: ignore[list-item]
+        (lambda m: rank(m.score("ab")), "expected scores, such as those of `score_many`"),
+    ],
+)
+def test_wrong_argument_is_explained(model: LanguageModel, call: Callable[[LanguageModel], object], says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        call(model)

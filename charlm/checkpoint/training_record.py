@@ -8,7 +8,7 @@ from typing import Any
 
 from charlm.checkpoint.storage import printable
 from charlm.checkpoint.strict_json import as_object
-from charlm.config import is_real
+from charlm.checks import is_real
 
 KEYS = {"logit_scale": "sharpness"}
 """Field -> its key in the file, where the two differ."""
@@ -60,7 +60,7 @@ class TrainingRecord:
     logit_scale: float | None = None
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    line_hashes: str = ""
+    line_hashes: str = field(default="", repr=False)
     other: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -42,7 +42,7 @@ def command(
       charlm classify -m ham.safetensors -m spam.safetensors --prior 0.8 --prior 0.2 --file mail.txt --lines --tsv
     """
     from charlm.cli.records import classified_record
-    from charlm.model import cores_for
+    from charlm.kernels.threads import cores_for
 
     if not model_paths:
         raise click.UsageError("no model is given; name two or more, each with -m")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import charlm
+from charlm.checks import is_real
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.curves import draw_curves, find_matplotlib
 from charlm.cli.inputs import Inputs
 from charlm.cli.tables import aligned, model_names, show, show_json, show_tsv
 from charlm.cli.terminal import escape
-from charlm.config import is_real
 from charlm.diagnostics.clipping_log import Clipping, read_clipping
 
 if TYPE_CHECKING:

@@ -143,8 +143,8 @@ def open_model(
     """
     if not path.exists():
         raise CheckpointError(f"{path}: no such model; train one with: charlm train YOUR_TEXT.txt -m {path}")
-    from charlm.kernels.threads import limit_blas
-    from charlm.model import cores_for, load
+    from charlm.kernels.threads import cores_for, limit_blas
+    from charlm.model import load
 
     limit_blas(cores_for(threads))
     model = load(path)

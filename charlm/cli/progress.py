@@ -59,7 +59,7 @@ def print_start(run: Run) -> None:
 def print_result(run: Run) -> None:
     """Print the path of the model and its held-out loss."""
     if run.trainer.must_stop_early:
-        warn("stopped early: the held-out loss rises; the best model is kept; --patience 0 disables early stopping")
+        warn("stopped early: the held-out loss rises; the best model is kept; `patience=0` disables early stopping")
     nats, unit = run.model.training.valid_loss, run.setup.corpus.vocabulary.unit
     name = f"held-out {PSEUDO}" if run.setup.network.config.bidirectional else "held-out"
     loss = "" if nats is None else f": {name} {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"

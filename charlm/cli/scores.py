@@ -15,14 +15,13 @@ from charlm.cli.records import character_record, ranked_record, score_record, sh
 from charlm.cli.tables import aligned, show, show_tsv
 from charlm.cli.terminal import escape, warn
 from charlm.config import LOGARITHMS
+from charlm.scoring.heat_map import LIMITS, level
 from charlm.scoring.ranking import rank
 from charlm.scoring.score import CharScore, Score, Summary, in_base
 from charlm.text.position import lines_and_columns
 
-LIMITS = (1.0, 2.0, 4.0, 6.0, 9.0)
-"""Surprisals in bits at which the colour changes."""
 COLOURS = (None, "cyan", "green", "yellow", "magenta", "red")
-"""Colours between the limits, from the lowest surprisal to the highest."""
+"""Colour of each level, from the lowest surprisal to the highest."""
 
 
 @dataclass(frozen=True)
@@ -179,4 +178,4 @@ def print_heat_map(scores: Iterable[CharScore]) -> None:
 
 def colour_of(bits: float) -> str | None:
     """Return the colour of a surprisal in bits; None is the terminal's own."""
-    return COLOURS[sum(bits >= limit for limit in LIMITS)]
+    return COLOURS[level(bits)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from charlm.config import is_real
+from charlm.checks import is_real
 
 
 @dataclass(frozen=True)

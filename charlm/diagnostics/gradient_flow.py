@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask, finite_or_none
-from charlm.config import check, is_count
+from charlm.checks import check_value, integer_rule
 from charlm.diagnostics.gradient_norms import gradient_norms, is_same_text
 from charlm.diagnostics.tuning import DEFAULT_TUNING, DiagnosticsTuning
 from charlm.errors import EmptyCorpusError
@@ -108,8 +108,8 @@ def measure_gradients(
     EmptyCorpusError
         The text has no character.
     """
-    check(is_count(back) and back <= 10_000, "back", back, "1 to 10000")
-    check(is_count(places) and places <= 100_000, "places", places, "1 to 100000")
+    check_value("back", back, integer_rule(1, 10_000))
+    check_value("places", places, integer_rule(1, 100_000))
     if len(ids) < 2:
         raise EmptyCorpusError("there is no character whose loss could be measured; pass another text")
     last = len(ids) - 2

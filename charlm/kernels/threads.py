@@ -7,12 +7,23 @@ from functools import lru_cache
 from threading import Lock, local
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from charlm.checks import check_value, integer_rule
+from charlm.machine import usable_cores
+
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
+CORES = integer_rule(0)._replace(expected="0 (all cores) or more")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def cores_for(threads: int | None) -> int:
+    """Return the number of cores to use: `threads`, or all that this process may use for 0 or None."""
+    if threads is not None:
+        check_value("threads", threads, CORES)
+    return threads or usable_cores()
 
 
 def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:

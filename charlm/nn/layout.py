@@ -82,6 +82,10 @@ class Parameters:
         if start != flat.size:
             raise ValueError(f"the layout has {start} parameters, the vector {flat.size}")
 
+    def __reduce__(self) -> tuple[type[Parameters], tuple[dict[str, tuple[int, ...]], Array]]:
+        """Pickle and copy the vector alone; the views are made again, into the new vector."""
+        return type(self), ({name: view.shape for name, view in self.items()}, self.flat)
+
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
 

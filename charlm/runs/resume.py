@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from charlm.checkpoint import TrainingRecord, printable, read_state, write_state
-from charlm.config import NetworkConfig, TextConfig, TrainConfig, is_count, is_real
+from charlm.checks import is_count, is_real
+from charlm.config import NetworkConfig, TextConfig, TrainConfig
 from charlm.errors import ConfigError, ResumeError
 from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import Vocabulary

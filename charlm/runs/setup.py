@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from charlm.config import NON_NEGATIVE, EngineConfig, TextConfig, TrainConfig, check_fields
+from charlm.checks import NON_NEGATIVE, PATH, TRUTH, check_fields
+from charlm.config import EngineConfig, TextConfig, TrainConfig
 from charlm.engines.process_group import ProcessGroup
 from charlm.errors import ConfigError
 from charlm.machine import usable_cores
@@ -57,6 +58,8 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         check_fields(self, NON_NEGATIVE, "save_minutes")
+        check_fields(self, TRUTH, "overwrite", "resume")
+        check_fields(self, PATH, "init_from")
 
 
 @dataclass(frozen=True)

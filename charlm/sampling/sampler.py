@@ -13,12 +13,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from itertools import chain, count, islice, repeat
 
 import numpy as np
 
 from charlm.arrays import Ids
-from charlm.config import SampleConfig, check, is_count
+from charlm.checks import COUNT, NATURAL, check_value
+from charlm.config import SampleConfig
 from charlm.inference.interface import CausalModel
 from charlm.inference.prompt import Prompt, read_prompt
 from charlm.kernels.blas import max_small_product
@@ -26,12 +28,13 @@ from charlm.kernels.threads import parallel_map
 from charlm.sampling.drawing import TokenSampler, uniform_numbers, uniform_rows
 from charlm.sampling.stopping import StopString
 from charlm.sampling.tuning import DEFAULT_TUNING, SamplingTuning
+from charlm.text.quoting import quoted
 from charlm.text.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sample:
-    """A text that was drawn.
+    """A text that was drawn; `str(sample)` is the text.
 
     Attributes
     ----------
@@ -44,6 +47,16 @@ class Sample:
     text: str
     log_prob: float
     has_ended: bool
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        end = ", ended" * self.has_ended
+        return f"<Sample {quoted(self.text)}, {len(self.text):,} characters, log p {self.log_prob:.4g} nats{end}>"
+
+    def _repr_html_(self) -> str:
+        return f'<pre style="white-space: pre-wrap">{escape(self.text)}</pre>'
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,8 @@ class Sampler:
         DivergedError
             While drawing, if the network's outputs are nan.
         """
-        check(n is None or is_count(n), "n", n, "1 or more")
+        if n is not None:
+            check_value("n", n, COUNT)
         return self._texts(prompt, n, _checked_seed(seed))
 
     def _stream(self, prompt: str, seed: int) -> Iterator[str]:
@@ -180,5 +194,7 @@ class Sampler:
 
 def _checked_seed(seed: int | None) -> int:
     """Return the seed, or a random one for None; raise ConfigError if it is negative."""
-    check(seed is None or is_count(seed, minimum=0), "seed", seed, "0 or more")
-    return int.from_bytes(os.urandom(16), "little") if seed is None else seed
+    if seed is None:
+        return int.from_bytes(os.urandom(16), "little")
+    check_value("seed", seed, NATURAL)
+    return seed

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.config import check, is_real
+from charlm.checks import POSITIVE, check_value
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.kernels.workspace import Workspace
 from charlm.nn.functional import mix_log_probs
@@ -48,8 +48,7 @@ class DynamicEvaluation:
     """Characters that are scored, and then learned from."""
 
     def __post_init__(self) -> None:
-        is_valid = is_real(self.learning_rate) and self.learning_rate > 0
-        check(is_valid, "learning_rate", self.learning_rate, "more than 0")
+        check_value("learning_rate", self.learning_rate, POSITIVE)
 
 
 def score_adaptively(
@@ -84,7 +83,7 @@ def score_adaptively(
                 segment = slice(start, start + config.segment_length)
                 window = Window(inputs[segment], targets[segment], scale=1 / config.segment_length)
                 member_log_probs[segment] = member.score_and_learn(window)
-        yield Score.of(text, mix_log_probs(log_probs), ids[1:] == vocabulary.unk)
+        yield Score.of(text, mix_log_probs(log_probs), ids[1:] == vocabulary.unk, vocabulary.unit)
 
 
 class _AdaptingMember:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from itertools import tee
 from typing import Protocol
 
-from charlm.config import TextConfig, check, is_real
+from charlm.checks import check, check_texts, is_real
+from charlm.config import TextConfig
 from charlm.errors import ConfigError
 from charlm.inference.interface import CausalModel
 from charlm.nn.functional import softmax
 from charlm.scoring.score import Score
 from charlm.scoring.scorer import score_texts
+from charlm.text.quoting import quoted
 from charlm.text.reading import normalize_text
 from charlm.text.vocabulary import EOS, UNK, Vocabulary
 
@@ -40,12 +42,14 @@ def rank(scores: Iterable[Score]) -> list[tuple[float, Score]]:
         Each score with its probability relative to all of them: p(text) / sum of p over the texts. These sum to 1.
         Scores with equal probabilities keep their order.
     """
-    unsorted = list(scores)
+    unsorted = list(scores) if isinstance(scores, Iterable) else [scores]
+    are_scores = all(isinstance(score, Score) for score in unsorted)
+    check(are_scores, "scores", scores, "scores, such as those of `score_many`")
     relative = softmax([score.log_prob for score in unsorted])
     return sorted(zip(relative, unsorted, strict=True), key=lambda pair: -pair[1].log_prob)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Classification:
     """The probabilities of several models for one text.
 
@@ -59,6 +63,10 @@ class Classification:
     text: str
     log_probs: tuple[float, ...]
     posterior: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        posterior = ", ".join(f"{probability:.2%}" for probability in self.posterior)
+        return f"<Classification {quoted(self.text)}, model {self.best} is the most probable of {posterior}>"
 
     @property
     def best(self) -> int:
@@ -98,6 +106,8 @@ def classify(
     Models with different vocabularies are compared over one alphabet: the probability of UNK is divided by the number
     of characters that `unseen_characters` returns.
     """
+    check(isinstance(models, Sequence), "models", models, "a list of models")
+    check_texts(texts)
     log_priors = _log_priors(len(models), priors)
     log_unseen = [math.log(count) for count in unseen_characters([model.vocabulary for model in models])]
     if end is None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, overload
 
 import numpy as np
 
 from charlm.arrays import Array, Mask, finite_or_none
+from charlm.errors import ConfigError
+from charlm.scoring.heat_map import heat_map_html
+from charlm.text.quoting import quoted
+from charlm.text.vocabulary import EOS, split_text
 
 NATS_PER_UNIT = {"e": 1.0, "2": math.log(2), "10": math.log(10)}
 """Nats per unit of information, by the base of the logarithm: nat, bit, ban."""
@@ -21,7 +26,7 @@ def in_base(nats: float, base: str) -> float:
     return nats / NATS_PER_UNIT[base]
 
 
-@dataclass(slots=True)  # not frozen: a frozen instance takes three times as long to create, and there are millions
+@dataclass(slots=True, repr=False)  # not frozen, which would take three times as long to create millions
 class Metrics:
     """The log-probability of a number of characters, and the measures derived from it.
 
@@ -58,36 +63,98 @@ class Metrics:
         with np.errstate(over="ignore"):
             return float(np.exp(self.nats_per_char))
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.measures()}>"
+
+    def measures(self, unit: str = "char") -> str:
+        """Return the number of characters, or words, and the measures in one line."""
+        name = "characters" if unit == "char" else "tokens"
+        unknown = f" ({self.unknown:,} unknown)" if self.unknown else ""
+        counts = f"{self.characters:,} {name}{unknown}"
+        if not self.characters:
+            return counts
+        return (
+            f"{counts}, {self.nats_per_char:.4g} nats/{unit}, {self.bits_per_char:.4g} bits/{unit}, "
+            f"perplexity {self.perplexity:.4g}"
+        )
+
     @property
     def known(self) -> Metrics:
         """The metrics of the known characters; unknown characters are read and not counted."""
         return Metrics(self.characters - self.unknown, 0, self.log_prob - self.unknown_log_prob)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Score(Metrics):
-    """The metrics of one text.
+    """The metrics of one text, and a sequence of its characters: pairs of a character and its log-probability.
 
-    text: as it was given.
+    A notebook shows the text as a heat map. The scores of many texts have the metrics alone.
+
+    Attributes
+    ----------
+    text : the text, normalized like the training text of the model.
+    unit : "char" or "word".
+    log_probs : log-probability of each character in nats, (N,), and of EOS if the end is counted; 0 for the ends of
+        lines in a pseudo-log-likelihood, which does not count them. None in a score of many texts.
+
+    Examples
+    --------
+    >>> score = load("names.safetensors").score("Velocisaurus")  # doctest: +SKIP
+    >>> score.bits_per_char, len(score), score[0], max(score, key=lambda pair: -pair[1])  # doctest: +SKIP
     """
 
     text: str = ""
+    unit: str = "char"
+    log_probs: Array | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, text: str, log_probs: Array, is_unknown: Mask) -> Score:
+    def of(cls, text: str, log_probs: Array, is_unknown: Mask, unit: str = "char") -> Score:
         """Return the score of a text from the log-probability of each of its N characters.
 
         log_probs: (N,) in nats.  is_unknown: (N,) whether the character was scored as UNK.
         """
         unknown = log_probs[is_unknown]
-        return cls(log_probs.size, unknown.size, float(log_probs.sum()), float(unknown.sum()), text)
+        return cls(log_probs.size, unknown.size, float(log_probs.sum()), float(unknown.sum()), text, unit, log_probs)
+
+    @property
+    def tokens(self) -> list[str]:
+        """The characters, or words, of `log_probs`; the name of EOS at the end if it is counted."""
+        return [*split_text(self.text, self.unit), EOS][: len(self)]
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return len(self._characters())
+
+    def __iter__(self) -> Iterator[tuple[str, float]]:
+        return zip(self.tokens, self._characters().tolist(), strict=True)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[str, float]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[str, float]]: ...
+    def __getitem__(self, index: int | slice) -> tuple[str, float] | list[tuple[str, float]]:
+        return list(self)[index]
+
+    def _characters(self) -> Array:
+        """Return `log_probs`; ConfigError if there are none."""
+        if self.log_probs is None:
+            raise ConfigError("a score of many texts has no characters; compute it with `score` for one text")
+        return self.log_probs
+
+    def __repr__(self) -> str:
+        return f"<Score {quoted(self.text)}, {self.measures(self.unit)}>"
+
+    def _repr_html_(self) -> str | None:
+        return None if self.log_probs is None else heat_map_html(self, self.measures(self.unit))
 
     def as_json(self) -> dict[str, Any]:
         """Return the metrics by name, for JSON; None for values that are not finite."""
         return {name: finite_or_none(getattr(self, name)) for name in JSON_NAMES}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Summary(Metrics):
     """The metrics of several texts together: `Summary() + score + score ...`.
 
@@ -106,7 +173,7 @@ class Summary(Metrics):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CharScore:
     """The probability of one character, given everything before it.
 
@@ -127,6 +194,13 @@ class CharScore:
     rank: int
     alternatives: tuple[tuple[str, float], ...] = ()
     is_unknown: bool = False
+
+    def __repr__(self) -> str:
+        unknown = ", unknown" * self.is_unknown
+        return (
+            f"<CharScore {self.character!r}, probability {self.probability:.3g}, {self.surprisal_bits:.3g} bits, "
+            f"rank {self.rank}{unknown}>"
+        )
 
     @property
     def probability(self) -> float:

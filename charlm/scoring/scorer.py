@@ -3,7 +3,8 @@
 Every text is read as EOS, context, text. By the chain rule, its log-probability is the sum over its characters of
 log p(c_t | EOS, context, c_1 ... c_{t-1}).
 
-`score_texts` is the entry point for texts of any number and length. It computes the log-probabilities as follows:
+`score_texts` is the entry point for texts of any number and length; `score_text` also returns the log-probability of
+each character. `score_texts` computes the log-probabilities as follows:
 
 1. **Context.** EOS and the context are read once; their last state is the initial state of every text
    (`read_prompt`).
@@ -86,7 +87,19 @@ def score_texts(
         log_probs = BatchScorer(network, batch, tuning).score(prompt.state, threads)
         is_unknown = batch.targets == vocabulary.unk
         unknown, *sums = batch.sums(is_unknown, log_probs, np.where(is_unknown, log_probs, 0.0))
-        yield from map(Score, batch.counts.tolist(), map(int, unknown), *sums, batch.texts)
+        counts, unit = batch.counts.tolist(), repeat(vocabulary.unit)
+        yield from map(Score, counts, map(int, unknown), *sums, batch.texts, unit)
+
+
+def score_text(
+    network: CausalModel, vocabulary: Vocabulary, text: str, *, end: bool = False, context: str = "", threads: int = 1,
+    tuning: ScoringTuning = DEFAULT_TUNING,
+) -> Score:  # fmt: skip
+    """Return the score of one text with the log-probability of each character; see `score_texts`."""
+    prompt = read_prompt(network, vocabulary, context)
+    batch = encode_batch([text], vocabulary, prompt.last_id, end=end)
+    log_probs = BatchScorer(network, batch, tuning).score(prompt.state, threads)
+    return Score.of(text, log_probs, batch.targets == vocabulary.unk, vocabulary.unit)
 
 
 def _batches(texts: Iterable[str], state_values: int, tuning: ScoringTuning) -> Iterator[list[str]]:

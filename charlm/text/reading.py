@@ -20,6 +20,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
+from charlm.checks import STRING, check_value
 from charlm.config import TextConfig
 from charlm.errors import CorpusError, EncodingError
 from charlm.text.tuning import DEFAULT_TUNING, TextTuning
@@ -96,6 +97,7 @@ def normalize_text(text: str, config: TextConfig) -> str:
     >>> normalize_text("one\\r\\ntwo\\r", TextConfig())
     'one\\ntwo\\n'
     """
+    check_value("text", text, STRING)
     if "\r" not in text and (config.normalize == "none" or text.isascii()):
         return text
     return "".join(normalize_chunks([text], config))

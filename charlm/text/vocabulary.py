@@ -35,6 +35,11 @@ def split_words(text: str) -> list[str]:
     return WORD.findall(text)
 
 
+def split_text(text: str, unit: str) -> Sequence[str]:
+    """Split a text into tokens of a unit: characters, or words."""
+    return text if unit == "char" else split_words(text)
+
+
 def code_points(text: str) -> Ids:
     """Return the code points of a text, (n,); lone surrogates are code points like any other."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -108,7 +113,7 @@ class Vocabulary:
 
     def split(self, text: str) -> Sequence[str]:
         """Split a text into tokens: characters, or words."""
-        return text if self.unit == "char" else split_words(text)
+        return split_text(text, self.unit)
 
     def encode(self, text: str) -> Ids:
         """Return the ids of a text, (n,) int32; a token that is not in the vocabulary is UNK."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from charlm.config import SIZES, NetworkConfig, TrainConfig, check, check_choice, is_count, is_real
-from charlm.errors import ConfigError
+from charlm.checks import COUNT, POSITIVE, check_choice, check_value
+from charlm.config import SIZES, NetworkConfig, TrainConfig
+from charlm.settings import refuse_unknown
 from charlm.training.ensemble_size import MAX_CHOSEN_MEMBERS, Speed, members_for_long_text, members_for_short_text
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
@@ -105,14 +105,14 @@ def choose(
     """
     given = {name: value for name, value in settings.items() if value is not None}
     size = given.pop("size", None)
-    refuse_unknown(given)
+    refuse_unknown(given, [*NETWORK_SETTINGS, *TRAIN_SETTINGS, "size"])
     default = {} if any(name in given for name in BUDGETS) else {"minutes": default_minutes(characters)}
     minutes = given.get("minutes", default.get("minutes", 2.0))
-    check(is_real(minutes) and minutes > 0, "minutes", minutes, "more than 0")
+    check_value("minutes", minutes, POSITIVE)
     is_by_time = not given.keys() & {"epochs", "steps"}
     reference_minutes = minutes / (BIDIRECTIONAL_COST if given.get("bidirectional") else 1)
     members = given.get("ensemble", 1)
-    check(is_count(members), "ensemble", members, "1 or more")
+    check_value("ensemble", members, COUNT)
     reason = ""
     if is_by_time and "ensemble" not in given:
         members, reason = choose_members(reference_minutes, characters, speed, max_members)
@@ -186,15 +186,6 @@ def relative_cost(hidden: int, layers: int) -> float:
     return layers * hidden**2 / 256**2
 
 
-def refuse_unknown(given: Mapping[str, Any]) -> None:
-    """Raise ConfigError for an unknown setting, with the most similar known name."""
-    known = [*NETWORK_SETTINGS, *TRAIN_SETTINGS, "size"]
-    for name in given:
-        if name not in known:
-            similar = get_close_matches(name, known, 1)
-            raise ConfigError(f"{name}: no such setting; " + (f"{similar[0]} is one" if similar else ", ".join(known)))
-
-
 def recipe_for(minutes: float, characters: int) -> Recipe:
     """Return the settings for a budget, in minutes at the reference speed, and a length of the training text."""
     for max_characters, values in SMALL_RECIPES:
@@ -208,11 +199,10 @@ def recipe_for(minutes: float, characters: int) -> Recipe:
 
 def describe(network: NetworkConfig, train: TrainConfig, is_chosen: bool, characters: int) -> str:
     """Describe the settings in one line."""
-    direction = "bidirectional " if network.bidirectional else ""
     recurrent = f" (recurrent {network.recurrent_dropout:g})" if network.recurrent_dropout else ""
     members = f"{train.ensemble} networks, each " if train.ensemble > 1 else ""
     return (
-        f"{members}{direction}{network.cell} {network.hidden}x{network.layers}, "
+        f"{members}{network}, "
         f"batch {train.batch}, bptt {train.bptt}, dropout {network.dropout:g}{recurrent}, "
         f"{train.optimizer} at {train.learning_rate:g}, "
         f"{'chosen for' if is_chosen else 'as given for'} {characters:,} characters and at most {budget_of(train)}"

@@ -328,7 +328,7 @@ class TestThreads:
     def test_products_use_no_more_cores_than_that(
         self, verse_model: Path, monkeypatch: pytest.MonkeyPatch, threads: int | None, usable: int, left: int
     ) -> None:
-        monkeypatch.setattr("charlm.model.usable_cores", lambda: usable)
+        monkeypatch.setattr("charlm.kernels.threads.usable_cores", lambda: usable)
         before = [(library, library.num_threads) for library in blas_libraries()]
         try:
             for library, _ in before:

@@ -114,14 +114,14 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "heat map limits reversed",
-        "charlm/cli/scores.py",
+        "charlm/scoring/heat_map.py",
         "bits >= limit",
         "bits <= limit",
         (f"{FIGURES}::TestHeatMap",),
     ),
     Fault(
         "heat map: the legend names the limits in the wrong order",
-        "charlm/cli/scores.py",
+        "charlm/scoring/heat_map.py",
         "LIMITS = (1.0, 2.0, 4.0, 6.0, 9.0)",
         "LIMITS = (9.0, 6.0, 4.0, 2.0, 1.0)",
         (f"{FIGURES}::TestHeatMap",),

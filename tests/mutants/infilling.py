@@ -127,7 +127,7 @@ FAULTS = (
     Fault(
         "the size of the beam is not checked",
         "charlm/model.py",
-        'check(is_count(beam), "beam", beam, "1 or more")',
+        'check_value("beam", beam, COUNT)',
         "pass",
         (FILL + "test_number_of_readings_below_one_is_refused",),
     ),

@@ -96,11 +96,11 @@ class TestChoice:
         assert choose({"size": "tiny", "hidden": 7}, 10**6).network.hidden == 7
 
     def test_misspelled_setting_is_refused_with_suggestion(self) -> None:
-        with pytest.raises(ConfigError, match="hiden: no such setting; hidden is one"):
+        with pytest.raises(ConfigError, match="hiden: no such setting; did you mean hidden"):
             choose({"hiden": 8}, 1000)
-        with pytest.raises(ConfigError, match="sise: no such setting; size is one"):
+        with pytest.raises(ConfigError, match="sise: no such setting; did you mean size"):
             choose({"sise": "tiny"}, 1000)
-        with pytest.raises(ConfigError, match="qqq: no such setting; cell, hidden"):
+        with pytest.raises(ConfigError, match="qqq: no such setting; the settings are cell, hidden"):
             choose({"qqq": 8}, 1000)
 
     @pytest.mark.parametrize("bad", [{"minutes": -1}, {"size": "huge"}, {"hidden": 0}, {"learning_rate": 0}])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from charlm.config import check_choice
+from charlm.checks import check_choice
 
 if TYPE_CHECKING:
     from charlm.nn.cells.cell import Cell

@@ -1,0 +1,140 @@
+"""What a model is: a vocabulary, a network and its parameters, which are loaded, saved, copied and shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from charlm.checkpoint import ModelFile, TrainingRecord, named_tensors, printable, read_model, write_model
+from charlm.checks import PATH, TRUTH, check, check_value
+from charlm.config import NetworkConfig, TextConfig
+from charlm.errors import ConfigError, ModelExistsError
+from charlm.inference.interface import CausalModel
+from charlm.inference.prepare import prepare_bidirectional, prepare_causal
+from charlm.nn.base import BaseNetwork
+from charlm.nn.bidirectional import BidirectionalNetwork
+from charlm.nn.layout import Parameters
+from charlm.nn.network import Network
+from charlm.nn.networks import make_network
+from charlm.text.reading import normalize_text
+from charlm.text.vocabulary import LineVocabulary, Vocabulary
+
+if TYPE_CHECKING:  # `charlm score` starts faster without this package
+    from typing_extensions import Self
+
+    from charlm.infilling.bidirectional_reader import BidirectionalReader
+
+CACHES = ("prepared", "bidirectional")
+"""Attributes that are computed from the weights at their first use."""
+MAX_NAME = 60
+"""Characters of the name of a training text that are shown."""
+
+
+class StoredModel:
+    """The base class of `LanguageModel`, which describes the parameters."""
+
+    def __init__(
+        self,
+        network: BaseNetwork,
+        params: Parameters | Sequence[Parameters],
+        vocabulary: Vocabulary,
+        text: TextConfig,
+        training: TrainingRecord | None = None,
+    ) -> None:
+        self.network = network
+        self.members = (params,) if isinstance(params, Parameters) else tuple(params)
+        check(bool(self.members), "params", 0, "one member or more")
+        self.vocabulary = LineVocabulary(vocabulary.tokens, vocabulary.unit) if text.lines else vocabulary
+        self.text = text
+        self.training = training or TrainingRecord()
+
+    def __repr__(self) -> str:
+        unit, record, count = self.text.unit, self.training, len(self.members)
+        facts = [
+            f"{count} x {self.config}" if count > 1 else str(self.config),
+            f"{len(self.vocabulary):,} {'characters' if unit == 'char' else 'words'}",
+        ]
+        if record.sources:
+            more = f" and {len(record.sources) - 1} more" if len(record.sources) > 1 else ""
+            facts.append(printable(os.path.basename(record.sources[0]), MAX_NAME) + more)
+        if record.valid_loss is not None:
+            pseudo = " (pseudo-likelihood)" if self.config.bidirectional else ""
+            facts.append(f"held-out {record.valid_loss:.2f} nats/{unit}{pseudo}")
+        return f"<{type(self).__name__} {', '.join(facts)}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled and copied: all but the prepared weights."""
+        return {name: value for name, value in self.__dict__.copy().items() if name not in CACHES}
+
+    @cached_property
+    def prepared(self) -> CausalModel:
+        """The network or the mixture with its weights prepared for inference; ConfigError if it is bidirectional."""
+        if not isinstance(self.network, Network):
+            raise ConfigError(
+                "this model reads from both sides and has no probability from left to right, so it cannot sample or "
+                "score a text: it supports `fill`, `proof` and `pseudo_score` (the pseudo-log-likelihood)"
+            )
+        return prepare_causal(self.network, self.members)
+
+    @cached_property
+    def bidirectional(self) -> BidirectionalReader:
+        """The bidirectional network, prepared for inference; ConfigError if it has one direction."""
+        from charlm.infilling.bidirectional_reader import BidirectionalReader
+
+        if not isinstance(self.network, BidirectionalNetwork):
+            raise ConfigError("this model reads from left to right only; use one trained with `bidirectional=True`")
+        return BidirectionalReader(prepare_bidirectional(self.network, self.members), self.vocabulary)
+
+    @property
+    def params(self) -> Parameters:
+        """The weights of the first member; a model that is no mixture has one."""
+        return self.members[0]
+
+    @property
+    def config(self) -> NetworkConfig:
+        """The shape of the network."""
+        return self.network.config
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Read a model file; see the function `load`."""
+        check_value("path", path, PATH)
+        file = read_model(path)
+        network = make_network(file.config, len(file.vocabulary), start=file.vocabulary.eos)
+        members = [network.parameters(np.zeros(network.size, np.float32)) for _ in range(file.members)]
+        for name, view in named_tensors(members).items():
+            view[...] = file.tensors[name]
+        return cls(network, members, file.vocabulary, TextConfig(**file.text), file.training)
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a model file, atomically.
+
+        Raises ModelExistsError if it exists and `overwrite` is not set, CheckpointError if it cannot be written.
+        """
+        check_value("path", path, PATH)
+        if not overwrite and Path(path).exists():
+            raise ModelExistsError(f"{path}: exists already; `overwrite=True` replaces it")
+        tensors, text = named_tensors(self.members), asdict(self.text)
+        write_model(path, ModelFile(self.config, text, self.vocabulary, tensors, self.training, len(self.members)))
+
+    def refuse_unknown(self, text: str) -> None:
+        """Raise UnknownCharacterError, with line and column, if a token of a text is not in the vocabulary."""
+        self.vocabulary.refuse_unknown(self.clean(text))
+
+    def counts_end(self, end: bool | None) -> bool:
+        """Return whether the end of a text counts, by default in a model of lines."""
+        if end is None:
+            return self.text.lines
+        check_value("end", end, TRUTH)
+        return end
+
+    def clean(self, text: str) -> str:
+        """Return a text as training normalizes it: newlines as LF, in the Unicode normal form of the model."""
+        return normalize_text(text, self.text)
