@@ -80,6 +80,7 @@ class RunSettings(TypedDict, total=False):
     resume: bool
     save_minutes: float
     init_from: str | PathLike[str] | None
+    keep_state: bool
 
 
 class TrainKeywords(TextSettings, NetworkSettings, TrainSettings, EngineSettings, RunSettings, total=False):

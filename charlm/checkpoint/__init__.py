@@ -1,7 +1,7 @@
 """Models and training states as files: written atomically, and validated when they are read."""
 
 from charlm.checkpoint.model_file import ModelFile, named_tensors, read_model, write_model
-from charlm.checkpoint.state_file import read_state, write_state
+from charlm.checkpoint.state_file import is_state, read_state, write_state
 from charlm.checkpoint.storage import atomic_write, check_writable, discard_leftovers, printable
 from charlm.checkpoint.training_record import TrainingRecord
 
@@ -11,6 +11,7 @@ __all__ = [
     "atomic_write",
     "check_writable",
     "discard_leftovers",
+    "is_state",
     "named_tensors",
     "printable",
     "read_model",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from charlm.checkpoint.container import DTYPES, Tensors, open_container, write_container
 from charlm.checkpoint.storage import Path
 from charlm.checkpoint.strict_json import as_object
+from charlm.errors import CheckpointError
 
 
 def write_state(path: Path, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> None:
@@ -30,6 +32,13 @@ def write_state(path: Path, arrays: Mapping[str, npt.NDArray[Any]], meta: Mappin
         The file cannot be written. An old file is unchanged.
     """
     write_container(path, arrays, "charlm_state", {"meta": dict(meta)})
+
+
+def is_state(path: Path) -> bool:
+    """Return whether a file exists and has the header of a state."""
+    with suppress(CheckpointError), open_container(path, DTYPES, "") as container:
+        return "charlm_state" in container.metadata
+    return False
 
 
 def read_state(path: Path) -> tuple[Tensors, dict[str, Any]]:

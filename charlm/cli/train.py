@@ -66,6 +66,8 @@ file_option = option_group("Files")
 @file_option("--resume", is_flag=True, help="Resume the run that was stopped, with its settings.")
 @file_option("--save-every", "save_minutes", type=float, default=1.0, metavar="MINUTES",
              help="Save the run at this interval; 0 saves after every step.")  # fmt: skip
+@file_option("--keep-state", is_flag=True,
+             help="Keep the state of the finished run, so that --resume with a larger budget extends it.")  # fmt: skip
 @file_option("--overwrite", is_flag=True, help="Replace an existing model.")
 @options.threads
 @options.machine("--ensemble", type=int, metavar="K", show_default="chosen",
@@ -77,8 +79,8 @@ file_option = option_group("Files")
                 help="Multiply matrices in this precision of PyTorch; the weights are float32.")  # fmt: skip
 def command(
     files: tuple[str, ...], lines: bool, unit: str, min_count: int | None, encoding: str, errors: str, normalize: str,
-    model_path: Path, init_from: Path | None, resume: bool, save_minutes: float, overwrite: bool,
-    engine: str, device: str, precision: str, **settings: Any,
+    model_path: Path, init_from: Path | None, resume: bool, save_minutes: float, keep_state: bool,
+    overwrite: bool,    engine: str, device: str, precision: str, **settings: Any,
 ) -> int:  # fmt: skip
     """Train a model on the text in FILE... and write it to a file.
 
@@ -86,7 +88,7 @@ def command(
     you do not give from the text, the time and the machine. Ctrl-C saves the run and stops. FILE "-" is standard input.
 
     Examples:
-      charlm train corpus.txt --minutes 10
+      charlm train corpus.txt --minutes 10 --keep-state
       charlm train names.txt --lines -m names.safetensors
       charlm train corpus.txt --resume --minutes 30
     """
@@ -96,7 +98,7 @@ def command(
 
     text = config.TextConfig(unit, lines, min_count, encoding, errors, normalize)
     computing = config.EngineConfig(engine, device, precision)
-    run_options = RunOptions(text, computing, overwrite, resume, save_minutes, init_from)
+    run_options = RunOptions(text, computing, overwrite, resume, save_minutes, init_from, keep_state)
     with Signals() as signals:
         try:
             with Run(files, model_path, settings, run_options, print_event) as run:

@@ -1,9 +1,11 @@
 """The files of a run, named after its model.
 
-NAME.safetensors          the model with the lowest held-out loss so far
-NAME.resume.safetensors   the state of the run, from which it resumes
-NAME.log.jsonl            a row for every second or so of training, see `LOG_KEYS` in `log.py`
-NAME.lock                 locked as long as the run lasts
+NAME.safetensors   the model with the lowest held-out loss so far
+NAME.resume        the state of the run, from which it resumes; deleted when the run has finished
+NAME.log.jsonl     a row for every second or so of training, see `LOG_KEYS` in `log.py`
+NAME.lock          locked as long as the run lasts
+
+Earlier versions called the state NAME.resume.safetensors. It is still read, and replaced by NAME.resume.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from charlm.checkpoint import check_writable, discard_leftovers, read_model
-from charlm.errors import BusyError, CheckpointError, ConfigError, ModelExistsError
+from charlm.checkpoint import check_writable, discard_leftovers, is_state, read_model
+from charlm.errors import BusyError, CheckpointError, ConfigError, ModelExistsError, ResumeError
 
 PathLike = str | os.PathLike[str]
 
@@ -33,7 +35,8 @@ class Files:
     def __init__(self, model: PathLike) -> None:
         self.model = Path(model)
         folder, stem = self.model.parent, self.model.name.removesuffix(".safetensors")
-        self.state = folder / f"{stem}.resume.safetensors"
+        self.state = folder / f"{stem}.resume"
+        self.old_state = folder / f"{stem}.resume.safetensors"
         self.log = folder / f"{stem}.log.jsonl"
         self.lock = folder / f"{stem}.lock"
 
@@ -72,12 +75,51 @@ class Files:
         for path in paths:
             if os.path.realpath(path) in written:
                 raise ConfigError(f"{path}: a text that this run would write over; name another `model`")
-        existing = [file for file in (self.model, self.state) if file.exists()]
+        states = self._states()
+        existing = [self.model, *states] if self.model.exists() else states
         if existing and not (overwrite or resume):
-            hint = "`resume=True` continues its run, " if self.state in existing else ""
+            hint = "`resume=True` continues its run, " if states else ""
             raise ModelExistsError(
                 f"{existing[0]}: exists already; {hint}`overwrite=True` replaces it, another `model` keeps it"
             )
+
+    def has_state(self) -> bool:
+        """Return whether there is a state to resume from."""
+        return bool(self._states())
+
+    def state_to_resume(self) -> Path:
+        """Return the path of the state that the run resumes from.
+
+        Raises
+        ------
+        ResumeError
+            If there is none.
+        """
+        for state in self._states():
+            return state
+        hint = "start a new run"
+        if self.model.exists():
+            hint = (
+                "a finished run can be resumed if `keep_state=True` kept its state; `init_from` starts from its model"
+            )
+        raise ResumeError(f"{self.state}: no such file; there is no run to resume; {hint}")
+
+    def delete_state(self) -> None:
+        """Delete the state of a run that has finished or is overwritten, so that it cannot be resumed by mistake."""
+        with suppress(OSError):
+            self.state.unlink(missing_ok=True)
+        self.delete_old_state()
+
+    def delete_old_state(self) -> None:
+        """Delete the state of an earlier version, which `state` replaces."""
+        if self.old_state in self._states():
+            with suppress(OSError):
+                self.old_state.unlink()
+
+    def _states(self) -> list[Path]:
+        """Return the existing states, the one to resume from first. A model NAME.resume.safetensors is none."""
+        states = [self.state] if self.state.exists() else []
+        return [*states, self.old_state] if is_state(self.old_state) else states
 
     def _model_with_same_files(self) -> Path | None:
         """Return the other of the models NAME and NAME.safetensors, if it exists."""
@@ -90,13 +132,8 @@ class Files:
 
     def discard_leftovers(self) -> None:
         """Delete half-written files of a killed run; the caller holds the lock."""
-        for path in (self.model, self.state, self.log):
+        for path in (self.model, self.state, self.old_state, self.log):
             discard_leftovers(path)
-
-    def delete_state(self) -> None:
-        """Delete the state of a run that is overwritten, so that it cannot be resumed by mistake."""
-        with suppress(OSError):
-            self.state.unlink()
 
 
 @contextmanager

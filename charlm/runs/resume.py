@@ -32,7 +32,7 @@ MAX_VALUE = 2.0**53
 
 @dataclass(frozen=True)
 class SavedRun:
-    """The content of NAME.resume.safetensors.
+    """The content of NAME.resume.
 
     Attributes
     ----------
@@ -66,12 +66,10 @@ class SavedRun:
         Raises
         ------
         ResumeError
-            If there is none, or it is not one of this version.
+            If it is not one of this version.
         CheckpointError
-            If the file is damaged or not one of charlm.
+            If there is no such file, or it is damaged or not one of charlm.
         """
-        if not path.exists():
-            raise ResumeError(f"{path}: no such file; there is no run to resume")
         arrays, content = read_state(path)
         try:
             return cls(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -96,7 +95,7 @@ class Run:
         options = self.options
         self.group = create_process_group(options.engine, self.paths)
         is_restart = self.group.restarts > 0  # of the same run, by torchrun
-        resume = options.resume or (is_restart and os.path.exists(self.files.state))
+        resume = options.resume or (is_restart and self.files.has_state())
         overwrite = options.overwrite or is_restart
         self.files.check(self.paths, overwrite=overwrite, resume=resume)
         with ExitStack() as stack:
@@ -105,7 +104,7 @@ class Run:
                 self.files.discard_leftovers()
                 if self.group.is_elastic and overwrite and not (resume or is_restart):
                     self.files.delete_state()  # a restart must not resume from it
-            saved = SavedRun.read(self.files.state) if resume else None
+            saved = SavedRun.read(self.files.state_to_resume()) if resume else None
             parent = load(options.init_from) if options.init_from is not None and not resume else None
             self.setup = self._create_setup(saved, parent)
             self.trainer = self._create_trainer(parent, stack)
@@ -246,10 +245,18 @@ class Run:
                 log.write(asdict(report) | {"train_loss": float(np.mean(losses))})
                 last_row, losses = monotonic(), []
             if is_last:
-                saver.finish(must_resume=self.is_interrupted)
+                self._finish()
                 yield report
                 return
             if must_save:
                 saver.save()
             yield report
-        saver.finish(must_resume=self.is_interrupted)  # the time budget ended in a step that diverged
+        self._finish()  # the time budget ended in a step that diverged
+
+    def _finish(self) -> None:
+        """Write the files for the last time. The state stays if a resume, or a restart by torchrun, may need it."""
+        may_restart = self.group.is_elastic or self.group.world_size > 1
+        if self.is_interrupted or self.options.keep_state or may_restart:
+            self._saver.finish(must_resume=self.is_interrupted)
+        else:
+            self._saver.complete()

@@ -99,8 +99,27 @@ class Saver:
                 self.on_event(Event("saved again: the problem is solved"))
             self._reported.clear()
 
+    def complete(self) -> None:
+        """Write the model of a finished run, and delete its state.
+
+        Raises
+        ------
+        CheckpointError
+            If the model cannot be written. The run can be resumed from its last save, or from its end if that can
+            be written.
+        """
+        self._record_latest()
+        try:
+            self._write_model()
+        except CheckpointError:
+            with suppress(CheckpointError):
+                self._write()
+            raise
+        if self.files is not None:
+            self.files.delete_state()
+
     def finish(self, *, must_resume: bool = False) -> None:
-        """Save for the last time.
+        """Save model and state for the last time.
 
         Parameters
         ----------
@@ -157,8 +176,7 @@ class Saver:
 
     def _write(self) -> None:
         """Write the state, then the model, even if the state cannot be written."""
-        if math.isinf(self.trainer.best_loss):  # without evaluations, the latest weights are the model
-            self.record_best()
+        self._record_latest()
         self.trainer.learner.free_buffers()
         state = self.trainer.state_dict()  # all processes take part
         if self.files is None:
@@ -170,8 +188,14 @@ class Saver:
         )  # fmt: skip
         try:
             run.write()
+            self.files.delete_old_state()
         finally:
             self._write_model()
+
+    def _record_latest(self) -> None:
+        """Make the latest weights the model of a run without evaluations."""
+        if math.isinf(self.trainer.best_loss):
+            self.record_best()
 
     def _write_model(self) -> None:
         """Write the file of the model, if it is older than the model."""

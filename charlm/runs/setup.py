@@ -42,11 +42,13 @@ class RunOptions:
     overwrite : bool
         Whether an existing model may be replaced.
     resume : bool
-        Whether to continue the run whose state is NAME.resume.safetensors.
+        Whether to continue the run whose state is NAME.resume.
     save_minutes : float
         Minutes between saves; 0 saves after each step.
     init_from : path or None
         A model whose weights and vocabulary to start with; its file is not changed.
+    keep_state : bool
+        Whether a finished run keeps its state, so that `resume` with a larger budget extends it.
     """
 
     text: TextConfig = field(default_factory=TextConfig)
@@ -55,10 +57,11 @@ class RunOptions:
     resume: bool = False
     save_minutes: float = 1.0
     init_from: PathLike | None = None
+    keep_state: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, NON_NEGATIVE, "save_minutes")
-        check_fields(self, TRUTH, "overwrite", "resume")
+        check_fields(self, TRUTH, "overwrite", "resume", "keep_state")
         check_fields(self, PATH, "init_from")
 
 

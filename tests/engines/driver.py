@@ -19,7 +19,7 @@ def losses(
     """Train, stop after the step `stop_at` if given, and return the loss of each step."""
     found = []
     config = EngineConfig(engine, "auto" if engine == "numpy" else "cpu")
-    options = RunOptions(TextConfig(lines=lines), config, overwrite=not resume, resume=resume)
+    options = RunOptions(TextConfig(lines=lines), config, overwrite=not resume, resume=resume, keep_state=True)
     with Run([text], model, settings, options) as run:
         for report in run.reports():
             found.append(report.train_loss)

@@ -142,7 +142,7 @@ def step_of(state: Path) -> int:
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds its ranks in /proc")
 def test_killed_rank_is_restarted_and_the_run_ends_as_planned(text: Path) -> None:
     model = text.with_name("m.safetensors")
-    state = text.with_name("m.resume.safetensors")
+    state = text.with_name("m.resume")
     options = ["--hidden=12", "--layers=1", "--batch=7", "--bptt=20", "--steps=600", "--dropout=0", "--threads=1"]
     with torchrun(
         "charlm", "train", str(text), "-m", str(model), "--engine=torch", "--device=cpu", "--save-every=0",
@@ -168,7 +168,7 @@ def test_killed_rank_is_restarted_and_the_run_ends_as_planned(text: Path) -> Non
     assert rows[-1] == 600
     alone = losses(text, text.with_name("alone"), "torch", TINY | {"layers": 1, "steps": 600})
     assert len(alone) == 600
-    ended, expected = (read_state(text.with_name(f"{n}.resume.safetensors"))[0]["params"] for n in ("m", "alone"))
+    ended, expected = (read_state(text.with_name(f"{n}.resume"))[0]["params"] for n in ("m", "alone"))
     assert np.abs(ended - expected).max() < 1e-2  # two ranks round sums differently
     assert charlm.load(model).score("the lamp").bits_per_char < 8
 

@@ -42,8 +42,8 @@ def start(folder: Path, *arguments: object, preexec: Callable[[], None] | None =
 
 
 def begin(folder: Path, *arguments: object, steps: int = 10**6) -> subprocess.Popen[bytes]:
-    """Start a run of `steps` on the text, saving after each."""
-    return start(folder, "text.txt", *FLAGS, "--steps", steps, "--save-every", 0, *arguments)
+    """Start a run of `steps` on the text, saving after each and keeping its state."""
+    return start(folder, "text.txt", *FLAGS, "--steps", steps, "--save-every", 0, "--keep-state", *arguments)
 
 
 def wait_for(is_so: Callable[[], object], what: str, seconds: float = 60) -> None:
@@ -61,7 +61,7 @@ def saved_step(folder: Path) -> int:
 
 def saved_steps(folder: Path) -> list[int]:
     """Return the step of each network in the state of a folder; members of an ensemble may differ."""
-    trainer = read_state(folder / "charlm.resume.safetensors")[1]["trainer"]
+    trainer = read_state(folder / "charlm.resume")[1]["trainer"]
     return [int(network["step"]) for network in trainer.get("members", [trainer])]
 
 
@@ -96,7 +96,7 @@ def assert_continued_to_the_bit(folder: Path, steps: int, **settings: Any) -> No
         prefix = f"{k}." if len(reached) > 1 else ""
         arrays = uninterrupted(folder, steps, step, **settings, seed=SEED_STRIDE * k)
         expected |= {prefix + name: array for name, array in arrays.items()}
-    assert_same_arrays(folder / "charlm.resume.safetensors", expected)
+    assert_same_arrays(folder / "charlm.resume", expected)
 
 
 def assert_same_arrays(state: Path, expected: dict[str, np.ndarray]) -> None:

@@ -54,7 +54,7 @@ def test_repeated_divergence_is_an_error_that_keeps_the_best_model(text: Path, t
     assert f"the best model so far is kept in {tmp_path / 'm.safetensors'}" in str(caught.value)
     model = charlm.load(tmp_path / "m.safetensors")
     assert math.isfinite(model.score("quick brown").log_prob)
-    arrays, _ = read_state(tmp_path / "m.resume.safetensors")
+    arrays, _ = read_state(tmp_path / "m.resume")
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 
@@ -91,14 +91,15 @@ def test_large_snapshot_is_kept_on_disk_if_it_fits(
     settings = WILD | {"learning_rate": 20.0, "steps": 60}
     events: list[Event] = []
     tuning = TrainingTuning(max_snapshot_bytes=1)
-    charlm.train(text, tmp_path / "memory.safetensors", **settings)
+    charlm.train(text, tmp_path / "memory.safetensors", keep_state=True, **settings)
     if disk == "full":
         monkeypatch.setattr("tempfile.TemporaryFile", full)
-    with Run([text], tmp_path / "disk.safetensors", settings, on_event=events.append, tuning=tuning) as run:
+    options = RunOptions(keep_state=True)
+    with Run([text], tmp_path / "disk.safetensors", settings, options, events.append, tuning) as run:
         list(run.reports())
         assert any("back to step 0" in event.message for event in events)
         assert isinstance(run.trainer.learner.guard._file, BytesIO) == (disk == "full")
-    assert_same_arrays(tmp_path / "disk.resume.safetensors", read_state(tmp_path / "memory.resume.safetensors")[0])
+    assert_same_arrays(tmp_path / "disk.resume", read_state(tmp_path / "memory.resume")[0])
 
 
 @pytest.mark.parametrize("how", ["huge", "nan"])
@@ -131,14 +132,14 @@ def test_divergence_in_mid_run_costs_at_most_a_hundred_steps(
 
 def test_run_that_was_rolled_back_resumes_to_the_bit(text: Path, tmp_path: Path) -> None:
     settings = WILD | {"learning_rate": 20.0, "steps": 60}
-    charlm.train(text, tmp_path / "whole.safetensors", **settings)
+    charlm.train(text, tmp_path / "whole.safetensors", keep_state=True, **settings)
     with Run([text], tmp_path / "parts.safetensors", settings) as run:
         for report in run.reports():
             if report.step == 30:
                 run.stop()
         assert run.trainer.learner.guard.rate_factor < 1
-    charlm.train(text, tmp_path / "parts.safetensors", resume=True)
-    assert_same_arrays(tmp_path / "parts.resume.safetensors", read_state(tmp_path / "whole.resume.safetensors")[0])
+    charlm.train(text, tmp_path / "parts.safetensors", resume=True, keep_state=True)
+    assert_same_arrays(tmp_path / "parts.resume", read_state(tmp_path / "whole.resume")[0])
 
 
 @pytest.mark.parametrize("noticed_by", ["step", "evaluation"])

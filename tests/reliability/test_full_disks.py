@@ -60,7 +60,7 @@ def test_full_disk_at_the_start_is_reported_in_one_line(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path: Path, ensemble: int) -> None:
     write_text(tmp_path)
     begin(tmp_path, "--ensemble", ensemble, steps=20).communicate(timeout=60)
-    model, state = tmp_path / "charlm.safetensors", tmp_path / "charlm.resume.safetensors"
+    model, state = tmp_path / "charlm.safetensors", tmp_path / "charlm.resume"
     before = model.read_bytes(), state.read_bytes()
     limit = min(model.stat().st_size, state.stat().st_size) // 2
     starved = start(tmp_path, "text.txt", "--resume", "--steps", 300, "--save-every", 0,
@@ -70,7 +70,7 @@ def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path: Path, ensembl
     assert 1 <= err.count("the old file is unchanged; training continues") <= 2  # of each file, though every step tried
     assert "90%  step 27" in err
     assert (model.read_bytes(), state.read_bytes()) == before
-    fed = start(tmp_path, "text.txt", "--resume", "--steps", 300)
+    fed = start(tmp_path, "text.txt", "--resume", "--steps", 300, "--keep-state")
     fed.communicate(timeout=60)
     assert (fed.returncode, check_files(tmp_path)) == (0, 300)
 
@@ -78,18 +78,18 @@ def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path: Path, ensembl
 def test_disk_with_space_for_the_model_only_gets_the_model(tmp_path: Path) -> None:
     write_text(tmp_path)
     begin(tmp_path, steps=20).communicate(timeout=60)
-    sizes = [(tmp_path / f"charlm.{name}").stat().st_size for name in ("safetensors", "resume.safetensors")]
+    sizes = [(tmp_path / f"charlm.{name}").stat().st_size for name in ("safetensors", "resume")]
     tight = sum(sizes) // 2
     assert sizes[0] < tight < sizes[1]
     for left in tmp_path.glob("*charlm*"):
         left.unlink()
     process = start(tmp_path, "text.txt", "--hidden", 8, "--cell", "gru", "--batch", 4, "--bptt", 8, "--threads", 1,
-                    "--steps", 20, preexec=lambda: limit_files(tight))  # fmt: skip
+                    "--steps", 20, "--keep-state", preexec=lambda: limit_files(tight))  # fmt: skip
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 0, err
     assert "the model is written, but this run cannot be resumed from its end" in err
     assert charlm.load(tmp_path / "charlm.safetensors").training.steps <= 20
-    assert not (tmp_path / "charlm.resume.safetensors").exists()
+    assert not (tmp_path / "charlm.resume").exists()
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_small_disk_fills_up_and_empties_again(small_disk: Path) -> None:
     assert "saved again" in err
     step = check_files(small_disk)
     expected = uninterrupted(small_disk.parent, 10**6, step) if write_text(small_disk.parent) else {}
-    assert_same_arrays(small_disk / "charlm.resume.safetensors", expected)
+    assert_same_arrays(small_disk / "charlm.resume", expected)
 
 
 def test_folder_that_disappears_and_returns_gets_the_files(tmp_path: Path) -> None:
@@ -147,16 +147,16 @@ def test_folder_that_disappears_and_returns_gets_the_files(tmp_path: Path) -> No
     wait_for((folder / "m.safetensors").exists, "a model")
     moved = tmp_path / "moved"
     folder.rename(moved)
-    before = read_state(moved / "m.resume.safetensors")[1]["trainer"]["step"]
+    before = read_state(moved / "m.resume")[1]["trainer"]["step"]
     time.sleep(0.2)
     folder.mkdir()
-    wait_for((folder / "m.resume.safetensors").exists, "a save in the new folder")
+    wait_for((folder / "m.resume").exists, "a save in the new folder")
     process.send_signal(signal.SIGTERM)
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 143, err
     assert "there is no such file or folder; nothing was written; training continues" in err
     assert "saved again" in err
-    assert read_state(folder / "m.resume.safetensors")[1]["trainer"]["step"] > before
+    assert read_state(folder / "m.resume")[1]["trainer"]["step"] > before
     charlm.load(moved / "m.safetensors")
 
 

@@ -69,10 +69,10 @@ def test_damaged_models_are_refused_or_work(run: Path, tmp_path: Path, members: 
 
 
 def test_damaged_states_are_refused_or_resume(run: Path, tmp_path: Path) -> None:
-    good = (run / "m.resume.safetensors").read_bytes()
+    good = (run / "m.resume").read_bytes()
     text = write_text(tmp_path)
     (tmp_path / "m.safetensors").write_bytes((run / "m.safetensors").read_bytes())
-    state = tmp_path / "m.resume.safetensors"
+    state = tmp_path / "m.resume"
     rng = random.Random(3)
     gone_on = 0
     for content in (*damaged(good, rng, 500), *cut_everywhere(good)):
@@ -88,7 +88,7 @@ def test_damaged_states_are_refused_or_resume(run: Path, tmp_path: Path) -> None
             continue
     assert gone_on > 20
     names = {file.name for file in tmp_path.iterdir()}
-    assert names <= {"text.txt", "m.safetensors", "m.resume.safetensors", "m.log.jsonl", "m.lock"}
+    assert names <= {"text.txt", "m.safetensors", "m.resume", "m.log.jsonl", "m.lock"}
 
 
 LOGS = [b"", b"\xff\xfe", b'{"step": 1}\n{"step"', b'{"step": "1"}\n', b"[" * 10**5 + b"\n", b"[]\n"]

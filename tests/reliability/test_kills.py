@@ -31,7 +31,7 @@ def kill_again_and_again(folder: Path, kills: int, seed: int, ensemble: int = 1)
     """
     rng = random.Random(seed)
     write_text(folder)
-    state = folder / "charlm.resume.safetensors"
+    state = folder / "charlm.resume"
     step = 0
     for _ in range(kills):
         more = ["--resume"] if step else ["--overwrite", "--ensemble", ensemble]
@@ -94,7 +94,7 @@ def test_killed_run_ends_its_workers_and_resumes(tmp_path: Path, setting: str) -
 
 def test_partial_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     write_text(tmp_path)
-    for name in ("safetensors", "resume.safetensors", "log.jsonl"):
+    for name in ("safetensors", "resume", "resume.safetensors", "log.jsonl"):
         (tmp_path / f".charlm.{name}.0123456789abcdef.tmp").write_bytes(b"half")
     process = begin(tmp_path, steps=3)
     assert process.communicate()[0] is None
@@ -135,11 +135,11 @@ def test_stopped_run_is_overwritten_only_on_request(tmp_path: Path) -> None:
     write_text(tmp_path)
     begin(tmp_path, steps=5).communicate(timeout=60)
     (tmp_path / "charlm.safetensors").unlink()
-    before = (tmp_path / "charlm.resume.safetensors").read_bytes()
+    before = (tmp_path / "charlm.resume").read_bytes()
     process = begin(tmp_path, steps=5)
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 1
     assert "exists already; --resume continues its run, --overwrite replaces it" in err
-    assert (tmp_path / "charlm.resume.safetensors").read_bytes() == before
+    assert (tmp_path / "charlm.resume").read_bytes() == before
     begin(tmp_path, "--overwrite", steps=3).communicate(timeout=60)
     assert check_files(tmp_path) == 3

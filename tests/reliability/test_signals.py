@@ -14,6 +14,7 @@ import pytest
 
 import charlm
 from charlm.checkpoint import read_state
+from charlm.errors import ResumeError
 from tests.reliability.running import (
     assert_continued_to_the_bit,
     assert_same_arrays,
@@ -164,19 +165,22 @@ def test_a_run_of_n_steps_that_is_extended_is_the_longer_run_if_the_rate_is_cons
     """A learning rate that decays over the budget depends on it; one that does not gives the same bits."""
     text = write_text(tmp_path)
     constant = {"hidden": 8, "batch": 4, "bptt": 8, "threads": 1, "warmup": 0.0, "final_rate": 1.0, "patience": 0}
-    charlm.train(text, tmp_path / "whole.safetensors", steps=50, **constant)
-    charlm.train(text, tmp_path / "parts.safetensors", steps=20, **constant)
-    charlm.train(text, tmp_path / "parts.safetensors", steps=50, resume=True)
-    assert_same_arrays(tmp_path / "parts.resume.safetensors", read_state(tmp_path / "whole.resume.safetensors")[0])
+    charlm.train(text, tmp_path / "whole.safetensors", steps=50, keep_state=True, **constant)
+    charlm.train(text, tmp_path / "parts.safetensors", steps=20, keep_state=True, **constant)
+    charlm.train(text, tmp_path / "parts.safetensors", steps=50, keep_state=True, resume=True)
+    assert_same_arrays(tmp_path / "parts.resume", read_state(tmp_path / "whole.resume")[0])
 
 
 def test_a_finished_run_can_be_extended(tmp_path: Path) -> None:
     text = write_text(tmp_path)
     path = tmp_path / "m.safetensors"
     settings = {"hidden": 8, "batch": 4, "bptt": 8, "threads": 1, "patience": 0}
-    short = charlm.train(text, path, steps=20, **settings)
-    longer = charlm.train(text, path, steps=400, resume=True)
+    short = charlm.train(text, path, steps=20, keep_state=True, **settings)
+    longer = charlm.train(text, path, steps=400, keep_state=True, resume=True)
     assert longer.training.valid_loss < short.training.valid_loss
-    assert read_state(tmp_path / "m.resume.safetensors")[1]["trainer"]["step"] == 400
+    assert read_state(tmp_path / "m.resume")[1]["trainer"]["step"] == 400
     by_time = charlm.train(text, path, minutes=0.02 + longer.training.seconds / 60, resume=True)
     assert by_time.training.steps >= longer.training.steps
+    assert not (tmp_path / "m.resume").exists()
+    with pytest.raises(ResumeError, match="a finished run can be resumed if `keep_state=True` kept its state"):
+        charlm.train(text, path, steps=500, resume=True)

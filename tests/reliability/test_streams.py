@@ -111,11 +111,11 @@ def test_closed_terminal_does_not_end_a_run(tmp_path: Path) -> None:
     write_text(tmp_path)
     master, slave = os.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "charlm", *TRAIN, "--steps", "2000", "--save-every", "0"],
+        [sys.executable, "-m", "charlm", *TRAIN, "--steps", "2000", "--save-every", "0", "--keep-state"],
         cwd=tmp_path, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
     ) as process:  # fmt: skip
         os.close(slave)
-        wait_for((tmp_path / "charlm.resume.safetensors").exists, "the first step")
+        wait_for((tmp_path / "charlm.resume").exists, "the first step")
         os.close(master)
         assert process.wait(timeout=100) == 0
     assert check_files(tmp_path) == 2000

@@ -16,7 +16,7 @@ from charlm.training.learner import Learner
 from tests.cli.command import charlm as command
 from tests.reliability.running import FLAGS, SETTINGS, write_text
 
-LONGEST = 255 - len(".resume.safetensors") - len("..0123456789abcdef.tmp")
+LONGEST = 255 - len(".resume") - len("..0123456789abcdef.tmp")
 """Characters of a model's name without its suffix, on file systems that allow 255 bytes."""
 
 
@@ -39,7 +39,7 @@ def refuse(text: Path, model: Path, reason: str, **more: Any) -> None:
     assert sorted(os.listdir(model.parent)) == before
 
 
-@pytest.mark.parametrize("length", [LONGEST + 1, 218, 237, 255, 256, 1000, 5000])
+@pytest.mark.parametrize("length", [LONGEST + 1, 237, 255, 256, 1000, 5000])
 def test_a_name_that_is_too_long_is_refused_before_training(text: Path, tmp_path: Path, length: int) -> None:
     refuse(text, tmp_path / ("m" * length), "File name too long; name another `model`")
 
@@ -52,7 +52,7 @@ def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 @pytest.mark.parametrize("more", [{}, {"overwrite": True}])
-@pytest.mark.parametrize("name", ["m.safetensors", "m.resume.safetensors"])
+@pytest.mark.parametrize("name", ["m.safetensors", "m.resume"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_path_that_is_not_a_file_is_refused_before_training(
     text: Path, tmp_path: Path, kind: str, name: str, more: dict[str, Any]
@@ -77,11 +77,11 @@ def test_no_file_is_left_next_to_a_device(tmp_path: Path) -> None:
     assert not {name for name in set(os.listdir("/dev")) - before if "null" in name}
 
 
-@pytest.mark.parametrize("name", ["m.safetensors", "m.resume.safetensors"])
+@pytest.mark.parametrize("name", ["m.safetensors", "m.resume"])
 def test_a_read_only_model_is_refused_before_training(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    for each in ("m.safetensors", "m.resume.safetensors"):
+    for each in ("m.safetensors", "m.resume"):
         (tmp_path / each).write_text("old")
     (tmp_path / name).chmod(0o444)
     really_open = os.open

@@ -13,7 +13,7 @@ import pytest
 import charlm
 from charlm.checkpoint import read_state, write_state
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
-from charlm.errors import CheckpointError, ResumeError
+from charlm.errors import CheckpointError, ModelExistsError, ResumeError
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
 from charlm.runs.resume import SavedRun
@@ -70,7 +70,7 @@ def test_resume_is_exact(text: Path, tmp_path: Path, cell: str, optimizer: str, 
 
 def test_state_file_stores_carried_states_as_columns(stopped: Path) -> None:
     """The file does not depend on the layout in memory."""
-    arrays, _ = read_state(stopped.with_name("m.resume.safetensors"))
+    arrays, _ = read_state(stopped.with_name("m.resume"))
     shapes = {name: array.shape for name, array in arrays.items() if name.startswith("state.")}
     assert shapes == {f"state.{layer}.{k}": (8, 4) for layer in range(2) for k in range(2)}  # (H, B)
 
@@ -92,6 +92,33 @@ def test_resume_is_exact_on_two_threads(text: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(train_until(text, tmp_path / "parts.safetensors", {}, resume=True), expected)
 
 
+def test_state_of_earlier_version_is_resumed_exactly_and_replaced(text: Path, tmp_path: Path, stopped: Path) -> None:
+    expected = train_until(text, tmp_path / "whole.safetensors", TINY | {"steps": 30})
+    old, new = tmp_path / "m.resume.safetensors", tmp_path / "m.resume"
+    new.rename(old)
+    with pytest.raises(ModelExistsError, match="`resume=True` continues its run"):
+        charlm.train(text, stopped, steps=30, **TINY)
+    train_until(text, stopped, {}, 20, resume=True)
+    assert (old.exists(), new.exists()) == (False, True)
+    np.testing.assert_array_equal(train_until(text, stopped, {}, resume=True), expected)
+    assert (old.exists(), new.exists()) == (False, False)
+
+
+def test_model_with_name_of_earlier_state_is_kept(text: Path, tmp_path: Path) -> None:
+    other = tmp_path / "m.resume.safetensors"
+    charlm.train(text, other, steps=2, **TINY)
+    before = other.read_bytes()
+    charlm.train(text, tmp_path / "m.safetensors", steps=2, **TINY)
+    charlm.train(text, tmp_path / "m.safetensors", steps=2, overwrite=True, **TINY)
+    assert other.read_bytes() == before
+
+
+def test_overwriting_run_deletes_state_of_earlier_version(text: Path, tmp_path: Path, stopped: Path) -> None:
+    (tmp_path / "m.resume").rename(tmp_path / "m.resume.safetensors")
+    charlm.train(text, stopped, steps=2, overwrite=True, **TINY)
+    assert not (tmp_path / "m.resume.safetensors").exists()
+
+
 def test_resume_with_given_budget_replaces_old_budget(text: Path, stopped: Path) -> None:
     model = charlm.train(text, stopped, resume=True, epochs=2.0)
     settings = model.training.settings
@@ -106,9 +133,9 @@ def test_resume_reports_where_it_continues(text: Path, stopped: Path) -> None:
 
 
 def test_resume_without_better_model_keeps_best_model(text: Path, stopped: Path) -> None:
-    arrays, facts = read_state(stopped.with_name("m.resume.safetensors"))
+    arrays, facts = read_state(stopped.with_name("m.resume"))
     facts["trainer"]["best_loss"] = 0.001
-    write_state(stopped.with_name("m.resume.safetensors"), arrays, facts)
+    write_state(stopped.with_name("m.resume"), arrays, facts)
     before = stopped.read_bytes()
     model = charlm.train(text, stopped, resume=True)
     assert stopped.read_bytes() == before
@@ -122,10 +149,10 @@ def test_resume_ignores_model_of_other_text(text: Path, tmp_path: Path, stopped:
     foreign.write_text("ab" * 500)
     charlm.train(foreign, stopped, overwrite=True, steps=40, **TINY)
     assert charlm.load(stopped).training.valid_loss < 1
-    state = stopped.with_name("m.resume.safetensors")
-    state.unlink()
+    state = stopped.with_name("m.resume")
+    assert not state.exists()
     train_until(text, tmp_path / "own.safetensors", TINY | {"steps": 30}, 11)
-    arrays, facts = read_state(tmp_path / "own.resume.safetensors")
+    arrays, facts = read_state(tmp_path / "own.resume")
     if missing:
         facts["trainer"]["model_step"] = 9
     write_state(state, arrays, facts)
@@ -177,7 +204,7 @@ def test_resume_with_other_setting_is_refused(
 
 
 def test_resume_after_early_stop_needs_other_patience(text: Path, stopped: Path) -> None:
-    path = stopped.with_name("m.resume.safetensors")
+    path = stopped.with_name("m.resume")
     arrays, facts = read_state(path)
     facts["trainer"]["stale"], facts["train"]["patience"] = 4, 4
     write_state(path, arrays, facts)
@@ -205,7 +232,7 @@ def test_every_setting_is_changeable_or_fixed() -> None:
 
 @pytest.mark.parametrize("name", OTHER)
 def test_fixed_setting_with_other_value_is_refused(stopped: Path, name: str) -> None:
-    saved = SavedRun.read(stopped.with_name("m.resume.safetensors"))
+    saved = SavedRun.read(stopped.with_name("m.resume"))
     own = (asdict(saved.network) | asdict(saved.train))[name]
     assert saved.settings({name: own})[name] == own
     with pytest.raises(ResumeError, match=f"the run to resume has `{name}` {own}, not {OTHER[name]}"):
@@ -214,7 +241,7 @@ def test_fixed_setting_with_other_value_is_refused(stopped: Path, name: str) -> 
 
 @pytest.mark.parametrize("name", FREE)
 def test_changeable_setting_with_other_value_is_accepted(stopped: Path, name: str) -> None:
-    settings = SavedRun.read(stopped.with_name("m.resume.safetensors")).settings({name: FREE[name]})
+    settings = SavedRun.read(stopped.with_name("m.resume")).settings({name: FREE[name]})
     assert settings[name] == FREE[name]
 
 
@@ -238,7 +265,7 @@ def test_resume_without_state_is_refused(text: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("window", [11, 13])
 def test_state_at_wrong_text_position_is_refused(text: Path, stopped: Path, window: int) -> None:
-    path = stopped.with_name("m.resume.safetensors")
+    path = stopped.with_name("m.resume")
     arrays, facts = read_state(path)
     assert facts["trainer"]["cursor"]["window"] == facts["trainer"]["step"] == 12
     facts["trainer"]["cursor"]["window"] = window
@@ -249,7 +276,7 @@ def test_state_at_wrong_text_position_is_refused(text: Path, stopped: Path, wind
 
 @pytest.mark.parametrize("lost", ["network", "train", "text", "corpus", "trainer", "cursor", "array", "shape", "range"])
 def test_incomplete_state_is_refused(text: Path, stopped: Path, lost: str) -> None:
-    path = stopped.with_name("m.resume.safetensors")
+    path = stopped.with_name("m.resume")
     arrays, facts = read_state(path)
     if lost == "array":
         del arrays["moment.mean"]
@@ -260,14 +287,14 @@ def test_incomplete_state_is_refused(text: Path, stopped: Path, lost: str) -> No
     else:
         del (facts["trainer"] if lost == "cursor" else facts)[lost]
     write_state(path, arrays, facts)
-    with pytest.raises(ResumeError, match=r"m\.resume\.safetensors: not the state of a run"):
+    with pytest.raises(ResumeError, match=r"m\.resume: not the state of a run"):
         train_until(text, stopped, {}, resume=True)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
 @pytest.mark.parametrize("array", ["params", "moment.mean"])
 def test_state_with_invalid_values_is_refused(text: Path, stopped: Path, array: str, value: float) -> None:
-    path = stopped.with_name("m.resume.safetensors")
+    path = stopped.with_name("m.resume")
     arrays, facts = read_state(path)
     arrays[array] = arrays[array].copy()
     arrays[array][3] = value
@@ -277,7 +304,7 @@ def test_state_with_invalid_values_is_refused(text: Path, stopped: Path, array: 
 
 
 def test_damaged_state_is_refused(text: Path, stopped: Path) -> None:
-    path = stopped.with_name("m.resume.safetensors")
+    path = stopped.with_name("m.resume")
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(CheckpointError, match=r"m\.resume\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"m\.resume"):
         train_until(text, stopped, {}, resume=True)

@@ -14,6 +14,7 @@ import charlm
 from charlm.config import TextConfig
 from charlm.errors import BusyError, CheckpointError, ConfigError, CorpusError, ModelExistsError
 from charlm.inference.prepared_network import PreparedNetwork
+from charlm.model import LanguageModel
 from charlm.runs.files import Files, run_lock
 from charlm.runs.log import LOG_KEYS
 from charlm.runs.run import Run
@@ -47,7 +48,7 @@ class TestRun:
         assert model.score(text).nats_per_char < 0.05
         assert model.sample(text[:20], temperature=0, length=100)[0].text == text[20:120]
 
-    def test_run_writes_model_log_and_state(self, text: Path, tmp_path: Path) -> None:
+    def test_run_writes_model_and_log(self, text: Path, tmp_path: Path) -> None:
         model = charlm.train(text, tmp_path / "m.safetensors", steps=30, **TINY)
         rows = [json.loads(line) for line in (tmp_path / "m.log.jsonl").read_text().splitlines()]
         assert all(tuple(row) == LOG_KEYS for row in rows)
@@ -57,7 +58,28 @@ class TestRun:
         loaded = charlm.load(tmp_path / "m.safetensors")
         assert loaded.score("the fox").log_prob == model.score("the fox").log_prob
         assert loaded.training.sources == (str(text),)
-        assert (tmp_path / "m.resume.safetensors").exists()
+        assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "m.safetensors", "m.log.jsonl"}
+
+    def test_finished_run_keeps_state_on_request(self, text: Path, tmp_path: Path) -> None:
+        charlm.train(text, tmp_path / "m.safetensors", steps=30, keep_state=True, **TINY)
+        assert (tmp_path / "m.resume").exists()
+        assert [path.name for path in tmp_path.glob("*.safetensors")] == ["m.safetensors"]
+
+    def test_failed_write_of_finished_model_keeps_state(
+        self, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The run resumes from its end when the model can be written again."""
+
+        def fail(*_: object, **__: object) -> None:
+            raise CheckpointError("the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LanguageModel, "save", fail)
+            with pytest.raises(CheckpointError, match="the disk is full"):
+                charlm.train(text, tmp_path / "m.safetensors", steps=5, valid=0.0, **TINY)
+        assert not (tmp_path / "m.safetensors").exists()
+        charlm.train(text, tmp_path / "m.safetensors", steps=6, resume=True)
+        assert charlm.load(tmp_path / "m.safetensors").training.steps == 6
 
     def test_model_is_calibrated_on_held_out_text(self, text: Path, tmp_path: Path) -> None:
         """The model has the reported loss, and a scale of the logits 5 % higher or lower has a higher loss."""
@@ -94,8 +116,8 @@ class TestRun:
 
     def test_overwriting_run_deletes_old_state(self, text: Path, tmp_path: Path) -> None:
         """It is deleted before the first save of the new run, so that it cannot be resumed."""
-        charlm.train(text, tmp_path / "m.safetensors", steps=3, **TINY)
-        state = tmp_path / "m.resume.safetensors"
+        charlm.train(text, tmp_path / "m.safetensors", steps=3, keep_state=True, **TINY)
+        state = tmp_path / "m.resume"
         assert state.exists()
         settings = TINY | {"steps": 50}
         with Run([text], tmp_path / "m.safetensors", settings, RunOptions(overwrite=True, save_minutes=60)) as run:
@@ -125,7 +147,7 @@ class TestRun:
         assert 20 < len(held_out) < 40
         assert seen == {hash_of(line) for line in set(lines) - held_out}
 
-    @pytest.mark.parametrize("name", ["text.safetensors", "text.log.jsonl", "text.resume.safetensors", "text.lock"])
+    @pytest.mark.parametrize("name", ["text.safetensors", "text.log.jsonl", "text.resume", "text.lock"])
     def test_text_among_files_of_run_is_refused(self, text: Path, tmp_path: Path, name: str) -> None:
         path = text.rename(tmp_path / name)
         with pytest.raises(ConfigError, match="would write over"):
@@ -149,7 +171,7 @@ class TestRun:
         self, text: Path, tmp_path: Path, names: tuple[str, str]
     ) -> None:
         first, second = (tmp_path / name for name in names)
-        charlm.train(text, first, steps=2, **TINY)
+        charlm.train(text, first, steps=2, keep_state=True, **TINY)
         before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
         for more in ({}, {"overwrite": True}, {"resume": True}):
             with pytest.raises(ConfigError, match="with the same state and log files"):

@@ -120,14 +120,14 @@ def test_run_without_step_fails_and_writes_nothing(
     monkeypatch.setattr(Learner, "train_window", diverge)
     with pytest.raises(DivergedError, match=r"the loss is nan nats; .* there is no trained model to write"):
         charlm.train(text, tmp_path / "m.safetensors", save_minutes=0, **TINY, **budget)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["text.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["text.txt"]
 
 
 def test_run_without_step_keeps_old_files(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    charlm.train(text, tmp_path / "m.safetensors", steps=3, **TINY)
-    files = [tmp_path / "m.safetensors", tmp_path / "m.resume.safetensors"]
+    charlm.train(text, tmp_path / "m.safetensors", steps=3, keep_state=True, **TINY)
+    files = [tmp_path / "m.safetensors", tmp_path / "m.resume"]
     before = [path.read_bytes() for path in files]
     monkeypatch.setattr(Learner, "train_window", diverge)
     assert charlm.cli.run(["train", str(text), "-m", str(files[0]), "--overwrite", "--ensemble", "1"]) == 1
@@ -196,7 +196,7 @@ def test_short_budget_limits_held_out_text(tmp_path: Path, time: Time) -> None:
             if report.step == 25:
                 run.stop()
         assert any(f"evaluate {size:,} of 2,900" in event.message for event in events)
-    assert read_state(tmp_path / "m.resume.safetensors")[1]["trainer"]["held_out_size"] == size
+    assert read_state(tmp_path / "m.resume")[1]["trainer"]["held_out_size"] == size
     with Run([text], tmp_path / "m.safetensors", None, RunOptions(resume=True)) as run:
         list(run.reports())
         assert run.trainer.held_out.characters == size
