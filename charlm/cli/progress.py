@@ -10,16 +10,21 @@ from typing import TextIO
 from tqdm import tqdm
 from tqdm.std import EMA
 
+from charlm.cli.samples import TrainingSamples
 from charlm.cli.tables import PSEUDO
-from charlm.cli.terminal import is_quiet, warn
+from charlm.cli.terminal import is_quiet, warn, warn_as_is
 from charlm.runs.run import Run
 from charlm.training.memory import as_size
 from charlm.training.report import Event, StepReport
 
 tqdm.monitor_interval = 0  # no thread that monitors the bar
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
-WIDE_COLUMNS = 120
-"""Width of a terminal, in columns, from which the bar has two losses."""
+FRAME = len("100%|| ")
+"""Columns of BAR without its bar and its description."""
+MIN_BAR = 6
+"""Minimum width of the bar, in columns; a narrower terminal gets fewer figures."""
+MIN_SAMPLE = 24
+"""Minimum width of a sample next to a loss, in columns; on a narrower terminal it has its own line."""
 DEFAULT_COLUMNS = 80
 """Width of the bar, in columns, on a terminal that reports no width."""
 ROWS = 20
@@ -30,15 +35,15 @@ SMOOTHING = 0.02
 """Weight of a new value in a running mean, in [0, 1]."""
 
 
-def train_with_progress(run: Run) -> None:
-    """Train to the end; print the settings, the progress and the result."""
+def train_with_progress(run: Run, *, shows_samples: bool = True) -> None:
+    """Train to the end; print the settings, the progress with samples (on a terminal), and the result."""
     print_start(run)
     metrics = RunningMetrics(run.setup.corpus.vocabulary.unit, is_pseudo=run.setup.network.config.bidirectional)
     if is_quiet():
         for _ in run.reports():
             pass
     elif sys.stderr.isatty():
-        train_with_bar(run, metrics)
+        train_with_bar(run, metrics, TrainingSamples(run) if shows_samples else None)
     else:
         train_with_lines(run, metrics)
     print_result(run)
@@ -72,8 +77,8 @@ def print_event(event: Event) -> None:
         warn(event.message)
 
 
-def train_with_bar(run: Run, metrics: RunningMetrics) -> None:
-    """Draw a bar, at most ten times a second."""
+def train_with_bar(run: Run, metrics: RunningMetrics, samples: TrainingSamples | None) -> None:
+    """Draw a bar, at most ten times a second; print a sample above it at each evaluation."""
     columns = None if has_width(sys.stderr) else DEFAULT_COLUMNS
     with tqdm(
         total=1.0, bar_format=BAR, file=sys.stderr, ncols=columns, dynamic_ncols=columns is None, nrows=ROWS
@@ -82,6 +87,20 @@ def train_with_bar(run: Run, metrics: RunningMetrics) -> None:
             metrics.add(report)
             bar.set_description_str(metrics.description(report, bar.ncols or DEFAULT_COLUMNS), refresh=False)
             bar.update(min(report.progress, 1.0) - bar.n)
+            if samples and report.valid_loss is not None:
+                print_sample(samples, report, metrics.short_loss(), bar.ncols or DEFAULT_COLUMNS)
+
+
+def print_sample(samples: TrainingSamples, report: StepReport, loss: str, columns: int) -> None:
+    """Print the held-out loss of an evaluation and a sample above the bar, in one line or on a narrow terminal two."""
+    head = f"{min(report.progress, 1):4.0%}  {loss}  "
+    left = columns - len("charlm: ") - len(head) - 1
+    is_narrow = left < MIN_SAMPLE
+    sample = samples.draw(columns - len("charlm:   ") - 1 if is_narrow else left, report.step)
+    if sample:
+        with tqdm.external_write_mode(file=sys.stderr):
+            for line in [head.rstrip(), f"  {sample}"] if is_narrow else [head + sample]:
+                warn_as_is(line)
 
 
 def has_width(stream: TextIO) -> bool:
@@ -132,13 +151,21 @@ class RunningMetrics:
         return f"step {report.step:,}  {losses}  {self.chars_per_second()}  {self.time_left(report)} left"
 
     def description(self, report: StepReport, columns: int) -> str:
-        """Return the text next to a bar; on a narrow terminal it has one loss."""
-        is_wide = columns >= WIDE_COLUMNS + len(PSEUDO) * self.is_pseudo
-        losses = "  ".join(self.losses() if is_wide else self.losses()[-1:])
-        if self.is_pseudo:
-            losses = f"{PSEUDO if is_wide else 'pseudo'}: {losses}"
-        speed = [self.chars_per_second()] if is_wide or not self.is_pseudo else []
-        return "  ".join([f"{self.time_left(report)} left", *speed, losses])
+        """Return the text next to a bar: the longest that leaves MIN_BAR columns for the bar, at least a loss."""
+        time, speed, losses = f"{self.time_left(report)} left", self.chars_per_second(), self.losses()
+        all_losses = f"{PSEUDO}: " * self.is_pseudo + "  ".join(losses)
+        last_loss, short_loss = "pseudo " * self.is_pseudo + losses[-1], self.short_loss()
+        texts = [
+            "  ".join(figures)
+            for figures in (
+                (time, speed, all_losses), (time, speed, last_loss), (time, speed, short_loss), (time, short_loss),
+            )
+        ]  # fmt: skip
+        return next((text for text in texts if len(text) + FRAME + MIN_BAR <= columns), short_loss)
+
+    def short_loss(self) -> str:
+        """Return the last of the losses in nats."""
+        return "pseudo " * self.is_pseudo + self.losses()[-1].partition(" (")[0]
 
     def losses(self) -> list[str]:
         """Return the training loss and, after an evaluation, the held-out loss, in nats and bits."""

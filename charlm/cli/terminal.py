@@ -47,11 +47,16 @@ def is_quiet() -> bool:
 
 
 def warn(message: str) -> None:
-    """Print a message to stderr, unless the command runs with -q; errors are printed after a command, and always.
+    """Print a message to stderr as `warn_as_is` does, with names of parameters replaced by flags."""
+    warn_as_is(with_flags(message))
 
-    Names of parameters become flags. A stream that cannot be written is ignored.
+
+def warn_as_is(message: str) -> None:
+    """Print a message that may contain any text to stderr, unless the command runs with -q.
+
+    Errors are printed after a command, and always. A stream that cannot be written is ignored.
     """
     if is_quiet():
         return
     with suppress(OSError):
-        print(f"charlm: {escape(with_flags(message))}", file=sys.stderr)
+        print(f"charlm: {escape(message)}", file=sys.stderr)

@@ -13,7 +13,7 @@ from charlm import config
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.signals import Signals
-from charlm.cli.terminal import warn
+from charlm.cli.terminal import warn_as_is
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
 
@@ -69,6 +69,8 @@ file_option = option_group("Files")
 @file_option("--keep-state", is_flag=True,
              help="Keep the state of the finished run, so that --resume with a larger budget extends it.")  # fmt: skip
 @file_option("--overwrite", is_flag=True, help="Replace an existing model.")
+@options.output("--samples/--no-samples", "shows_samples", default=True, show_default=False,
+                help="Show a sample of the model at each evaluation, on a terminal.")  # fmt: skip
 @options.threads
 @options.machine("--ensemble", type=int, metavar="K", show_default="chosen",
                 help="Train K networks with different seeds, and average their probabilities.")  # fmt: skip
@@ -80,7 +82,7 @@ file_option = option_group("Files")
 def command(
     files: tuple[str, ...], lines: bool, unit: str, min_count: int | None, encoding: str, errors: str, normalize: str,
     model_path: Path, init_from: Path | None, resume: bool, save_minutes: float, keep_state: bool,
-    overwrite: bool,    engine: str, device: str, precision: str, **settings: Any,
+    overwrite: bool,    shows_samples: bool, engine: str, device: str, precision: str, **settings: Any,
 ) -> int:  # fmt: skip
     """Train a model on the text in FILE... and write it to a file.
 
@@ -104,15 +106,24 @@ def command(
             with Run(files, model_path, settings, run_options, print_event) as run:
                 signals.stop = run.stop
                 if run.group.is_main_process:
-                    train_with_progress(run)
+                    train_with_progress(run, shows_samples=shows_samples)
                 else:
                     for _ in run.reports():
                         pass
         except KeyboardInterrupt:
             return signals.exit_code
-        if run.is_interrupted and run.group.is_main_process:
-            warn(f"stopped; resume with: {resume_command(files, model_path)}")
+        if run.group.is_main_process:
+            if run.is_interrupted:
+                warn_as_is(f"stopped; resume with: {resume_command(files, model_path)}")
+            else:
+                warn_as_is(f"next: {next_command(model_path, bidirectional=run.setup.network.config.bidirectional)}")
         return signals.exit_code if run.is_interrupted else 0
+
+
+def next_command(model: Path, *, bidirectional: bool) -> str:
+    """Return a shell command that uses the model."""
+    use = ["fill", "a lette_ is miss_ng"] if bidirectional else ["sample"]
+    return shlex.join(["charlm", *use, "-m", str(model)])
 
 
 def resume_command(files: Sequence[str], model: Path) -> str:

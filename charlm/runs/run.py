@@ -28,7 +28,7 @@ from charlm.training.evaluation import HeldOut
 from charlm.training.learner import Learner
 from charlm.training.members import Members
 from charlm.training.memory import check_memory, run_memory
-from charlm.training.recipes import choose
+from charlm.training.recipes import budget_of, choose
 from charlm.training.report import Event, OnEvent, StepReport, log_event
 from charlm.training.trainer import Trainable, Trainer
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
@@ -110,7 +110,7 @@ class Run:
             self.trainer = self._create_trainer(parent, stack)
             self._saver = Saver(
                 self.setup, self.trainer, self.files if self.group.is_main_process else None,
-                options.save_minutes, self._report_event,
+                options.save_minutes, self._report_event, self.tuning,
             )  # fmt: skip
             if saved:
                 self._resume(saved, is_restart)
@@ -198,6 +198,10 @@ class Run:
         """The model with the lowest held-out loss so far; the latest one without held-out text."""
         return self._saver.model
 
+    def current_model(self) -> LanguageModel:
+        """Return a model of the current averaged weights, which need not be the best; of an ensemble, the mixture."""
+        return self._saver.current_model()
+
     def stop(self) -> None:
         """Ask the run to save and end after the current step."""
         self.is_interrupted = True
@@ -231,7 +235,7 @@ class Run:
         is_overwriting = self.trainer.step == 0 and is_main
         for report in self.trainer.reports():
             must_stop, must_save = self.group.all_reduce_max(
-                self.is_interrupted, is_main and (report.is_best or saver.is_due)
+                self.is_interrupted, is_main and (saver.is_due or (report.is_best and saver.is_cheap))
             )
             self.is_interrupted = bool(must_stop)
             is_last = report.is_last or self.is_interrupted
@@ -255,6 +259,10 @@ class Run:
 
     def _finish(self) -> None:
         """Write the files for the last time. The state stays if a resume, or a restart by torchrun, may need it."""
+        train, steps = self.setup.train, self.trainer.step
+        if not self.is_interrupted and train.minutes is not None and steps < self.tuning.few_steps:
+            message = f"{budget_of(train)} sufficed for {steps:,} steps; the model has hardly learned"
+            self._report_event(Event(f"{message}; more `minutes` or a smaller `hidden` makes more steps"))
         may_restart = self.group.is_elastic or self.group.world_size > 1
         if self.is_interrupted or self.options.keep_state or may_restart:
             self._saver.finish(must_resume=self.is_interrupted)

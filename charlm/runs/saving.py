@@ -19,6 +19,7 @@ from charlm.runs.resume import SavedRun, identity
 from charlm.runs.setup import Setup
 from charlm.training.report import Event, OnEvent
 from charlm.training.trainer import Trainer
+from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Saver:
         Minutes between saves; 0 saves after each step.
     on_event : callable
         Receives an Event when a save fails.
+    tuning : TrainingTuning
 
     Attributes
     ----------
@@ -49,18 +51,25 @@ class Saver:
     files: Files | None
     save_minutes: float
     on_event: OnEvent
+    tuning: TrainingTuning = DEFAULT_TUNING
 
     def __post_init__(self) -> None:
         self._last_save = monotonic()
+        self._save_seconds = 0.0  # duration of the last save
         self._reported: set[str] = set()  # failures
         self._record = TrainingRecord()
         self._is_unsaved = False  # whether the file of the model is older
-        self.model = self._current_model()
+        self.model = self.current_model()
 
     @property
     def is_due(self) -> bool:
         """Whether this process should save now."""
         return self.files is not None and monotonic() - self._last_save >= self.save_minutes * 60
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether saving a better model now takes a small fraction of the time since the last save."""
+        return self._save_seconds <= self.tuning.save_fraction * (monotonic() - self._last_save)
 
     def record_best(self) -> None:
         """Make the current weights the model; the next save writes the file."""
@@ -83,11 +92,11 @@ class Saver:
             settings=settings,
         )
         trainer.model_step = trainer.step
-        self.model, self._is_unsaved = self._current_model(), True
+        self.model, self._is_unsaved = self.current_model(), True
 
     def save(self) -> None:
         """Write the state, and the model if it is new; report a failure and continue."""
-        self._last_save = monotonic()
+        start = monotonic()
         try:
             self._write()
         except CheckpointError as error:
@@ -98,6 +107,8 @@ class Saver:
             if self._reported:
                 self.on_event(Event("saved again: the problem is solved"))
             self._reported.clear()
+        self._last_save = monotonic()
+        self._save_seconds = self._last_save - start
 
     def complete(self) -> None:
         """Write the model of a finished run, and delete its state.
@@ -147,7 +158,7 @@ class Saver:
             If it cannot be written.
         """
         self._record = saved.record
-        self.model = self._current_model()
+        self.model = self.current_model()
         if self.files is None:
             return
         found = self._saved_model(self.files)
@@ -203,7 +214,7 @@ class Saver:
             self.model.save(self.files.model, overwrite=True)
             self._is_unsaved = False
 
-    def _current_model(self) -> LanguageModel:
+    def current_model(self) -> LanguageModel:
         """Return a model of the averaged, calibrated weights."""
         record = replace(self._record, line_hashes=self.setup.line_hashes)
         return LanguageModel(

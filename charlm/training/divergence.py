@@ -46,7 +46,8 @@ class DivergenceGuard:
         self.level = self.uniform_loss
         self.rollbacks = 0
         self.furthest = -1
-        self._values: State = {}  # of the last snapshot, without arrays; empty before the first
+        self._step = -1  # of the last snapshot
+        self._values: State = {}  # of it, without arrays; empty before the first
         self._file: IO[bytes] = BytesIO()  # its arrays
 
     def close(self) -> None:
@@ -65,7 +66,7 @@ class DivergenceGuard:
         self.rollbacks, self.furthest = int(state["returns"]), int(state["furthest"])
 
     def snapshot(self, step: int, state_dict: Callable[[], State]) -> None:
-        """Store the state of training, every `snapshot_steps` steps.
+        """Store the state of training, every `snapshot_steps` steps, once.
 
         Parameters
         ----------
@@ -79,7 +80,7 @@ class DivergenceGuard:
         DivergedError
             If a parameter is not finite.
         """
-        if self._values and step % self.tuning.snapshot_steps:
+        if self._values and (step % self.tuning.snapshot_steps or step == self._step):
             return
         state = state_dict()
         check_finite(state["params"])
@@ -93,7 +94,7 @@ class DivergenceGuard:
             self.close()
             self._file = BytesIO()
             np.savez(self._file, **arrays)
-        self._values = {name: value for name, value in state.items() if name not in arrays}
+        self._values, self._step = {name: value for name, value in state.items() if name not in arrays}, step
 
     def check_loss(self, loss: float, characters: float, step: int) -> None:
         """Update the level by the mean loss of a window.

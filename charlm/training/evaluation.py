@@ -236,7 +236,7 @@ class EvaluationPace:
         """Start the first interval at the training time `now` in seconds."""
         self._last = now
 
-    def estimate(self, characters: int, speed: float) -> None:
+    def estimate(self, characters: int, speed: float, minutes: float | None) -> None:
         """Estimate the cost of an evaluation, unless it was measured.
 
         Parameters
@@ -245,9 +245,13 @@ class EvaluationPace:
             Length of the held-out text.
         speed : float
             Characters per second of training.
+        minutes : float or None
+            Budget of the run, which limits the text that is evaluated; None for no limit.
         """
         if not self._is_measured:
-            self.seconds = characters / (self.tuning.evaluation_speedup * speed)
+            limit = math.inf if minutes is None else affordable_characters(minutes, speed, self.tuning)
+            passes = self.tuning.evaluation_passes / (self.tuning.evaluation_speedup * speed)
+            self.seconds = min(characters, limit) * passes
 
     def record(self, seconds: float, now: float) -> None:
         """Record an evaluation that took `seconds` and ended at the training time `now`."""
@@ -268,5 +272,10 @@ def affordable_characters(minutes: float, speed: float, tuning: TrainingTuning =
     speed : float
         Characters per second of training.
     """
-    seconds = tuning.evaluation_fraction * 60 * minutes
-    return max(tuning.min_held_out_characters, int(seconds * tuning.evaluation_speedup * speed))
+    characters = evaluation_seconds(minutes, tuning) * tuning.evaluation_speedup * speed / tuning.evaluation_passes
+    return max(tuning.min_held_out_characters, int(characters))
+
+
+def evaluation_seconds(minutes: float, tuning: TrainingTuning = DEFAULT_TUNING) -> float:
+    """Return the seconds that one evaluation may take of a budget of minutes."""
+    return tuning.max_evaluation_fraction * 60 * minutes

@@ -96,7 +96,7 @@ class Learner:
         start = monotonic()
         rate = learning_rate(self.config, progress) * self.guard.rate_factor
         try:
-            self.guard.snapshot(self.step, self.state_dict)
+            self.snapshot()
             loss, norm = self.train_window(rate)
         except DivergedError as error:
             self.roll_back(str(error))
@@ -139,6 +139,10 @@ class Learner:
     def weights(self, logit_scale: float) -> list[Parameters]:
         """Return a copy of the averaged weights, with the logit scale folded into the output layer."""
         return [with_logit_scale(self.average.copy(), logit_scale)]
+
+    def snapshot(self) -> None:
+        """Store the state for `roll_back`, if it is due. Raises DivergedError if a weight is not finite."""
+        self.guard.snapshot(self.step, self.state_dict)
 
     def roll_back(self, reason: str) -> None:
         """Load the last snapshot and halve the learning rate.

@@ -146,6 +146,10 @@ class Member:
         """Return the averaged weights with a scale of the logits, (P,)."""
         return self._learner.weights(logit_scale)[0].flat
 
+    def snapshot(self) -> None:
+        """Store the state for `roll_back`."""
+        self._learner.snapshot()
+
     def roll_back(self, reason: str) -> Progress:
         """Return to the last snapshot."""
         self._learner.roll_back(reason)

@@ -155,6 +155,10 @@ class Members:
         """Return the averaged weights of each member, with the logit scale folded into the output layer."""
         return [self._network.parameters(flat) for flat in self._ask("weights", logit_scale)]
 
+    def snapshot(self) -> None:
+        """Store the state of all members for `roll_back`."""
+        self._ask("snapshot")
+
     def roll_back(self, reason: str) -> None:
         """Return the member that diverged, or all of them, to their last snapshots."""
         diverged = range(self.networks) if self._diverged is None else [self._diverged]

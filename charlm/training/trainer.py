@@ -13,7 +13,14 @@ from charlm.engines.process_group import ProcessGroup
 from charlm.errors import DivergedError
 from charlm.nn.layout import Parameters
 from charlm.text.batches import Batches
-from charlm.training.evaluation import EvaluationPace, HeldOut, Sums, affordable_characters, calibrate
+from charlm.training.evaluation import (
+    EvaluationPace,
+    HeldOut,
+    Sums,
+    affordable_characters,
+    calibrate,
+    evaluation_seconds,
+)
 from charlm.training.learner import StepResult
 from charlm.training.report import Event, OnEvent, StepReport, log_event
 from charlm.training.schedule import budget_fraction
@@ -38,6 +45,7 @@ class Trainable(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
     def free_buffers(self) -> None: ...
+    def snapshot(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -112,13 +120,14 @@ class Trainer:
     def reports(self) -> Iterator[StepReport]:
         """Train until the budget is used up or early stopping, and yield a report for each step.
 
-        The clock starts here. The smallest budget gives one step.
+        The clock starts after the first snapshot. The smallest budget gives one step.
 
         Raises
         ------
         DivergedError
             If training diverges repeatedly; the last good state is loaded then.
         """
+        self.learner.snapshot()
         self._started = monotonic()
         self._pace.start(self.seconds)
         progress = self.progress
@@ -132,7 +141,8 @@ class Trainer:
                 if result:
                     self.train_loss = result.loss
                     characters = self.held_out.characters if self.held_out else 0
-                    self._pace.estimate(characters, result.chars_per_second / self.learner.networks)
+                    speed = result.chars_per_second / self.learner.networks
+                    self._pace.estimate(characters, speed, self.config.minutes)
                 progress = self.progress
                 due = int(progress * tenths)
                 if result and (progress >= 1 or (due > evaluations and self._has_time_to_evaluate())):
@@ -159,8 +169,8 @@ class Trainer:
         if self.held_out is None:
             self.learner.measure(None, self.logit_scale)
             return None
-        start = monotonic()
         self._limit_held_out(self.held_out)
+        start = monotonic()
         loss, self.logit_scale = calibrate(self.learner.measure, self.held_out, self.logit_scale)
         self._pace.record(monotonic() - start, self.seconds)
         if not math.isfinite(loss):
@@ -227,12 +237,27 @@ class Trainer:
         """
         is_first = held_out.limit is None and math.isinf(self.best_loss)
         if is_first and self.config.minutes is not None and self._is_limited_by_time:
-            total = held_out.characters
-            batches = self.learner.batches
+            total, batches = held_out.characters, self.learner.batches
             speed = self.step * batches.steps * batches.streams / self.seconds
-            characters = affordable_characters(self.config.minutes, speed, self.tuning)
-            size = -int(self.group.all_reduce_max(-characters)[0])
+            size = self._affordable_size(replace(held_out), speed, self.config.minutes)
             if size < total:
                 held_out.limit = size
                 message = f"the budget has time to evaluate {size:,} of {total:,} held-out tokens"
                 self.on_event(Event(message, is_warning=False))
+
+    def _affordable_size(self, held_out: HeldOut, speed: float, minutes: float) -> int:
+        """Return how many held-out characters an evaluation may read: estimated, and measured if that may matter.
+
+        speed: characters per second of training.  minutes: the budget.
+        """
+        estimate = affordable_characters(minutes, speed, self.tuning)
+        size = -int(self.group.all_reduce_max(-estimate)[0])
+        if size < self.tuning.certain_factor * len(held_out.ids):
+            size = min(size, held_out.characters)
+            held_out.limit = -(-size // 2)
+            start = monotonic()
+            self.learner.measure(held_out, self.logit_scale)
+            seconds = 2 * self.tuning.evaluation_passes * (monotonic() - start)
+            slowdown = self.group.all_reduce_max(seconds / evaluation_seconds(minutes, self.tuning))[0]
+            size = max(self.tuning.min_held_out_characters, int(size / max(slowdown, 1.0)))
+        return size

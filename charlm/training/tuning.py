@@ -11,11 +11,17 @@ class TrainingTuning:
 
     max_evaluations: int = 10
     """Evaluations of a run, spread evenly over its budget."""
-    evaluation_fraction: float = 0.1
-    """Fraction of the training time that evaluations may take when minutes are the budget."""
-    evaluation_speedup: float = 2.0
+    evaluation_fraction: float = 0.07
+    """Fraction of the time between two evaluations that the second may take when minutes are the budget."""
+    max_evaluation_fraction: float = 0.02
+    """Fraction of a budget of minutes that one evaluation may take; the last one has no time before it to wait for."""
+    evaluation_speedup: float = 1.0
     """Held-out characters per second divided by training characters per second, before the first measurement."""
-    min_held_out_characters: int = 1000
+    evaluation_passes: int = 2
+    """Times that an evaluation reads the held-out text, at most: before and after it changes the logit scale."""
+    certain_factor: float = 4.0
+    """Characters that an evaluation may read, divided by those held out, from which its cost is not measured before."""
+    min_held_out_characters: int = 200
     """Minimum number of held-out characters that a short budget evaluates."""
     max_held_out_characters: int = 200_000
     """Maximum number of held-out characters."""
@@ -29,6 +35,8 @@ class TrainingTuning:
     """Precision of the Gaussian prior of the logit scale: a standard deviation of 0.1 around 1."""
     min_logit_scale: float = 0.5
     max_logit_scale: float = 2.0
+    few_steps: int = 10
+    """Steps below which a budget of minutes has taught a model hardly anything, so that a warning is due."""
     round_seconds: float = 0.25
     """Seconds that the members of an ensemble train between two reports."""
     snapshot_steps: int = 100
@@ -47,6 +55,8 @@ class TrainingTuning:
     """Additional bytes of PyTorch, about."""
     max_unknown_fraction: float = 0.05
     """Fraction of UNK in the training text above which a warning is due."""
+    save_fraction: float = 0.05
+    """Fraction of the time between two saves that the second may take, if an improved held-out loss causes it."""
     log_seconds: float = 1.0
     """Seconds between rows of the log."""
 

@@ -284,9 +284,20 @@ class TestProgress:
         line = metrics.line(report(3, 9.0))
         assert f"step 3  {name}train {train}  held-out {held_out}  5,000 {unit}s/s" in line
         assert f"{name}train {train}  held-out {held_out}" in metrics.description(report(3, 9.0), 200)
-        narrow = metrics.description(report(3, 9.0), 80)
-        assert narrow.endswith(f"{'pseudo: ' if is_pseudo else ''}held-out {held_out}")
-        assert len(f"100%|| {narrow}") <= 80
+        short = f"{'pseudo ' if is_pseudo else ''}held-out 3.000 nats/{unit}"
+        assert metrics.description(report(3, 9.0), 80) == f"-:-- left  5,000 {unit}s/s  {short}"
+        assert metrics.description(report(3, 9.0), 96 + len(unit)).endswith(f"held-out {held_out}")
+        assert metrics.description(report(3, 9.0), 40) == short
+
+    @pytest.mark.parametrize("columns", range(50, 160))
+    def test_bar_has_space_and_a_loss_at_every_width(self, columns: int) -> None:
+        metrics = RunningMetrics("char")
+        metrics.add(report(1, 2.0, 3.0, chars_per_second=250_000.0, progress=0.001))
+        metrics.add(report(2, 2.0, seconds=120.0))
+        text = metrics.description(report(2, 2.0, seconds=3600.0, progress=0.1), columns)
+        assert "held-out 3.000 nats/char" in text
+        assert columns - len(f"100%|| {text}") >= 6
+        assert ("chars/s" in text) == (columns >= 68)
 
     def test_bar_before_an_evaluation_shows_the_training_loss(self) -> None:
         metrics = RunningMetrics("char")
@@ -330,7 +341,8 @@ TINY = ("--hidden", 4, "--batch", 2, "--bptt", 8, "--threads", 1, "--steps", 4)
 def test_training_reports_the_losses_of_its_files(charlm: Terminal, folder: Path, bidirectional: bool) -> None:
     (folder / "t.txt").write_text("abba cdd aab\n" * 40)
     err = charlm("train", "t.txt", *TINY, *["--bidirectional"] * bidirectional).err
-    *_, progress, last = err.splitlines()
+    *_, progress, last, after = err.splitlines()
+    assert after.startswith(f"charlm: next: charlm {'fill' if bidirectional else 'sample'} ")
     nats = package.load("charlm.safetensors").training.valid_loss
     row = json.loads((folder / "charlm.log.jsonl").read_text().splitlines()[-1])
     name = "held-out negative pseudo-log-likelihood" if bidirectional else "held-out"

@@ -37,8 +37,17 @@ def test_a_bar_fits_a_narrow_terminal(folder: Path) -> None:
         assert screen.end() == 0
     bars = [line for line in re.split(r"[\r\n]+", screen.shown) if "%|" in line]
     assert all(len(line) <= 80 for line in bars)
-    assert "chars/s  held-out" in bars[-1]
-    assert "bits/char)" in bars[-1]
+    assert re.search(r"100%\|█{10,}\| 0:00 left  [\d,]+ chars/s  held-out \d\.\d{3} nats/char$", bars[-1])
+
+
+def test_a_bar_on_a_very_narrow_terminal_shows_the_loss(folder: Path) -> None:
+    with Screen("train", "verse.txt", "--steps", 60, *TINY, cwd=folder, columns=50) as screen:
+        assert screen.end() == 0
+    bars = [line for line in re.split(r"[\r\n]+", screen.shown) if "%|" in line]
+    assert all(len(line) <= 50 for line in bars)
+    assert re.search(r"100%\|█{5,}\| 0:00 left  held-out \d\.\d{3} nats/char$", bars[-1])
+    samples = re.findall(r"charlm:  (..)%  held-out .* nats/char\s+charlm:   (.*)", screen.shown)
+    assert len(samples) >= 1
 
 
 def test_a_terminal_without_a_width_shows_a_bar(folder: Path) -> None:
@@ -46,7 +55,7 @@ def test_a_terminal_without_a_width_shows_a_bar(folder: Path) -> None:
         assert screen.end() == 0
     bars = [line for line in re.split(r"[\r\n]+", screen.shown) if "100%|" in line]
     assert "0:00 left" in bars[-1]
-    assert bars[-1].endswith("bits/char)")  # not cut
+    assert bars[-1].endswith("nats/char")  # not cut
     assert len(bars[-1]) <= 80
 
 

@@ -124,7 +124,7 @@ def test_progress_without_held_out_text_shows_the_training_loss(folder: Path) ->
     assert done.code == 0
     assert " 50%  step 10" in done.err
     assert "held-out" not in done.err
-    assert done.err.endswith("charlm: wrote charlm.safetensors\n")
+    assert done.err.endswith("charlm: wrote charlm.safetensors\ncharlm: next: charlm sample -m charlm.safetensors\n")
 
 
 def test_run_that_gets_worse_stops_early_with_a_notice(folder: Path) -> None:

@@ -141,6 +141,20 @@ FAULTS: tuple[Fault, ...] = (
         (f"{FIGURES}::TestProgress",),
     ),
     Fault(
+        "a sample takes as long as it likes",
+        "charlm/cli/samples.py",
+        "start + allowed)",
+        "start + 1e9)",
+        ("tests/cli/test_samples.py::test_samples_take_a_hundredth_of_the_time",),
+    ),
+    Fault(
+        "a sample is of the best weights, not of the current ones",
+        "charlm/cli/samples.py",
+        "self._run.current_model()",
+        "self._run.model",
+        ("tests/cli/test_samples.py::test_sample_is_of_current_weights_and_does_not_change_training",),
+    ),
+    Fault(
         "a terminal of 0 columns cuts the progress",
         "charlm/cli/progress.py",
         "columns > 0",

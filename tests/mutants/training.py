@@ -74,6 +74,27 @@ FAULTS = (
         (f"{MINUTES}test_costly_evaluations_take_a_tenth_of_the_minutes",),
     ),
     Fault(
+        "the cost of an evaluation is not measured before the first",
+        "charlm/training/trainer.py",
+        "int(size / max(slowdown, 1.0))",
+        "size",
+        (f"{MINUTES}test_first_evaluation_measures_how_much_text_the_minutes_allow",),
+    ),
+    Fault(
+        "the estimated cost of an evaluation has no limit",
+        "charlm/training/evaluation.py",
+        "self.seconds = min(characters, limit) * passes",
+        "self.seconds = characters * passes",
+        (f"{MINUTES}test_pace_uses_estimate_until_first_measurement",),
+    ),
+    Fault(
+        "the clock includes the first snapshot",
+        "charlm/training/trainer.py",
+        "        self.learner.snapshot()\n        self._started = monotonic()\n",
+        "        self._started = monotonic()\n        self.learner.snapshot()\n",
+        (f"{MINUTES}test_clock_excludes_setup",),
+    ),
+    Fault(
         "the loss at the old scale of the logits is returned",
         "charlm/training/evaluation.py",
         "        sums = measure(held_out, logit_scale)\n    return",

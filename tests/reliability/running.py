@@ -23,7 +23,8 @@ TEXT = "".join(f"{n} quick brown foxes\njump over {n * n} lazy dogs\nand run awa
 SETTINGS: dict[str, Any] = {
     "hidden": 8, "layers": 1, "batch": 4, "bptt": 8, "threads": 1, "dropout": 0.2, "patience": 0, "cell": "gru",
 }  # fmt: skip
-FLAGS = [piece for name, value in SETTINGS.items() for piece in (f"--{name}", str(value))]
+FLAGS = [*(piece for name, value in SETTINGS.items() for piece in (f"--{name}", str(value))), "--keep-state"]
+"""Settings as flags; runs keep their state, so that tests can compare it."""
 
 
 def write_text(folder: Path) -> Path:
@@ -42,8 +43,8 @@ def start(folder: Path, *arguments: object, preexec: Callable[[], None] | None =
 
 
 def begin(folder: Path, *arguments: object, steps: int = 10**6) -> subprocess.Popen[bytes]:
-    """Start a run of `steps` on the text, saving after each and keeping its state."""
-    return start(folder, "text.txt", *FLAGS, "--steps", steps, "--save-every", 0, "--keep-state", *arguments)
+    """Start a run of `steps` on the text, saving after each."""
+    return start(folder, "text.txt", *FLAGS, "--steps", steps, "--save-every", 0, *arguments)
 
 
 def wait_for(is_so: Callable[[], object], what: str, seconds: float = 60) -> None:

@@ -111,7 +111,7 @@ def test_closed_terminal_does_not_end_a_run(tmp_path: Path) -> None:
     write_text(tmp_path)
     master, slave = os.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "charlm", *TRAIN, "--steps", "2000", "--save-every", "0", "--keep-state"],
+        [sys.executable, "-m", "charlm", *TRAIN, "--steps", "2000", "--save-every", "0"],
         cwd=tmp_path, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
     ) as process:  # fmt: skip
         os.close(slave)

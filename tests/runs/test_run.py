@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from charlm.model import LanguageModel
 from charlm.runs.files import Files, run_lock
 from charlm.runs.log import LOG_KEYS
 from charlm.runs.run import Run
+from charlm.runs.saving import Saver
 from charlm.runs.setup import RunOptions
 from charlm.text.novelty import hash_of, unpack_hashes
 from tests.training.held_out import held_out_loss
@@ -132,6 +134,29 @@ class TestRun:
             path.unlink()  # it was written at the evaluation
             assert next(reports).step == evaluated + 1
             assert not path.exists()
+
+    def test_improved_model_is_saved_at_once_only_if_saving_is_cheap(
+        self, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 0.0
+        monkeypatch.setattr("charlm.runs.saving.monotonic", lambda: now)
+        saved: list[float] = []
+
+        def save(saver: Saver) -> None:
+            nonlocal now
+            saved.append(now)
+            now += 0.5
+
+        monkeypatch.setattr(Saver, "_write", save)
+        settings = TINY | {"steps": 100, "learning_rate": 0.01}
+        with Run([text], tmp_path / "m.safetensors", settings, RunOptions(save_minutes=60)) as run:
+            best = 0
+            for report in run.reports():
+                best += report.is_best
+                now += 0.1  # an evaluation each second
+        assert best == 10
+        assert 0 < len(saved) < 4
+        assert all(second - first >= 10.5 for first, second in pairwise(saved))  # 20 times as long as the save
 
     def test_model_stores_hashes_of_training_lines_only(self, tmp_path: Path) -> None:
         lines = [f"fox {n:03} jumps over a dog" for n in range(100)]

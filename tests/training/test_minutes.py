@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 import charlm
@@ -18,7 +19,7 @@ from charlm.errors import DivergedError
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
 from charlm.text.corpus import Corpus
-from charlm.training.evaluation import EvaluationPace, affordable_characters
+from charlm.training.evaluation import EvaluationPace, HeldOut, Sums, affordable_characters
 from charlm.training.learner import Learner
 from charlm.training.report import Event
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
@@ -64,11 +65,14 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     return time
 
 
-@pytest.mark.parametrize("slow", ["Corpus.read", "load", "batches_over", "run_memory", "create_engine"])
+@pytest.mark.parametrize("slow", ["Corpus.read", "load", "batches_over", "run_memory", "create_engine", "snapshot"])
 def test_clock_excludes_setup(text: Path, tmp_path: Path, time: Time, slow: str) -> None:
     charlm.train(text, tmp_path / "parent.safetensors", steps=1, **TINY)
-    owner = Corpus if slow == "Corpus.read" else sys.modules["charlm.runs.run"]
-    time.slow_down(owner, slow.removeprefix("Corpus."), 100.0)
+    if slow == "snapshot":
+        time.slow_down(numpy, "savez", 100.0)  # once: there are fewer than 100 steps
+    else:
+        owner = Corpus if slow == "Corpus.read" else sys.modules["charlm.runs.run"]
+        time.slow_down(owner, slow.removeprefix("Corpus."), 100.0)
     parent = tmp_path / "parent.safetensors" if slow == "load" else None
     with Run(
         [text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}, RunOptions(init_from=parent)
@@ -154,9 +158,30 @@ def evaluations(text: Path, model: Path, **settings: Any) -> list[int]:
 def test_costly_evaluations_take_a_tenth_of_the_minutes(
     text: Path, tmp_path: Path, evaluation: Callable[[float], None]
 ) -> None:
-    """Evaluations of 3 seconds each are 30 seconds of training apart; the budget of 100 seconds includes the last."""
+    """Evaluations of 3 seconds each are 43 seconds of training apart; the budget of 100 seconds includes the last."""
     evaluation(3.0)
-    assert evaluations(text, tmp_path / "m.safetensors", minutes=100 / 60) == [10, 40, 70, 88]
+    assert evaluations(text, tmp_path / "m.safetensors", minutes=100 / 60) == [10, 53, 91]
+
+
+def test_first_evaluation_measures_how_much_text_the_minutes_allow(
+    text: Path, tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading 600 characters takes 3 seconds; an evaluation reads them twice and may take 2 of 100 seconds."""
+    measure, seconds = Learner.measure, 0.0
+
+    def slow(learner: Learner, held_out: HeldOut, logit_scale: float) -> Sums:
+        nonlocal seconds
+        time.now += held_out.characters / 200
+        seconds += held_out.characters / 200
+        return measure(learner, held_out, logit_scale)
+
+    monkeypatch.setattr(Learner, "measure", slow)
+    tuning = TrainingTuning(min_held_out_characters=10, evaluation_speedup=50.0)  # far too optimistic
+    with Run([text], tmp_path / "m.safetensors", TINY | {"minutes": 100 / 60, "valid": 0.104}, tuning=tuning) as run:
+        found = [report.step for report in run.reports() if report.valid_loss is not None]
+        assert run.trainer.held_out.characters == pytest.approx(200, abs=2)
+    assert len(found) > 3
+    assert seconds < 10
 
 
 def test_evaluations_beyond_the_budget_happen_only_at_the_end(
@@ -191,9 +216,9 @@ def test_short_budget_limits_held_out_text(tmp_path: Path, time: Time) -> None:
     text.write_text(VERSE * 500)
     events: list[Event] = []
     size = DEFAULT_TUNING.min_held_out_characters
-    with Run([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5}, on_event=events.append) as run:
+    with Run([text], tmp_path / "m.safetensors", TINY | {"minutes": 5}, on_event=events.append) as run:
         for report in run.reports():
-            if report.step == 25:
+            if report.step == 200:
                 run.stop()
         assert any(f"evaluate {size:,} of 2,900" in event.message for event in events)
     assert read_state(tmp_path / "m.resume")[1]["trainer"]["held_out_size"] == size
@@ -206,15 +231,17 @@ def test_short_budget_limits_held_out_text(tmp_path: Path, time: Time) -> None:
 
 
 def test_affordable_characters_grow_with_minutes_and_speed() -> None:
-    assert affordable_characters(2.0, 100_000.0) == 2_400_000
+    assert affordable_characters(2.0, 100_000.0) == pytest.approx(120_000, abs=1)
     assert affordable_characters(0.001, 10.0) == DEFAULT_TUNING.min_held_out_characters
 
 
 def test_pace_uses_estimate_until_first_measurement() -> None:
     pace = EvaluationPace()
     pace.start(5.0)
-    pace.estimate(1000, 100.0)
-    assert pace.missing_seconds(15.0) == pytest.approx(4.0)
-    pace.record(0.5, 20.0)
-    pace.estimate(1000, 100.0)
+    pace.estimate(1000, 500.0, None)  # read twice
+    assert pace.missing_seconds(15.0) == pytest.approx(3.3)
+    pace.estimate(100_000, 500.0, 2.0)  # the budget affords 600 characters
+    assert pace.seconds == pytest.approx(2.4, abs=0.01)
+    pace.record(0.35, 20.0)
+    pace.estimate(1000, 500.0, None)
     assert pace.missing_seconds(25.0) == pytest.approx(0.0)
