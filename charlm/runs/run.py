@@ -13,6 +13,7 @@ import numpy as np
 
 from charlm.engines.create import check_network, create_engine, create_process_group
 from charlm.errors import ConfigError, DivergedError
+from charlm.kernels.threads import blas_on_one_thread
 from charlm.model import LanguageModel, load
 from charlm.nn.networks import make_network
 from charlm.runs import setup
@@ -156,7 +157,8 @@ class Run:
         batches.local_slice = group.local_slice(batches.streams)
         self.memory = run_memory(self.options.engine, network, train, batches)
         check_memory(self.memory, train.ensemble * network.size)
-        params = [setup.initial_parameters(self.setup, parent, member) for member in range(train.ensemble)]
+        with blas_on_one_thread:  # on a busy machine the threads of a BLAS wait for each other in small matrices
+            params = [setup.initial_parameters(self.setup, parent, member) for member in range(train.ensemble)]
         if parent:
             message = f"started with a model of {parent.training.steps or 0:,} steps"
             self._report_event(Event(message, is_warning=False))

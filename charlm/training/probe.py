@@ -8,6 +8,7 @@ import numpy as np
 
 from charlm.config import NetworkConfig
 from charlm.engines.numpy_engine import NumpyEngine
+from charlm.kernels.threads import blas_on_one_thread
 from charlm.nn.network import Network
 from charlm.training.ensemble_size import Speed
 
@@ -35,7 +36,9 @@ def characters_per_second(threads: int, max_seconds: float = 0.3) -> float:
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(1, VOCABULARY, (2, STEPS, BATCH))
     times: list[float] = []
-    with NumpyEngine(network, network.initial(rng), STEPS, BATCH, threads) as engine:
+    with blas_on_one_thread:
+        params = network.initial(rng)
+    with NumpyEngine(network, params, STEPS, BATCH, threads) as engine:
         engine.loss_and_grads(inputs, targets, None)  # allocates the buffers
         start = perf_counter()
         while perf_counter() - start < max_seconds:

@@ -117,7 +117,7 @@ def begin_in_mid_run(folder: Path, steps: int, *ignored: signal.Signals) -> subp
             signal.signal(number, signal.SIG_IGN)
 
     write_text(folder)
-    flags = ["--hidden", 8, "--threads", 1, "--save-every", 60, "--patience", 0]
+    flags = ["--hidden", 8, "--threads", 1, "--save-every", 60, "--patience", 0, "--keep-state"]
     process = start(folder, "text.txt", *flags, "--steps", steps, preexec=ignore)
     wait_for(lambda: (folder / "charlm.log.jsonl").exists(), "the first step")
     return process
