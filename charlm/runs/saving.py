@@ -1,7 +1,8 @@
 """Writing the model and the state of a run.
 
-The state is written before the model that belongs to it. After a kill between the two, the weights of the state are
-those of the missing model, so that the resumed run writes it. There is a good state at any time after the first save.
+The state is written before a model of the same step. After a kill between the two, the weights of the state are those
+of the missing model, so that the resumed run writes it. A model of an earlier step is written before the state, which
+does not hold it. There is a good state at any time after the first save.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ class Saver:
         return None
 
     def _write(self) -> None:
-        """Write the state, then the model, even if the state cannot be written."""
+        """Write the state and the model if it is new; the second even if the first cannot be written."""
         self._record_latest()
         self.trainer.learner.free_buffers()
         state = self.trainer.state_dict()  # all processes take part
@@ -197,11 +198,13 @@ class Saver:
             self.files.state, setup.network.config, setup.train, setup.text, setup.corpus.vocabulary,
             identity(setup.corpus), state, self._record,
         )  # fmt: skip
+        holds_model = self.trainer.model_step == self.trainer.step
+        first, second = (run.write, self._write_model) if holds_model else (self._write_model, run.write)
         try:
-            run.write()
-            self.files.delete_old_state()
+            first()
         finally:
-            self._write_model()
+            second()
+        self.files.delete_old_state()
 
     def _record_latest(self) -> None:
         """Make the latest weights the model of a run without evaluations."""

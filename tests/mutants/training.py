@@ -252,6 +252,13 @@ FAULTS = (
         ("tests/runs/test_log.py::test_resumed_log_drops_later_and_incomplete_rows",),
     ),
     Fault(
+        "a state is written before the best model of an earlier step",
+        "charlm/runs/saving.py",
+        "if holds_model else",
+        "if True else",
+        (f"{RUN}test_kill_within_late_save_keeps_best_model",),
+    ),
+    Fault(
         "a finished run leaves its state",
         "charlm/runs/saving.py",
         "            self.files.delete_state()\n",

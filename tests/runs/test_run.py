@@ -18,6 +18,7 @@ from charlm.inference.prepared_network import PreparedNetwork
 from charlm.model import LanguageModel
 from charlm.runs.files import Files, run_lock
 from charlm.runs.log import LOG_KEYS
+from charlm.runs.resume import SavedRun
 from charlm.runs.run import Run
 from charlm.runs.saving import Saver
 from charlm.runs.setup import RunOptions
@@ -157,6 +158,25 @@ class TestRun:
         assert best == 10
         assert 0 < len(saved) < 4
         assert all(second - first >= 10.5 for first, second in pairwise(saved))  # 20 times as long as the save
+
+    def test_kill_within_late_save_keeps_best_model(
+        self, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The state of a later step does not hold the weights of the best model, which is therefore written first."""
+        monkeypatch.setattr(Saver, "is_cheap", False)
+        with Run([text], tmp_path / "m.safetensors", TINY | {"steps": 100}, RunOptions(save_minutes=60)) as run:
+            best = next(report for report in run.reports() if report.is_best)
+
+            def kill(_: SavedRun) -> None:
+                monkeypatch.setattr(LanguageModel, "save", lambda *_, **__: None)  # nothing is written afterwards
+                raise KeyboardInterrupt
+
+            for _ in range(2):
+                run.trainer.learner.train_window(0.01)
+            monkeypatch.setattr(SavedRun, "write", kill)
+            with pytest.raises(KeyboardInterrupt):
+                run._saver.save()
+        assert charlm.load(tmp_path / "m.safetensors").training.valid_loss == best.valid_loss
 
     def test_model_stores_hashes_of_training_lines_only(self, tmp_path: Path) -> None:
         lines = [f"fox {n:03} jumps over a dog" for n in range(100)]
