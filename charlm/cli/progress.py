@@ -96,7 +96,8 @@ def print_sample(samples: TrainingSamples, report: StepReport, loss: str, column
     head = f"{min(report.progress, 1):4.0%}  {loss}  "
     left = columns - len("charlm: ") - len(head) - 1
     is_narrow = left < MIN_SAMPLE
-    sample = samples.draw(columns - len("charlm:   ") - 1 if is_narrow else left, report.step)
+    width = columns - len("charlm:   ") - 1 if is_narrow else left
+    sample = samples.draw(width, report.step, is_last=report.is_last)
     if sample:
         with tqdm.external_write_mode(file=sys.stderr):
             for line in [head.rstrip(), f"  {sample}"] if is_narrow else [head + sample]:

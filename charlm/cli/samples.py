@@ -14,6 +14,8 @@ from charlm.sampling.sampler import Sampler
 
 FRACTION = 0.01
 """Fraction of the training time that samples may take."""
+LAST_SECONDS = 0.5
+"""Seconds that the last sample may take, which is drawn after the training."""
 MIN_CHARACTERS = 8
 """Characters of a sample that are drawn even if they take longer."""
 LINE_BREAK = " / "
@@ -36,10 +38,10 @@ class TrainingSamples:
         self._spent = 0.0  # seconds for all samples
         self._preparation = 0.0  # seconds for the weights of the last sample
 
-    def draw(self, columns: int, seed: int) -> str:
+    def draw(self, columns: int, seed: int, *, is_last: bool = False) -> str:
         """Return a text of at most `columns` columns in one line; empty if there is no time to draw it."""
         start = monotonic()
-        allowed = FRACTION * (start - self._start) - self._spent
+        allowed = self._preparation + LAST_SECONDS if is_last else FRACTION * (start - self._start) - self._spent
         if self._run.setup.network.config.bidirectional or allowed <= self._preparation:
             return ""
         model = self._run.current_model()

@@ -77,6 +77,9 @@ def test_samples_take_a_hundredth_of_the_time(text: Path, tmp_path: Path, monkey
         limit = FRACTION * (clock.now - start) + 0.01 * (len(drawn) + MIN_CHARACTERS)  # a look at the clock each
         clock.now += 100.0
         assert len(drawer.draw(60, 0)) > 40
+        while drawer.draw(60, 0):  # until there is no time
+            pass
+        assert len(drawer.draw(60, 0, is_last=True)) > 40  # after the training
     assert spent <= limit
     assert 0 < len(drawn[0]) <= MIN_CHARACTERS + 1  # there was time for no more
     assert not all(drawn)
