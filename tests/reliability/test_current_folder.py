@@ -88,6 +88,7 @@ def test_workers_run_the_charlm_that_started_them(tmp_path: Path) -> None:
     """A clone that is not the installed package, run from its folder."""
     shutil.copytree(Path(charlm.__file__).parent, tmp_path / "charlm", ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "charlm" / "engines" / "worker.py").open("a") as worker:
-        worker.write("\nif __import__('sys').argv[0].endswith('worker_script.py'):\n    os.mkdir('executed worker')\n")
+        worker.write("\nif __import__('sys').argv[0].endswith('worker_script.py'):\n")
+        worker.write("    os.makedirs('executed worker', exist_ok=True)\n")
     write_text(tmp_path)
     assert train(tmp_path, "-m", "charlm") == ["executed worker"]
