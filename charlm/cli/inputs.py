@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby, tee
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import click
 
@@ -33,8 +33,7 @@ MAX_NAMES = 3
 """Files that a warning names, at most."""
 
 
-@dataclass(frozen=True)
-class NamedText:
+class NamedText(NamedTuple):
     """A text, and where it is from.
 
     Attributes
@@ -142,7 +141,7 @@ def gather(arguments: Sequence[str], files: Sequence[Path], *, by_line: bool = F
 def corpus_files(files: Sequence[Path]) -> tuple[str, ...]:
     """Return the names of the files to train on; without any, that of standard input."""
     require_files(files)
-    return tuple(map(str, files or [piped_input()]))
+    return tuple(map(str, files or [piped_input("name a file, or pipe a text into the command")]))
 
 
 def source_of(argument: str, named: bool) -> str | Path:
@@ -169,9 +168,8 @@ def require_files(files: Sequence[Path]) -> Sequence[Path]:
     return files
 
 
-def piped_input() -> Path:
+def piped_input(hint: str = "pass one as an argument, name a file with --file, or pipe one into the command") -> Path:
     """Return the path of standard input for a command that is given no text; UsageError if nothing is piped in."""
-    hint = "pass one as an argument, name a file with --file, or pipe one into the command"
     if sys.stdin.isatty():
         raise click.UsageError(f"no text is given; {hint}")
     with suppress(OSError):  # reading reports it

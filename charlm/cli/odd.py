@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from heapq import nlargest
 from itertools import chain
 from pathlib import Path
@@ -92,7 +91,7 @@ def odd_characters(
     For a model of lines a newline is the end of its line; the ends of empty lines are skipped.
     """
     for given in inputs.documents(model.text):
-        named = replace(given, text=model.clean(given.text))
+        named = given._replace(text=model.clean(given.text))
         text = named.text
         scores = model.score_characters(text, end=False, alternatives=best)
         if model.text.lines:

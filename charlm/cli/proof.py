@@ -70,12 +70,14 @@ def command(
 def suspects_of(model: charlm.LanguageModel, inputs: Inputs, min_gain: float) -> Iterator[Found]:
     """Yield the characters that do not fit, text by text, in order."""
     for given in inputs.documents(model.text):
-        text = replace(given, text=model.clean(given.text))
-        starts = list(accumulate(map(len, model.vocabulary.split(text.text)), initial=0))
+        text = given._replace(text=model.clean(given.text))
+        pieces = model.vocabulary.split(text.text)
+        starts = list(accumulate(map(len, pieces), initial=0))
         suspects, copy = tee(model.proof(text.text, min_gain=min_gain))
         locations = lines_and_columns(text.text, (starts[suspect.index] for suspect in copy))
         for suspect, location in zip(suspects, locations, strict=True):
-            yield Found(suspect, starts[suspect.index], location, text)
+            written = replace(suspect, character=pieces[suspect.index])  # not UNK
+            yield Found(written, starts[suspect.index], location, text)
 
 
 def show_found(found: Iterable[Found], form: str, best: int | None, unit: str) -> None:

@@ -59,10 +59,11 @@ def origin(text: NamedText, unit: str) -> Record:
 def metrics_record(metrics: Metrics) -> Record:
     """Return the metrics, then those without unknown characters; None for a value that is not finite."""
     names = ("characters", "unknown", "log_prob", "nats_per_char", "bits_per_char", "perplexity")
-    known = {f"{name}_known": getattr(metrics.known, name) for name in ("log_prob", "bits_per_char", "perplexity")}
-    if not metrics.known.characters:
-        known = dict.fromkeys(known)
-    return {name: finite_or_none(getattr(metrics, name)) for name in names} | known
+    known = metrics.known
+    record = {name: finite_or_none(getattr(metrics, name)) for name in names}
+    for name in ("log_prob", "bits_per_char", "perplexity"):
+        record[f"{name}_known"] = finite_or_none(getattr(known, name)) if known.characters else None
+    return record
 
 
 def score_record(score: Score, text: NamedText, unit: str, *, is_new: bool = False) -> Record:

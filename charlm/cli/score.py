@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -89,7 +88,7 @@ def command(
     if view == "chars":
         is_coloured = color if color is not None else is_terminal() and form is None
         characters = partial(model.score_characters, end=end, context=context, alternatives=best)
-        cleaned = (replace(text, text=model.clean(text.text)) for text in inputs.texts(model.text))
+        cleaned = (text._replace(text=model.clean(text.text)) for text in inputs.texts(model.text))
         texts = (text for text, _ in each_with(cleaned, checked))
         return print_characters(((text, characters(text.text)) for text in texts), is_coloured, output)
     if pseudo:

@@ -58,6 +58,14 @@ def test_proof_prints_json_of_the_clearest(both: Path) -> None:
     assert row["proposals"][0]["character"] == {"b": "a", "x": "u"}[row["character"]]
 
 
+def test_proof_of_an_unknown_character_shows_it_alone(both: Path) -> None:
+    text = VERSE + VERSE.replace("lazy", "l#zy") + VERSE
+    rows = charlm("proof", cwd=both, stdin=text.encode()).out.splitlines()
+    assert any("l[#]zy" in row for row in rows)
+    records = charlm("proof", "--json", cwd=both, stdin=text.encode()).out.splitlines()
+    assert "#" in {json.loads(record)["character"] for record in records}
+
+
 def test_pseudo_score_ranks(both: Path) -> None:
     done = charlm("score", "--pseudo", "the quikc brown fox", "the quick brown fox", cwd=both)
     assert done.out.splitlines()[1].endswith("the quick brown fox")

@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_command_without_a_text_is_refused(folder: Path, command: tuple[str, ...]) -> None:
     with Screen(*command, cwd=folder) as screen:
         assert screen.end() == 2
-    assert "no text is given; pass one as an argument" in screen.shown
+    assert "no text is given; " in screen.shown
 
 
 def test_hyphen_reads_the_terminal(folder: Path) -> None:
