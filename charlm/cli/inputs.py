@@ -66,11 +66,6 @@ class Inputs:
         """Whether an argument is a text."""
         return any(isinstance(source, str) for source in self.sources)
 
-    @property
-    def has_stdin(self) -> bool:
-        """Whether standard input is read."""
-        return STDIN in self.sources
-
     def texts(self, config: TextConfig) -> Iterator[NamedText]:
         """Yield the texts in order, decoding files as `config` says.
 
@@ -133,24 +128,27 @@ def gather(arguments: Sequence[str], files: Sequence[Path], *, by_line: bool = F
     else:
         warn_of_file_names([source for source in sources if isinstance(source, str)], "--file")
     sources += require_files(files)
-    if sources.count(STDIN) > 1:
-        raise click.UsageError('standard input is named twice, and can be read once; pass one "-"')
+    name_stdin_once(*sources)
     return Inputs(tuple(sources or [piped_input()]), by_line)
 
 
-def corpus_files(files: Sequence[Path]) -> tuple[str, ...]:
+def name_stdin_once(*sources: str | Path | None) -> None:
+    """Raise UsageError if "-" is among the texts and files more than once."""
+    if sum(str(source) == "-" for source in sources) > 1:
+        raise click.UsageError('standard input is named twice, and can be read once; pass one "-"')
+
+
+def corpus_files(files: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the files to train on; without any, that of standard input."""
-    require_files(files)
-    return tuple(map(str, files or [piped_input("name a file, or pipe a text into the command")]))
+    require_files([Path(file) for file in files])
+    return tuple(files) or (str(piped_input("name a file, or pipe a text into the command")),)
 
 
 def source_of(argument: str, named: bool) -> str | Path:
     """Return a text, or the path of a file that an argument means; see `gather`."""
     if argument == "-":
         return STDIN
-    if not named:
-        return argument
-    if not is_file_name(argument):
+    if not named or not is_file_name(argument):
         return argument
     if not os.path.lexists(argument):
         raise CorpusError(f"{argument}: no such file; if it is a text, pipe it into the command")

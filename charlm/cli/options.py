@@ -103,13 +103,14 @@ def corpora(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument FILE... and the option --file to `train`; the command gets the names as `files`."""
 
     @wraps(function)
-    def command(files: tuple[Path, ...], more_files: tuple[Path, ...], **settings: Any) -> Any:
+    def command(files: tuple[str, ...], more_files: tuple[str, ...], **settings: Any) -> Any:
         return function(files=corpus_files((*files, *more_files)), **settings)
 
-    arguments = click.argument("files", nargs=-1, type=INPUT, metavar="FILE...")
-    return arguments(option_group("Text")(
-        "--file", "more_files", type=INPUT, multiple=True, metavar="FILE...", help="Train on these files, too.",
-    )(command))  # fmt: skip
+    arguments = click.argument("files", nargs=-1, metavar="[FILE]...")
+    more = option_group("Text")(
+        "--file", "more_files", multiple=True, metavar="FILE...", help="Train on these files, too."
+    )
+    return arguments(more(command))
 
 
 def default_model() -> Path:

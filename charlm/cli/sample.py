@@ -14,7 +14,7 @@ import click
 import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
-from charlm.cli.inputs import STDIN, read_document, read_option, refuse_unknown, warn_of_file_names
+from charlm.cli.inputs import name_stdin_once, read_document, read_option, refuse_unknown, warn_of_file_names
 from charlm.cli.terminal import for_output, warn
 from charlm.config import SampleConfig
 from charlm.text.reading import read_text
@@ -96,8 +96,7 @@ def command(
 
 def read_prompt(model: charlm.LanguageModel, prompt: str, file: Path | None) -> str:
     """Return the text to continue: the prompt, then the text of a file; "-" is standard input for both."""
-    if prompt == "-" and file == STDIN:
-        raise click.UsageError('standard input is named twice, and can be read once; pass one "-"')
+    name_stdin_once(prompt, file)
     warn_of_file_names([prompt], "--prompt-file")
     rest = "" if file is None else read_document(file, model.text)  # a newline at its end would end the line
     return model.clean(read_option(prompt, model.text) + rest)

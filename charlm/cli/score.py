@@ -14,7 +14,7 @@ import click
 import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
-from charlm.cli.inputs import Inputs, each_with, read_groups, read_option, refuse_unknown
+from charlm.cli.inputs import Inputs, each_with, name_stdin_once, read_groups, read_option, refuse_unknown
 from charlm.cli.terminal import warn
 from charlm.config import LOGARITHMS
 
@@ -26,8 +26,9 @@ scoring_option = option_group("Scoring")
 @options.decoding
 @options.model
 @scoring_option(
-    "--context", default="", show_default=False, metavar="TEXT", help="Read this before each text, without scoring it."
-)
+    "--context", default="", show_default=False, metavar="TEXT",
+    help='Read this before each text, without scoring it. "-" is standard input.',
+)  # fmt: skip
 @scoring_option("--eos/--no-eos", "end", default=None, show_default="if the model learned lines",
                 help="Score the end of each text.")  # fmt: skip
 @scoring_option("--strict", is_flag=True, help="Refuse texts with characters outside the vocabulary.")
@@ -106,8 +107,7 @@ def check_flags(
         raise click.UsageError("--adapt cannot be combined with --context, --per-char or --rank")
     if color and form:
         raise click.UsageError(f"--color and --{form} exclude each other; pass one of them")
-    if context == "-" and inputs.has_stdin:
-        raise click.UsageError('standard input is named twice, and can be read once; pass one "-"')
+    name_stdin_once(context, *inputs.sources)
     if form and base != "e":
         warn(f"--base {base} changes tables and summaries; --{form} prints nats")
 

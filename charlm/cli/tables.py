@@ -37,13 +37,11 @@ def show_tsv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def in_tsv(value: object) -> str:
     """Format a value as a TSV field: escape tabs, newlines and backslashes; None is an empty field, a list is JSON."""
-    if isinstance(value, (list, tuple, dict)):
-        value = json.dumps(value, ensure_ascii=False)
-    if isinstance(value, bool):
-        value = int(value)
     if isinstance(value, str):
         return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-    return "" if value is None else repr(value)
+    if isinstance(value, (list, tuple, dict)):
+        return in_tsv(json.dumps(value, ensure_ascii=False))
+    return "" if value is None else repr(int(value) if isinstance(value, bool) else value)
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:

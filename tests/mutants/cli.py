@@ -290,8 +290,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "odd, proof and gradients take the name of a file for a text",
         "charlm/cli/inputs.py",
-        "    if not named:\n        return argument",
-        "    return argument",
+        "if not named or not is_file_name(argument):",
+        "if True:",
         ("tests/cli/test_inputs.py::TestNamesOfFiles",),
     ),
     Fault(
