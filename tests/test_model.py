@@ -189,6 +189,14 @@ def test_classified_texts_are_normalised_for_each_model() -> None:
     assert expected[0] != pytest.approx(expected[1])
 
 
+def test_classify_on_all_cores_equals_one_core(model: LanguageModel) -> None:
+    texts, models = ["badge", "cafe"] * 20, [model, make("gru", TextConfig(lines=True), scale=0.5)]
+    alone = [one.log_probs for one in classify(models, texts, threads=1)]
+    for threads in (None, 0):
+        every = [one.log_probs for one in classify(models, texts, threads=threads)]
+        np.testing.assert_allclose(every, alone, rtol=1e-5)
+
+
 def test_stream_equals_the_first_sample(model: LanguageModel) -> None:
     drawn = model.sample("ab", n=4, seed=3, length=30)
     assert "".join(model.stream("ab", seed=3, length=30)) == drawn[0].text
@@ -354,6 +362,7 @@ def test_pickled_model_is_as_large_as_its_weights() -> None:
         (lambda m: m.fill("a_", beam="8"), "`beam` is '8'; expected an integer, 1 or more"),
         (lambda m: m.gradients("ab", back=1.5), "`back` is 1.5; expected an integer, 1 to 10000"),
         (lambda m: classify(m, ["ab"]), "expected a list of models"),
+        (lambda m: classify([m], ["ab"], threads=-1), "`threads` is -1; expected 0 (all cores) or more"),
         (lambda m: classify([m], "ab"), "`texts` is 'ab'; expected several strings"),
         (lambda m: rank(["ab"]), "expected scores, such as those of `score_many`"),  # type: ignore[list-item]
         (lambda m: rank(m.score("ab")), "expected scores, such as those of `score_many`"),

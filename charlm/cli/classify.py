@@ -42,14 +42,13 @@ def command(
       charlm classify -m ham.safetensors -m spam.safetensors --prior 0.8 --prior 0.2 --file mail.txt --lines --tsv
     """
     from charlm.cli.records import classified_record
-    from charlm.kernels.threads import cores_for
 
     if not model_paths:
         raise click.UsageError("no model is given; name two or more, each with -m")
     models = [options.open_model(path, threads, encoding=encoding, errors=errors) for path in model_paths]
     names = model_names(model_paths)
     as_written = replace(models[0].text, normalize="none")  # each model normalizes for itself
-    classify = partial(charlm.classify, models, priors=priors or None, end=end, threads=cores_for(threads))
+    classify = partial(charlm.classify, models, priors=priors or None, end=end, threads=threads)
     found = each_with(inputs.texts(as_written), classify)
     if form == "json":
         show_json(classified_record(one, names, text, models[0].text.unit) for text, one in found)

@@ -12,6 +12,7 @@ from charlm.checks import check, check_texts, is_real
 from charlm.config import TextConfig
 from charlm.errors import ConfigError
 from charlm.inference.interface import CausalModel
+from charlm.kernels.threads import cores_for
 from charlm.nn.functional import softmax
 from charlm.scoring.score import Score
 from charlm.scoring.scorer import score_texts
@@ -81,7 +82,7 @@ def classify(
     priors: Sequence[float] | None = None,
     end: bool | None = None,
     context: str = "",
-    threads: int = 1,
+    threads: int | None = None,
 ) -> Iterator[Classification]:
     """Yield the posterior probabilities of models for each text, in order, by Bayes' rule.
 
@@ -94,7 +95,7 @@ def classify(
     priors : p(model) of each model up to a common factor, 0 or more, not all 0; None for equal priors.
     end : whether EOS after each text counts; None for True if all models were trained on lines.
     context : text that is read before each text and not counted.
-    threads : cores for batches of texts, 1 or more.
+    threads : cores for batches of texts; 0 or None (default) for all that this process may use.
 
     Raises
     ------
@@ -112,8 +113,8 @@ def classify(
     log_unseen = [math.log(count) for count in unseen_characters([model.vocabulary for model in models])]
     if end is None:
         end = all(model.text.lines for model in models)
-    copies = tee(texts, len(models))
-    scores = [_scores(model, copy, end, context, threads) for model, copy in zip(models, copies, strict=True)]
+    copies, cores = tee(texts, len(models)), cores_for(threads)
+    scores = [_scores(model, copy, end, context, cores) for model, copy in zip(models, copies, strict=True)]
     return (_classification(of_models, log_unseen, log_priors) for of_models in zip(*scores, strict=True))
 
 

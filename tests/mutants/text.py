@@ -118,8 +118,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "classified texts are cleaned as the last model's text was",
         "charlm/scoring/ranking.py",
-        "_scores(model, copy, end, context, threads)",
-        "_scores(models[-1], copy, end, context, threads)",
+        "_scores(model, copy, end, context, cores)",
+        "_scores(models[-1], copy, end, context, cores)",
         ("tests/test_model.py::test_classified_texts_are_normalised_for_each_model",),
     ),
     Fault(
