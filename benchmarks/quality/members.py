@@ -10,8 +10,6 @@ them in turn. The first 1, 2, 4, ... members are scored on the test text of `pyt
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +20,7 @@ import numpy as np
 import charlm
 from benchmarks.library.alternation import describe_machine
 from benchmarks.library.texts import held_out_corpus, split_test
+from benchmarks.quality.quality import train
 from charlm.arrays import Array, Ids, Mask
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.machine import usable_cores
@@ -87,17 +86,6 @@ def fitted_weights(log_probs: Array, iterations: int = 100) -> Array:
     return weights
 
 
-def train(text: str, lines: bool, members: int, minutes: float, seed: int, flags: list[str], folder: Path) -> Path:
-    """Train an ensemble with the command line, each member for `minutes` of a core; return the path of the model."""
-    source, path = folder / "text.txt", folder / "model.safetensors"
-    source.write_text(text, encoding="utf-8", newline="")
-    wall_minutes = minutes * max(1.0, members / usable_cores())
-    command = [sys.executable, "-m", "charlm", "train", str(source), "-m", str(path), "--seed", str(seed)]
-    command += ["--ensemble", str(members), "--minutes", f"{wall_minutes:g}", *(["--lines"] if lines else []), *flags]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    return source
-
-
 @click.command()
 @click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--lines", is_flag=True, help="Each line is a document.")
@@ -116,8 +104,10 @@ def main(text: Path, lines: bool, minutes: str, members: int, seed: int, flags: 
     for budget in map(float, minutes.split(",")):
         for extra in flags:
             with TemporaryDirectory() as folder:
-                source = train(train_text, lines, members, budget, seed, extra.split(), Path(folder))
-                model = charlm.load(source.with_name("model.safetensors"))
+                wall_minutes = budget * max(1.0, members / usable_cores())
+                ensemble = ["--ensemble", str(members), *extra.split()]
+                source, path = train(train_text, lines, wall_minutes, seed, ensemble, Path(folder))
+                model = charlm.load(path)
                 held_out_ids = held_out_corpus(model, source).valid_ids
             rows(model, test_text, held_out_ids, f"| {budget:g} | {extra or 'none'} ")
 

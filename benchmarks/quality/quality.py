@@ -4,7 +4,7 @@ The test text is the last tenth of the text, or with --lines a random tenth of t
 file with the rest and holds out a part of that to select the weights. The test text is scored in two protocols:
 
 - one pass: running text once from its start with the state carried, lines one by one with their ends;
-- windows: running text in windows of 256 characters, each from a zero state, as nanoGPT reports it.
+- windows: running text in windows of 256 characters, each read as a text of its own, as nanoGPT reports it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
 
 
 def windowed(model: LanguageModel, text: str) -> float:
-    """Return nats per character in windows from a zero state; the first character of a window is context."""
+    """Return nats per character in windows that each start like a text, with EOS; the first character is context."""
     ids = model.vocabulary.encode(text).astype(np.intp)
     count = (len(ids) - 1) // WINDOW
     inputs, targets = (ids[k : k + count * WINDOW].reshape(count, WINDOW).T for k in (0, 1))
@@ -72,36 +72,42 @@ def windowed(model: LanguageModel, text: str) -> float:
     for start in range(0, count, 64):
         part = slice(start, start + 64)
         streams = inputs[:, part].shape[1]
-        state = model.prepared.zero_state(streams)
+        start_ids = np.full((1, streams), model.vocabulary.eos)
+        state = model.prepared.advance(start_ids, model.prepared.zero_state(streams))
         total += float(model.prepared.score(inputs[:, part], targets[:, part], state)[0].sum())
     return -total / (count * WINDOW)
+
+
+def train(text: str, lines: bool, minutes: float, seed: int, flags: list[str], folder: Path) -> tuple[Path, Path]:
+    """Train with the command line; return the paths of the training text and of the model, both in `folder`."""
+    source, path = folder / "text.txt", folder / "model.safetensors"
+    source.write_text(text, encoding="utf-8", newline="")
+    command = [sys.executable, "-m", "charlm", "train", str(source), "-m", str(path), "--minutes", f"{minutes:g}"]
+    command += ["--seed", str(seed), *(["--lines"] if lines else []), *flags]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return source, path
 
 
 def run(text: str, lines: bool, minutes: float, seed: int, flags: list[str]) -> Outcome:
     """Train with the command line on the training text, and score the test text."""
     train_text, test_text = split_test(text, lines, 0.1, seed)
     with TemporaryDirectory() as folder:
-        source, path = Path(folder) / "text.txt", Path(folder) / "model.safetensors"
-        source.write_text(train_text, encoding="utf-8", newline="")
-        command = [sys.executable, "-m", "charlm", "train", str(source), "-m", str(path), "--minutes", str(minutes)]
-        command += ["--seed", str(seed), *(["--lines"] if lines else []), *flags]
         started = time.monotonic()
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        _, path = train(train_text, lines, minutes, seed, flags, Path(folder))
         took = (time.monotonic() - started) / 60
         model = charlm.load(path)
         rows = [json.loads(row) for row in path.with_suffix(".log.jsonl").read_text(encoding="utf-8").splitlines()]
     config = model.config
-    params = with_logit_scale(
-        model.network.parameters(model.params.flat.copy()), 1 / (model.training.logit_scale or 1.0)
-    )
-    as_trained = LanguageModel(model.network, params, model.vocabulary, model.text, model.training)
+    scale = 1 / (model.training.logit_scale or 1.0)
+    members = [with_logit_scale(model.network.parameters(params.flat.copy()), scale) for params in model.members]
+    as_trained = LanguageModel(model.network, members, model.vocabulary, model.text, model.training)
     return Outcome(
         test_set_loss(model, test_text, lines),
         test_set_loss(as_trained, test_text, lines),
         None if lines else windowed(model, test_text),
         took,
         rows[-1]["step"],
-        f"{config.cell} {config.hidden}x{config.layers}",
+        f"{len(members)} x {config.cell} {config.hidden}x{config.layers}",
         [(row["seconds"], row["valid_loss"]) for row in rows if row["valid_loss"] is not None],
     )
 
