@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import pickle
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,8 @@ class Members:
 
         None if no member took a step. `progress` has no effect: each member computes its own.
         """
-        self.progress = self._ask("advance", seconds, until)
+        start = monotonic()
+        self.progress = self._ask("advance", lambda: (seconds + monotonic() - start, until))
         results = [one.result for one in self.progress if one.result]
         mean = mean_result(results)
         return mean and mean._replace(
@@ -147,13 +149,13 @@ class Members:
     def measure(self, held_out: HeldOut | None, logit_scale: float) -> Sums:
         """Return the sums of the mixture; see `Learner.measure`."""
         if held_out is None:
-            self._ask("check")
+            self._ask("check", tuple)
             return Sums(0.0, 0.0, 0.0, 0.0)
-        return mix_terms(np.array(self._ask("terms", held_out.limit, logit_scale)))
+        return mix_terms(np.array(self._ask("terms", lambda: (held_out.limit, logit_scale))))
 
     def weights(self, logit_scale: float) -> list[Parameters]:
         """Return the averaged weights of each member, with the logit scale folded into the output layer."""
-        return [self._network.parameters(flat) for flat in self._ask("weights", logit_scale)]
+        return [self._network.parameters(flat) for flat in self._ask("weights", lambda: (logit_scale,))]
 
     def snapshot(self) -> None:
         """Store the state of all members for `roll_back`."""
@@ -169,7 +171,7 @@ class Members:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all members: arrays with the number of the member before their names, and values."""
-        states = self._ask("state_dict")
+        states = self._ask("state_dict", tuple)
         arrays = {
             f"{k}.{name}": value
             for k, state in enumerate(states)
@@ -193,20 +195,27 @@ class Members:
 
     def free_buffers(self) -> None:
         """Free the buffers of all members."""
-        self._ask("free_buffers")
+        self._ask("free_buffers", tuple)
 
-    def _ask(self, method: str, *arguments: Any) -> list[Any]:
-        """Call a method of every member at the same time and return the results. Raises the first error."""
-        for process in self._processes:
-            self._send(process, (method, arguments))
+    def _ask(self, method: str, arguments: Callable[[], tuple[Any, ...]]) -> list[Any]:
+        """Call a method of every member and return the results. Raises the first error.
+
+        As many members as there are cores work at the same time. More would displace each other's weights from the
+        caches. `arguments` is called for each of these groups.
+        """
         results: list[Any] = []
         first: CharlmError | None = None
-        for k in range(self.networks):
-            try:
-                results.append(self._receive(k))
-            except CharlmError as error:
-                if first is None:
-                    first, self._diverged = error, k
+        for start in range(0, self.networks, max(1, self._train.threads)):
+            group = range(start, min(start + max(1, self._train.threads), self.networks))
+            request = method, arguments()
+            for k in group:
+                self._send(self._processes[k], request)
+            for k in group:
+                try:
+                    results.append(self._receive(k))
+                except CharlmError as error:
+                    if first is None:
+                        first, self._diverged = error, k
         if first is not None:
             raise first
         self._diverged = None
