@@ -29,6 +29,8 @@ MIN_BIDIRECTIONAL_STEPS = 128
 """Steps of a bidirectional window, which carries its context with it."""
 BIDIRECTIONAL_COST = 2.5
 """Time of a bidirectional network per character, relative to one direction: two stacks, and the margins of windows."""
+SMALL_BATCH_COST = 1.5
+"""Time of a step of the recipes for short texts, relative to `step_cost`: their batches are small."""
 MIN_STEPS = 100
 """Steps that fit into a budget of minutes, if a smaller network can achieve that."""
 MIN_HIDDEN = 32
@@ -115,7 +117,7 @@ def choose(
     check_value("ensemble", members, COUNT)
     reason = ""
     if is_by_time and "ensemble" not in given:
-        members, reason = choose_members(reference_minutes, characters, speed, max_members)
+        members, reason = choose_members(reference_minutes, characters, speed, vocabulary, max_members)
     reference_minutes *= speed.of_member(members) / REFERENCE_SPEED.all_cores
     recipe = adapt_recipe(recipe_for(reference_minutes, characters), given, size)
     chosen = {**default, "patience": 4, "ensemble": members, **recipe}
@@ -146,12 +148,15 @@ def adapt_recipe(recipe: Recipe, given: Mapping[str, Any], size: str | None) -> 
     return adapted
 
 
-def choose_members(minutes: float, characters: int, speed: Speed, max_members: int) -> tuple[int, str]:
+def choose_members(minutes: float, characters: int, speed: Speed, vocabulary: int, max_members: int) -> tuple[int, str]:
     """Return the number of networks to train and its reason, for a budget in minutes."""
     passes = 60 * minutes * speed.cores * speed.one_core / characters
-    recipe = recipe_for(0, characters)
+    recipe = recipe_for(minutes * speed.all_cores / REFERENCE_SPEED.all_cores, characters)
     if "epochs" in recipe:
-        members = members_for_short_text(passes, recipe["epochs"] * relative_cost(recipe["hidden"], 1))
+        network = NetworkConfig(hidden=recipe["hidden"], layers=recipe.get("layers", 1))
+        train = TrainConfig(batch=recipe["batch"])
+        cost = SMALL_BATCH_COST * step_cost(network, train, vocabulary) / (train.batch * train.bptt)
+        members = members_for_short_text(passes, recipe["epochs"] * cost)
     else:
         members = members_for_long_text(passes)
     members = min(members, max_members)
