@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import pickle
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -137,8 +136,7 @@ class Members:
 
         None if no member took a step. `progress` has no effect: each member computes its own.
         """
-        start = monotonic()
-        self.progress = self._ask("advance", lambda: (seconds + monotonic() - start, until))
+        self.progress = self._ask("advance", seconds, until)
         results = [one.result for one in self.progress if one.result]
         mean = mean_result(results)
         return mean and mean._replace(
@@ -149,13 +147,13 @@ class Members:
     def measure(self, held_out: HeldOut | None, logit_scale: float) -> Sums:
         """Return the sums of the mixture; see `Learner.measure`."""
         if held_out is None:
-            self._ask("check", tuple)
+            self._ask("check")
             return Sums(0.0, 0.0, 0.0, 0.0)
-        return mix_terms(np.array(self._ask("terms", lambda: (held_out.limit, logit_scale))))
+        return mix_terms(np.array(self._ask("terms", held_out.limit, logit_scale)))
 
     def weights(self, logit_scale: float) -> list[Parameters]:
         """Return the averaged weights of each member, with the logit scale folded into the output layer."""
-        return [self._network.parameters(flat) for flat in self._ask("weights", lambda: (logit_scale,))]
+        return [self._network.parameters(flat) for flat in self._ask("weights", logit_scale)]
 
     def snapshot(self) -> None:
         """Store the state of all members for `roll_back`."""
@@ -171,7 +169,7 @@ class Members:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all members: arrays with the number of the member before their names, and values."""
-        states = self._ask("state_dict", tuple)
+        states = self._ask("state_dict")
         arrays = {
             f"{k}.{name}": value
             for k, state in enumerate(states)
@@ -195,21 +193,20 @@ class Members:
 
     def free_buffers(self) -> None:
         """Free the buffers of all members."""
-        self._ask("free_buffers", tuple)
+        self._ask("free_buffers")
 
-    def _ask(self, method: str, arguments: Callable[[], tuple[Any, ...]]) -> list[Any]:
+    def _ask(self, method: str, *arguments: Any) -> list[Any]:
         """Call a method of every member and return the results. Raises the first error.
 
         As many members as there are cores work at the same time. More would displace each other's weights from the
-        caches. `arguments` is called for each of these groups.
+        caches.
         """
         results: list[Any] = []
         first: CharlmError | None = None
         for start in range(0, self.networks, max(1, self._train.threads)):
             group = range(start, min(start + max(1, self._train.threads), self.networks))
-            request = method, arguments()
             for k in group:
-                self._send(self._processes[k], request)
+                self._send(self._processes[k], (method, arguments))
             for k in group:
                 try:
                     results.append(self._receive(k))

@@ -179,7 +179,7 @@ def test_losses_of_members_keep_their_columns() -> None:
     train = TrainConfig(steps=5, ensemble=2, batch=4, bptt=12)
     members = Members(Network(NetworkConfig("gru", 8), 30), [], StreamBatches(corpus, train), train, EngineConfig())
     answers = [Progress(5, 0.1, None), Progress(4, 0.1, StepResult(2.5, 1.0, 0.01, 300.0))]
-    members._ask = lambda method, arguments: answers  # type: ignore[method-assign]
+    members._ask = lambda method, *arguments: answers  # type: ignore[method-assign]
     assert members.advance(0.5, 1.0, 0.6) == StepResult(2.5, 1.0, 0.01, 300.0, (None, 2.5))
     assert members.step == 4
 
