@@ -115,6 +115,10 @@ class SampleConfig:
     length : maximum length of a text in characters, >= 0, default 1000
     stop : a text ends after this string, None (default) for no such string
     can_end : whether the model may end a text by drawing EOS, default True
+    min_p : draw from the characters with at least this fraction of the probability of the most probable one, in [0, 1],
+        default 0
+    word_temperature : temperature at the start of words, >= 0; None (default) is `temperature`
+    no_loop : a repetition of the text so far beyond this number of characters becomes improbable, >= 0, default 0 (off)
     """
 
     temperature: float = 0.8
@@ -123,13 +127,22 @@ class SampleConfig:
     length: int = 1000
     stop: str | None = None
     can_end: bool = True
+    min_p: float = 0.0
+    word_temperature: float | None = None
+    no_loop: int = 0
 
     def __post_init__(self) -> None:
-        check_fields(self, NON_NEGATIVE, "temperature")
-        check_fields(self, NATURAL, "top_k", "length")
+        check_fields(self, NON_NEGATIVE, "temperature", "word_temperature")
+        check_fields(self, NATURAL, "top_k", "length", "no_loop")
         check_fields(self, number_rule("in (0, 1]", lambda value: 0 < value <= 1), "top_p")
+        check_fields(self, number_rule("in [0, 1]", lambda value: 0 <= value <= 1), "min_p")
         check_fields(self, TEXT, "stop")
         check_fields(self, TRUTH, "can_end")
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the most probable character is always taken."""
+        return self.temperature == 0 and not self.word_temperature
 
 
 @dataclass(frozen=True)

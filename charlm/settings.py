@@ -96,6 +96,9 @@ class SampleSettings(TypedDict, total=False):
     length: int
     stop: str | None
     can_end: bool
+    min_p: float
+    word_temperature: float | None
+    no_loop: int
 
 
 def show_keywords(settings: type, *configs: type) -> Callable[[Function], Function]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -46,6 +47,13 @@ novelty_option = option_group("Novelty")
                  help="Draw among the K most probable characters.")  # fmt: skip
 @sampling_option("--top-p", type=float, default=1.0, show_default="1, all", metavar="P",
                  help="Draw among the most probable characters with a total probability of P.")  # fmt: skip
+@sampling_option("--min-p", type=float, default=0.0, show_default="0, all", metavar="P",
+                 help="Draw among the characters with at least P times the probability of the most "
+                 "probable one.")  # fmt: skip
+@sampling_option("--word-temp", "word_temperature", type=float, metavar="T", show_default="that of --temp",
+                 help="Set the temperature at the start of words apart from that inside words.")  # fmt: skip
+@sampling_option("--no-loop", type=int, default=0, show_default="0, off", metavar="CHARACTERS",
+                 help="Make it improbable to repeat more than this of the text so far.")  # fmt: skip
 @sampling_option("--seed", type=int, metavar="N", show_default="random", help="Draw the same texts for the same seed.")
 @options.output("-n", "n", type=options.COUNT, default=1, metavar="N", help="Write N texts.")
 @options.output("--length", type=int, default=1000, metavar="CHARACTERS", help="End a text at this length.")
@@ -62,6 +70,7 @@ def command(
     model_path: Path, threads: int | None,
     temperature: float, top_k: int, top_p: float, seed: int | None,
     n: int, length: int, stop: str | None, form: str | None, novel: bool, corpus: Path | None,
+    **filters: Any,
 ) -> None:  # fmt: skip
     """Generate text, one character at a time.
 
@@ -71,8 +80,9 @@ def command(
       charlm sample --length 500
       charlm sample -p "Once upon a time" -n 3 --seed 1
       charlm sample -m names.safetensors -n 20 --novel
+      charlm sample --temp 0.5 --word-temp 1.2 --no-loop 20
     """
-    config = SampleConfig(temperature, top_k, top_p, length, stop)
+    config = SampleConfig(temperature, top_k, top_p, length, stop, **filters)
     model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
     prompt = read_prompt(model, prompt, prompt_file)
     if strict:

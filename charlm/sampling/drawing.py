@@ -6,7 +6,7 @@ id = the first id whose cumulative probability exceeds a uniform random number i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,10 @@ import numpy.typing as npt
 from charlm.arrays import Array, Ids
 from charlm.config import SampleConfig
 from charlm.errors import DivergedError
-from charlm.sampling.filters import FILTERS, LOWEST_TEMPERATURE
+from charlm.sampling.filters import active_filters
+from charlm.sampling.filters.temperature import LOWEST_TEMPERATURE
+from charlm.sampling.filters.text_filter import TextFilter
+from charlm.text.vocabulary import Vocabulary
 
 Float64s = npt.NDArray[np.float64]
 
@@ -40,12 +43,27 @@ def uniform_rows(seed: int, streams: Sequence[int], block: int) -> Iterator[Floa
         yield from np.stack([next(source) for source in sources], axis=1)
 
 
+TextFilters = Mapping[str, TextFilter]
+"""The active filters of one stream that depend on the text so far, by name."""
+NO_FILTERS: TextFilters = {}
+
+
+def text_filters(config: SampleConfig, vocabulary: Vocabulary, ids: Iterable[int]) -> dict[str, TextFilter]:
+    """Return the active filters that depend on the text so far, after they have read `ids`."""
+    filters = {name: each.make(config, vocabulary) for name, each in active_filters(config).items() if each.make}
+    if filters:
+        for token in ids:
+            for filter_ in filters.values():
+                filter_.read(token)
+    return filters
+
+
 class TokenSampler:
     """Draw ids from logits with the filters of a configuration.
 
     Parameters
     ----------
-    config : sets temperature, top_k and top_p. Temperature 0 takes the most probable id.
+    config : sets the filters. Temperature 0 takes the most probable id.
     excluded : ids that are never drawn.
     """
 
@@ -53,20 +71,21 @@ class TokenSampler:
         first, last = min(excluded), max(excluded)
         is_range = len(excluded) == last + 1 - first
         self._excluded = slice(first, last + 1) if is_range else np.array(excluded)  # a slice is faster
-        self._is_greedy = config.temperature == 0
-        settings = [(filter_, getattr(config, name)) for name, filter_ in FILTERS.items()]
-        active = [(filter_.apply, value) for filter_, value in settings if value != filter_.neutral]
-        self._filters = [] if self._is_greedy else active
-        is_plain = not self._is_greedy and config.top_k == 0 and config.top_p == 1
+        self._is_greedy = config.is_greedy
+        self._filters = [
+            (name, filter_.apply, getattr(config, name)) for name, filter_ in active_filters(config).items()
+        ]
+        is_plain = not self._is_greedy and all(name == "temperature" for name, *_ in self._filters)
         self._scale = 1 / max(config.temperature, LOWEST_TEMPERATURE) if is_plain else 0.0  # without other filters
 
-    def draw_one(self, logits: Array, uniform: float) -> int:
+    def draw_one(self, logits: Array, uniform: float, text: TextFilters = NO_FILTERS) -> int:
         """Draw an id for one stream.
 
         Parameters
         ----------
         logits : (V,); not changed.
         uniform : random number in [0, 1).
+        text : the filters of the stream that depend on its text.
 
         Returns
         -------
@@ -86,19 +105,20 @@ class TokenSampler:
             cumulative: Float64s = np.add.accumulate(weights)
             if cumulative.item(-1) > 0:  # not if all ids underflow compared with an excluded one
                 return int(cumulative.searchsorted(uniform * cumulative.item(-1), side="right"))
-        filtered = self._filtered(logits)
+        filtered = self._filtered(logits, (text,))
         if self._is_greedy:
             return int(filtered.argmax())
         cumulative = _cumulative_weights(filtered)
         return int(cumulative.searchsorted(uniform * cumulative.item(-1), side="right"))
 
-    def draw(self, logits: Array, uniforms: Float64s) -> tuple[Ids, Float64s]:
+    def draw(self, logits: Array, uniforms: Float64s, texts: Sequence[TextFilters] = ()) -> tuple[Ids, Float64s]:
         """Draw an id for each stream of a batch.
 
         Parameters
         ----------
         logits : (B, V); not changed.
         uniforms : (B,) random numbers in [0, 1).
+        texts : the filters of each stream that depend on its text.
 
         Returns
         -------
@@ -114,13 +134,13 @@ class TokenSampler:
         weights = np.exp(shifted, dtype=np.float64)
         log_totals = np.log(weights.sum(axis=1))
         if self._is_greedy:
-            ids: Ids = self._filtered(logits).argmax(axis=1)
+            ids: Ids = self._filtered(logits, texts).argmax(axis=1)
         else:
-            cumulative = self._cumulative(shifted, weights)
+            cumulative = self._cumulative(shifted, weights, texts)
             ids = (cumulative > uniforms[:, None] * cumulative[:, -1:]).argmax(axis=1)
         return ids, shifted[np.arange(ids.size), ids] - log_totals
 
-    def _cumulative(self, logits: Array, weights: Float64s) -> Float64s:
+    def _cumulative(self, logits: Array, weights: Float64s, texts: Sequence[TextFilters]) -> Float64s:
         """Return the cumulative weights (B, V) of the filtered softmax.
 
         logits: with a maximum of 0.  weights: exp(logits), overwritten. They need no filter other than the temperature
@@ -133,14 +153,18 @@ class TokenSampler:
             cumulative: Float64s = np.add.accumulate(weights, axis=1, out=weights)
             if cumulative[:, -1].min() > 0:
                 return cumulative
-        return _cumulative_weights(self._filtered(logits))
+        return _cumulative_weights(self._filtered(logits, texts))
 
-    def _filtered(self, logits: Array) -> Array:
+    def _filtered(self, logits: Array, texts: Sequence[TextFilters]) -> Array:
         """Return a filtered copy of logits (V,) or (B, V): ids that must not be drawn are -inf."""
         filtered = logits.copy()
         filtered[..., self._excluded] = -np.inf
-        for apply, value in self._filters:
-            filtered = apply(filtered, value)
+        for name, apply, value in self._filters:
+            if apply:
+                filtered = apply(filtered, value)
+            else:
+                for row, text in zip(filtered.reshape(-1, filtered.shape[-1]), texts, strict=True):
+                    text[name].apply(row)
         return filtered
 
 

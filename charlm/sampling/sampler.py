@@ -25,7 +25,7 @@ from charlm.inference.interface import CausalModel
 from charlm.inference.prompt import Prompt, read_prompt
 from charlm.kernels.blas import max_small_product
 from charlm.kernels.threads import parallel_map
-from charlm.sampling.drawing import TokenSampler, uniform_numbers, uniform_rows
+from charlm.sampling.drawing import TextFilters, TokenSampler, text_filters, uniform_numbers, uniform_rows
 from charlm.sampling.stopping import StopString
 from charlm.sampling.tuning import DEFAULT_TUNING, SamplingTuning
 from charlm.text.quoting import quoted
@@ -121,10 +121,13 @@ class Sampler:
         stepper = self.network.stepper(state)
         stop, eos, tokens = StopString(self.config.stop), self.vocabulary.eos, self.vocabulary.tokens
         uniforms = chain.from_iterable(map(np.ndarray.tolist, uniform_numbers(seed, 0, self.tuning.uniform_block)))
+        filters = self._text_filters(prompt)
         for token_sampler, uniform in zip(self._token_samplers(last_id), uniforms, strict=False):
-            last_id = token_sampler.draw_one(stepper.read_one(last_id)[0], uniform)
+            last_id = token_sampler.draw_one(stepper.read_one(last_id)[0], uniform, filters)
             if last_id == eos:
                 return
+            for filter_ in filters.values():
+                filter_.read(last_id)
             piece = tokens[last_id]
             end = stop.end_in(piece)
             yield piece[:end]
@@ -133,11 +136,12 @@ class Sampler:
 
     def _texts(self, prompt: str, n: int | None, seed: int) -> Iterator[Sample]:
         start = read_prompt(self.network, self.vocabulary, prompt)
+        filters = self._text_filters(prompt)
         size = self.tuning.max_batch_texts
         for first in count(0, size) if n is None else range(0, n, size):
             texts = np.arange(first, first + size if n is None else min(first + size, n))
             parts = np.array_split(texts, self._thread_count(texts.size))
-            draw = partial(self._draw_batch, start, seed)
+            draw = partial(self._draw_batch, start, filters, seed)
             yield from chain.from_iterable(parallel_map(draw, parts, self.threads))
 
     def _thread_count(self, texts: int) -> int:
@@ -147,21 +151,36 @@ class Sampler:
         max_count = min(texts // min_texts, multiplications // self.tuning.min_thread_multiplications)
         return max(1, min(self.threads, max_count))
 
-    def _draw_batch(self, start: Prompt, seed: int, texts: Ids) -> list[Sample]:
+    def _text_filters(self, prompt: str) -> TextFilters:
+        """Return the filters that depend on the text so far, at the end of a prompt."""
+        return text_filters(
+            self.config, self.vocabulary, [self.vocabulary.eos, *self.vocabulary.encode(prompt).tolist()]
+        )
+
+    def _draw_batch(self, start: Prompt, filters: TextFilters, seed: int, texts: Ids) -> list[Sample]:
         """Draw texts as the columns of one batch; a column leaves the batch when its text ends."""
         size, eos = texts.size, self.vocabulary.eos
         active: Ids = np.arange(size)  # columns whose texts have not ended
         ids: Ids = np.full(size, start.last_id)
         stepper = self.network.stepper(self.network.select(start.state, np.zeros(size, np.intp)))
         stops = [StopString(self.config.stop) for _ in texts]
+        filters_of = [{name: each.copy() for name, each in filters.items()} for _ in texts]
         rows: list[Ids] = []  # the ids of each step, EOS after the end of a text
         log_probs, has_ended = np.zeros(size), np.zeros(size, bool)
         uniforms = uniform_rows(seed, texts.tolist(), self.tuning.uniform_block)
         for token_sampler, uniform in zip(self._token_samplers(start.last_id), uniforms, strict=False):
-            ids, step_log_probs = token_sampler.draw(stepper.read(ids), uniform[active])
+            ids, step_log_probs = token_sampler.draw(
+                stepper.read(ids),
+                uniform[active],
+                [filters_of[column] for column in active.tolist()] if filters else (),
+            )
             rows.append(np.full(size, eos, np.int32))
             rows[-1][active] = ids
             log_probs[active] += step_log_probs
+            if filters:
+                for column, token in zip(active.tolist(), ids.tolist(), strict=True):
+                    for filter_ in filters_of[column].values():
+                        filter_.read(token)
             is_active = ids != eos
             has_ended[active[~is_active]] = True
             if self.config.stop:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from tests.mutants.fault import Fault
 
-FILTERS = "charlm/sampling/filters.py"
-TEMPERATURE = '    "temperature": Filter(temperature, 1.0),\n'
-TOP_K = '    "top_k": Filter(top_k, 0),\n'
-TOP_P = '    "top_p": Filter(top_p, 1.0),\n'
+FILTERS = "charlm/sampling/filters/__init__.py"
+TEMPERATURE = (
+    '    "temperature": Filter(1.0, temperature),\n    "word_temperature": Filter(None, make=WordTemperature),\n'
+)
+TOP_K = '    "top_k": Filter(0, top_k),\n'
+TOP_P = '    "top_p": Filter(1.0, top_p),\n'
+NO_LOOP = "charlm/sampling/filters/no_loop.py"
+WORDS = "charlm/sampling/filters/word_temperature.py"
 ORDER = ("tests/sampling/test_drawing.py::test_temperature_comes_before_top_k_and_top_k_before_top_p",)
 
 FAULTS = (
     Fault(
         "top-p keeps one more where p is reached exactly",
-        FILTERS,
+        "charlm/sampling/filters/top_p.py",
         "is_short = cumulative[..., :-1] < value",
         "is_short = cumulative[..., :-1] <= value",
         ("tests/sampling/test_filters.py::test_top_p_keeps_no_more_if_p_is_reached_exactly",),
@@ -50,9 +54,44 @@ FAULTS = (
     ),
     Fault(
         "a temperature beyond float32 overflows",
-        FILTERS,
+        "charlm/sampling/filters/temperature.py",
         "min(max(value, LOWEST_TEMPERATURE), float(np.finfo(logits.dtype).max))",
         "max(value, LOWEST_TEMPERATURE)",
         ("tests/sampling/test_drawing.py::test_the_highest_temperature_draws_uniformly",),
+    ),
+    Fault(
+        "a repetition of exactly the limit costs something",
+        NO_LOOP,
+        "size + 1 - self._limit",
+        "size + 2 - self._limit",
+        ("tests/sampling/test_text_filters.py::test_penalty_of_a_repetition_is_its_length_beyond_the_limit",),
+    ),
+    Fault(
+        "the texts of a batch share the record of what was repeated",
+        NO_LOOP,
+        "self._ids.copy(), self._ends.copy()",
+        "self._ids, self._ends",
+        ("tests/sampling/test_text_filters.py::test_stream_and_batch_draw_the_same_with_all_filters",),
+    ),
+    Fault(
+        "temperature 0 repeats without end",
+        FILTERS,
+        'if name == "no_loop"}',
+        'if name == ""}',
+        ("tests/sampling/test_text_filters.py::test_no_loop_ends_the_loop_of_temperature_0",),
+    ),
+    Fault(
+        "a text does not start a word",
+        WORDS,
+        "token == self._eos or",
+        "token < 0 or",
+        ("tests/sampling/test_text_filters.py::test_word_temperature_applies_after_whitespace_and_at_the_start",),
+    ),
+    Fault(
+        "min-p drops the ids at its bound",
+        "charlm/sampling/filters/min_p.py",
+        "math.log(value)",
+        "math.log(value) + 1e-3",
+        ("tests/sampling/test_filters.py::test_worked_numbers",),
     ),
 )
