@@ -64,6 +64,19 @@ def test_sample_is_of_current_weights_and_does_not_change_training(
         np.testing.assert_array_equal(own, other.flat)
 
 
+def test_sample_is_not_of_best_weights(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    with Run([text], tmp_path / "a", SETTINGS) as run:
+        drawer = TrainingSamples(run)
+        list(run.reports())
+        run.trainer.learner.average.flat *= -2
+        clock.now += 100
+        drawn = drawer.draw(30, 5)
+        current, best = ("".join(model.stream(seed=5, length=30)) for model in (run.current_model(), run.model))
+    assert drawn.startswith(in_one_line(current)[:30])
+    assert not drawn.startswith(in_one_line(best)[:30])
+
+
 def test_samples_take_a_hundredth_of_the_time(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, tick=0.01)  # each character takes this time
     with Run([text], tmp_path / "a", SETTINGS) as run:
