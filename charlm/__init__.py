@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from charlm.model import LanguageModel, load
     from charlm.runs.api import train
     from charlm.sampling.sampler import Sample
+    from charlm.scoring.continuations import Continuation, Next
     from charlm.scoring.ranking import Classification, classify, rank
     from charlm.scoring.score import CharScore, Score
 
@@ -30,9 +31,11 @@ _HOMES = {
     "CharScore": "charlm.scoring.score",
     "CharlmError": "charlm.errors",
     "Classification": "charlm.scoring.ranking",
+    "Continuation": "charlm.scoring.continuations",
     "EngineConfig": "charlm.config",
     "LanguageModel": "charlm.model",
     "NetworkConfig": "charlm.config",
+    "Next": "charlm.scoring.continuations",
     "Sample": "charlm.sampling.sampler",
     "SampleConfig": "charlm.config",
     "Score": "charlm.scoring.score",
@@ -49,9 +52,11 @@ __all__ = [
     "CharScore",
     "CharlmError",
     "Classification",
+    "Continuation",
     "EngineConfig",
     "LanguageModel",
     "NetworkConfig",
+    "Next",
     "Sample",
     "SampleConfig",
     "Score",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # `fill`, `proof` and `gradients` load these packages; `charl
     from charlm.diagnostics.gradient_flow import GradientFlow
     from charlm.infilling.filling import Filled
     from charlm.infilling.proofing import Suspect
+    from charlm.scoring.continuations import Next
 
 
 class LanguageModel(StoredModel):
@@ -222,6 +223,26 @@ class LanguageModel(StoredModel):
         from charlm.infilling.proofing import suspects
 
         return suspects(self.bidirectional, self.vocabulary.encode(self.clean(text)).astype(np.intp), min_gain=min_gain)
+
+    def next(self, prompt: str = "", *, words: int = 10) -> Next:
+        """Return what the model expects after a prompt.
+
+        Parameters
+        ----------
+        prompt : str
+            The text before; EOS precedes it.
+        words : int, default 10
+            Number of next words to search for.
+
+        Returns
+        -------
+        Next
+            The distribution of the next character (`characters`), and the most probable next words (`words`).
+        """
+        from charlm.scoring.continuations import expect_next
+
+        check_value("words", plain(words), NATURAL)
+        return expect_next(self.prepared, self.vocabulary, self.clean(prompt), words=plain(words))
 
     def gradients(self, text: str, *, back: int = 64, places: int = 100, member: int = 0) -> GradientFlow:
         """Measure how the loss at step t depends on the state k steps back, k = 0 to `back`: the mean over `places` t.

@@ -26,6 +26,7 @@ from charlm.version import __version__
 COMMANDS = {
     "train": "Train a model on a text.",
     "sample": "Generate text.",
+    "next": "Print what may come next, with probabilities.",
     "score": "Print how probable texts are.",
     "classify": "Find which of several models a text is from.",
     "odd": "Find the most surprising lines or characters of a text.",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from charlm.infilling.filling import Filled
     from charlm.infilling.proofing import Suspect
     from charlm.sampling.sampler import Sample
+    from charlm.scoring.continuations import Continuation
     from charlm.scoring.ranking import Classification
 
 KEYS_OF_WORDS = {
@@ -166,5 +167,19 @@ def sample_record(sample: Sample, prompt: str, index: int, unit: str) -> Record:
         "log_prob": sample.log_prob,
         "ended": sample.has_ended,
         "index": index,
+        "unit": unit,
+    }
+
+
+def next_record(found: Continuation, kind: str, rank: int, prompt: str, unit: str) -> Record:
+    """Return the record of what may follow a prompt, in `next`; kind is "character" or "word"."""
+    return {
+        "kind": kind,
+        "rank": rank,
+        "text": found.text,
+        "word": found.word,
+        "probability": found.probability,
+        "log_prob": found.log_prob,
+        "prompt": prompt,
         "unit": unit,
     }

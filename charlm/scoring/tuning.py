@@ -54,5 +54,10 @@ class ScoringTuning:
     max_parallel_sweeps: int = 4
     """Number of sweeps that read all stale chunks; each later sweep reads only the first of them."""
 
+    max_expanded: int = 4096
+    """Maximum number of beginnings of words that the search for the next word reads."""
+    beginnings_per_step: int = 16
+    """Maximum number of beginnings of words that the search reads at once."""
+
 
 DEFAULT_TUNING = ScoringTuning()

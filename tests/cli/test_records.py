@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "fill": ("fill", "--file", "t.txt"),
     "proof": ("proof", "-m", "both.safetensors", "--file", "t.txt", "--least", "-99"),
     "sample": ("sample", "-n", "3", "--seed", "1", "--length", "5"),
+    "next": ("next", "ab c", "-k", "2"),
     "gradients": ("gradients", "--file", "t.txt", "--back", "2"),
 }
 """A command for each section of the page."""

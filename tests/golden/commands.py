@@ -28,6 +28,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sample", "-m", LINES, "--seed", "5", "-n", "8"),
     ("sample", "-m", LINES, "--seed", "5", "-n", "8", "--temp", "1"),
     ("sample", "-m", LINES, "--seed", "6", "-n", "4", "--novel"),
+    ("next", "-m", TEXT, "the qu", "-k", "2", "--json"),
     ("score", "-m", TEXT, "the lazy dog", "Fox?", "--json"),
     ("score", "-m", TEXT, "the lazy dog", "--json", "--eos"),
     ("score", "-m", TEXT, "over", "--context", "the fox jumps ", "--json"),

@@ -91,4 +91,18 @@ FAULTS = (
         "log_probs >= at_target[:, None]",
         ("tests/scoring/test_scorer.py::test_characters_with_equal_probabilities_have_equal_ranks",),
     ),
+    Fault(
+        "the probability of a word leaves out that it ends",
+        "charlm/scoring/continuations.py",
+        "log_prob + float(np.logaddexp.reduce(log_probs[self._outside]))",
+        "log_prob",
+        ("tests/scoring/test_continuations.py::test_words_are_the_most_probable_of_all",),
+    ),
+    Fault(
+        "a word that the prompt begins cannot end there",
+        "charlm/scoring/continuations.py",
+        "may_end=bool(self._begun)",
+        "may_end=False",
+        ("tests/scoring/test_continuations.py::test_word_that_the_prompt_begins_is_completed",),
+    ),
 )
