@@ -25,13 +25,13 @@ EIGHTHS = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
 
 
 @click.command("next", cls=Command)
-@click.argument("prompt", default="", metavar="[PROMPT]")
+@click.argument("words", nargs=-1, metavar="[PROMPT]")
 @options.decoding
 @options.model
 @options.output("-k", "--best", default=10, type=options.COUNT, metavar="K", help="Print the K most probable of each.")
 @options.records
 def command(
-    prompt: str, encoding: str | None, errors: str | None, model_path: Path, best: int, form: str | None
+    words: tuple[str, ...], encoding: str | None, errors: str | None, model_path: Path, best: int, form: str | None
 ) -> None:
     """Print the most probable next characters after PROMPT, and the most probable next words.
 
@@ -46,8 +46,10 @@ def command(
     from charlm.cli.records import next_record, show_records
     from charlm.scoring.continuations import Continuation
 
+    if len(words) > 1:
+        raise click.UsageError(f"unexpected argument {words[1]!r}; put PROMPT in quotes")
     model = options.open_model(model_path, encoding=encoding, errors=errors)
-    prompt = model.clean(read_option(prompt, model.text))
+    prompt = model.clean(read_option(words[0] if words else "", model.text))
     warn_of_unknown(model, prompt)
     expected = model.next(prompt, words=best)
     if not expected.is_exact:

@@ -195,7 +195,7 @@ class TestModels:
             assert done.out == charlm(command, *more, "-m", "m", "-m", "m2", "ab_a cd", cwd=folder).out
 
     def test_commands_without_texts_take_a_model_or_name_the_option(self, folder: Path) -> None:
-        for command in (("info",), ("sample", "--seed", "1", "--length", "9")):
+        for command in (("info",), ("sample", "--seed", "1", "--length", "9"), ("next", "ab")):
             expected = charlm(*command, "-m", "m", cwd=folder)
             assert expected.code == 0
             assert charlm(*command, "m", cwd=folder)[:2] == expected[:2]
@@ -203,6 +203,7 @@ class TestModels:
         assert done.code == 2
         assert "unexpected argument 'Once upon'; to continue a text, pass -p 'Once upon'" in done.err
         assert "name a model with -m" in charlm("info", "nothing", cwd=folder).err
+        assert "unexpected argument 'upon'; put PROMPT in quotes" in charlm("next", "Once", "upon", cwd=folder).err
 
     def test_model_as_a_text_or_a_command_is_explained(self, folder: Path) -> None:
         done = charlm("score", "--file", "a.txt", "m", cwd=folder)
