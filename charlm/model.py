@@ -216,13 +216,13 @@ class LanguageModel(StoredModel):
         return fill_left_to_right(self.prepared, self.vocabulary, tokens, missing, beam=beam, best=best)
 
     def proof(self, text: str, *, min_gain: float = 0.0) -> Iterator[Suspect]:
-        """Yield the characters that do not fit their context, in order, with better ones.
+        """Yield the words that do not fit their context, in order, with better ones.
 
-        A better one gains at least `min_gain` nats. Raises ConfigError if the model is not bidirectional.
+        A better one gains more than `min_gain` nats. Raises ConfigError if the model is not bidirectional.
         """
         from charlm.infilling.proofing import suspects
 
-        return suspects(self.bidirectional, self.vocabulary.encode(self.clean(text)).astype(np.intp), min_gain=min_gain)
+        return suspects(self.bidirectional, self.clean(text), min_gain=min_gain)
 
     def next(self, prompt: str = "", *, words: int = 10) -> Next:
         """Return what the model expects after a prompt.

@@ -15,6 +15,7 @@ import charlm
 from charlm.checkpoint import TrainingRecord
 from charlm.config import NetworkConfig, TextConfig
 from charlm.errors import ConfigError
+from charlm.infilling.tuning import DEFAULT_TUNING
 from charlm.model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.networks import make_network
@@ -158,11 +159,12 @@ def test_bidirectional_mixture_fills_proofs_and_scores(count: int) -> None:
     best = model.fill("a b_d cafe", beam=99)[0]
     assert best.text == max((f"a b{c}d cafe" for c in LETTERS), key=lambda one: model.pseudo_score(one).log_prob)
     assert best.weight == pytest.approx(model.pseudo_score(best.text).log_prob, abs=1e-4)
-    for suspect in model.proof(text):
-        (character, _), *_ = suspect.candidates
-        changed = text[: suspect.index] + character + text[suspect.index + 1 :]
+    found = list(model.proof(text, min_gain=-99))
+    assert found
+    for suspect in found:
+        changed = text[: suspect.start] + suspect.replacement + text[suspect.start + len(suspect.word) :]
         gain = model.pseudo_score(changed).log_prob - model.pseudo_score(text).log_prob
-        assert suspect.gain == pytest.approx(gain, abs=1e-4)
+        assert suspect.gain == pytest.approx(gain + getattr(DEFAULT_TUNING, suspect.kind).log_prior, abs=1e-3)
 
 
 def test_gradients_are_those_of_one_member() -> None:

@@ -31,7 +31,7 @@ COMMANDS = {
     "classify": "Find which of several models a text is from.",
     "odd": "Find the most surprising lines or characters of a text.",
     "fill": "Restore missing characters.",
-    "proof": "Mark characters that do not fit, and propose others.",
+    "proof": "Mark words that do not fit, and propose others.",
     "gradients": "Measure whether gradients vanish, last or explode.",
     "info": "Describe a model.",
     "help": "Print the help of a command.",

@@ -1,9 +1,8 @@
-"""charlm proof: mark characters that do not fit, and propose others."""
+"""charlm proof: mark words that do not fit, and propose others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from heapq import nlargest
 from itertools import accumulate, tee
 from pathlib import Path
@@ -15,7 +14,9 @@ import charlm
 from charlm.cli import options
 from charlm.cli.command import Command
 from charlm.cli.inputs import Inputs, NamedText
-from charlm.cli.tables import aligned, excerpt, file_column, show
+from charlm.cli.tables import CONTEXT, aligned, file_column
+from charlm.cli.terminal import escape, for_output, shows_colors
+from charlm.infilling.tuning import DEFAULT_TUNING
 from charlm.text.position import lines_and_columns
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """A character that does not fit, its offset in the text, its line and column, and the text."""
+    """A word that does not fit, the offsets of the edit and of the word, line and column of the edit, and the text."""
 
     suspect: Suspect
     offset: int
+    word_offset: int
     location: tuple[int, int]
     text: NamedText
 
@@ -38,17 +40,18 @@ class Found(NamedTuple):
 @options.output("-n", "n", type=options.COUNT, metavar="N", show_default="all", help="Print the N clearest suspects.")
 @options.output("-k", "--best", type=click.IntRange(1), metavar="K", show_default="3, all with --json",
                 help="Print K proposals for each.")  # fmt: skip
-@options.output("--least", "min_gain", default=3.0, type=float, metavar="NATS",
-               help="Print suspects whose best proposal gains this much.")  # fmt: skip
+@options.output("--least", "min_gain", default=DEFAULT_TUNING.min_gain, type=float, metavar="NATS",
+                show_default=True, help="Print suspects whose best proposal gains more than this.")  # fmt: skip
 @options.records
 def command(
     inputs: Inputs, encoding: str | None, errors: str | None,
     model_path: Path, n: int | None, best: int | None, min_gain: float, form: str | None,
 ) -> None:  # fmt: skip
-    """Print the characters that do not fit the text on both sides of them: typos, OCR errors.
+    """Print the words that do not fit the text on both sides of them: typos, OCR errors.
 
-    For each: line and column, the nats that the best proposal gains over the characters nearby, and the proposals with
-    their probabilities. Needs a model trained with --bidirectional. With several files, a column names the file.
+    A proposal replaces, inserts or deletes one character, or transposes two. For each word: line and column of the
+    change, the nats that the best proposal gains over the characters nearby, and the proposals with their
+    probabilities. Needs a model trained with --bidirectional. With several files, a column names the file.
 
     Examples:
       charlm proof --file scan.txt -n 50
@@ -64,39 +67,63 @@ def command(
     if form:
         show_found(found, form, best, model.text.unit)
     else:
-        show(aligned(table_of(found, best or 3, inputs)))
+        show_table(list(found), best or 3, inputs)
 
 
 def suspects_of(model: charlm.LanguageModel, inputs: Inputs, min_gain: float) -> Iterator[Found]:
-    """Yield the characters that do not fit, text by text, in order."""
+    """Yield the words that do not fit, text by text, in order."""
     for given in inputs.documents(model.text):
         text = given._replace(text=model.clean(given.text))
-        pieces = model.vocabulary.split(text.text)
-        starts = list(accumulate(map(len, pieces), initial=0))
+        offsets = list(accumulate(map(len, model.vocabulary.split(text.text)), initial=0))
         suspects, copy = tee(model.proof(text.text, min_gain=min_gain))
-        locations = lines_and_columns(text.text, (starts[suspect.index] for suspect in copy))
+        locations = lines_and_columns(text.text, (offsets[suspect.index] for suspect in copy))
         for suspect, location in zip(suspects, locations, strict=True):
-            written = replace(suspect, character=pieces[suspect.index])  # not UNK
-            yield Found(written, starts[suspect.index], location, text)
+            yield Found(suspect, offsets[suspect.index], offsets[suspect.start], location, text)
 
 
 def show_found(found: Iterable[Found], form: str, best: int | None, unit: str) -> None:
     """Print records with all proposals, or the `best` first ones."""
     from charlm.cli.records import show_records, suspect_record
-    from charlm.infilling.proofing import Suspect
+    from charlm.infilling.proofing import Proposal, Suspect
 
     records = (suspect_record(one.suspect, best, one.offset, one.location, one.text, unit) for one in found)
-    show_records(records, form, suspect_record(Suspect(0, "", 0.0, ()), best, 0, (1, 1), NamedText(""), unit))
+    example = Suspect(0, "", 0.0, 0, "", (Proposal("", 0.0, "", ""),))
+    show_records(records, form, suspect_record(example, best, 0, (1, 1), NamedText(""), unit))
 
 
-def table_of(found: Iterable[Found], best: int, inputs: Inputs) -> Iterator[list[str]]:
-    """Yield the rows of a table, the titles first."""
-    yield [*file_column(inputs), "line", "column", "gain/nats", "proposals", "where"]
-    for suspect, offset, location, text in found:
-        yield [
-            *file_column(inputs, text),
-            *map(str, location),
-            f"{suspect.gain:.2f}",
-            "  ".join(f"{c!r} {p:.0%}" for c, p in suspect.candidates[:best]),
-            excerpt(text.text, offset, len(suspect.character)),
-        ]
+def show_table(found: list[Found], best: int, inputs: Inputs) -> None:
+    """Print a table; its last column is the line around each word, with the word in colour on a terminal."""
+    head = [*file_column(inputs), "line", "column", "gain/nats", "correction", "probability", "others", ""]
+    places = ["where", *map(excerpt_of, found)]
+    for row, place in zip(aligned([head, *(row_of(one, best, inputs) for one in found)]), places, strict=True):
+        click.echo(for_output(row) + place, color=True)
+
+
+def row_of(found: Found, best: int, inputs: Inputs) -> list[str]:
+    """Return the cells of a row, the last one empty."""
+    suspect, location = found.suspect, found.location
+    first, *others = suspect.proposals[:best]
+    return [
+        *file_column(inputs, found.text),
+        *map(str, location),
+        f"{suspect.gain:.2f}",
+        f"{shown(suspect.word)} -> {shown(first.replacement)}",
+        f"{first.probability:.0%}",
+        "  ".join(f"{shown(other.replacement)} {other.probability:.0%}" for other in others),
+        "",
+    ]
+
+
+def shown(word: str) -> str:
+    """Return a word as it is, or in quotes if its ends would not be seen."""
+    return word if word and word == word.strip() else repr(word)
+
+
+def excerpt_of(found: Found) -> str:
+    """Return a word in brackets, in colour on a terminal, with the text around it in its line."""
+    text, start = found.text.text, found.word_offset
+    stop = start + len(found.suspect.word)
+    before = text[max(start - CONTEXT, 0) : start].rpartition("\n")[2]
+    after = text[stop : stop + CONTEXT].partition("\n")[0]
+    word = f"[{escape(text[start:stop])}]"
+    return escape(before) + (click.style(word, fg="red", bold=True) if shows_colors() else word) + escape(after)

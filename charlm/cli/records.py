@@ -151,11 +151,16 @@ def reading_record(one: Filled, rank: int, text: NamedText, unit: str) -> Record
 def suspect_record(
     suspect: Suspect, best: int | None, index: int, location: tuple[int, int], text: NamedText, unit: str
 ) -> Record:
-    """Return the record of a character that does not fit, in `proof`, with `best` proposals, or all for None."""
+    """Return the record of a word that does not fit, in `proof`, with `best` proposals, or all for None."""
     line, column = location
-    proposals = [in_unit({"character": other, "probability": p}, unit) for other, p in suspect.candidates[:best]]
+    proposals = [
+        in_unit({"character": one.character, "probability": one.probability}, unit)
+        | {"replacement": one.replacement, "kind": one.kind}
+        for one in suspect.proposals[:best]
+    ]
     record = {"line": line, "column": column, "character": suspect.character, "gain": suspect.gain,
-              "proposals": proposals, "index": index, "unit": unit, "file": text.file}  # fmt: skip
+              "proposals": proposals, "index": index, "unit": unit, "file": text.file,
+              "word": suspect.word, "replacement": suspect.replacement, "kind": suspect.kind}  # fmt: skip
     return in_unit(record, unit)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -15,7 +13,7 @@ import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.inputs import Inputs, each_with, name_stdin_once, read_groups, read_option, refuse_unknown
-from charlm.cli.terminal import warn
+from charlm.cli.terminal import shows_colors, warn
 from charlm.config import LOGARITHMS
 
 scoring_option = option_group("Scoring")
@@ -87,7 +85,7 @@ def command(
         groups = chain.from_iterable(read_groups(source, model.text) for source in inputs.sources)
         return print_groups(((name, each_with(texts, scores)) for name, texts in groups), output)
     if view == "chars":
-        is_coloured = color if color is not None else is_terminal() and form is None
+        is_coloured = color if color is not None else shows_colors() and form is None
         characters = partial(model.score_characters, end=end, context=context, alternatives=best)
         cleaned = (text._replace(text=model.clean(text.text)) for text in inputs.texts(model.text))
         texts = (text for text, _ in each_with(cleaned, checked))
@@ -110,8 +108,3 @@ def check_flags(
     name_stdin_once(context, *inputs.sources)
     if form and base != "e":
         warn(f"--base {base} changes tables and summaries; --{form} prints nats")
-
-
-def is_terminal() -> bool:
-    """Return whether standard output is a terminal that shows colours."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

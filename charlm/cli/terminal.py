@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
 from contextlib import suppress
@@ -38,6 +39,11 @@ def escape(text: str, keep: str = "") -> str:
 def for_output(text: str) -> str:
     """Return a text for standard output: unchanged for a pipe, control characters escaped for a terminal."""
     return escape(text, keep="\n\t") if sys.stdout.isatty() else text
+
+
+def shows_colors() -> bool:
+    """Return whether standard output is a terminal that shows colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def is_quiet() -> bool:

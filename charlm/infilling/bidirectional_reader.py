@@ -44,6 +44,26 @@ class BidirectionalReader:
         """Return log p of each token at each position given all other characters, (n, V, B), in nats."""
         return self.network.predict(*self._with_ends(texts))
 
+    def log_probs_around(self, text: Ids) -> tuple[Array, Array, Array]:
+        """Return log p of each token near each position of one text, in nats, from the states of one reading.
+
+        Parameters
+        ----------
+        text : ndarray of int, (n,)
+            The text.
+
+        Returns
+        -------
+        in_place, before, for_two : ndarray, (n + 1, V)
+            Row t: log p of a token in place of token t, before token t, and in place of both t and t + 1.
+        """
+        end = [self.vocabulary.eos]
+        forward = np.concatenate([end, text, end])
+        aligned = np.concatenate([text, end, end])
+        backward = np.stack([aligned, np.roll(aligned, 1), np.concatenate([aligned[1:], end])], axis=1)
+        log_probs = self.network.predict(np.repeat(forward[:, None], 3, axis=1), backward)
+        return log_probs[:, :, 0], log_probs[:, :, 1], log_probs[:, :, 2]
+
     def scores(self, texts: Ids) -> Array:
         """Return log p of each character given all others, (n, B), in nats."""
         return self._score(*self._with_ends(texts))[:-1]

@@ -1,131 +1,194 @@
-"""Proof-reading: tokens that do not fit the text around them, and better ones.
+"""Proof-reading: words that do not fit the text around them, and better ones.
 
-A token is a suspect if another one is more probable given all others. A wrong token makes those around it improbable,
-too, so its candidates are compared by the probability of all of them:
-
-    gain = PLL(text with the candidate) - PLL(text), over the tokens near the suspect, in nats
+A word is a suspect if an edit of one token, or of two neighbours, gains: see `charlm.infilling.edits`. The best edit of
+a word decides; others of the same word are further proposals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from charlm.arrays import Array, Ids, Mask
+from charlm.arrays import Ids
 from charlm.infilling.bidirectional_reader import BidirectionalReader
+from charlm.infilling.edits import Edit, gains_of, promising_edits
 from charlm.infilling.tuning import DEFAULT_TUNING, InfillingTuning
 from charlm.nn.functional import softmax
 from charlm.text.bidirectional import gather_windows
 from charlm.text.vocabulary import Vocabulary
+from charlm.text.words import changed_span, cut_between_words
+
+
+class Proposal(NamedTuple):
+    """Another text for a word that does not fit.
+
+    Attributes
+    ----------
+    replacement : str
+        The text in place of the word.
+    probability : float
+        The probability of this edit among all that were compared and no change.
+    kind : {"substitution", "insertion", "deletion", "transposition"}
+        What the edit does.
+    character : str
+        The token that the edit puts at its position; empty for a deletion.
+    """
+
+    replacement: str
+    probability: float
+    kind: str
+    character: str
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A token that does not fit.
+    """A word that does not fit.
 
     Attributes
     ----------
     index : int
-        Its position in tokens, from 0.
+        The position of the best edit in tokens, from 0.
     character : str
-        The token.
+        The token there; empty at the end of the text.
     gain : float
-        The gain of the best candidate in nats.
-    candidates : tuple of (str, float)
-        Other tokens and their probabilities, the best first. The remaining probability is that of no change.
+        The gain of the best edit in nats.
+    start : int
+        The position of the first token of the word.
+    word : str
+        The word, or the words that the best edit joins; for other characters, these alone.
+    proposals : tuple of Proposal
+        The best edits of the word, the best first. The remaining probability is that of no change and of other edits.
     """
 
     index: int
     character: str
     gain: float
-    candidates: tuple[tuple[str, float], ...]
+    start: int
+    word: str
+    proposals: tuple[Proposal, ...]
+
+    @property
+    def kind(self) -> str:
+        """What the best edit does."""
+        return self.proposals[0].kind
+
+    @property
+    def replacement(self) -> str:
+        """The best text in place of the word."""
+        return self.proposals[0].replacement
+
+    @property
+    def candidates(self) -> tuple[tuple[str, float], ...]:
+        """The character and the probability of each proposal."""
+        return tuple((proposal.character, proposal.probability) for proposal in self.proposals)
+
+
+class ScoredEdit(NamedTuple):
+    """An edit with its gain in nats, and the bounds of the words that it changes, in tokens."""
+
+    gain: float
+    edit: Edit
+    start: int
+    stop: int
 
 
 def suspects(
-    reader: BidirectionalReader, ids: Ids, *, min_gain: float = 0.0, tuning: InfillingTuning = DEFAULT_TUNING
+    reader: BidirectionalReader, text: str, *, min_gain: float = 0.0, tuning: InfillingTuning = DEFAULT_TUNING
 ) -> Iterator[Suspect]:
-    """Yield the suspects of a text, in order.
+    """Yield the suspects of a text, in order; no two share a word.
 
     Parameters
     ----------
     reader : BidirectionalReader
         The model.
-    ids : ndarray of int, (n,)
-        The text. EOS is never a suspect; neither EOS nor UNK is a candidate.
+    text : str
+        The text. EOS is never replaced; neither EOS nor UNK is proposed. A model of words substitutes words only.
     min_gain : float
-        Suspects whose best candidate gains more than this, in nats, are yielded.
+        Suspects whose best edit gains more than this, in nats, are yielded.
     tuning : InfillingTuning
         Sizes of the windows and of the search.
     """
     vocabulary = reader.vocabulary
-    text = np.concatenate([[vocabulary.eos], ids])
-    for start in range(0, len(ids), tuning.proof_window):
-        first = start - tuning.margin  # position of the first token of the window
-        steps = tuning.proof_window + 2 * tuning.margin
-        window, is_text = gather_windows(text, np.array([first + 1]), steps - 1)
-        log_probs = reader.log_probs(window)[:, :, 0]
-        log_probs[:, [vocabulary.eos, vocabulary.unk]] = -np.inf
-        found = find_suspects(vocabulary, window[:, 0], log_probs, is_text[:, 0], tuning)
-        if not found.size:
-            continue
-        indices = found + first
-        candidates = np.argsort(-log_probs[found], axis=1)[:, : min(tuning.max_candidates, len(vocabulary) - 2)]
-        gains = gains_of(reader, text, indices, candidates, tuning)
-        for index, *row in zip(indices.tolist(), gains.tolist(), candidates.tolist(), strict=True):
-            ranked = sorted(zip(*row, strict=True), reverse=True)
-            ranked = [(gain, token) for gain, token in ranked if token != ids[index]]
-            if ranked and ranked[0][0] > min_gain:
-                probabilities = softmax([0.0, *(gain for gain, _ in ranked)])[1:]
-                names = [vocabulary.tokens[token] for _, token in ranked]
-                character = vocabulary.tokens[ids[index]]
-                yield Suspect(index, character, ranked[0][0], tuple(zip(names, probabilities, strict=True)))
+    tokens, ids = vocabulary.split(text), vocabulary.encode(text).astype(np.intp)
+    end = 0
+    if not tokens:
+        return
+    for start, stop in windows_of(tokens, tuning):
+        edits = edits_of_window(reader, ids, start, stop, tuning)
+        gains = gains_of(reader, ids, edits, tuning)
+        scored = [
+            ScoredEdit(gain, edit, *span_of(edit, tokens, vocabulary)) for gain, edit in zip(gains, edits, strict=True)
+        ]
+        for best in best_of_words(scored, min_gain):
+            if best.start >= end:
+                yield suspect_of(best, proposals_of(best, scored, tokens, vocabulary)[: tuning.max_proposals], tokens)
+                end = best.stop
 
 
-def find_suspects(vocabulary: Vocabulary, window: Ids, log_probs: Array, is_text: Mask, tuning: InfillingTuning) -> Ids:
-    """Return the positions in a window of the tokens with the most probable replacements, in order.
-
-    Parameters
-    ----------
-    vocabulary : Vocabulary
-        The tokens.
-    window : ndarray of int, (n,)
-        The window with its margins.
-    log_probs : ndarray, (n, V)
-        log p of each token at each position; -inf for EOS and UNK.
-    is_text : ndarray of bool, (n,)
-        Whether a position is inside the text.
-    tuning : InfillingTuning
-        The margin, and the number of suspects.
-    """
-    log_ratios = log_probs.max(axis=1) - log_probs[np.arange(len(window)), window]
-    is_inner = np.zeros(len(window), bool)
-    is_inner[tuning.margin : tuning.margin + tuning.proof_window] = True
-    log_ratios[~(is_inner & is_text) | (window == vocabulary.eos)] = 0
-    worst = np.argsort(-log_ratios, kind="stable")[: tuning.max_suspects]
-    return np.sort(worst[log_ratios[worst] > 0])
+def windows_of(tokens: Sequence[str], tuning: InfillingTuning) -> Iterable[tuple[int, int]]:
+    """Return the bounds of the windows of a text, in tokens; no word is cut unless it is longer than a window."""
+    if isinstance(tokens, str):
+        bounds = cut_between_words(tokens, tuning.proof_window)
+    else:
+        bounds = [*range(0, len(tokens), tuning.proof_window), len(tokens)]
+    return pairwise(bounds)
 
 
-def gains_of(reader: BidirectionalReader, text: Ids, indices: Ids, candidates: Ids, tuning: InfillingTuning) -> Array:
-    """Return the gain of each candidate in nats, (suspects, candidates).
+def edits_of_window(
+    reader: BidirectionalReader, ids: Ids, start: int, stop: int, tuning: InfillingTuning
+) -> list[Edit]:
+    """Return the most promising edits that start in a window of a text, (n,)."""
+    first = start - tuning.margin  # position of the first token that is read
+    window, _ = gather_windows(ids, np.array([first]), stop - start + 2 * tuning.margin - 1)
+    is_inner = np.zeros(len(window) + 1, bool)
+    is_inner[tuning.margin : tuning.margin + stop - start + (stop == len(ids))] = True
+    return [edit.shifted(first) for edit in promising_edits(reader, window[:, 0], is_inner, tuning)]
 
-    Parameters
-    ----------
-    reader : BidirectionalReader
-        The model.
-    text : ndarray of int, (n + 1,)
-        EOS and the text.
-    indices : ndarray of int, (suspects,)
-        Positions of the suspects in the text, from 0.
-    candidates : ndarray of int, (suspects, candidates)
-        Their candidates.
-    tuning : InfillingTuning
-        The number of tokens near a suspect.
-    """
-    near, _ = gather_windows(text, indices + 1 - tuning.context, 2 * tuning.context)  # suspects in the middle row
-    changed = np.repeat(near, candidates.shape[1], axis=1)
-    changed[tuning.context] = candidates.ravel()
-    weights = reader.pseudo_log_likelihoods(np.concatenate([near, changed], axis=1))
-    gains: Array = weights[len(indices) :].reshape(candidates.shape) - weights[: len(indices), None]
-    return gains
+
+def span_of(edit: Edit, tokens: Sequence[str], vocabulary: Vocabulary) -> tuple[int, int]:
+    """Return the bounds of the words that an edit changes, in tokens; a token of a model of words is a word."""
+    if isinstance(tokens, str):
+        return changed_span(tokens, edit.start, edit.stop, "".join(names_of(edit, tokens, vocabulary)))
+    return edit.start, edit.stop
+
+
+def best_of_words(edits: Iterable[ScoredEdit], min_gain: float) -> list[ScoredEdit]:
+    """Return the edits with the largest gains above `min_gain` such that no two change one word, in order."""
+    chosen: list[ScoredEdit] = []
+    for edit in sorted(edits, key=lambda edit: -edit.gain):
+        if edit.gain > min_gain and all(edit.stop <= other.start or edit.start >= other.stop for other in chosen):
+            chosen.append(edit)
+    return sorted(chosen, key=lambda edit: edit.start)
+
+
+def proposals_of(
+    best: ScoredEdit, edits: Iterable[ScoredEdit], tokens: Sequence[str], vocabulary: Vocabulary
+) -> list[Proposal]:
+    """Return all edits of the words that the best one changes, the best first."""
+    within = [edit for edit in edits if best.start <= edit.start and edit.stop <= best.stop]
+    within.sort(key=lambda edit: -edit.gain)
+    probabilities = softmax([0.0, *(edit.gain for edit in within)])[1:]
+    proposals = []
+    for (_, edit, _, _), probability in zip(within, probabilities, strict=True):
+        new = names_of(edit, tokens, vocabulary)
+        text = "".join([*tokens[best.start : edit.start], *new, *tokens[edit.stop : best.stop]])
+        proposals.append(Proposal(text, probability, edit.kind, new[0] if new else ""))
+    return proposals
+
+
+def suspect_of(best: ScoredEdit, proposals: Sequence[Proposal], tokens: Sequence[str]) -> Suspect:
+    """Return the words that an edit changes, with proposals."""
+    index = best.edit.start
+    word = "".join(tokens[best.start : best.stop])
+    return Suspect(index, "".join(tokens[index : index + 1]), best.gain, best.start, word, tuple(proposals))
+
+
+def names_of(edit: Edit, tokens: Sequence[str], vocabulary: Vocabulary) -> list[str]:
+    """Return the tokens that an edit puts into the text; those that it transposes are tokens of the text."""
+    if edit.kind == "transposition":
+        return list(tokens[edit.start : edit.stop])[::-1]
+    return [vocabulary.tokens[token] for token in edit.new]

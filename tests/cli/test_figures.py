@@ -235,9 +235,9 @@ class TestFillAndProof:
     def test_proof(self, charlm: Terminal, folder: Path) -> None:
         model = make_model(folder / "charlm.safetensors", bidirectional=True)
         (folder / "t").write_text("abba cdd aab")
-        suspects = list(model.proof("abba cdd aab", min_gain=0.1))
-        rows = charlm("proof", "t", "--least", 0.1).out.splitlines()[1:]
-        objects = [json.loads(line) for line in charlm("proof", "t", "--least", 0.1, "--json").out.splitlines()]
+        suspects = list(model.proof("abba cdd aab", min_gain=-9))
+        rows = charlm("proof", "t", "--least", -9).out.splitlines()[1:]
+        objects = [json.loads(line) for line in charlm("proof", "t", "--least", -9, "--json").out.splitlines()]
         assert [float(row.split()[2]) for row in rows] == pytest.approx([s.gain for s in suspects], abs=6e-3)
         assert [one["gain"] for one in objects] == pytest.approx([s.gain for s in suspects])
         assert suspects

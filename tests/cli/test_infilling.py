@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from charlm.cli.proof import shown
 from tests.cli.command import charlm
 from tests.cli.conftest import TINY, VERSE
 
@@ -43,11 +47,36 @@ def test_fill_with_a_unidirectional_model_works(verse_model: Path) -> None:
     assert done.out.splitlines()[1].endswith("the quick brown")
 
 
-def test_proof_marks_line_and_column(both: Path) -> None:
+def test_proof_prints_a_row_for_each_wrong_word(both: Path) -> None:
+    """The excerpt is the line of the word."""
     done = charlm("proof", "-", cwd=both, stdin=(VERSE + VERSE.replace("lazy", "lbzy") + VERSE).encode())
-    head, *rows = done.out.splitlines()
-    assert head.split() == ["line", "column", "gain/nats", "proposals", "where"]
-    assert any(row.split()[:2] == ["5", "17"] and "'a'" in row and "l[b]zy" in row for row in rows)
+    head, row = done.out.splitlines()
+    assert head.split() == ["line", "column", "gain/nats", "correction", "probability", "others", "where"]
+    assert row.split()[:2] == ["5", "17"]
+    assert "  lbzy -> lazy  " in row
+    assert row.endswith("  jumps over the [lbzy] dog")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_proof_colours_the_word_on_a_terminal(both: Path, no_color: str) -> None:
+    ours, theirs = os.openpty()
+    env = os.environ | {"NO_COLOR": no_color}
+    command = [sys.executable, "-m", "charlm", "proof", VERSE.replace("lazy", "lb\x1bzy")]
+    subprocess.run(command, stdout=theirs, env=env, cwd=both, check=True, timeout=60)
+    os.close(theirs)
+    shown = os.read(ours, 10_000)
+    os.close(ours)
+    assert b"\\x1b" in shown, "a control character of the text is not escaped"
+    assert (b"\x1b[31m" in shown) == (no_color == "")
+    assert shown.replace(b"\x1b[31m\x1b[1m", b"").replace(b"\x1b[0m", b"").count(b"\x1b") == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"), [("teh", "teh"), ("th e", "th e"), ("", "''"), (" ", "' '"), ("dog\n", "'dog\\n'")]
+)
+def test_proof_shows_a_word_with_spaces_at_its_ends_in_quotes(word: str, expected: str) -> None:
+    assert shown(word) == expected
 
 
 def test_proof_prints_json_of_the_clearest(both: Path) -> None:
@@ -55,7 +84,11 @@ def test_proof_prints_json_of_the_clearest(both: Path) -> None:
     done = charlm("proof", "-", "-n", 1, "--json", cwd=both, stdin=text.encode())
     (row,) = (json.loads(line) for line in done.out.splitlines())
     assert row["character"] in "bx"
-    assert row["proposals"][0]["character"] == {"b": "a", "x": "u"}[row["character"]]
+    wanted = {"b": ("lbzy", "lazy", "a"), "x": ("qxick", "quick", "u")}[row["character"]]
+    first = row["proposals"][0]
+    assert (row["word"], row["replacement"], first["character"]) == wanted
+    assert (row["kind"], row["gain"] > 3) == ("substitution", True)
+    assert all(first[key] == row[key] for key in ("kind", "replacement"))
 
 
 def test_proof_of_an_unknown_character_shows_it_alone(both: Path) -> None:

@@ -100,7 +100,7 @@ def test_keys_of_nested_objects_are_those_of_the_page(charlm: Terminal, unit: st
     for record in records(charlm, "score --per-char"):
         assert [list(other) for other in record["alternatives"]] == [[one, "probability"]] * 2
     for record in records(charlm, "proof"):
-        keys = [one, "probability", *["character"] * (unit == "word")]
+        keys = [one, "probability", *["character"] * (unit == "word"), "replacement", "kind"]
         assert all(list(other) == keys for other in record["proposals"])
 
 

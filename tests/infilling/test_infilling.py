@@ -1,4 +1,4 @@
-"""Filling gaps and proof-reading: a tiny network that knows one verse, and a comparison with all possibilities."""
+"""Filling gaps: a tiny network that knows one verse, and a comparison with all possibilities."""
 
 from __future__ import annotations
 
@@ -7,84 +7,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-import charlm
-from charlm.config import NetworkConfig, TextConfig
 from charlm.errors import ConfigError
 from charlm.infilling.filling import fill_bidirectional, replace_single_tokens
-from charlm.infilling.proofing import Suspect, suspects
 from charlm.infilling.tuning import InfillingTuning
 from charlm.model import LanguageModel
-from charlm.nn.networks import make_network
-from charlm.text.vocabulary import Vocabulary
-
-VERSE = "the quick brown fox\njumps over the lazy dog\nand runs away\n"
-
-
-def random_model(
-    *, bidirectional: bool, characters: str = "abc", seed: int = 0, scale: float = 4, lines: bool = False
-) -> LanguageModel:
-    """Return an untrained model; large weights make it certain, a scale of 2 gives it a short memory."""
-    vocabulary = Vocabulary.build(dict.fromkeys(characters, 1))
-    network = make_network(NetworkConfig("gru", 6, 1, bidirectional=bidirectional), len(vocabulary), vocabulary.eos)
-    params = network.initial(np.random.default_rng(seed))
-    params.flat[...] *= scale
-    return LanguageModel(network, params, vocabulary, TextConfig(lines=lines))
-
-
-def random_text(length: int, seed: int = 0, characters: str = "abc") -> str:
-    return "".join(np.random.default_rng(seed).choice(list(characters), length))
-
-
-def replaced(text: str, index: int, character: str) -> str:
-    return text[:index] + character + text[index + 1 :]
-
-
-def conditionals(model: LanguageModel, text: str) -> np.ndarray:
-    """Return p(character | all other characters of the text), (n, V)."""
-    ids = model.vocabulary.encode(text).astype(np.intp)
-    return np.exp(model.bidirectional.log_probs(ids[:, None])[:, :, 0].astype(np.float64))
-
-
-def softmax(weights: list[float]) -> np.ndarray:
-    shifted = np.exp(np.array(weights) - max(weights))
-    return shifted / shifted.sum()
-
-
-def weight_of_text(model: LanguageModel, text: str) -> float:
-    """Return the weight of a reading: its log p, or its pseudo-log-likelihood."""
-    score = model.pseudo_score(text) if model.config.bidirectional else model.score(text, end=False)
-    return score.log_prob
-
-
-def expected_suspects(model: LanguageModel, text: str) -> list[tuple[int, str, float, dict[str, float]]]:
-    """Return the suspects of a short text of known characters by trying every character at every index."""
-    letters = model.vocabulary.tokens[2:]
-    found = []
-    for index, character in enumerate(text):
-        here = conditionals(model, text)[index][2:]
-        if here.max() > here[letters.index(character)]:
-            texts = [replaced(text, index, letter) for letter in letters]
-            weights = [model.pseudo_score(each).log_prob for each in texts]
-            gains = {x: w - weights[letters.index(character)] for x, w in zip(letters, weights, strict=True)}
-            probabilities = dict(zip(letters, softmax(weights), strict=True))
-            del gains[character], probabilities[character]
-            if max(gains.values()) > 0:
-                found.append((index, character, max(gains.values()), probabilities))
-    return found
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
-    """A bidirectional model that knows the verse."""
-    folder = tmp_path_factory.mktemp("both")
-    (folder / "verse.txt").write_text(VERSE * 30)
-    settings = {"hidden": 24, "steps": 200, "batch": 8, "bptt": 40, "dropout": 0.0, "learning_rate": 0.02, "threads": 1}
-    return charlm.train(folder / "verse.txt", folder / "m.safetensors", bidirectional=True, **settings)
-
-
-def suspects_of(model: LanguageModel, text: str, **settings: object) -> list[Suspect]:
-    ids = model.vocabulary.encode(text).astype(np.intp)
-    return list(suspects(model.bidirectional, ids, **settings))  # type: ignore[arg-type]
+from tests.infilling.tiny import VERSE, conditionals, random_model, random_text, replaced, softmax, weight_of_text
 
 
 class TestFill:
@@ -253,92 +180,6 @@ class TestFill:
         for value in (0, -1, 1.5):
             with pytest.raises(ConfigError, match=f"`{name}` is {value}"):
                 model.fill("the qu_ck", **{name: value})
-
-
-class TestProof:
-    def test_wrong_letter_is_found_with_the_right_one(self, model: LanguageModel) -> None:
-        text = (VERSE * 4).replace("lazy", "lbzy", 1)
-        found = max(model.proof(text), key=lambda suspect: suspect.gain)
-        assert (found.index, found.character) == (text.index("lbzy") + 1, "b")
-        assert found.candidates[0][0] == "a"
-        assert 0.9 < found.candidates[0][1] <= 1
-
-    def test_text_without_errors_has_no_suspect_of_large_gain(self, model: LanguageModel) -> None:
-        assert list(model.proof(VERSE * 4, min_gain=1.0)) == []
-
-    def test_suspects_do_not_depend_on_the_windows(self, model: LanguageModel) -> None:
-        text = (VERSE * 6).replace("fox", "fux").replace("runs", "rufs")
-        at_once = {(s.index, s.candidates[0][0]) for s in model.proof(text, min_gain=3)}
-        in_windows = suspects_of(model, text, min_gain=3, tuning=InfillingTuning(proof_window=50))
-        assert {(s.index, s.candidates[0][0]) for s in in_windows} == at_once
-        assert {text.index("fux") + 1, text.index("rufs") + 2} <= {index for index, _ in at_once}
-
-    @pytest.mark.parametrize("seed", range(4))
-    def test_suspects_are_those_of_all_possibilities(self, seed: int) -> None:
-        """Each gain is the difference between the pseudo-log-likelihoods of two whole texts.
-
-        What the candidates lack to 1 is the probability of the text as it is.
-        """
-        model = random_model(bidirectional=True, seed=seed, scale=3)
-        text = random_text(16, seed)
-        expected = expected_suspects(model, text)
-        found = list(model.proof(text))
-        assert [(s.index, s.character) for s in found] == [(index, character) for index, character, _, _ in expected]
-        assert len(found) > 2
-        for suspect, (_, _, gain, probabilities) in zip(found, expected, strict=True):
-            assert suspect.gain == pytest.approx(gain, abs=1e-4)
-            assert dict(suspect.candidates) == pytest.approx(probabilities, abs=1e-4)
-            assert [x for x, _ in suspect.candidates] == sorted(
-                probabilities, key=probabilities.__getitem__, reverse=True
-            )
-
-    @pytest.mark.parametrize("size", [1, 5, 7])
-    def test_each_suspect_is_found_once_for_any_window(self, size: int) -> None:
-        model = random_model(bidirectional=True, scale=3)
-        text = random_text(16)
-        at_once = list(model.proof(text))
-        in_windows = suspects_of(model, text, tuning=InfillingTuning(proof_window=size))
-        assert [s.index for s in in_windows] == [s.index for s in at_once]
-        assert [s.gain for s in in_windows] == pytest.approx([s.gain for s in at_once], abs=1e-5)
-
-    def test_only_gains_above_min_gain_are_suspects(self) -> None:
-        model = random_model(bidirectional=True, scale=3)
-        text = random_text(16)
-        found = list(model.proof(text))
-        for min_gain in sorted(suspect.gain for suspect in found):
-            expected = [suspect for suspect in found if suspect.gain > min_gain]
-            assert list(model.proof(text, min_gain=min_gain)) == expected
-            assert len(list(model.proof(text, min_gain=np.nextafter(min_gain, 0)))) == len(expected) + 1
-
-    def test_suspect_with_a_loss_has_probabilities_below_one_half(self) -> None:
-        """At a negative `min_gain`, the text as it is may be more probable than all candidates."""
-        losses = 0
-        for seed in range(6):
-            model = random_model(bidirectional=True, seed=seed, scale=3)
-            for suspect in model.proof(random_text(16, seed), min_gain=-1e9):
-                if suspect.gain < 0:
-                    losses += 1
-                    text = random_text(16, seed)
-                    weights = {x: model.pseudo_score(replaced(text, suspect.index, x)).log_prob for x in "abc"}
-                    expected = dict(zip(weights, softmax(list(weights.values())), strict=True))
-                    del expected[suspect.character]
-                    assert dict(suspect.candidates) == pytest.approx(expected, abs=1e-4)
-        assert losses > 0
-
-    def test_unknown_character_is_a_suspect_and_no_candidate(self) -> None:
-        for seed in range(4):
-            model = random_model(bidirectional=True, seed=seed, scale=3)
-            model.params["head.bias"][:2] = 20  # EOS and UNK are the most probable tokens
-            found = {suspect.index: suspect for suspect in model.proof("ab\u00e9ba", min_gain=-1e9)}
-            assert found[2].character == "<UNK>"
-            for suspect in found.values():
-                assert {character for character, _ in suspect.candidates} <= set("abc")
-
-    def test_lines_are_separate_texts(self) -> None:
-        model = random_model(bidirectional=True, lines=True)
-        apart = [(s.index, round(s.gain, 3)) for s in model.proof("abcab")]
-        both = [(s.index, round(s.gain, 3)) for s in model.proof("abcab\nabcab")]
-        assert both == apart + [(index + 6, gain) for index, gain in apart]
 
 
 class TestPseudoLogLikelihood:

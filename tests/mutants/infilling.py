@@ -5,8 +5,9 @@ from __future__ import annotations
 from tests.mutants.fault import Fault
 
 FILL = "tests/infilling/test_infilling.py::TestFill::"
-PROOF = "tests/infilling/test_infilling.py::TestProof::"
+PROOF = "tests/infilling/test_proofing.py::"
 FILLING, PROOFING = "charlm/infilling/filling.py", "charlm/infilling/proofing.py"
+EDITS = "charlm/infilling/edits.py"
 TUNING = "charlm/infilling/tuning.py"
 
 FAULTS = (
@@ -40,25 +41,67 @@ FAULTS = (
         (FILL + "test_single_tokens_are_replaced_by_better_ones",),
     ),
     Fault(
-        "characters near a window's end are reported twice",
+        "positions beyond a window's end are examined twice",
         PROOFING,
-        "is_inner[tuning.margin : tuning.margin + tuning.proof_window] = True",
+        "is_inner[tuning.margin : tuning.margin + stop - start + (stop == len(ids))] = True",
         "is_inner[tuning.margin :] = True",
-        (PROOF + "test_each_suspect_is_found_once_for_any_window",),
+        (PROOF + "test_edits_of_all_windows_are_those_of_the_text",),
     ),
     Fault(
-        "a candidate is compared by one neighbour on both sides",
+        "an edit is compared by one neighbour on both sides",
         TUNING,
-        "context: int = 32",
+        "context: int = 12",
         "context: int = 1",
-        (PROOF + "test_suspects_are_those_of_all_possibilities",),
+        (PROOF + "test_wrong_word_is_marked_once_with_the_right_one",),
     ),
     Fault(
         "the text as it is has no probability",
         PROOFING,
-        "softmax([0.0, *(gain",
-        "softmax([-np.inf, *(gain",
-        (PROOF + "test_suspects_are_those_of_all_possibilities",),
+        "softmax([0.0, *(edit",
+        "softmax([-np.inf, *(edit",
+        (PROOF + "test_best_edit_and_all_others_have_the_gains_of_whole_texts",),
+    ),
+    Fault(
+        "all kinds of slips are equally probable",
+        EDITS,
+        "+ getattr(tuning, edit.kind).log_prior",
+        "+ tuning.deletion.log_prior",
+        (PROOF + "test_best_edit_and_all_others_have_the_gains_of_whole_texts",),
+    ),
+    Fault(
+        "a word has several marks",
+        PROOFING,
+        "all(edit.stop <= other.start or edit.start >= other.stop for other in chosen)",
+        "edit.start not in [other.start for other in chosen]",
+        (PROOF + "test_each_word_has_one_mark_for_any_window",),
+    ),
+    Fault(
+        "a word at the border of two windows has two marks",
+        PROOFING,
+        "if best.start >= end:",
+        "if True:",
+        (PROOF + "test_each_word_has_one_mark_for_any_window",),
+    ),
+    Fault(
+        "deletions of equal tokens are different proposals",
+        EDITS,
+        "is_allowed | (ids == at_offset(ids, 1))] = -np.inf  # the deletion",
+        "is_allowed] = -np.inf  # the deletion",
+        (PROOF + "test_edits_of_all_windows_are_those_of_the_text",),
+    ),
+    Fault(
+        "an insertion is predicted with the token at its position",
+        "charlm/infilling/bidirectional_reader.py",
+        "np.roll(aligned, 1)",
+        "aligned",
+        (PROOF + "test_distributions_near_a_position_are_those_of_changed_texts",),
+    ),
+    Fault(
+        "the space between joined words is a word",
+        "charlm/text/words.py",
+        "joins_words = not new and first < start and last > stop",
+        "joins_words = False",
+        ("tests/text/test_words.py",),
     ),
     Fault(
         "the pseudo-log-likelihoods of a long text in the wrong order",
@@ -85,23 +128,23 @@ FAULTS = (
     Fault(
         "a gain equal to the minimum is reported",
         PROOFING,
-        "ranked[0][0] > min_gain",
-        "ranked[0][0] >= min_gain",
+        "if edit.gain > min_gain",
+        "if edit.gain >= min_gain",
         (PROOF + "test_only_gains_above_min_gain_are_suspects",),
     ),
     Fault(
-        "EOS is a candidate",
-        PROOFING,
-        "log_probs[:, [vocabulary.eos, vocabulary.unk]] = -np.inf",
-        "log_probs[:, [vocabulary.unk]] = -np.inf",
-        (PROOF + "test_unknown_character_is_a_suspect_and_no_candidate",),
+        "UNK is inserted",
+        EDITS,
+        "before[:, never] = -np.inf",
+        "before[:, [vocabulary.eos]] = -np.inf",
+        (PROOF + "test_unknown_character_is_a_suspect_and_no_proposal",),
     ),
     Fault(
         "an unknown character is no suspect",
-        PROOFING,
-        "| (window == vocabulary.eos)",
-        "| (window <= vocabulary.unk)",
-        (PROOF + "test_unknown_character_is_a_suspect_and_no_candidate",),
+        EDITS,
+        "is_token = ids != vocabulary.eos\n",
+        "is_token = ids > vocabulary.unk\n",
+        (PROOF + "test_unknown_character_is_a_suspect_and_no_proposal",),
     ),
     Fault(
         "single tokens are replaced once more than allowed",
