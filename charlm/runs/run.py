@@ -24,6 +24,7 @@ from charlm.runs.saving import Saver
 from charlm.runs.setup import RunOptions, Setup
 from charlm.text.corpus import Corpus
 from charlm.text.holdout import HoldOut
+from charlm.text.lists import is_list
 from charlm.text.windows import batches_over
 from charlm.training.evaluation import HeldOut
 from charlm.training.learner import Learner
@@ -138,6 +139,8 @@ class Run:
         elif corpus.unknown_rate > self.tuning.max_unknown_fraction:
             fraction = f"{corpus.unknown_rate:.1%} of the training text"
             self._report_event(Event(f"{fraction} is rare and becomes UNK; a lower `min_count` keeps more"))
+        if not saved and not text.lines and is_list(corpus):
+            self._report_event(Event("nearly all lines are short; if each is a name or word, pass `lines=True`"))
         choice = setup.choose_settings(settings, corpus, self.options.engine, self.group)
         network = make_network(choice.network, len(corpus.vocabulary), start=corpus.vocabulary.eos)
         return Setup(text, corpus, choice, network, setup.hash_lines(corpus))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TextTuning:
-    """Sizes that determine speed and memory, and rates of held-out, unknown and masked tokens."""
+    """Sizes that determine speed and memory, rates of held-out, unknown and masked tokens, and what a list is."""
 
     bytes_per_read: int = 1 << 20
     """Bytes that are read from a file at a time."""
@@ -29,6 +29,16 @@ class TextTuning:
     """Fraction of the streams of a bidirectional window that have masked tokens."""
     max_masked_rate: float = 0.3
     """Maximum fraction of masked tokens in such a stream."""
+    list_ids: int = 100_000
+    """Ids at the start of a text that decide whether it is a list of names or words."""
+    max_item_characters: int = 32
+    """Maximum length of an item of a list in characters."""
+    max_item_words: int = 3
+    """Maximum length of an item of a list in words."""
+    min_items: int = 20
+    """Minimum number of items of a list."""
+    min_item_rate: float = 0.95
+    """Minimum fraction of the lines of a list that are items."""
     windows_per_release: int = 512
     """Windows after which the memory of a mapped corpus is returned to the operating system."""
 

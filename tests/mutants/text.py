@@ -178,4 +178,18 @@ FAULTS: tuple[Fault, ...] = (
         "        if unknown > 1:",
         (f"{CORPUS}::test_text_of_only_unknown_tokens_is_refused",),
     ),
+    Fault(
+        "verse with punctuation is a list of names",
+        "charlm/text/lists.py",
+        '!= "Po"',
+        '!= "Zz"',
+        ("tests/text/test_lists.py::test_line_of_verse_or_code_is_no_item",),
+    ),
+    Fault(
+        "every text with enough short lines is a list of names",
+        "charlm/text/lists.py",
+        "max(tuning.min_items, tuning.min_item_rate * len(lines))",
+        "tuning.min_items",
+        ("tests/text/test_lists.py",),
+    ),
 )
