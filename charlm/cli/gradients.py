@@ -16,7 +16,7 @@ from charlm.cli.command import Command, option_group
 from charlm.cli.curves import draw_curves, find_matplotlib
 from charlm.cli.inputs import Inputs
 from charlm.cli.tables import aligned, model_names, show, show_json, show_tsv
-from charlm.cli.terminal import escape
+from charlm.cli.terminal import escape, warn
 from charlm.diagnostics.clipping_log import Clipping, read_clipping
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def command(
 
     Examples:
       charlm gradients --file corpus.txt
-      charlm gradients -m lstm.safetensors -m rnn.safetensors --file corpus.txt --back 100 --plot gradients.svg
+      charlm gradients --file corpus.txt --back 100 --plot gradients.svg
+      charlm gradients -m lstm.safetensors -m rnn.safetensors --file corpus.txt
     """
     if plot is not None:
         find_matplotlib(plot)
@@ -82,6 +83,7 @@ def command(
     text = read_prefix(inputs.chunks(as_written))
     flows = [model.gradients(text, back=back, places=places, member=member) for model in opened]
     measured = [measure(*one) for one in zip(paths, opened, flows, strict=True)]
+    warn_of_short_texts(measured)
     curves = curves_of(measured)
     if plot is not None:
         draw_curves(dict(curves), plot)
@@ -130,6 +132,14 @@ def norms_of(measured: Iterable[Measurement]) -> Iterator[list[object]]:
                 yield [str(one.path), layer, steps_back, norm, positions, one.unit]
 
 
+def warn_of_short_texts(measured: Iterable[Measurement]) -> None:
+    """Warn if no position has as many steps before it in its text as were asked for."""
+    for one in measured:
+        reach, back = one.flow.reach, len(one.flow.counts) - 1
+        if reach < back:
+            warn(f"{one.path}: measured up to k = {reach} instead of {back}, because the text or its lines are shorter")
+
+
 def curves_of(measured: Sequence[Measurement]) -> list[tuple[str, list[float]]]:
     """Return a name and the norms, k = 0 first, for each layer of each model."""
     curves = []
@@ -144,9 +154,9 @@ def curves_of(measured: Sequence[Measurement]) -> list[tuple[str, list[float]]]:
 def report_lines(measured: Sequence[Measurement], curves: Sequence[tuple[str, list[float]]]) -> Iterator[str]:
     """Yield a table of the norms, and a line about each layer and about clipping."""
     positions = max(int(one.flow.counts[0]) for one in measured)
-    yield f"norm of d loss_t / d h_(t-k), loss in nats, mean over {positions:,} positions t"
-    back = len(measured[0].flow.counts) - 1
-    distances = [0, *(2**n for n in range(back.bit_length()) if 2**n < back), back]
+    yield f"norm of d loss_t / d h_(t-k), loss in nats, mean over {positions:,} position{'s' * (positions > 1)} t"
+    back = max(one.flow.reach for one in measured)
+    distances = sorted({0, *(2**n for n in range(back.bit_length()) if 2**n < back), back})
     rows = [
         [str(k), *("-" if norms[k] != norms[k] else f"{norms[k]:.3g}" for _, norms in curves), ""] for k in distances
     ]

@@ -38,6 +38,11 @@ class GradientFlow:
     norms: Array
     counts: Ids
 
+    @property
+    def reach(self) -> int:
+        """The largest k that was measured; less than K if no text is that long."""
+        return int(np.flatnonzero(self.counts).max(initial=0))
+
     def factor(self, layer: int) -> float:
         """Return the factor of the norm per step: its geometric mean over the steps from k = 1.
 
@@ -113,15 +118,16 @@ def measure_gradients(
     if len(ids) < 2:
         raise EmptyCorpusError("there is no character whose loss could be measured; pass another text")
     last = len(ids) - 2
-    positions = np.unique(np.linspace(min(back, last), last, places).round().astype(np.intp))
+    first = back if last > back else 0  # in a short text, few positions or none have `back` others before them
+    positions = np.unique(np.linspace(first, last, places).round().astype(np.intp))
     exact = network.parameters(params.flat.astype(np.float64))
     rows = (network.cell.gates + 2) * (network.config.layers + 1) * network.config.hidden
     per_batch = max(1, tuning.max_window_values // (rows * (tuning.warm_up_steps + back + 1)))
     totals = np.zeros((network.config.layers, back + 1))
     counts = np.zeros(back + 1, np.intp)
     with blas_on_one_thread:  # the products are too small for threads of the BLAS
-        for first in range(0, len(positions), per_batch):
-            batch = positions[first : first + per_batch]
+        for start in range(0, len(positions), per_batch):
+            batch = positions[start : start + per_batch]
             norms, is_same = norms_at(network, exact, ids, batch, back, tuning.warm_up_steps)
             totals += np.where(is_same, norms, 0).sum(axis=2)
             counts += is_same.sum(axis=1)

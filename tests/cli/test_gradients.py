@@ -46,6 +46,23 @@ def test_table_with_a_power_of_two_as_its_end_has_that_row_once(folder: Path) ->
     assert [line.split()[0] for line in done.out.splitlines()[2:7]] == ["0", "1", "2", "4", "layer"]
 
 
+def test_table_of_a_short_text_ends_at_its_length(folder: Path) -> None:
+    run = ("gradients", "-m", "verse.safetensors", "the dog")
+    done = charlm(*run, cwd=folder)
+    assert (done.code, done.out.count(" - ")) == (0, 0)
+    assert [line.split()[0] for line in done.out.splitlines()[2:8]] == ["0", "1", "2", "4", "6", "layer"]
+    assert done.out.startswith("norm of d loss_t / d h_(t-k), loss in nats, mean over 7 positions t\n")
+    reason = "because the text or its lines are shorter"
+    assert done.err == f"charlm: verse.safetensors: measured up to k = 6 instead of 64, {reason}\n"
+    assert charlm(*run, "--back", 6, cwd=folder).err == ""
+
+
+def test_table_of_one_character_has_one_row(folder: Path) -> None:
+    out = charlm("gradients", "-m", "verse.safetensors", "t", cwd=folder).out.splitlines()
+    assert out[0].endswith("mean over 1 position t")
+    assert [line.split()[0] for line in out[2:4]] == ["0", "layer"]
+
+
 def test_json_has_every_step(folder: Path) -> None:
     done = charlm(
         "gradients", "-m", "verse.safetensors", "-", "--json", "--back", 5, cwd=folder, stdin=VERSE.encode() * 9

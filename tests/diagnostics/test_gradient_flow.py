@@ -44,7 +44,8 @@ def test_norms_are_means_over_positions(cell: str) -> None:
 
 def test_short_text_has_counts_of_zero_beyond_its_start() -> None:
     found = model().gradients("abcd", back=6)
-    assert found.counts.tolist() == [1, 1, 1, 1, 0, 0, 0]
+    assert found.counts.tolist() == [4, 3, 2, 1, 0, 0, 0]
+    assert found.reach == 3
     assert np.isfinite(found.norms[:, :4]).all()
     assert np.isnan(found.norms[:, 4:]).all()
 

@@ -28,4 +28,11 @@ FAULTS = (
         "totals += norms.sum(axis=2)\n            counts += len(batch)",
         ("tests/diagnostics/test_gradient_flow.py::test_lines_are_separate_texts",),
     ),
+    Fault(
+        "a text that is shorter than the distance is measured at one position",
+        FLOW,
+        "first = back if last > back else 0",
+        "first = min(back, last)",
+        ("tests/diagnostics/test_gradient_flow.py::test_short_text_has_counts_of_zero_beyond_its_start",),
+    ),
 )
