@@ -20,6 +20,8 @@ MODULES = {
 """Name of a benchmark -> its module, which has a command `main`."""
 SPEED = ("training", "sampling", "scoring", "startup", "memory")
 """Benchmarks of docs/performance.md."""
+MAX_SENTENCE = 500
+"""Characters of a description, at most."""
 
 
 class Benchmarks(click.Group):
@@ -35,6 +37,19 @@ class Benchmarks(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = import_module(MODULES[cmd_name]).main
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the name of each benchmark and the whole sentence that describes it."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        for package in (benchmarks.speed, benchmarks.quality):
+            with formatter.section((package.__doc__ or "").partition(".")[0]):
+                formatter.write_dl(
+                    [
+                        (name, command.get_short_help_str(MAX_SENTENCE))
+                        for name, command in commands.items()
+                        if command and package.__name__ in MODULES.get(name, "benchmarks.speed")
+                    ]
+                )
 
 
 @click.group(cls=Benchmarks)

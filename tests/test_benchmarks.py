@@ -35,6 +35,17 @@ def test_help_and_unknown_name_run_no_benchmark(monkeypatch: pytest.MonkeyPatch)
     assert commands == []
 
 
+def test_help_describes_each_benchmark_in_a_whole_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for name in (*program.MODULES, "speed"):
+        command = program.main.get_command(click.Context(program.main), name)
+        assert command is not None
+        sentence = " ".join((command.help or "").partition("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+        assert f" {name} {sentence}" in shown
+
+
 def test_speed_runs_each_speed_benchmark_once(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[list[str]] = []
     monkeypatch.setattr(program.subprocess, "run", lambda command, check: commands.append(command))

@@ -18,7 +18,7 @@ from benchmarks.library.texts import held_out_lines
 @click.option("--copies", default=9, show_default=True, help="Corrupted copies of each line.")
 @click.option("--seed", default=0, show_default=True)
 def main(model: Path, text: Path, count: int, copies: int, seed: int) -> None:
-    """Measure how often the original is ranked first."""
+    """Measure how often a line is ranked before copies of itself with two letters swapped."""
     rng = np.random.default_rng(seed)
     scorer = charlm.load(model)
     lines = [line for line in held_out_lines(scorer, text) if len(line) >= 20]

@@ -18,7 +18,7 @@ PAIRS = 100
 @click.option("--text", type=click.Path(exists=True, path_type=Path), required=True, help="Its training text.")
 @click.option("--seed", default=0, show_default=True)
 def main(model: Path, text: Path, seed: int) -> None:
-    """Measure how often the original is more probable."""
+    """Measure how often a line is more probable than with its words shuffled."""
     rng = np.random.default_rng(seed)
     scorer = charlm.load(model)
     lines = [line for line in held_out_lines(scorer, text) if len(line.split()) >= 5]
