@@ -12,8 +12,10 @@ import click
 import charlm
 from charlm.cli import options
 from charlm.cli.command import Command
+from charlm.cli.exit_codes import DONE, FOUND
 from charlm.cli.inputs import Inputs, NamedText, each_with, lines_of
 from charlm.cli.tables import aligned, excerpt, file_column, show
+from charlm.cli.terminal import warn
 from charlm.text.position import line_and_column
 
 
@@ -24,29 +26,39 @@ from charlm.text.position import line_and_column
 @options.model
 @options.output("-n", "n", default=10, type=options.COUNT, metavar="N", help="Print N lines or characters.")
 @options.output("--spots", is_flag=True, help="Print single characters, with line and column, instead of lines.")
-@options.output(
-    "-k", "--best", default=1, type=click.IntRange(0), metavar="K", help="Print K alternatives of each character."
-)
+@options.output("-k", "--best", default=1, type=click.IntRange(0), metavar="K",
+                help="Print K alternatives of each character of --spots.")  # fmt: skip
+@options.output("--fail-over", type=float, metavar="BITS",
+                help="Exit with code 3 if a line has more than BITS/char, or a spot more than BITS.")  # fmt: skip
 @options.records
 @options.threads
 def command(
-    inputs: Inputs, in_context: bool, encoding: str | None, errors: str | None,
-    model_path: Path, threads: int | None, n: int, spots: bool, best: int, form: str | None,
-) -> None:  # fmt: skip
+    inputs: Inputs, in_context: bool, encoding: str | None, errors: str | None, model_path: Path, threads: int | None,
+    n: int, spots: bool, best: int, fail_over: float | None, form: str | None,
+) -> int:  # fmt: skip
     """Print the lines with the highest surprisal per character, or with --spots the characters with the highest one.
 
     Surprisal is -log2 p, in bits. Empty lines are skipped. With several files, a column names the file.
 
     Examples:
       charlm odd --file server.log -n 20
-      charlm odd --file article.txt --spots
+      charlm odd --file names.txt --fail-over 6 -q
       charlm odd --spots -n 1 "the qick brown fox"
     """
     model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
     if spots:
-        return show_characters(nlargest(n, odd_characters(model, inputs, best), key=by_surprisal), inputs, model, form)
-    scores = lines_in_context(model, inputs) if in_context else single_lines(model, inputs, threads)
-    return show_lines(nlargest(n, scores, key=lambda pair: pair[1].bits_per_char), inputs, model, form)
+        characters = nlargest(n, odd_characters(model, inputs, best), key=by_surprisal)
+        show_characters(characters, inputs, model, form)
+        highest = max((score.surprisal_bits for score, _ in characters), default=0.0)
+    else:
+        scores = lines_in_context(model, inputs) if in_context else single_lines(model, inputs, threads)
+        lines = nlargest(n, scores, key=lambda pair: pair[1].bits_per_char)
+        show_lines(lines, inputs, model, form)
+        highest = max((score.bits_per_char for _, score in lines), default=0.0)
+    if fail_over is None or highest <= fail_over:
+        return DONE
+    warn(f"the highest surprisal is {highest:.3f} bits, more than --fail-over {fail_over:g}")
+    return FOUND
 
 
 def single_lines(
@@ -88,11 +100,14 @@ def odd_characters(
 ) -> Iterator[tuple[charlm.CharScore, NamedText]]:
     """Yield the scores of the characters of each text.
 
-    For a model of lines a newline is the end of its line; the ends of empty lines are skipped.
+    For a model of lines a newline is the end of its line, and the last line has an end, too; the ends of empty lines
+    are skipped.
     """
     for given in inputs.documents(model.text):
-        named = given._replace(text=model.clean(given.text))
-        text = named.text
+        text = model.clean(given.text)
+        if model.text.lines and text and not text.endswith("\n"):
+            text += "\n"
+        named = given._replace(text=text)
         scores = model.score_characters(text, end=False, alternatives=best)
         if model.text.lines:
             empty = ("\n", "\n\n")
@@ -122,10 +137,24 @@ def show_characters(
             *file_column(inputs, text),
             *map(str, location),
             repr(score.character),
-            " ".join(repr(other) for other, _ in score.alternatives) or repr(""),
-            excerpt(text.text, score.offset, len(score.character)),
+            " ".join(shown(other, model) for other, _ in score.alternatives) or repr(""),
+            excerpt_of(score, location[1], text.text, model),
         ]
         for score, location, text in located
     )
     head = ["bits", *file_column(inputs), "line", "column", "character", "expected", "where"]
     return show(aligned([head, *rows]))
+
+
+def shown(token: str, model: charlm.LanguageModel) -> str:
+    """Return a token in quotes; for a model of lines EOS is a newline, as in its texts."""
+    is_end = model.text.lines and token == model.vocabulary.tokens[model.vocabulary.eos]
+    return repr("\n" if is_end else token)
+
+
+def excerpt_of(score: charlm.CharScore, column: int, text: str, model: charlm.LanguageModel) -> str:
+    """Return a character in brackets, with the text around it; for a model of lines, with its line."""
+    start = score.offset
+    if model.text.lines:
+        text, start = text[start - column + 1 : text.index("\n", start) + 1], column - 1
+    return excerpt(text, start, len(score.character))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from heapq import nlargest
-from itertools import accumulate, tee
+from itertools import accumulate, chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +13,7 @@ import click
 import charlm
 from charlm.cli import options
 from charlm.cli.command import Command
+from charlm.cli.exit_codes import DONE, FOUND
 from charlm.cli.inputs import Inputs, NamedText
 from charlm.cli.tables import CONTEXT, aligned, file_column
 from charlm.cli.terminal import escape, for_output, shows_colors
@@ -42,11 +43,12 @@ class Found(NamedTuple):
                 help="Print K proposals for each.")  # fmt: skip
 @options.output("--least", "min_gain", default=DEFAULT_TUNING.min_gain, type=float, metavar="NATS",
                 show_default=True, help="Print suspects whose best proposal gains more than this.")  # fmt: skip
+@options.output("--fail", is_flag=True, help="Exit with code 3 if there is a suspect.")
 @options.records
 def command(
     inputs: Inputs, encoding: str | None, errors: str | None,
-    model_path: Path, n: int | None, best: int | None, min_gain: float, form: str | None,
-) -> None:  # fmt: skip
+    model_path: Path, n: int | None, best: int | None, min_gain: float, fail: bool, form: str | None,
+) -> int:  # fmt: skip
     """Print the words that do not fit the text on both sides of them: typos, OCR errors.
 
     A proposal replaces, inserts or deletes one character, or transposes two. For each word: line and column of the
@@ -55,7 +57,7 @@ def command(
 
     Examples:
       charlm proof --file scan.txt -n 50
-      charlm proof --file scan.txt --least 5 --json
+      charlm proof --file scan.txt --least 5 --fail
       charlm proof "the qiuck brown fox"
     """
     model = options.open_model(model_path, encoding=encoding, errors=errors)
@@ -64,10 +66,14 @@ def command(
     if n is not None:
         numbered = nlargest(n, enumerate(found), key=lambda pair: pair[1].suspect.gain)
         found = (one for _, one in sorted(numbered, key=lambda pair: pair[0]))
+    found = iter(found)
+    first = list(islice(found, 1))
+    found = chain(first, found)
     if form:
         show_found(found, form, best, model.text.unit)
     else:
         show_table(list(found), best or 3, inputs)
+    return FOUND if fail and first else DONE
 
 
 def suspects_of(model: charlm.LanguageModel, inputs: Inputs, min_gain: float) -> Iterator[Found]:
