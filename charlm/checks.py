@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from charlm.errors import ConfigError
@@ -112,4 +112,18 @@ def check_texts(texts: Any) -> None:
 def check_choice(field: str, value: Any, choices: Iterable[str]) -> None:
     """Raise ConfigError unless `value` is one of `choices`."""
     known = list(choices)
-    check(value in known, field, value, f"one of {', '.join(known)}")
+    similar = most_similar(value, known) if isinstance(value, str) and value not in known else None
+    hint = f"; did you mean {similar}?" if similar else ""
+    check(value in known, field, value, f"one of {', '.join(known)}{hint}")
+
+
+def most_similar(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that a wrong one probably means, in upper or lower case; None if none is similar.
+
+    A name is similar by its letters, or has the wrong name as its beginning ("temp") or its initials ("lr").
+    """
+    from difflib import get_close_matches  # loaded here because `--help` needs no suggestion
+
+    wrong, names = name.lower(), {one.lower(): one for one in known}
+    starts = [one for one in names if one.startswith(wrong) or wrong == "".join(word[:1] for word in one.split("_"))]
+    return names[similar] if (similar := next(iter(starts or get_close_matches(wrong, names, 1)), None)) else None

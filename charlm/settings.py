@@ -5,15 +5,15 @@ Each TypedDict has the fields of the dataclass of the same name in `charlm.confi
 # Annotations are evaluated here, so that `help` shows the choices.
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from inspect import Parameter, cleandoc, signature
 from os import PathLike
 from typing import Any, Literal, TypedDict, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
+from charlm.checks import most_similar
 from charlm.errors import ConfigError
 
 Value = TypeVar("Value")
@@ -164,12 +164,3 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
             similar = most_similar(name, names)
             hint = f"did you mean {similar}?" if similar else f"the settings are {', '.join(names)}"
             raise ConfigError(f"{name}: no such setting; {hint}")
-
-
-def most_similar(name: str, known: Sequence[str]) -> str | None:
-    """Return the known name that a wrong one probably means; None if none is similar.
-
-    A name is similar by its letters, or has the wrong name as its beginning ("temp") or its initials ("lr").
-    """
-    starts = [one for one in known if one.startswith(name) or name == "".join(word[0] for word in one.split("_"))]
-    return next(iter(starts or get_close_matches(name, known, 1)), None)

@@ -224,8 +224,14 @@ def test_engine_is_a_name_or_a_config(texts: Path, tmp_path: Path) -> None:
     for refused in ({"device": "cpu"}, {"engine": EngineConfig(), "precision": "bfloat16"}):
         with pytest.raises(ConfigError, match='pass `engine="torch"`'):
             charlm.train(verse, path, **refused)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="`engine` is 'jax'; expected one of numpy, torch"):
+    with pytest.raises(ConfigError, match=r"`engine` is 'jax'; expected one of numpy, torch$"):
         charlm.train(verse, path, engine="jax")  # type: ignore[arg-type]
+
+
+def test_wrong_choice_is_answered_with_the_most_similar_one(texts: Path, tmp_path: Path) -> None:
+    for wrong, similar in (({"cell": "LTSM"}, "lstm"), ({"unit": "words"}, "word"), ({"normalize": "nfc"}, "NFC")):
+        with pytest.raises(ConfigError, match=rf"; did you mean {similar}\?$"):
+            charlm.train(texts / "verse.txt", tmp_path / "m.safetensors", **wrong)  # type: ignore[arg-type]
 
 
 def test_progress_goes_to_stderr(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

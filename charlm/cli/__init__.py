@@ -18,7 +18,10 @@ from typing import Any
 import click
 
 from charlm.cli.arguments import is_model
+from charlm.cli.command import write_definitions
+from charlm.cli.exit_codes import CLOSED_PIPE, DONE, FAILED, INTERRUPTED, USAGE
 from charlm.cli.streams import flush_output, prepare_streams
+from charlm.cli.suggestions import unknown_command
 from charlm.cli.terminal import escape, warn
 from charlm.errors import CharlmError, ConfigError
 from charlm.version import __version__
@@ -38,7 +41,16 @@ COMMANDS = {
 }
 """Summaries of the commands; each command is the `command` of the module with its name."""
 
-FAILED, USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+FIRST = {
+    "charlm train corpus.txt": "Train a model on any text.",
+    "charlm sample": "Generate text.",
+    'charlm score "a sentence"': "Print how probable a text is.",
+}
+"""The first commands to try."""
+MORE = """\
+charlm help COMMAND shows the options of a command, with examples. README.md
+and docs/ in the source describe charlm, docs/scripts.md its use in scripts.
+"""
 
 
 class Commands(click.Group):
@@ -56,10 +68,13 @@ class Commands(click.Group):
         command.short_help = COMMANDS[cmd_name]
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the first commands, all commands without importing them, and the options."""
+        with formatter.section("First commands"):
+            write_definitions(list(FIRST.items()), formatter)
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        click.Command.format_options(self, ctx, formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -67,6 +82,8 @@ class Commands(click.Group):
         """Return the command that the first word names; explain a model file in its place."""
         if args[0] not in COMMANDS and is_model(args[0]):
             ctx.fail(f"{args[0]} is a model, not a command; to describe it: charlm info -m {shlex.quote(args[0])}")
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(unknown_command(args[0], list(COMMANDS)))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -81,6 +98,7 @@ class Commands(click.Group):
     cls=Commands,
     invoke_without_command=True,
     subcommand_metavar="COMMAND [ARGS]...",
+    epilog=MORE,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="charlm")
@@ -88,21 +106,27 @@ class Commands(click.Group):
 def charlm(ctx: click.Context) -> None:
     """Train character-level language models; generate, score and repair text with them.
 
-    \b
-    charlm train corpus.txt          train a model on any text
-    charlm sample -t 0.8             generate text
-    charlm score "a sentence"        print how probable a text is
-
     The model file is charlm.safetensors in the current folder, or the path in -m or in the environment variable
-    CHARLM_MODEL. Results go to standard output, all else to standard error.
+    CHARLM_MODEL. Results go to standard output, all else to standard error. Exit codes: 0 done, 1 failed, 2 wrong
+    command line, 3 found (odd --fail-over, proof --fail).
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help(), err=True)
+        click.echo(first_commands(ctx), err=True)
         ctx.exit(USAGE)
 
 
+def first_commands(context: click.Context) -> str:
+    """Return what `charlm` alone prints: the first commands to try."""
+    formatter = context.make_formatter()
+    with formatter.section("First commands"):
+        write_definitions(list(FIRST.items()), formatter)
+    formatter.write_paragraph()
+    formatter.write_text("charlm help lists all commands, and charlm help COMMAND the options of one.")
+    return formatter.getvalue().rstrip("\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage error, 130 interrupted, 141 closed pipe."""
+    """Run the command line and exit with a code of `exit_codes`."""
     prepare_streams()
     code = run(arguments)
     sys.exit(code if flush_output() else code or FAILED)
@@ -113,7 +137,7 @@ def run(arguments: Sequence[str] | None) -> int:
     try:
         code = charlm.main(arguments, prog_name="charlm", standalone_mode=False)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return code if isinstance(code, int) else DONE
     except click.ClickException as error:
         # names of files and arguments may contain control characters
         click.UsageError(escape(error.format_message(), keep="\n"), getattr(error, "ctx", None)).show()

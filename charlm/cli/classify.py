@@ -14,17 +14,18 @@ from charlm.cli.command import Command, option_group
 from charlm.cli.inputs import Inputs, each_with
 from charlm.cli.tables import aligned, model_names, show, show_json, show_tsv
 
-models_option = option_group("Models")
+model_option = option_group("Model")
+scoring_option = option_group("Scoring")
 
 
 @click.command("classify", cls=Command)
 @options.texts
 @options.decoding
 @options.models
-@models_option("--prior", "priors", type=float, multiple=True, metavar="P", show_default="equal",
-               help="Prior probability of each model, in their order.")  # fmt: skip
-@models_option("--eos/--no-eos", "end", default=None, show_default="if all models learned lines",
-               help="Score the end of each text.")  # fmt: skip
+@model_option("--prior", "priors", type=float, multiple=True, metavar="P", show_default="equal",
+              help="Prior probability of each model, in their order.")  # fmt: skip
+@scoring_option("--eos/--no-eos", "end", default=None, show_default="if all models learned lines",
+                help="Score the end of each text.")  # fmt: skip
 @options.records
 @options.threads
 def command(
@@ -39,7 +40,8 @@ def command(
 
     Examples:
       charlm classify -m english.safetensors -m german.safetensors "guten Tag"
-      charlm classify -m ham.safetensors -m spam.safetensors --prior 0.8 --prior 0.2 --file mail.txt --lines --tsv
+      charlm classify -m en.safetensors -m de.safetensors --file mails.txt --lines
+      charlm classify -m a.safetensors -m b.safetensors --prior 0.8 --prior 0.2 x
     """
     from charlm.cli.records import classified_record
 

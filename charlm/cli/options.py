@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import charlm
 from charlm.cli.command import Function, option_group
+from charlm.cli.completion import model_files
 from charlm.cli.inputs import corpus_files, gather
 from charlm.config import DECODING_ERRORS
 from charlm.errors import CheckpointError, ConfigError
@@ -25,21 +27,32 @@ COUNT = click.IntRange(1)
 
 input = option_group("Input")
 output = option_group("Output")
-machine = option_group("Machine")
 
 MODEL, MODEL_VARIABLE = "charlm.safetensors", "CHARLM_MODEL"
 """The model file by default, and the environment variable that names another."""
 
-model = option_group("Model")(
-    "-m", "--model", "model_path", type=PATH, default=MODEL, envvar=MODEL_VARIABLE, show_envvar=True,
-    metavar="PATH", help="Set the path of the model file.",
-)  # fmt: skip
+
+def model_in(title: str, help: str) -> Callable[[Function], Function]:
+    """Return the option -m of one model, in a group of the help text."""
+    return option_group(title)(
+        "-m", "--model", "model_path", type=PATH, default=MODEL, envvar=MODEL_VARIABLE, show_envvar=True,
+        metavar="PATH", shell_complete=model_files, help=help,
+    )  # fmt: skip
+
+
+def threads_in(title: str) -> Callable[[Function], Function]:
+    """Return the option --threads, in a group of the help text."""
+    return option_group(title)(
+        "--threads", type=int, metavar="CORES", show_default="all usable", help="Limit the number of CPU cores."
+    )
+
+
+model = model_in("Model", "Read this model file.")
 models = option_group("Model")(
-    "-m", "--model", "model_paths", type=PATH, multiple=True, metavar="PATH", help="Read this model file. Repeatable."
-)
-threads = machine(
-    "--threads", type=int, metavar="CORES", show_default="all usable", help="Limit the number of CPU cores."
-)
+    "-m", "--model", "model_paths", type=PATH, multiple=True, metavar="PATH", shell_complete=model_files,
+    help="Read this model file. Repeatable.",
+)  # fmt: skip
+threads = threads_in("Machine")
 
 
 def exclusive(name: str, *flags: str, value: str, help: str) -> Callable[[Function], Function]:
@@ -49,9 +62,13 @@ def exclusive(name: str, *flags: str, value: str, help: str) -> Callable[[Functi
         context.params.setdefault(name, None)
         if not is_set:
             return
+        is_given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
         if context.params[name]:
-            raise click.UsageError(f"{flags[0]} and {context.meta[name]} exclude each other; pass one of them", context)
-        context.params[name], context.meta[name] = value, flags[0]
+            other, is_other_given = context.meta[name]
+            if is_other_given and not is_given:
+                return  # the command line, which click reads first, overrides the environment
+            raise click.UsageError(f"{flags[0]} and {other} exclude each other; pass one of them", context)
+        context.params[name], context.meta[name] = value, (flags[0], is_given)
 
     return output(*flags, value, is_flag=True, expose_value=False, callback=choose, help=help)
 

@@ -42,8 +42,10 @@ def for_output(text: str) -> str:
 
 
 def shows_colors() -> bool:
-    """Return whether standard output is a terminal that shows colours."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    """Return whether to print colours: as NO_COLOR or FORCE_COLOR says, else if standard output is a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def is_quiet() -> bool:

@@ -12,21 +12,24 @@ import click
 from charlm import config
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
+from charlm.cli.completion import model_files
 from charlm.cli.signals import Signals
 from charlm.cli.terminal import warn_as_is
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
 
 text_option = option_group("Text")
-network_option = option_group("Network", show_default="chosen")
 budget_option = option_group("Budget (training ends when the first is used up)")
-optimization_option = option_group("Optimization", show_default="chosen")
+network_option = option_group("Network", show_default="chosen")
+held_out_option = option_group("Held-out")
 file_option = option_group("Files")
+advanced_option = option_group("Advanced", show_default="chosen")
+torch_option = option_group("PyTorch")
 
 
 @click.command("train", cls=Command)
 @options.corpora
-@text_option("--lines", is_flag=True, help="Treat each line as a document.")
+@text_option("--lines", is_flag=True, help="Treat each line as a document, such as a name.")
 @text_option("--unit", type=click.Choice(config.UNITS), default="char", help="Model characters or words.")
 @text_option("--min-count", type=int, metavar="N", show_default="chosen",
              help="Map characters that occur fewer than N times to UNK.")  # fmt: skip
@@ -35,54 +38,54 @@ file_option = option_group("Files")
              help="Refuse, replace or ignore invalid bytes.")  # fmt: skip
 @text_option("--normalize", type=click.Choice(config.NORMALIZATIONS), default="none",
              help="Bring the text into this Unicode normal form, and later prompts and scored texts too.")  # fmt: skip
-@text_option("--valid", type=float, metavar="FRACTION", show_default="0.1, less of long texts",
-             help="Hold out this fraction of the text.")  # fmt: skip
-@text_option("--held-out", type=click.Choice(config.HELD_OUT), show_default="spread",
-             help="Hold out passages spread over running text, or its end.")  # fmt: skip
-@network_option("--cell", type=click.Choice(list(CELLS)), show_default="lstm", help="Use this recurrent cell.")
-@network_option("--size", type=click.Choice(config.SIZES), help="Use a network of this size.")
-@network_option("--hidden", type=int, metavar="UNITS", help="Set the units of each layer.")
-@network_option("--layers", type=int, metavar="N", help="Stack N layers.")
-@network_option("--bidirectional", is_flag=True, default=None, show_default=False,
-                help="Predict each character from both sides, for fill, proof and score --pseudo.")  # fmt: skip
-@network_option("--dropout", type=float, metavar="P", help="Drop outputs of each layer with probability P.")
-@network_option("--recurrent-dropout", type=float, metavar="P", help="Drop recurrent weights with probability P.")
 @budget_option("--minutes", type=float, metavar="MINUTES", show_default="by the length of the text",
                help="Train for this time.")  # fmt: skip
 @budget_option("--epochs", type=float, metavar="N", help="Read the text N times.")
 @budget_option("--steps", type=int, metavar="N", help="Update the weights N times.")
-@optimization_option("--batch", type=int, metavar="STREAMS", help="Read this number of streams in parallel.")
-@optimization_option("--bptt", type=int, metavar="STEPS", help="Truncate back-propagation through time at this length.")
-@optimization_option("--lr", "learning_rate", type=float, metavar="RATE", help="Set the peak learning rate.")
-@optimization_option("--optimizer", type=click.Choice(list(OPTIMIZERS)), show_default="adam",
-                     help="Use this optimizer.")  # fmt: skip
-@optimization_option("--clip", type=float, metavar="NORM", show_default="1",
-                     help="Clip the gradient at this L2 norm; 0 disables clipping.")  # fmt: skip
-@optimization_option("--patience", type=int, metavar="N",
-                     help="Stop after N evaluations without improvement; 0 disables early stopping.")  # fmt: skip
-@optimization_option("--seed", type=int, metavar="N", show_default="0", help="Seed all random numbers.")
-@options.model
-@file_option("--init-from", type=options.PATH, metavar="MODEL", help="Start from the weights of this model.")
+@network_option("--size", type=click.Choice(config.SIZES), help="Use a network of this size.")
+@network_option("--cell", type=click.Choice(list(CELLS)), show_default="lstm", help="Use this recurrent cell.")
+@network_option("--hidden", type=int, metavar="UNITS", help="Set the units of each layer.")
+@network_option("--layers", type=int, metavar="N", help="Stack N layers.")
+@network_option("--bidirectional", is_flag=True, default=None, show_default=False,
+                help="Predict each character from both sides, for fill, proof and score --pseudo.")  # fmt: skip
+@network_option("--ensemble", type=int, metavar="K",
+                help="Train K networks with different seeds, and average their probabilities.")  # fmt: skip
+@held_out_option("--valid", type=float, metavar="FRACTION", show_default="0.1, less of long texts",
+                 help="Hold out this fraction of the text.")  # fmt: skip
+@held_out_option("--held-out", type=click.Choice(config.HELD_OUT), show_default="spread",
+                 help="Hold out passages spread over running text, or its end.")  # fmt: skip
+@held_out_option("--patience", type=int, metavar="N", show_default="chosen",
+                 help="Stop after N evaluations without improvement; 0 disables early stopping.")  # fmt: skip
+@options.model_in("Files", "Write the model to this file.")
+@file_option("--overwrite", is_flag=True, help="Replace an existing model.")
 @file_option("--resume", is_flag=True, help="Resume the run that was stopped, with its settings.")
-@file_option("--save-every", "save_minutes", type=float, default=1.0, metavar="MINUTES",
-             help="Save the run at this interval; 0 saves after every step.")  # fmt: skip
 @file_option("--keep-state", is_flag=True,
              help="Keep the state of the finished run, so that --resume with a larger budget extends it.")  # fmt: skip
-@file_option("--overwrite", is_flag=True, help="Replace an existing model.")
+@file_option("--save-every", "save_minutes", type=float, default=1.0, metavar="MINUTES",
+             help="Save the run at this interval; 0 saves after every step.")  # fmt: skip
+@file_option("--init-from", type=options.PATH, metavar="MODEL", shell_complete=model_files,
+             help="Start from the weights of this model.")  # fmt: skip
+@advanced_option("--lr", "learning_rate", type=float, metavar="RATE", help="Set the peak learning rate.")
+@advanced_option("--optimizer", type=click.Choice(list(OPTIMIZERS)), show_default="adam", help="Use this optimizer.")
+@advanced_option("--batch", type=int, metavar="STREAMS", help="Read this number of streams in parallel.")
+@advanced_option("--bptt", type=int, metavar="STEPS", help="Truncate back-propagation through time at this length.")
+@advanced_option("--clip", type=float, metavar="NORM", show_default="1",
+                 help="Clip the gradient at this L2 norm; 0 disables clipping.")  # fmt: skip
+@advanced_option("--dropout", type=float, metavar="P", help="Drop outputs of each layer with probability P.")
+@advanced_option("--recurrent-dropout", type=float, metavar="P", help="Drop recurrent weights with probability P.")
+@advanced_option("--seed", type=int, metavar="N", show_default="0", help="Seed all random numbers.")
+@options.threads_in("Advanced")
+@torch_option("--engine", type=click.Choice(config.ENGINES), default="numpy",
+              help="Compute with NumPy, or with PyTorch, also under torchrun.")  # fmt: skip
+@torch_option("--device", type=click.Choice(config.DEVICES), default="auto", help="Use this device of PyTorch.")
+@torch_option("--precision", type=click.Choice(config.PRECISIONS), default="float32",
+              help="Multiply matrices in this precision of PyTorch; the weights are float32.")  # fmt: skip
 @options.output("--samples/--no-samples", "shows_samples", default=True, show_default=False,
                 help="Show a sample of the model at each evaluation, on a terminal.")  # fmt: skip
-@options.threads
-@options.machine("--ensemble", type=int, metavar="K", show_default="chosen",
-                help="Train K networks with different seeds, and average their probabilities.")  # fmt: skip
-@options.machine("--engine", type=click.Choice(config.ENGINES), default="numpy",
-                help="Compute with NumPy, or with PyTorch, also under torchrun.")  # fmt: skip
-@options.machine("--device", type=click.Choice(config.DEVICES), default="auto", help="Use this device of PyTorch.")
-@options.machine("--precision", type=click.Choice(config.PRECISIONS), default="float32",
-                help="Multiply matrices in this precision of PyTorch; the weights are float32.")  # fmt: skip
 def command(
     files: tuple[str, ...], lines: bool, unit: str, min_count: int | None, encoding: str, errors: str, normalize: str,
     model_path: Path, init_from: Path | None, resume: bool, save_minutes: float, keep_state: bool,
-    overwrite: bool,    shows_samples: bool, engine: str, device: str, precision: str, **settings: Any,
+    overwrite: bool, shows_samples: bool, engine: str, device: str, precision: str, **settings: Any,
 ) -> int:  # fmt: skip
     """Train a model on the text in FILE... and write it to a file.
 

@@ -52,6 +52,34 @@ def test_spots_of_a_model_of_lines_are_its_least_probable_characters(names_model
     assert rows[0][1:4] == ["3", "3", "'q'"]
 
 
+def test_spots_of_a_model_of_lines_score_the_end_of_the_last_line(names_model: Path, tmp_path: Path) -> None:
+    run = ("odd", "-m", names_model, "--spots", "-n", 99)
+    whole, cut = (charlm(*run, "--file", "-", cwd=tmp_path, stdin=text) for text in (b"anna\nbe\n", b"anna\nbe"))
+    assert whole.out == cut.out == charlm(*run, "anna\nbe", cwd=tmp_path).out
+    assert [row.split()[1:4] for row in cut.out.splitlines()].count(["2", "3", repr("\n")]) == 1
+
+
+def test_spots_of_a_model_of_lines_show_the_line_and_its_end_as_a_newline(names_model: Path, tmp_path: Path) -> None:
+    run = ("odd", "-m", names_model, "--spots", "-n", 99, "anna\nbeqt")
+    done = charlm(*run, cwd=tmp_path)
+    places = [row.split(maxsplit=5)[5].replace("[", "").replace("]", "") for row in done.out.splitlines()[1:]]
+    assert sorted(places) == sorted([repr("anna\n")[1:-1]] * 5 + [repr("beqt\n")[1:-1]] * 5)
+    first = charlm(*run, "-k", 99, cwd=tmp_path).out.splitlines()[1]
+    assert repr("\n") in first
+    assert "<EOS>" not in first
+
+
+def test_train_advises_lines_for_a_list_alone(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("anna\nbert\ncarol\n" * 10)
+    (tmp_path / "verse.txt").write_text("so much depends\nupon\n\na red wheel\nbarrow,\n" * 10)
+    small = ("--hidden", 4, "--batch", 2, "--bptt", 8, "--steps", 1, "--threads", 1, "--overwrite")
+    advice = "charlm: nearly all lines are short; if each is a name or word, pass --lines\n"
+    assert charlm("train", "names.txt", *small, cwd=tmp_path).err.count(advice) == 1
+    for other in (("names.txt", "--lines"), ("names.txt", "-q"), ("verse.txt",)):
+        done = charlm("train", *other, *small, cwd=tmp_path)
+        assert (done.code, advice in done.err) == (0, False)
+
+
 def test_fill_prints_lines_without_a_gap_unchanged(names_model: Path) -> None:
     run = ("fill", "--file", "-", "--lines", "-m", names_model)
     stdin = b"an_a\nanna\n\nb_rt\n"

@@ -220,8 +220,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a word is marked as one character",
         "charlm/cli/odd.py",
-        "excerpt(text.text, score.offset, len(score.character))",
-        "excerpt(text.text, score.offset, 1)",
+        "excerpt(text, start, len(score.character))",
+        "excerpt(text, start, 1)",
         ("tests/cli/test_figures.py::TestOdd",),
     ),
     Fault(

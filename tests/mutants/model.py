@@ -56,9 +56,9 @@ FAULTS = (
     ),
     Fault(
         "an abbreviated setting is not recognised",
-        "charlm/settings.py",
-        "next(iter(starts or get_close_matches(name, known, 1)), None)",
-        "next(iter(get_close_matches(name, known, 1)), None)",
+        "charlm/checks.py",
+        "next(iter(starts or get_close_matches(wrong, names, 1)), None)",
+        "next(iter(get_close_matches(wrong, names, 1)), None)",
         ("tests/test_api.py::test_wrong_argument_of_train_is_explained",),
     ),
 )

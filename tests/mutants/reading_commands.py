@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.fault import Fault
 
 LINES = "tests/cli/test_lines.py::"
+SCRIPTS = "tests/cli/test_scripts.py::"
 
 FAULTS = (
     Fault(
@@ -31,8 +32,8 @@ FAULTS = (
     Fault(
         "odd --spots of a model of lines finds the newlines of empty lines",
         "charlm/cli/odd.py",
-        "    if model.text.lines:\n",
-        "    if False:\n",
+        "        if model.text.lines:\n",
+        "        if False:\n",
         (LINES + "test_spots_of_a_model_of_lines_are_its_least_probable_characters",),
     ),
     Fault(
@@ -62,5 +63,61 @@ FAULTS = (
         "[candidate for _, candidate in run]",
         "[candidate for _, candidate in run if candidate.text]",
         (LINES + "test_rank_counts_an_empty_candidate",),
+    ),
+    Fault(
+        "odd --spots of a model of lines skips the end of the last line",
+        "charlm/cli/odd.py",
+        'text += "\\n"',
+        'text += ""',
+        (LINES + "test_spots_of_a_model_of_lines_score_the_end_of_the_last_line",),
+    ),
+    Fault(
+        "odd --fail-over fails without a line above the limit",
+        "charlm/cli/odd.py",
+        "highest <= fail_over",
+        "highest <= 0",
+        (SCRIPTS + "TestExitCodes::test_odd_fails_over_a_limit",),
+    ),
+    Fault(
+        "proof --fail ends as if nothing was found",
+        "charlm/cli/proof.py",
+        "return FOUND if fail and first else DONE",
+        "return DONE",
+        (SCRIPTS + "TestExitCodes::test_proof_fails_if_it_marks_something",),
+    ),
+    Fault(
+        "FORCE_COLOR is stronger than NO_COLOR",
+        "charlm/cli/terminal.py",
+        'if os.environ.get("NO_COLOR"):',
+        'if os.environ.get("NO_COLOR") and not os.environ.get("FORCE_COLOR"):',
+        (SCRIPTS + "TestColours",),
+    ),
+    Fault(
+        "a flag of the environment excludes one of the command line",
+        "charlm/cli/options.py",
+        "if is_other_given and not is_given:",
+        "if False:",
+        (SCRIPTS + "TestEnvironment::test_command_line_overrides_a_variable",),
+    ),
+    Fault(
+        "the name of a variable is that of the parameter in Python",
+        "charlm/cli/command.py",
+        "{longest(self).lstrip('-')}",
+        "{self.name}",
+        (SCRIPTS + "TestEnvironment::test_name_of_a_variable_is_the_flag",),
+    ),
+    Fault(
+        "states are completed as models",
+        "charlm/cli/completion.py",
+        " and not name.endswith(STATE_SUFFIX)",
+        "",
+        (SCRIPTS + "TestCompletion::test_zsh_and_fish",),
+    ),
+    Fault(
+        "the command that has an option is not named",
+        "charlm/cli/suggestions.py",
+        "others = [] if similar else commands_with(flag, context)",
+        "others = []",
+        ("tests/cli/test_help.py::test_wrong_word_is_answered_with_the_most_similar_one",),
     ),
 )
