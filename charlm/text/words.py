@@ -9,6 +9,9 @@ APOSTROPHES = "'\u2019"
 WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 """Ideographs and kana. Such scripts put no spaces between words, so each of these characters is a word."""
 
+MAX_REACH = 40
+"""Characters of a word on either side of a change. A longer run, as of DNA, has no words."""
+
 
 def is_in_word(character: str) -> bool:
     """Return whether a character is a letter, a combining mark, a digit or an apostrophe."""
@@ -23,7 +26,8 @@ def is_joined(character: str) -> bool:
 def changed_span(text: str, start: int, stop: int, new: str) -> tuple[int, int]:
     r"""Return the bounds of what a reader calls changed if `new` replaces text[start:stop].
 
-    These are the words that the change touches, or that it joins. A change of other characters alone is its own span.
+    These are the words that the change touches, or that it joins. A change of other characters alone is its own span,
+    and so is one in a run of letters that is too long for a word.
 
     >>> changed_span("in teh end", 4, 6, "he")
     (3, 6)
@@ -33,16 +37,18 @@ def changed_span(text: str, start: int, stop: int, new: str) -> tuple[int, int]:
     (7, 8)
     """
     first, last = start, stop
-    while first > 0 and is_joined(text[first - 1]):
+    while first > max(0, start - MAX_REACH) and is_joined(text[first - 1]):
         first -= 1
-    while last < len(text) and is_joined(text[last]):
+    while last < min(len(text), stop + MAX_REACH) and is_joined(text[last]):
         last += 1
+    is_short = start - first < MAX_REACH and last - stop < MAX_REACH
     joins_words = not new and first < start and last > stop
-    if start < stop and not joins_words and not any(map(is_in_word, text[start:stop] + new)):
+    touches_word = start == stop or joins_words or any(map(is_in_word, text[start:stop] + new))
+    if is_short and touches_word and first < last:
+        return first, last
+    if start < stop:
         return start, stop
-    if first == last:  # a character is inserted between others that are no word
-        return (start, start + 1) if start < len(text) else (max(start - 1, 0), start)
-    return first, last
+    return (start, start + 1) if start < len(text) else (max(start - 1, 0), start)
 
 
 def cut_between_words(text: str, size: int) -> list[int]:

@@ -8,10 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from charlm.config import NetworkConfig, TextConfig
 from charlm.infilling.edits import Edit, gains_of, promising_edits
-from charlm.infilling.proofing import Suspect, edits_of_window, suspects, windows_of
+from charlm.infilling.proofing import ScoredEdit, Suspect, best_of_words, edits_of_window, suspects, windows_of
 from charlm.infilling.tuning import EditTuning, InfillingTuning
 from charlm.model import LanguageModel
+from charlm.nn.networks import make_network
+from charlm.text.vocabulary import Vocabulary
 from tests.infilling.tiny import VERSE, random_model, random_text, softmax
 
 KINDS = ("substitution", "insertion", "deletion", "transposition")
@@ -128,6 +131,13 @@ def test_each_word_has_one_mark_for_any_window(size: int, seed: int) -> None:
     assert len(found) > 5
 
 
+def test_best_of_edits_that_share_a_word_is_chosen() -> None:
+    """A change may join two words, so words may overlap in part."""
+    edit = Edit("deletion", 0, 1, ())
+    scored = [ScoredEdit(*row[:1], edit, *row[1:]) for row in ((2.0, 0, 5), (5.0, 3, 7), (1.0, 8, 9), (3.0, 6, 9))]
+    assert [(one.gain, one.start) for one in best_of_words(scored, 0.0)] == [(5.0, 3), (1.0, 8)]
+
+
 @pytest.mark.parametrize("size", [1, 5, 7])
 def test_edits_of_all_windows_are_those_of_the_text(size: int) -> None:
     """No position is examined twice or not at all."""
@@ -164,9 +174,24 @@ def test_unknown_character_is_a_suspect_and_no_proposal() -> None:
         (found,) = suspects_of(model, "ab\u00e9ba", tuning=ALL_EDITS, min_gain=-1e9)
         assert found.word == "ab\u00e9ba"
         assert {one.kind for one in found.proposals} == set(KINDS)
+        assert any("\u00e9" not in one.replacement for one in found.proposals)
         for one in found.proposals:
             assert set(one.replacement) <= set("abc\u00e9")
             assert one.replacement.count("\u00e9") == 1 or len(one.replacement) <= 5
+
+
+def test_model_of_words_replaces_single_words() -> None:
+    vocabulary = Vocabulary.build(dict.fromkeys(["ab", "cd", "e", " "], 1), unit="word")
+    network = make_network(NetworkConfig("gru", 6, 1, bidirectional=True), len(vocabulary), vocabulary.eos)
+    params = network.initial(np.random.default_rng(0))
+    params.flat[...] *= 4
+    model = LanguageModel(network, params, vocabulary, TextConfig(unit="word"))
+    tokens = ["ab", " ", "cd", " ", "xyz", " ", "e"]
+    found = list(model.proof("".join(tokens), min_gain=-99))
+    assert [(s.index, s.start, s.word, s.character) for s in found] == [(k, k, t, t) for k, t in enumerate(tokens)]
+    for suspect in found:
+        assert {one.kind for one in suspect.proposals} == {"substitution"}
+        assert {one.replacement for one in suspect.proposals} == {"ab", "cd", "e", " "} - {suspect.word}
 
 
 def test_lines_are_separate_texts() -> None:

@@ -73,7 +73,7 @@ FAULTS = (
         PROOFING,
         "all(edit.stop <= other.start or edit.start >= other.stop for other in chosen)",
         "edit.start not in [other.start for other in chosen]",
-        (PROOF + "test_each_word_has_one_mark_for_any_window",),
+        (PROOF + "test_best_of_edits_that_share_a_word_is_chosen",),
     ),
     Fault(
         "a word at the border of two windows has two marks",
@@ -95,6 +95,13 @@ FAULTS = (
         "np.roll(aligned, 1)",
         "aligned",
         (PROOF + "test_distributions_near_a_position_are_those_of_changed_texts",),
+    ),
+    Fault(
+        "a run of letters of any length is a word",
+        "charlm/text/words.py",
+        "if is_short and touches_word",
+        "if touches_word",
+        ("tests/text/test_words.py",),
     ),
     Fault(
         "the space between joined words is a word",

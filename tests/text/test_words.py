@@ -34,6 +34,9 @@ from charlm.text.words import changed_span, cut_between_words
         ("1599 was", 1, 2, "6", "1599"),
         (" - ", 1, 1, ".", "-"),
         ("--", 2, 2, ".", "-"),
+        ("acgt" * 20, 8, 9, "c", "a"),
+        ("acgt" * 20, 9, 9, "a", "c"),
+        ("acgt" * 9, 8, 9, "c", "acgt" * 9),
     ],
 )
 def test_span_of_a_change(text: str, start: int, stop: int, new: str, span: str) -> None:
