@@ -119,6 +119,11 @@ class SampleConfig:
         default 0
     word_temperature : temperature at the start of words, >= 0; None (default) is `temperature`
     no_loop : a repetition of the text so far beyond this number of characters becomes improbable, >= 0, default 0 (off)
+    match : each text matches this regular expression as a whole, in the syntax of `re`; None (default) for any text
+    starts_with, contains, ends_with : each text starts with, contains or ends with this; None (default) for any text
+    without : characters that no text has, default ""
+    exact : whether texts are drawn from the conditional distribution given that they match, by rejection, default
+        False: from the distribution that is masked step by step
     """
 
     temperature: float = 0.8
@@ -130,14 +135,33 @@ class SampleConfig:
     min_p: float = 0.0
     word_temperature: float | None = None
     no_loop: int = 0
+    match: str | None = None
+    starts_with: str | None = None
+    contains: str | None = None
+    ends_with: str | None = None
+    without: str = ""
+    exact: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, NON_NEGATIVE, "temperature", "word_temperature")
         check_fields(self, NATURAL, "top_k", "length", "no_loop")
         check_fields(self, number_rule("in (0, 1]", lambda value: 0 < value <= 1), "top_p")
         check_fields(self, number_rule("in [0, 1]", lambda value: 0 <= value <= 1), "min_p")
-        check_fields(self, TEXT, "stop")
-        check_fields(self, TRUTH, "can_end")
+        check_fields(self, TEXT, "stop", "match", "starts_with", "contains", "ends_with")
+        check(isinstance(self.without, str), "without", self.without, "a text")
+        check_fields(self, TRUTH, "can_end", "exact")
+        if self.is_constrained and self.stop is not None:
+            raise ConfigError("a text that must match cannot also end at a string; leave out `stop`")
+        if self.exact and (self.top_k or self.top_p < 1 or self.min_p or self.no_loop or self.is_greedy):
+            raise ConfigError("exact sampling is defined for temperatures above 0 without other filters")
+        if self.exact and self.word_temperature is not None:
+            raise ConfigError("exact sampling has one temperature; leave out `word_temperature`")
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether texts must match."""
+        texts = (self.match, self.starts_with, self.contains, self.ends_with)
+        return bool(self.without) or any(text is not None for text in texts)
 
     @property
     def is_greedy(self) -> bool:

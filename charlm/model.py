@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -121,14 +121,18 @@ class LanguageModel(StoredModel):
     def sampling(self, config: SampleConfig | None, settings: Mapping[str, object]) -> SampleConfig:
         """Complete the settings of sampling.
 
-        A model of one running text never draws EOS, which was never a target. The stop string is normalized.
+        A model of one running text never draws EOS, which was never a target. The stop string and the texts that a text
+        must have are normalized.
         """
         has_seen_ends = self.text.lines or len(self.training.sources) != 1
         config = SampleConfig() if config is None else config
         check(isinstance(config, SampleConfig), "config", config, "a SampleConfig")
         given = checked(settings, SampleSettings.__annotations__)
         config = replace(config, **{"can_end": config.can_end and has_seen_ends, **given})
-        return config if config.stop is None else replace(config, stop=self.clean(config.stop))
+        names = ("stop", "starts_with", "contains", "ends_with")
+        given = {name: getattr(config, name) for name in names}
+        cleaned: dict[str, Any] = {name: self.clean(text) for name, text in given.items() if text is not None}
+        return replace(config, **cleaned)
 
     def score(self, text: str, *, end: bool | None = None, context: str = "") -> Score:
         """Return the log probability of a text and of each of its characters; see `score_many`."""

@@ -99,6 +99,12 @@ class SampleSettings(TypedDict, total=False):
     min_p: float
     word_temperature: float | None
     no_loop: int
+    match: str | None
+    starts_with: str | None
+    contains: str | None
+    ends_with: str | None
+    without: str
+    exact: bool
 
 
 def show_keywords(settings: type, *configs: type) -> Callable[[Function], Function]:

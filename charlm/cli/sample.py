@@ -27,6 +27,7 @@ IsCopy = Callable[[str, bool], bool | None]
 
 sampling_option = option_group("Sampling")
 novelty_option = option_group("Novelty")
+match_option = option_group("Constraints")
 
 
 @click.command("sample", cls=Command)
@@ -55,6 +56,16 @@ novelty_option = option_group("Novelty")
 @sampling_option("--no-loop", type=int, default=0, show_default="0, off", metavar="CHARACTERS",
                  help="Make it improbable to repeat more than this of the text so far.")  # fmt: skip
 @sampling_option("--seed", type=int, metavar="N", show_default="random", help="Draw the same texts for the same seed.")
+@match_option(
+    "--match", metavar="REGEX", help="Write only texts that match this regular expression of Python as a whole."
+)
+@match_option("--starts-with", metavar="TEXT", help="Write only texts that start with this.")
+@match_option("--contains", metavar="TEXT", help="Write only texts that contain this.")
+@match_option("--ends-with", metavar="TEXT", help="Write only texts that end with this.")
+@match_option("--without", default="", metavar="CHARACTERS", help="Write none of these characters.")
+@match_option("--exact", is_flag=True,
+              help="Draw from the exact conditional distribution, by rejection; it is slow for rare "
+              "matches.")  # fmt: skip
 @options.output("-n", "n", type=options.COUNT, default=1, metavar="N", help="Write N texts.")
 @options.output("--length", type=int, default=1000, metavar="CHARACTERS", help="End a text at this length.")
 @options.output("--stop", metavar="TEXT", help="End a text after this string.")
@@ -70,9 +81,9 @@ def command(
     model_path: Path, threads: int | None,
     temperature: float, top_k: int, top_p: float, seed: int | None,
     n: int, length: int, stop: str | None, form: str | None, novel: bool, corpus: Path | None,
-    **filters: Any,
+    **steering: Any,
 ) -> None:  # fmt: skip
-    """Generate text, one character at a time.
+    r"""Generate text, one character at a time.
 
     Starts at the start of a document, or after --prompt. A model of lines writes whole lines.
 
@@ -81,8 +92,9 @@ def command(
       charlm sample -p "Once upon a time" -n 3 --seed 1
       charlm sample -m names.safetensors -n 20 --novel
       charlm sample --temp 0.5 --word-temp 1.2 --no-loop 20
+      charlm sample -m names.safetensors -n 5 --match "[A-Z]\w{3,6}us" --without e
     """
-    config = SampleConfig(temperature, top_k, top_p, length, stop, **filters)
+    config = SampleConfig(temperature, top_k, top_p, length, stop, **steering)
     model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
     prompt = read_prompt(model, prompt, prompt_file)
     if strict:

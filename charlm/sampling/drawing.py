@@ -111,7 +111,13 @@ class TokenSampler:
         cumulative = _cumulative_weights(filtered)
         return int(cumulative.searchsorted(uniform * cumulative.item(-1), side="right"))
 
-    def draw(self, logits: Array, uniforms: Float64s, texts: Sequence[TextFilters] = ()) -> tuple[Ids, Float64s]:
+    def draw(
+        self,
+        logits: Array,
+        uniforms: Float64s,
+        texts: Sequence[TextFilters] = (),
+        penalties: Array | None = None,
+    ) -> tuple[Ids, Float64s]:
         """Draw an id for each stream of a batch.
 
         Parameters
@@ -119,6 +125,7 @@ class TokenSampler:
         logits : (B, V); not changed.
         uniforms : (B,) random numbers in [0, 1).
         texts : the filters of each stream that depend on its text.
+        penalties : (B, V) added to the logits before the filters: -inf for ids that are not allowed.
 
         Returns
         -------
@@ -133,12 +140,36 @@ class TokenSampler:
         shifted = logits - logits.max(axis=1, keepdims=True)
         weights = np.exp(shifted, dtype=np.float64)
         log_totals = np.log(weights.sum(axis=1))
+        allowed = shifted
+        if penalties is not None:
+            logits = shifted + penalties
+            allowed = logits - logits.max(axis=1, keepdims=True)
+            np.exp(allowed, out=weights, dtype=np.float64)
         if self._is_greedy:
             ids: Ids = self._filtered(logits, texts).argmax(axis=1)
         else:
-            cumulative = self._cumulative(shifted, weights, texts)
+            cumulative = self._cumulative(allowed, weights, texts)
             ids = (cumulative > uniforms[:, None] * cumulative[:, -1:]).argmax(axis=1)
         return ids, shifted[np.arange(ids.size), ids] - log_totals
+
+    def log_kept(self, logits: Array, penalties: Array) -> Float64s:
+        """Return the logarithm of the probability that a mask leaves, (B,).
+
+        It is at the temperature, or with filters other than that at temperature 1 and without them.
+
+        logits, penalties : (B, V) the logits, and what the mask adds to them.
+        """
+        scale = self._scale or 1.0
+        return self._log_mass(logits + penalties, scale) - self._log_mass(logits, scale)
+
+    def _log_mass(self, logits: Array, scale: float) -> Float64s:
+        """Return the logarithm of the sum of exp(logits * scale) over the ids that may be drawn, (B,)."""
+        drawable = logits.copy()
+        drawable[:, self._excluded] = -np.inf
+        maximum = drawable.max(axis=1, keepdims=True)
+        drawable -= maximum
+        mass: Float64s = np.log(np.exp(drawable * scale, dtype=np.float64).sum(axis=1)) + maximum[:, 0] * scale
+        return mass
 
     def _cumulative(self, logits: Array, weights: Float64s, texts: Sequence[TextFilters]) -> Float64s:
         """Return the cumulative weights (B, V) of the filtered softmax.

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from html import escape
 from itertools import chain, count, islice, repeat
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from charlm.arrays import Ids
 from charlm.checks import COUNT, NATURAL, check_value
 from charlm.config import SampleConfig
+from charlm.errors import ConfigError
 from charlm.inference.interface import CausalModel
 from charlm.inference.prompt import Prompt, read_prompt
 from charlm.kernels.blas import max_small_product
@@ -30,6 +32,12 @@ from charlm.sampling.stopping import StopString
 from charlm.sampling.tuning import DEFAULT_TUNING, SamplingTuning
 from charlm.text.quoting import quoted
 from charlm.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:  # loaded when a text must match
+    from charlm.sampling.constraint import Constraint, Matching
+
+ACCEPTANCE = 1 << 40
+"""Offset of the random streams that decide which texts are accepted."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,11 +50,14 @@ class Sample:
     log_prob : ln p(text | prompt) in nats under the unfiltered model at temperature 1, including EOS if it was drawn.
         Scoring the text gives the same value.
     has_ended : whether EOS was drawn. If not, the text ended at the maximum length or at the stop string.
+    log_kept : if texts must match, the logarithm of the probability that the mask kept, summed over the steps: the
+        importance weight. 0 otherwise.
     """
 
     text: str
     log_prob: float
     has_ended: bool
+    log_kept: float = 0.0
 
     def __str__(self) -> str:
         return self.text
@@ -89,11 +100,14 @@ class Sampler:
         Raises
         ------
         ConfigError
-            If the seed is negative.
+            If the seed is negative, or if no text can match.
         DivergedError
             While drawing, if the network's outputs are nan.
         """
-        return self._stream(prompt, _checked_seed(seed))
+        constraint = self._constraint(prompt)
+        if self.config.exact and constraint:
+            return (character for sample in self.texts(prompt, n=1, seed=seed) for character in sample.text)
+        return self._stream(prompt, _checked_seed(seed), constraint)
 
     def texts(self, prompt: str = "", *, n: int | None = None, seed: int | None = None) -> Iterator[Sample]:
         """Draw texts in batches; yield the texts of a batch when all of them are drawn.
@@ -108,22 +122,37 @@ class Sampler:
         Raises
         ------
         ConfigError
-            If `n` is below 1 or the seed is negative.
+            If `n` is below 1 or the seed is negative, if no text can match, or while drawing if `exact` accepts none.
         DivergedError
             While drawing, if the network's outputs are nan.
         """
         if n is not None:
             check_value("n", n, COUNT)
-        return self._texts(prompt, n, _checked_seed(seed))
+        return self._texts(prompt, n, _checked_seed(seed), self._constraint(prompt))
 
-    def _stream(self, prompt: str, seed: int) -> Iterator[str]:
+    def _constraint(self, prompt: str) -> Constraint | None:
+        if not self.config.is_constrained:
+            return None
+        from charlm.sampling.constraint import make_constraint  # loaded here because most texts are not constrained
+
+        return make_constraint(self.config, self.vocabulary, prompt, self.tuning)
+
+    def _stream(self, prompt: str, seed: int, constraint: Constraint | None) -> Iterator[str]:
         last_id, state = read_prompt(self.network, self.vocabulary, prompt)
         stepper = self.network.stepper(state)
         stop, eos, tokens = StopString(self.config.stop), self.vocabulary.eos, self.vocabulary.tokens
         uniforms = chain.from_iterable(map(np.ndarray.tolist, uniform_numbers(seed, 0, self.tuning.uniform_block)))
         filters = self._text_filters(prompt)
+        matched, left = constraint.state if constraint else 0, self.config.length
         for token_sampler, uniform in zip(self._token_samplers(last_id), uniforms, strict=False):
-            last_id = token_sampler.draw_one(stepper.read_one(last_id)[0], uniform, filters)
+            logits = stepper.read_one(last_id)[0]
+            if constraint:
+                if not (self.config.can_end and last_id != eos) and constraint.is_complete(matched, left):
+                    return
+                logits = logits + constraint.penalties(matched, left)
+            last_id = token_sampler.draw_one(logits, uniform, filters)
+            if constraint:
+                matched, left = constraint.transitions.item(matched, last_id), left - 1
             if last_id == eos:
                 return
             for filter_ in filters.values():
@@ -134,15 +163,30 @@ class Sampler:
             if end is not None:
                 return
 
-    def _texts(self, prompt: str, n: int | None, seed: int) -> Iterator[Sample]:
-        start = read_prompt(self.network, self.vocabulary, prompt)
-        filters = self._text_filters(prompt)
+    def _texts(self, prompt: str, n: int | None, seed: int, constraint: Constraint | None) -> Iterator[Sample]:
+        draw = partial(
+            self._draw_batch,
+            read_prompt(self.network, self.vocabulary, prompt),
+            self._text_filters(prompt),
+            constraint,
+            seed,
+        )
         size = self.tuning.max_batch_texts
-        for first in count(0, size) if n is None else range(0, n, size):
-            texts = np.arange(first, first + size if n is None else min(first + size, n))
+        may_reject, accepted, last_accepted = self.config.exact and constraint, 0, 0
+        for first in count(0, size):
+            stop = first + size if n is None or may_reject else min(first + size, n)
+            texts = np.arange(first, stop)
             parts = np.array_split(texts, self._thread_count(texts.size))
-            draw = partial(self._draw_batch, start, filters, seed)
-            yield from chain.from_iterable(parallel_map(draw, parts, self.threads))
+            for sample in chain.from_iterable(parallel_map(draw, parts, self.threads)):
+                if sample is not None and accepted != n:
+                    accepted, last_accepted = accepted + 1, stop
+                    yield sample
+            if accepted == n:
+                return
+            if stop - last_accepted >= self.tuning.max_exact_draws:
+                raise ConfigError(
+                    f"none of {stop - last_accepted:,} texts was accepted; `exact=False` masks step by step instead"
+                )
 
     def _thread_count(self, texts: int) -> int:
         """Return the number of threads for a batch of texts."""
@@ -157,9 +201,25 @@ class Sampler:
             self.config, self.vocabulary, [self.vocabulary.eos, *self.vocabulary.encode(prompt).tolist()]
         )
 
-    def _draw_batch(self, start: Prompt, filters: TextFilters, seed: int, texts: Ids) -> list[Sample]:
-        """Draw texts as the columns of one batch; a column leaves the batch when its text ends."""
-        size, eos = texts.size, self.vocabulary.eos
+    def _matching(self, constraint: Constraint | None, seed: int, texts: Ids) -> Matching | None:
+        """Return the states of a constraint in a batch."""
+        if constraint is None:
+            return None
+        from charlm.sampling.constraint import Matching
+
+        numbers = [ACCEPTANCE + number for number in texts.tolist()]
+        uniforms = uniform_rows(seed, numbers, self.tuning.uniform_block) if self.config.exact else None
+        return Matching(constraint, texts.size, self.config.can_end, uniforms)
+
+    def _draw_batch(
+        self, start: Prompt, filters: TextFilters, constraint: Constraint | None, seed: int, texts: Ids
+    ) -> list[Sample | None]:
+        """Draw texts as the columns of one batch; a column leaves the batch when its text ends. None if rejected."""
+        size, eos, left = texts.size, self.vocabulary.eos, self.config.length
+        may_end = self.config.can_end and start.last_id != eos
+        if constraint and not may_end and constraint.is_complete(constraint.state, left):
+            return [Sample("", 0.0, False)] * size
+        matching = self._matching(constraint, seed, texts)
         active: Ids = np.arange(size)  # columns whose texts have not ended
         ids: Ids = np.full(size, start.last_id)
         stepper = self.network.stepper(self.network.select(start.state, np.zeros(size, np.intp)))
@@ -169,11 +229,13 @@ class Sampler:
         log_probs, has_ended = np.zeros(size), np.zeros(size, bool)
         uniforms = uniform_rows(seed, texts.tolist(), self.tuning.uniform_block)
         for token_sampler, uniform in zip(self._token_samplers(start.last_id), uniforms, strict=False):
-            ids, step_log_probs = token_sampler.draw(
-                stepper.read(ids),
-                uniform[active],
-                [filters_of[column] for column in active.tolist()] if filters else (),
-            )
+            logits, penalties = stepper.read(ids), None
+            if matching:
+                penalties = matching.penalties(active, left)
+                matching.weigh(active, token_sampler.log_kept(logits, penalties))
+            texts_of = [filters_of[column] for column in active.tolist()] if filters else ()
+            ids, step_log_probs = token_sampler.draw(logits, uniform[active], texts_of, penalties)
+            left -= 1
             rows.append(np.full(size, eos, np.int32))
             rows[-1][active] = ids
             log_probs[active] += step_log_probs
@@ -187,13 +249,18 @@ class Sampler:
                 pieces = (self.vocabulary.tokens[i] for i in ids.tolist())
                 ends = [stops[column].end_in(piece) for column, piece in zip(active.tolist(), pieces, strict=True)]
                 is_active &= [end is None for end in ends]
+            if matching:
+                is_active &= matching.read(active, ids, left)
             if not is_active.all():
                 active, ids = active[is_active], ids[is_active]
                 if not active.size:
                     break
                 stepper = self.network.stepper(self.network.select(stepper.state, np.flatnonzero(is_active)))
         columns = np.array(rows, np.int32).reshape(len(rows), size).T
-        return list(map(Sample, map(self._decode, columns), log_probs.tolist(), has_ended.tolist()))
+        log_kept = matching.log_kept if matching else np.zeros(size)
+        samples = map(Sample, map(self._decode, columns), log_probs.tolist(), has_ended.tolist(), log_kept.tolist())
+        is_rejected = matching.is_rejected if matching else np.zeros(size, bool)
+        return [None if rejected else sample for sample, rejected in zip(samples, is_rejected.tolist(), strict=True)]
 
     def _decode(self, ids: Ids) -> str:
         """Return the text of ids, up to the end of the stop string; EOS is not a character."""

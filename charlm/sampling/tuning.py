@@ -21,5 +21,12 @@ class SamplingTuning:
     uniform_block: int = 64
     """Uniform random numbers that a stream generates at a time."""
 
+    max_expression_states: int = 20_000
+    """Maximum number of states of the automaton of one expression."""
+    max_transitions: int = 10_000_000
+    """Maximum number of transitions, states times tokens, of the automaton of all expressions."""
+    max_exact_draws: int = 100_000
+    """Number of texts without an accepted one after which exact sampling stops."""
+
 
 DEFAULT_TUNING = SamplingTuning()
