@@ -94,4 +94,42 @@ FAULTS = (
         "math.log(value) + 1e-3",
         ("tests/sampling/test_filters.py::test_worked_numbers",),
     ),
+    Fault(
+        "an expression matches a beginning of the text",
+        "charlm/sampling/constraint.py",
+        "np.where(automaton.is_accepting, 0, NEVER)",
+        "np.where(automaton.is_accepting, 0, 0)",
+        ("tests/sampling/test_constraint.py::test_thousand_samples_match",),
+    ),
+    Fault(
+        "a text that must match is cut at the length",
+        "charlm/sampling/constraint.py",
+        "return penalties(self._needed[states] < left)",
+        "return penalties(self._needed[states] <= left)",
+        ("tests/sampling/test_constraint.py::test_thousand_samples_match",),
+    ),
+    Fault(
+        "exact sampling accepts every text",
+        "charlm/sampling/constraint.py",
+        "[active] >= np.exp(log_kept)",
+        "[active] >= 1",
+        (
+            "tests/sampling/test_constraint.py::"
+            "test_masked_texts_follow_the_stepwise_distribution_and_exact_texts_the_conditional_one",
+        ),
+    ),
+    Fault(
+        "the log-probability of a text that matches is that of the mask",
+        "charlm/sampling/drawing.py",
+        "return ids, shifted[np.arange",
+        "return ids, allowed[np.arange",
+        ("tests/sampling/test_constraint.py::test_weight_of_a_text_is_its_probability_over_that_of_the_mask",),
+    ),
+    Fault(
+        "the end of the text is an anchor anywhere",
+        "charlm/sampling/automaton.py",
+        "at = {END} if rows else {START, END}",
+        "at = {START, END}",
+        ("tests/sampling/test_automaton.py::test_automaton_accepts_what_re_matches",),
+    ),
 )
