@@ -159,17 +159,21 @@ class TokenSampler:
 
         logits, penalties : (B, V) the logits, and what the mask adds to them.
         """
-        scale = self._scale or 1.0
-        return self._log_mass(logits + penalties, scale) - self._log_mass(logits, scale)
-
-    def _log_mass(self, logits: Array, scale: float) -> Float64s:
-        """Return the logarithm of the sum of exp(logits * scale) over the ids that may be drawn, (B,)."""
         drawable = logits.copy()
         drawable[:, self._excluded] = -np.inf
+        drawable -= drawable.max(axis=1, keepdims=True)
+        if self._scale:
+            drawable *= self._scale
+        weights = np.exp(drawable, dtype=np.float64)
+        total, kept = weights.sum(axis=1), np.multiply(weights, penalties == 0).sum(axis=1)
+        if kept.min() > 0:
+            result: Float64s = np.log(kept / total)
+            return result
+        drawable += penalties  # all allowed ids underflow compared with another one
         maximum = drawable.max(axis=1, keepdims=True)
-        drawable -= maximum
-        mass: Float64s = np.log(np.exp(drawable * scale, dtype=np.float64).sum(axis=1)) + maximum[:, 0] * scale
-        return mass
+        kept = np.exp(drawable - maximum, dtype=np.float64).sum(axis=1)
+        result = np.log(kept) + maximum[:, 0] - np.log(total)
+        return result
 
     def _cumulative(self, logits: Array, weights: Float64s, texts: Sequence[TextFilters]) -> Float64s:
         """Return the cumulative weights (B, V) of the filtered softmax.

@@ -104,7 +104,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a stop string is not normalised",
         "charlm/model.py",
-        "return config if config.stop is None else replace(config, stop=self.clean(config.stop))",
+        "return replace(config, **cleaned)",
         "return config",
         (CLEANED,),
     ),

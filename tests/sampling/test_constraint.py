@@ -13,6 +13,7 @@ import pytest
 
 from charlm.config import SampleConfig
 from charlm.errors import ConfigError
+from charlm.sampling.drawing import TokenSampler
 from charlm.sampling.sampler import Sample, Sampler
 from charlm.sampling.tuning import SamplingTuning
 from charlm.text.vocabulary import LineVocabulary, Vocabulary
@@ -213,6 +214,15 @@ def test_exact_streams_and_numbers_of_texts_agree() -> None:
 def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         SampleConfig(**settings)
+
+
+@pytest.mark.parametrize("scale", [1, 3000])
+def test_weight_is_finite_where_the_allowed_characters_underflow(scale: float) -> None:
+    logits = scale * np.array([[0.0, 9, 1, -1, -2]])
+    sampler = TokenSampler(SampleConfig(0.5), (1,))
+    kept = sampler.log_kept(logits, np.array([[-np.inf, -np.inf, -np.inf, 0, 0]]))
+    expected = np.logaddexp(-2 * scale, -4 * scale) - np.logaddexp.reduce(2 * scale * np.array([0.0, 1, -1, -2]))
+    assert kept == pytest.approx(expected)
 
 
 def test_a_model_of_words_is_refused() -> None:
