@@ -166,14 +166,13 @@ class TokenSampler:
             drawable *= self._scale
         weights = np.exp(drawable, dtype=np.float64)
         total, kept = weights.sum(axis=1), np.multiply(weights, penalties == 0).sum(axis=1)
-        if kept.min() > 0:
-            result: Float64s = np.log(kept / total)
-            return result
-        drawable += penalties  # all allowed ids underflow compared with another one
-        maximum = drawable.max(axis=1, keepdims=True)
-        kept = np.exp(drawable - maximum, dtype=np.float64).sum(axis=1)
-        result = np.log(kept) + maximum[:, 0] - np.log(total)
-        return result
+        log_kept: Float64s = np.zeros(len(logits))
+        if not kept.min() > 0:  # all allowed ids underflow compared with another one
+            drawable += penalties
+            log_kept = drawable.max(axis=1).astype(np.float64)
+            kept = np.exp(drawable - log_kept[:, None], dtype=np.float64).sum(axis=1)
+        log_kept += np.log(kept / total)
+        return log_kept
 
     def _cumulative(self, logits: Array, weights: Float64s, texts: Sequence[TextFilters]) -> Float64s:
         """Return the cumulative weights (B, V) of the filtered softmax.
