@@ -164,6 +164,8 @@ def test_texts_prompts_contexts_and_stop_strings_are_normalised_like_the_trainin
         assert drawn == next(model.sample_each(context, seed=1, length=9)).text
     assert model.sample(seed=1, length=99, stop="e\u0301") == model.sample(seed=1, length=99, stop="\u00e9")
     assert model.sample(seed=1, length=99, stop="e\u0301")[0].text.endswith("\u00e9")
+    for drawn in model.sample(n=9, length=9, contains="e\u0301"):
+        assert "\u00e9" in drawn.text
     assert model.score("ab", context="a") != model.score("ab", context="e\u0301") != model.score("ab")
     model.refuse_unknown(raw)
 

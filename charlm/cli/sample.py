@@ -62,7 +62,7 @@ match_option = option_group("Constraints")
 @match_option("--starts-with", metavar="TEXT", help="Write only texts that start with this.")
 @match_option("--contains", metavar="TEXT", help="Write only texts that contain this.")
 @match_option("--ends-with", metavar="TEXT", help="Write only texts that end with this.")
-@match_option("--without", default="", metavar="CHARACTERS", help="Write none of these characters.")
+@match_option("--without", default="", show_default=False, metavar="CHARACTERS", help="Write none of these characters.")
 @match_option("--exact", is_flag=True,
               help="Draw from the exact conditional distribution, by rejection; it is slow for rare "
               "matches.")  # fmt: skip

@@ -70,7 +70,7 @@ def build_automaton(expressions: Sequence[Expression], *, max_transitions: int) 
         current = states[len(rows)]
         at = {END} if rows else {START, END}
         is_accepting.append(all(one.end in one.closure(own, at) for one, own in zip(expressions, current, strict=True)))
-        row = np.full(size, NEVER)
+        row: Ids = np.full(size, NEVER, np.int32)
         for targets, tokens in successors(expressions, current):
             if targets not in numbers:
                 numbers[targets] = len(states)
@@ -80,7 +80,7 @@ def build_automaton(expressions: Sequence[Expression], *, max_transitions: int) 
         if len(states) * size > max_transitions:
             raise ConfigError("the texts to match need too many states; use fewer or smaller repetitions")
     dead = len(states)
-    table = np.array([*rows, np.full(size, NEVER)])
+    table = np.array([*rows, np.full(size, NEVER, np.int32)])
     transitions: Ids = np.where(table == NEVER, dead, table).astype(np.int32)
     accepting = np.array([*is_accepting, False])
     return Automaton(transitions, accepting, shortest(transitions, accepting))

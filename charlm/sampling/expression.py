@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any
@@ -54,7 +55,9 @@ class Expression:
         self.moves: dict[int, tuple[Mask, int]] = {}
         self.size = len(tokens)
         try:
-            parsed = parser.parse(pattern, flags)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of syntax that may change its meaning in a later Python
+                parsed = parser.parse(pattern, flags)
         except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError(f"{pattern!r}: not a regular expression: {error}") from None
         self.start = self._state()

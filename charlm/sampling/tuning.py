@@ -23,7 +23,7 @@ class SamplingTuning:
 
     max_expression_states: int = 20_000
     """Maximum number of states of the automaton of one expression."""
-    max_transitions: int = 10_000_000
+    max_transitions: int = 5_000_000
     """Maximum number of transitions, states times tokens, of the automaton of all expressions."""
     max_exact_draws: int = 100_000
     """Number of texts without an accepted one after which exact sampling stops."""

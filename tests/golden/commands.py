@@ -28,6 +28,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sample", "-m", LINES, "--seed", "5", "-n", "8"),
     ("sample", "-m", LINES, "--seed", "5", "-n", "8", "--temp", "1"),
     ("sample", "-m", LINES, "--seed", "6", "-n", "4", "--novel"),
+    ("sample", "-m", LINES, "--seed", "7", "-n", "4", "--match", "[a-d]\\w{3,5}", "--without", "r"),
+    ("sample", "-m", TEXT, "--seed", "8", "--length", "80", "--temp", "0", "--no-loop", "8"),
     ("next", "-m", TEXT, "the qu", "-k", "2", "--json"),
     ("score", "-m", TEXT, "the lazy dog", "Fox?", "--json"),
     ("score", "-m", TEXT, "the lazy dog", "--json", "--eos"),
