@@ -171,9 +171,9 @@ def sample_record(sample: Sample, prompt: str, index: int, unit: str) -> Record:
         "prompt": prompt,
         "log_prob": sample.log_prob,
         "ended": sample.has_ended,
-        "log_kept": sample.log_kept,
         "index": index,
         "unit": unit,
+        "log_kept": sample.log_kept,
     }
 
 
