@@ -152,6 +152,29 @@ class TokenSampler:
             ids = (cumulative > uniforms[:, None] * cumulative[:, -1:]).argmax(axis=1)
         return ids, shifted[np.arange(ids.size), ids] - log_totals
 
+    def draw_masked(
+        self, logits: Array, uniforms: Float64s, texts: Sequence[TextFilters], penalties: Array
+    ) -> tuple[Ids, Float64s, Float64s]:
+        """Draw an id for each stream of a batch: see `draw`. Also return `log_kept`.
+
+        Without filters but the temperature, one exponential of the logits serves all three results.
+        """
+        if self._scale:
+            shifted = logits - logits.max(axis=1, keepdims=True)
+            weights = np.exp(shifted, dtype=np.float64)
+            log_totals = np.log(weights.sum(axis=1))
+            if self._scale != 1:
+                np.exp(shifted * self._scale, out=weights, dtype=np.float64)
+            weights[:, self._excluded] = 0
+            totals = weights.sum(axis=1)
+            weights *= penalties == 0
+            cumulative: Float64s = np.add.accumulate(weights, axis=1, out=weights)
+            kept = cumulative[:, -1]
+            if kept.min() > 0:  # not if all allowed ids underflow compared with another one
+                ids: Ids = (cumulative > (uniforms * kept)[:, None]).argmax(axis=1)
+                return ids, shifted[np.arange(ids.size), ids] - log_totals, np.log(kept / totals)
+        return *self.draw(logits, uniforms, texts, penalties), self.log_kept(logits, penalties)
+
     def log_kept(self, logits: Array, penalties: Array) -> Float64s:
         """Return the logarithm of the probability that a mask leaves, (B,).
 

@@ -229,12 +229,14 @@ class Sampler:
         log_probs, has_ended = np.zeros(size), np.zeros(size, bool)
         uniforms = uniform_rows(seed, texts.tolist(), self.tuning.uniform_block)
         for token_sampler, uniform in zip(self._token_samplers(start.last_id), uniforms, strict=False):
-            logits, penalties = stepper.read(ids), None
+            logits = stepper.read(ids)
+            texts_of = [filters_of[column] for column in active.tolist()] if filters else ()
             if matching:
                 penalties = matching.penalties(active, left)
-                matching.weigh(active, token_sampler.log_kept(logits, penalties))
-            texts_of = [filters_of[column] for column in active.tolist()] if filters else ()
-            ids, step_log_probs = token_sampler.draw(logits, uniform[active], texts_of, penalties)
+                ids, step_log_probs, log_kept = token_sampler.draw_masked(logits, uniform[active], texts_of, penalties)
+                matching.weigh(active, log_kept)
+            else:
+                ids, step_log_probs = token_sampler.draw(logits, uniform[active], texts_of)
             left -= 1
             rows.append(np.full(size, eos, np.int32))
             rows[-1][active] = ids
@@ -257,8 +259,8 @@ class Sampler:
                     break
                 stepper = self.network.stepper(self.network.select(stepper.state, np.flatnonzero(is_active)))
         columns = np.array(rows, np.int32).reshape(len(rows), size).T
-        log_kept = matching.log_kept if matching else np.zeros(size)
-        samples = map(Sample, map(self._decode, columns), log_probs.tolist(), has_ended.tolist(), log_kept.tolist())
+        weights = matching.log_kept if matching else np.zeros(size)
+        samples = map(Sample, map(self._decode, columns), log_probs.tolist(), has_ended.tolist(), weights.tolist())
         is_rejected = matching.is_rejected if matching else np.zeros(size, bool)
         return [None if rejected else sample for sample, rejected in zip(samples, is_rejected.tolist(), strict=True)]
 

@@ -121,8 +121,8 @@ FAULTS = (
     Fault(
         "the log-probability of a text that matches is that of the mask",
         "charlm/sampling/drawing.py",
-        "return ids, shifted[np.arange",
-        "return ids, allowed[np.arange",
+        "return ids, shifted[np.arange(ids.size), ids] - log_totals, np.log(",
+        "return ids, np.log(kept / kept), np.log(",
         ("tests/sampling/test_constraint.py::test_weight_of_a_text_is_its_probability_over_that_of_the_mask",),
     ),
     Fault(

@@ -62,6 +62,7 @@ def state_after(automaton: Automaton, text: str) -> int:
         r"(?a)\w+",
         "(?s).-",
         "[[a]+",
+        "a^|b",
     ],
 )
 def test_automaton_accepts_what_re_matches(pattern: str) -> None:

@@ -216,6 +216,21 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any
         SampleConfig(**settings)
 
 
+@pytest.mark.parametrize("temperature", [1, 0.6])
+@pytest.mark.parametrize("spread", [1, 3000])
+def test_masked_draw_equals_draw_and_weight(temperature: float, spread: float) -> None:
+    rng = np.random.default_rng(0)
+    logits, uniforms = spread * rng.normal(size=(50, 9)), rng.random(50)
+    penalties = np.where(rng.random((50, 9)) < 0.5, 0, -np.inf)
+    penalties[:, 4] = 0
+    sampler = TokenSampler(SampleConfig(temperature), (1,))
+    ids, log_probs, log_kept = sampler.draw_masked(logits, uniforms, (), penalties)
+    expected_ids, expected_log_probs = sampler.draw(logits, uniforms, (), penalties)
+    assert ids.tolist() == expected_ids.tolist()
+    np.testing.assert_allclose(log_probs, expected_log_probs)
+    np.testing.assert_allclose(log_kept, sampler.log_kept(logits, penalties), atol=1e-9)
+
+
 @pytest.mark.parametrize("scale", [1, 3000])
 def test_weight_is_finite_where_the_allowed_characters_underflow(scale: float) -> None:
     logits = scale * np.array([[0.0, 9, 1, -1, -2]])
