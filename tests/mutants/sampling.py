@@ -48,8 +48,8 @@ FAULTS = (
     Fault(
         "the log-probability of a sample is that of its temperature",
         "charlm/sampling/drawing.py",
-        "log_totals = np.log(weights.sum(axis=1))",
-        "log_totals = np.log((weights ** (self._scale or 1)).sum(axis=1))",
+        "log_totals = np.log(weights.sum(axis=1))\n        allowed",
+        "log_totals = np.log((weights ** (self._scale or 1)).sum(axis=1))\n        allowed",
         ("tests/sampling/test_drawing.py::test_log_probabilities_are_those_of_the_unfiltered_softmax",),
     ),
     Fault(
