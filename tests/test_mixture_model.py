@@ -235,22 +235,22 @@ def test_commands_read_a_mixture(tmp_path: Path) -> None:
     assert json.loads(out("score", "badge", "--json"))["log_prob"] == pytest.approx(model.score("badge").log_prob)
     assert out("sample", "--seed", 3, "--length", 30).rstrip("\n") == model.sample(seed=3, length=30)[0].text
     assert "cafe" in out("score", "--rank", "--file", "-", stdin=b"0\tcafe\n0\tbadge\n")
-    assert "bad" in out("odd", "text.txt")
+    assert "bad" in out("odd", "--file", "text.txt")
     assert out("classify", "-m", "charlm.safetensors", "badge")
     assert out("fill", "b_d")
     assert out("score", "--adapt", "badge")
-    shown = json.loads(out("gradients", "charlm.safetensors", "text.txt", "--member", 2, "--json"))
+    shown = json.loads(out("gradients", "--file", "text.txt", "--member", 2, "--json"))
     assert shown["norms"] == model.gradients((tmp_path / "text.txt").read_text(), member=2).as_json()["norms"]
-    refused = command("gradients", "charlm.safetensors", "text.txt", "--member", 3, cwd=tmp_path)
+    refused = command("gradients", "--file", "text.txt", "--member", 3, cwd=tmp_path)
     assert refused.code != 0
     assert "--member is 3; expected 0 to 2" in refused.err
 
 
-def test_fine_tuning_begins_with_the_first_member(tmp_path: Path) -> None:
+def test_fine_tuning_of_one_network_begins_with_the_first_member(tmp_path: Path) -> None:
     model = make(2)
     model.save(tmp_path / "parent.safetensors")
     (tmp_path / "text.txt").write_text("a bad cafe\nbadge\n" * 30)
-    options = ("--lines", "--steps", 1, "--lr", 1e-9, "--init-from", "parent.safetensors", "--threads", 1)
+    options = ("--lines", "--ensemble", 1, "--steps", 1, "--lr", 1e-9, "--init-from", "parent.safetensors", "--threads", 1)
     outcome = command("train", "text.txt", *options, "-m", "child.safetensors", cwd=tmp_path)
     assert outcome.code == 0, outcome.err
     child = charlm.load(tmp_path / "child.safetensors")

@@ -85,6 +85,7 @@ LEFT_TO_RIGHT: Mapping[str, Call] = {
     "score_characters": lambda model, text: list(model.score_characters(text, context=text[:9])),
     "score_adaptively": lambda model, text: list(model.score_adaptively([text, text])),
     "fill": lambda model, text: model.fill(text[:20] + "_" + text[20:30] + "_", beam=3),
+    "next": lambda model, text: model.next(text, words=3),
     "gradients": lambda model, text: model.gradients(text, back=5, places=9).as_json(),
     "refuse_unknown": lambda model, text: (is_refused(model, text), is_refused(model, text + "?")),
     "counts_end": lambda model, text: model.counts_end(None),
