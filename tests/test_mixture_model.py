@@ -222,7 +222,7 @@ def test_pytorch_loads_each_member_strictly(cell: str, tmp_path: Path) -> None:
 def test_commands_read_a_mixture(tmp_path: Path) -> None:
     model = make(3)
     model.save(tmp_path / "charlm.safetensors")
-    (tmp_path / "text.txt").write_text("a bad cafe\nbadge\n" * 5)
+    (tmp_path / "text.txt").write_text("a bad cafe badge " * 8)
 
     def out(*arguments: object, stdin: bytes = b"") -> str:
         outcome = command(*arguments, cwd=tmp_path, stdin=stdin)

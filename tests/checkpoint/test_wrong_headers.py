@@ -36,7 +36,7 @@ WRONG_CONTENT = {
     "encoding a path": (put("config", "text", "encoding", "../x"), "encoding ../x is not known"),
     "encoding binary": (put("config", "text", "encoding", "zlib"), "encoding zlib is not known"),
     "encoding long": (put("config", "text", "encoding", "u" * 999), "uuu... is not known"),
-    "encoding null": (put("config", "text", "encoding", None), "encoding None is not known"),
+    "encoding null": (put("config", "text", "encoding", None), "encoding is None; expected a string"),
     "no vocabulary": (lambda c: c.pop("vocabulary"), "the vocabulary is not an object"),
     "vocabulary a list": (put("vocabulary", ["<EOS>", "<UNK>"]), "the vocabulary is not an object"),
     "tokens a text": (put("vocabulary", "tokens", "abc"), "the vocabulary has no list of tokens"),
