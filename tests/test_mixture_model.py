@@ -250,8 +250,8 @@ def test_fine_tuning_of_one_network_begins_with_the_first_member(tmp_path: Path)
     model = make(2)
     model.save(tmp_path / "parent.safetensors")
     (tmp_path / "text.txt").write_text("a bad cafe\nbadge\n" * 30)
-    options = ("--lines", "--ensemble", 1, "--steps", 1, "--lr", 1e-9, "--init-from", "parent.safetensors", "--threads", 1)
-    outcome = command("train", "text.txt", *options, "-m", "child.safetensors", cwd=tmp_path)
+    options = ("--lines", "--ensemble", 1, "--steps", 1, "--lr", 1e-9, "--threads", 1, "-m", "child.safetensors")
+    outcome = command("train", "text.txt", *options, "--init-from", "parent.safetensors", cwd=tmp_path)
     assert outcome.code == 0, outcome.err
     child = charlm.load(tmp_path / "child.safetensors")
     assert len(child.members) == 1
