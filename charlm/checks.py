@@ -87,7 +87,7 @@ PATH = Rule(lambda value: isinstance(value, (str, os.PathLike)), "a path")
 
 
 def check_value(field: str, value: Any, rule: Rule) -> None:
-    """Raise ConfigError unless `value` keeps `rule`; a value of the wrong type is told the right one."""
+    """Raise ConfigError unless `value` keeps `rule`; for a value of another type the message names the right one."""
     if rule.is_valid(value):
         return
     is_of_type = isinstance(value, rule.types) and (bool in rule.types or not isinstance(value, bool))

@@ -43,6 +43,7 @@ def trained(text: Path, hidden: int, layers: int, minutes: float, tail: float) -
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         command = [sys.executable, "-m", "charlm", "train", str(text), "-m", str(path), "--minutes", str(minutes)]
+        command += ["--ensemble", "1"]
         command += ["--hidden", str(hidden), "--layers", str(layers), "--held-out", "end", "--valid", str(tail)]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         return charlm.load(path)

@@ -119,10 +119,11 @@ def choose_settings(settings: Mapping[str, Any], corpus: Corpus, engine: EngineC
     """Complete the settings by the corpus, the speed of this machine and its free memory."""
     threads = settings.get("threads") or max(1, usable_cores() // group.local_world_size)
     complete = {**settings, "threads": threads}
+    is_size_open = settings.get("hidden") is None and settings.get("size") is None
     speed = REFERENCE_SPEED
     if engine.name != "numpy":  # the processes of a group must agree, so that PyTorch does not measure the speed
         complete["ensemble"] = settings.get("ensemble") or 1
-    elif any(settings.get(name) is None for name in ("hidden", "ensemble")):
+    elif is_size_open or (settings.get("ensemble") is None and not (settings.get("epochs") or settings.get("steps"))):
         speed = measure_speed(threads)
     characters, vocabulary = len(corpus.train_ids), len(corpus.vocabulary)
     choice = choose(complete, characters, speed, vocabulary=vocabulary)

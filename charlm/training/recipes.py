@@ -23,8 +23,8 @@ BUDGETS = ("epochs", "steps", "minutes")
 """Settings that end a run."""
 REFERENCE_SPEED = Speed(110_000, 180_000, 2)
 """Speed of the reference network (an LSTM 256x1) on the machine of the measurements."""
-BOOK_CHARACTERS = 1_000_000
-"""Length of the text on which the recipes for books were measured."""
+BOOK_CHARACTERS, BOOK_VOCABULARY = 1_000_000, 65
+"""Length of the text on which the recipes for books were measured, and the size of its vocabulary."""
 MIN_BIDIRECTIONAL_STEPS = 128
 """Steps of a bidirectional window, which carries its context with it."""
 BIDIRECTIONAL_COST = 2.5
@@ -117,7 +117,11 @@ def choose(
     check_value("ensemble", members, COUNT)
     reason = ""
     if is_by_time and "ensemble" not in given:
-        members, reason = choose_members(reference_minutes, characters, speed, vocabulary, max_members)
+        members = choose_members(reference_minutes, characters, speed, vocabulary, {"size": size, **given})
+        members = min(members, max_members)
+        passes = reading_passes(reference_minutes, characters, speed)
+        if members > 1:
+            reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
     reference_minutes *= speed.of_member(members) / REFERENCE_SPEED.all_cores
     recipe = adapt_recipe(recipe_for(reference_minutes, characters), given, size)
     chosen = {**default, "patience": 4, "ensemble": members, **recipe}
@@ -148,20 +152,26 @@ def adapt_recipe(recipe: Recipe, given: Mapping[str, Any], size: str | None) -> 
     return adapted
 
 
-def choose_members(minutes: float, characters: int, speed: Speed, vocabulary: int, max_members: int) -> tuple[int, str]:
-    """Return the number of networks to train and its reason, for a budget in minutes."""
-    passes = 60 * minutes * speed.cores * speed.one_core / characters
+def choose_members(minutes: float, characters: int, speed: Speed, vocabulary: int, given: Mapping[str, Any]) -> int:
+    """Return the number of networks to train in a number of minutes; given: settings of the network, and `size`."""
+    passes = reading_passes(minutes, characters, speed)
     recipe = recipe_for(minutes * speed.all_cores / REFERENCE_SPEED.all_cores, characters)
+    cost = character_cost({**adapt_recipe(recipe, given, given["size"]), **given}, vocabulary)
     if "epochs" in recipe:
-        network = NetworkConfig(hidden=recipe["hidden"], layers=recipe.get("layers", 1))
-        train = TrainConfig(batch=recipe["batch"])
-        cost = SMALL_BATCH_COST * step_cost(network, train, vocabulary) / (train.batch * train.bptt)
-        members = members_for_short_text(passes, recipe["epochs"] * cost)
-    else:
-        members = members_for_long_text(passes)
-    members = min(members, max_members)
-    reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
-    return members, reason if members > 1 else ""
+        return members_for_short_text(passes, recipe["epochs"] * SMALL_BATCH_COST * cost)
+    return members_for_long_text(passes * character_cost(recipe, BOOK_VOCABULARY) / cost)
+
+
+def reading_passes(minutes: float, characters: int, speed: Speed) -> float:
+    """Return how often the reference network can read a text, on all cores by themselves."""
+    return 60 * minutes * speed.cores * speed.one_core / characters
+
+
+def character_cost(settings: Mapping[str, Any], vocabulary: int) -> float:
+    """Estimate the time of training per character, relative to the reference network."""
+    network = NetworkConfig(hidden=settings["hidden"], layers=settings.get("layers", 1))
+    train = TrainConfig(batch=settings["batch"], bptt=settings.get("bptt", 64))
+    return step_cost(network, train, vocabulary) / (train.batch * train.bptt)
 
 
 def fit_to_vocabulary(network: NetworkConfig, train: TrainConfig, vocabulary: int, budget: float) -> NetworkConfig:

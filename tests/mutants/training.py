@@ -398,4 +398,11 @@ FAULTS = (
         'members = settings.get("ensemble") or 1',
         (f"{MEMBERS}test_members_are_as_many_as_those_of_the_model_to_start_with",),
     ),
+    Fault(
+        "a large network gets as many members as a small one",
+        "charlm/training/recipes.py",
+        "members_for_long_text(passes * character_cost(recipe, BOOK_VOCABULARY) / cost)",
+        "members_for_long_text(passes)",
+        (f"{SIZE}test_a_costly_network_has_fewer_members",),
+    ),
 )

@@ -1,4 +1,4 @@
-"""Lists of names and words are told from prose, verse, music and code."""
+"""The advice of --lines: for lists of names and words, and not for prose, verse, music and code."""
 
 from __future__ import annotations
 

@@ -169,6 +169,13 @@ class TestEnsembleSize:
         assert choice.train.ensemble == members
         assert ("networks because" in choice.reason) == (members > 1)
 
+    @pytest.mark.parametrize("given", [{"hidden": 1024, "layers": 2}, {}])
+    def test_a_costly_network_has_fewer_members(self, given: dict[str, Any]) -> None:
+        """A large network, or a large vocabulary, reads the text less often in the same time."""
+        settings = {"minutes": 4}
+        assert choose(settings, 10**6, vocabulary=65).train.ensemble == 2
+        assert choose(settings | given, 10**6, vocabulary=65 if given else 20_000).train.ensemble == 1
+
     def test_members_get_the_recipe_of_their_own_time(self) -> None:
         alone = choose({"minutes": 5, "ensemble": 1}, 10**6)
         members = choose({"minutes": 5, "ensemble": 8}, 10**6)
