@@ -8,28 +8,12 @@ from statistics import median
 
 import click
 
-from benchmarks.library.alternation import describe_machine, rate_of
-from benchmarks.speed.sampling import VOCABULARY, untrained
-from charlm.config import SampleConfig
-from charlm.inference.interface import CausalModel
+from benchmarks.library.alternation import describe_machine
+from benchmarks.speed.sampling import charlm_rate, untrained
 from charlm.machine import usable_cores
-from charlm.sampling.sampler import Sampler
 
 PATTERN = r"(?:[A-Z]+ ?|\W\W?\d*)*"
 """An expression that about half of the characters continue."""
-
-
-def rate(network: CausalModel, streams: int, threads: int, seconds: float, match: str | None) -> float:
-    """Return characters per second."""
-
-    def step() -> int:
-        config = SampleConfig(1.0, length=500 if streams == 1 else 200, match=match, can_end=False)
-        sampler = Sampler(network, VOCABULARY, config, threads=threads)
-        if streams == 1:
-            return sum(1 for _ in sampler.stream(seed=0))
-        return sum(len(drawn.text) for drawn in sampler.texts(n=streams, seed=0))
-
-    return rate_of(step, seconds, warm_up=1)
 
 
 @click.command()
@@ -45,7 +29,7 @@ def main(cells: str, sizes: str, rounds: int, seconds: float, threads: int) -> N
     print("|---|---|---|---|---|---|")
     for cell, size, streams in product(cells.split(","), sizes.split(","), (1, 64)):
         hidden, layers = map(int, size.split("x"))
-        measure = partial(rate, untrained(cell, hidden, layers), streams, threads, seconds)
+        measure = partial(charlm_rate, untrained(cell, hidden, layers), streams, threads, seconds)
         pairs = [(measure(None), measure(PATTERN)) for _ in range(rounds)]
         free, masked = (median(column) for column in zip(*pairs, strict=True))
         ratio = median(masked / free for free, masked in pairs)

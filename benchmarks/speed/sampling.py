@@ -31,15 +31,14 @@ def untrained(cell: str, hidden: int, layers: int) -> PreparedNetwork:
     return PreparedNetwork(network, params)
 
 
-def charlm_rate(network: CausalModel, streams: int, threads: int, seconds: float) -> float:
-    """Return characters per second of charlm."""
-    length = 500
+def charlm_rate(network: CausalModel, streams: int, threads: int, seconds: float, match: str | None = None) -> float:
+    """Return characters per second of charlm, for texts that match an expression if one is given."""
+    config = SampleConfig(1.0, length=500 if streams == 1 else 200, match=match, can_end=match is None)
 
     def step() -> int:
-        if streams == 1:
-            return sum(1 for _ in Sampler(network, VOCABULARY, SampleConfig(1.0, length=length)).stream(seed=0))
-        config = SampleConfig(1.0, length=200)
         sampler = Sampler(network, VOCABULARY, config, threads=threads)
+        if streams == 1:
+            return sum(1 for _ in sampler.stream(seed=0))
         return sum(len(drawn.text) for drawn in sampler.texts(n=streams, seed=0))
 
     return rate_of(step, seconds, warm_up=1)
