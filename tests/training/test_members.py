@@ -214,6 +214,15 @@ def test_number_of_members_that_is_chosen_fits_the_memory(
     assert given.train.ensemble == 5
 
 
+@pytest.mark.parametrize("given", [{"steps": 5}, {"epochs": 1.0}, {"minutes": 1.0, "ensemble": 1}])
+def test_speed_is_measured_only_where_a_choice_depends_on_it(
+    text: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("charlm.runs.setup.measure_speed", lambda cores: pytest.fail("measured"))
+    choice = choose_settings(TINY | given, Corpus.read([text]), EngineConfig(), ProcessGroup())
+    assert choice.train.ensemble == 1
+
+
 def test_pytorch_trains_one_network_where_none_is_given(text: Path) -> None:
     choice = choose_settings({"minutes": 10}, Corpus.read([text]), EngineConfig("torch"), ProcessGroup())
     assert choice.train.ensemble == 1
