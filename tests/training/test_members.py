@@ -184,6 +184,19 @@ def test_losses_of_members_keep_their_columns() -> None:
     assert members.step == 4
 
 
+def test_as_many_members_work_at_a_time_as_there_are_cores() -> None:
+    corpus = Corpus.read(["corpora/dinosaurs.txt"])
+    train = TrainConfig(steps=5, ensemble=5, threads=2, batch=4, bptt=12)
+    members = Members(Network(NetworkConfig("gru", 8), 30), [], StreamBatches(corpus, train), train, EngineConfig())
+    members._processes = list(range(5))  # type: ignore[arg-type]
+    calls: list[str] = []
+    members._send = lambda process, message: calls.append(f"send {process}")  # type: ignore[method-assign]
+    members._receive = lambda k: calls.append(f"receive {k}")  # type: ignore[method-assign,func-returns-value]
+    members.free_buffers()
+    pairs = [("send 0", "send 1"), ("receive 0", "receive 1"), ("send 2", "send 3"), ("receive 2", "receive 3")]
+    assert calls == [call for pair in pairs for call in pair] + ["send 4", "receive 4"]
+
+
 def test_members_start_from_those_of_a_mixture_in_turn(text: Path, tmp_path: Path) -> None:
     parent = charlm.train(text, tmp_path / "parent", **TINY, steps=3, ensemble=2)
     with Run(
