@@ -5,6 +5,8 @@ VENV ?= .venv
 PYTHON ?=
 MINUTES ?= 0.5
 FUZZ_SECONDS ?= 600
+# One process of pytest for each core; make PARALLEL= test runs the tests in one process.
+PARALLEL ?= --numprocesses=auto --dist=worksteal
 
 BIN := $(VENV)/bin
 DEMO := build/demo
@@ -25,10 +27,10 @@ demo: $(VENV)/runtime.stamp ## train on dinosaur names for half a minute, sample
 	$(BIN)/charlm score --model $(DEMO)/dinosaurs.safetensors "Velocisaurus" "Vlcsrseouaiu"
 
 test: check ## static checks, then all tests that need no PyTorch, with coverage
-	$(BIN)/python -m pytest --cov=charlm
+	$(BIN)/python -m pytest $(PARALLEL) --cov=charlm
 
 test-torch: $(VENV)/torch.stamp ## install PyTorch, then the tests that need it, with coverage
-	COVERED=charlm.engines $(BIN)/python -m pytest --cov --cov-fail-under=90 \
+	COVERED=charlm.engines $(BIN)/python -m pytest $(PARALLEL) --cov --cov-fail-under=90 \
 		tests/engines $$(grep -rl --include='test_*.py' 'importorskip("torch' tests)
 
 check: $(VENV)/dev.stamp ## static checks alone: ruff, mypy, import-linter
