@@ -45,8 +45,9 @@ format: $(VENV)/dev.stamp ## format the code with ruff
 bench: $(VENV)/dev.stamp ## measure speed and memory (about 20 minutes)
 	$(BIN)/python -m benchmarks speed
 
-docs: $(VENV)/runtime.stamp ## write docs/commands.md from the help texts
+docs: $(VENV)/docs.stamp ## write the generated pages of docs/reference, then build the site in build/docs
 	$(BIN)/python docs/commands.py
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
 
 mutants: $(VENV)/dev.stamp ## apply deliberate faults one at a time; a test must fail for each
 	$(BIN)/python -m tests.mutants
@@ -87,6 +88,10 @@ $(VENV)/runtime.stamp: setup.cfg pyproject.toml | $(BIN)/python
 $(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/runtime.stamp
+
+$(VENV)/docs.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
 
 $(VENV)/torch.stamp: $(VENV)/dev.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[torch-test]'

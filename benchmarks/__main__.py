@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [OPTIONS]`: run one benchmark, or with NAME `speed` the five of docs/performance.md."""
+"""`python -m benchmarks NAME [OPTIONS]`: run a benchmark, or the five of docs/explanation/performance.md (`speed`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODULES = {
 }
 """Name of a benchmark -> its module, which has a command `main`."""
 SPEED = ("training", "sampling", "scoring", "startup", "memory")
-"""Benchmarks of docs/performance.md."""
+"""Benchmarks of docs/explanation/performance.md."""
 MAX_SENTENCE = 500
 """Characters of a description, at most."""
 
@@ -54,7 +54,7 @@ class Benchmarks(click.Group):
 
 @click.group(cls=Benchmarks)
 def main() -> None:
-    """Measure speed, memory and quality; see docs/performance.md and docs/quality.md."""
+    """Measure speed, memory and quality; see docs/explanation/performance.md and docs/explanation/quality.md."""
 
 
 @main.command()

@@ -1,10 +1,12 @@
-"""Write docs/commands.md from the help texts: `python docs/commands.py`, or `make docs`."""
+"""Write the pages of docs/reference that are generated: `python docs/commands.py [FOLDER]`, or `make docs`."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
+import python_api
 
 from charlm.cli import COMMANDS, charlm
 
@@ -13,7 +15,7 @@ INTRODUCTION = """\
 
 All commands take `-m MODEL` (default: `charlm.safetensors` in the current folder, or the environment variable
 `CHARLM_MODEL`). Results go to standard output, everything else to standard error, and `-q` prints errors alone.
-[scripts.md](scripts.md) lists the exit codes, and the environment variables that set defaults.
+[command-line.md](command-line.md) lists the exit codes, and the environment variables that set defaults.
 
 An argument TEXT is a text. `--file` names files, several after one `--file` or repeated. `-` is standard input. A
 command that is given nothing reads standard input, unless that is a terminal. `-n` is a number of texts, `-k` a number
@@ -37,4 +39,6 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parent / "commands.md").write_text(page(), encoding="utf-8")
+    reference = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "reference"
+    (reference / "commands.md").write_text(page(), encoding="utf-8")
+    (reference / "python.md").write_text(python_api.page(), encoding="utf-8")

@@ -148,7 +148,7 @@ def mypy_errors(tmp_path: Path, code: str) -> dict[int, str]:
     return {int(number): message for number, message in found}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/python.md", "docs/scoring.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/python.md", "docs/how-to/scoring.md"])
 def test_python_of_a_page_passes_a_type_checker(page: str, tmp_path: Path) -> None:
     blocks = re.findall(r"(?:^ {4}.*\n)+", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
     code = "".join(

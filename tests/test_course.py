@@ -1,4 +1,4 @@
-"""Every location, command and link in docs/course.md exists."""
+"""Every location, command and link in docs/tutorial/course.md exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.__main__ import MODULES
 from charlm.cli import COMMANDS, Commands, charlm
 
 TOP = Path(__file__).parents[1]
-DOC = (TOP / "docs" / "course.md").read_text(encoding="utf-8")
+DOC = (TOP / "docs/tutorial/course.md").read_text(encoding="utf-8")
 LOCATIONS = re.findall(r"`((?:charlm|tests|benchmarks)/[\w/]+\.py)(?:::([\w.]+))?`", DOC)
 LINES = re.findall(r"(?:^ {4}(?:\$ )?|`)(charlm [a-z][^`\n]*|python -m [^`\n]*)", DOC, re.MULTILINE)
 TOPICS = (
@@ -75,6 +75,6 @@ def test_texts_outside_the_repository_have_a_download_command() -> None:
 
 def test_every_link_target_exists() -> None:
     links = re.findall(r"\]\(([^)#]+)", DOC)
-    assert "gradients.svg" in links
+    assert "../images/gradients.svg" in links
     for link in links:
-        assert (TOP / "docs" / link).is_file(), link
+        assert (TOP / "docs/tutorial" / link).is_file(), link

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,7 +21,7 @@ from charlm.cli import charlm as charlm_group
 from charlm.scoring.heat_map import COLOURS
 
 TOP = Path(__file__).parents[1]
-PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+PAGES = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md"))]
 OTHER_PAGES = [
     TOP / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md", "corpora/SOURCES.md")
 ]
@@ -78,12 +80,21 @@ def test_command_of_every_page_accepts_its_options(command: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_reference_of_a_command_has_all_its_flags(name: str) -> None:
-    page = (TOP / "docs/commands.md").read_text(encoding="utf-8")
+    page = (TOP / "docs/reference/commands.md").read_text(encoding="utf-8")
     section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
     command = Commands.get_command(charlm_group, click.Context(charlm_group), name)  # type: ignore[arg-type]
     assert command is not None
     flags = {flag for option in command.params if isinstance(option, click.Option) for flag in option.opts}
     assert flags <= set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", section))
+
+
+def test_generated_pages_are_those_of_the_code(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, TOP / "docs/commands.py", tmp_path], check=True, timeout=60)
+    pages = sorted(tmp_path.iterdir())
+    assert [page.name for page in pages] == ["commands.md", "python.md"]
+    for page in pages:
+        text = (TOP / "docs/reference" / page.name).read_text(encoding="utf-8")
+        assert text == page.read_text(encoding="utf-8"), "run: python docs/commands.py"
 
 
 def test_heat_map_has_a_box_per_character_and_per_level(tmp_path: Path) -> None:
@@ -113,7 +124,7 @@ def test_keys_of_the_model_file_are_documented(bidirectional: bool, tmp_path: Pa
     with open_container(path, {"F32"}, "") as container:
         content = parse_json(container.metadata["charlm"])
     assert isinstance(content, dict)
-    page = (TOP / "docs/architecture.md").read_text(encoding="utf-8")
+    page = (TOP / "docs/reference/files.md").read_text(encoding="utf-8")
     model = page[page.index("**Model**") : page.index("**State**")]
     words = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", model))))
     keys = content.keys() | content["config"].keys() | content["vocabulary"].keys()

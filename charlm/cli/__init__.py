@@ -49,7 +49,7 @@ FIRST = {
 """The first commands to try."""
 MORE = """\
 charlm help COMMAND shows the options of a command, with examples. README.md
-and docs/ in the source describe charlm, docs/scripts.md its use in scripts.
+and docs/ in the source hold a tutorial, guides for tasks and the reference.
 """
 
 

@@ -1,4 +1,4 @@
-"""Exit codes of the command line; docs/scripts.md documents them."""
+"""Exit codes of the command line; docs/reference/command-line.md documents them."""
 
 DONE, FAILED, USAGE, FOUND = 0, 1, 2, 3
 """FOUND is for `odd --fail-over` and `proof --fail`, so that a script can tell a finding from a failure."""

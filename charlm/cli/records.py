@@ -1,4 +1,4 @@
-"""The records of --json and --tsv: their keys, in order. docs/output.md documents them.
+"""The records of --json and --tsv: their keys, in order. docs/reference/output.md documents them.
 
 Log-probabilities are in nats. Keys of a model of words name tokens and words; its keys of earlier versions, which name
 characters, follow at the end of a record.

@@ -1,7 +1,7 @@
 """The number of networks of an ensemble, from the length of the text, the time and the machine.
 
 A network that has read its text often learns little from further passes; another network of another seed makes other
-errors, and the mean of their probabilities is better than each. `docs/quality.md` has the measurements.
+errors, and the mean of their probabilities is better than each. `docs/explanation/quality.md` has the measurements.
 """
 
 from __future__ import annotations

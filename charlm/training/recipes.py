@@ -1,7 +1,7 @@
 """Settings that are not given, derived from the length of the text, the budget and the speed of the machine.
 
-The tables are results of the measurements in `docs/quality.md`. A small network learns faster; a large one reaches a
-lower loss. A short text is soon memorised, so that it gets fewer passes, a smaller network and more dropout.
+`docs/explanation/quality.md` has the measurements that the tables are from. A small network learns faster; a large one
+reaches a lower loss. A short text is soon memorised, so that it gets fewer passes, a smaller network and more dropout.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records of --json and --tsv: their keys are those of docs/output.md, and both forms have the same values."""
+"""Records of --json and --tsv: keys as in docs/reference/output.md, and the same values in both forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from charlm.cli.tables import in_tsv
 from charlm.model import LanguageModel
 from tests.cli.tiny import Terminal, make_model
 
-PAGE = (Path(__file__).parents[2] / "docs/output.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/reference/output.md").read_text(encoding="utf-8")
 TEXT = "ab_a\ncd"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "score": ("score", "--file", "t.txt", "--lines"),

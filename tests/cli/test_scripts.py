@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestExitCodes:
     def test_are_documented(self) -> None:
-        page = (TOP / "docs/scripts.md").read_text(encoding="utf-8")
+        page = (TOP / "docs/reference/command-line.md").read_text(encoding="utf-8")
         documented = {
             int(code) for row in re.findall(r"^\| ([\d, ]+) \|", page, re.MULTILINE) for code in row.split(",")
         }
@@ -157,7 +157,9 @@ class TestCompletion:
     @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
     @pytest.mark.parametrize(("line", "expected"), COMPLETIONS)
     def test_bash_with_the_documented_line(self, models: Path, line: str, expected: list[str]) -> None:
-        setup = re.search(r"^    (eval .*bash_source.*)$", (TOP / "docs/scripts.md").read_text(), re.MULTILINE)
+        setup = re.search(
+            r"^    (eval .*bash_source.*)$", (TOP / "docs/how-to/completion.md").read_text(), re.MULTILINE
+        )
         assert setup is not None
         program = models / "bin/charlm"
         program.parent.mkdir()
