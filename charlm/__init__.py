@@ -19,6 +19,9 @@ from charlm.version import __version__
 if TYPE_CHECKING:
     from charlm.checkpoint import TrainingRecord
     from charlm.config import EngineConfig, NetworkConfig, SampleConfig, TextConfig, TrainConfig
+    from charlm.diagnostics.activations import Activations
+    from charlm.diagnostics.cell_ranking import CellScore
+    from charlm.diagnostics.saliency import Saliency
     from charlm.errors import CharlmError
     from charlm.model import LanguageModel, load
     from charlm.runs.api import train
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from charlm.scoring.score import CharScore, Score
 
 _HOMES = {
+    "Activations": "charlm.diagnostics.activations",
+    "CellScore": "charlm.diagnostics.cell_ranking",
     "CharScore": "charlm.scoring.score",
     "CharlmError": "charlm.errors",
     "Classification": "charlm.scoring.ranking",
@@ -36,6 +41,7 @@ _HOMES = {
     "LanguageModel": "charlm.model",
     "NetworkConfig": "charlm.config",
     "Next": "charlm.scoring.continuations",
+    "Saliency": "charlm.diagnostics.saliency",
     "Sample": "charlm.sampling.sampler",
     "SampleConfig": "charlm.config",
     "Score": "charlm.scoring.score",
@@ -49,6 +55,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Activations",
+    "CellScore",
     "CharScore",
     "CharlmError",
     "Classification",
@@ -57,6 +65,7 @@ __all__ = [
     "LanguageModel",
     "NetworkConfig",
     "Next",
+    "Saliency",
     "Sample",
     "SampleConfig",
     "Score",

@@ -9,29 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from charlm.checks import COUNT, NATURAL, check, check_texts, check_value, integer_rule
+from charlm.checks import COUNT, NATURAL, check, check_texts, check_value
 from charlm.config import SampleConfig
 from charlm.errors import ConfigError
+from charlm.inspected_model import InspectedModel
 from charlm.kernels.threads import cores_for
-from charlm.nn.network import Network
 from charlm.sampling.sampler import Sample, Sampler
 from charlm.scoring.characters import score_characters
 from charlm.scoring.dynamic_evaluation import DynamicEvaluation, score_adaptively
 from charlm.scoring.score import CharScore, Score
 from charlm.scoring.scorer import score_text, score_texts
 from charlm.settings import SampleSettings, checked, plain, show_keywords
-from charlm.stored_model import StoredModel
 
-if TYPE_CHECKING:  # `fill`, `proof` and `gradients` load these packages; `charlm score` starts faster without them
+if TYPE_CHECKING:  # `fill` and `proof` load these packages; `charlm score` starts faster without them
     from typing_extensions import Unpack
 
-    from charlm.diagnostics.gradient_flow import GradientFlow
     from charlm.infilling.filling import Filled
     from charlm.infilling.proofing import Suspect
     from charlm.scoring.continuations import Next
 
 
-class LanguageModel(StoredModel):
+class LanguageModel(InspectedModel):
     """The probability of the next character given the characters before it, learned from a text.
 
     Parameters
@@ -247,19 +245,6 @@ class LanguageModel(StoredModel):
 
         check_value("words", plain(words), NATURAL)
         return expect_next(self.prepared, self.vocabulary, self.clean(prompt), words=plain(words))
-
-    def gradients(self, text: str, *, back: int = 64, places: int = 100, member: int = 0) -> GradientFlow:
-        """Measure how the loss at step t depends on the state k steps back, k = 0 to `back`: the mean over `places` t.
-
-        Of a mixture, one `member` is measured, counted from 0. Raises ConfigError if the model is bidirectional.
-        """
-        from charlm.diagnostics.gradient_flow import encode_text, measure_gradients
-
-        if not isinstance(self.network, Network):
-            raise ConfigError("this model reads from both sides; gradients are followed in models of one direction")
-        check_value("member", member, integer_rule(0, len(self.members) - 1))
-        ids = encode_text(self.vocabulary, self.clean(text), lines=self.text.lines)
-        return measure_gradients(self.network, self.members[member], ids, back=back, places=places)
 
 
 def load(path: str | PathLike[str]) -> LanguageModel:

@@ -35,6 +35,7 @@ COMMANDS = {
     "odd": "Find the most surprising lines or characters of a text.",
     "fill": "Restore missing characters.",
     "proof": "Mark words that do not fit, and propose others.",
+    "cells": "Find what single cells of a network represent.",
     "gradients": "Measure whether gradients vanish, last or explode.",
     "info": "Describe a model.",
     "help": "Print the help of a command.",

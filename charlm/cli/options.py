@@ -116,6 +116,16 @@ def documents(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("words", nargs=-1, metavar="[TEXT]...")(file_option(command))
 
 
+def passage(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument TEXT... and the option --file to a command that reads all of them as one text, `inputs`."""
+
+    @wraps(function)
+    def command(words: tuple[str, ...], files: tuple[Path, ...], **settings: Any) -> Any:
+        return function(inputs=gather(words, files), **settings)
+
+    return click.argument("words", nargs=-1, metavar="[TEXT]...")(file_option(command))
+
+
 def corpora(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument FILE... and the option --file to `train`; the command gets the names as `files`."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from charlm.arrays import finite_or_none
@@ -16,6 +17,8 @@ from charlm.cli.tables import show_json, show_tsv
 from charlm.scoring.score import CharScore, Metrics, Score, Summary
 
 if TYPE_CHECKING:
+    from charlm.diagnostics.activations import Activations
+    from charlm.diagnostics.cell_ranking import CellScore
     from charlm.infilling.filling import Filled
     from charlm.infilling.proofing import Suspect
     from charlm.sampling.sampler import Sample
@@ -175,6 +178,23 @@ def sample_record(sample: Sample, prompt: str, index: int, unit: str) -> Record:
         "unit": unit,
         "log_kept": sample.log_kept,
     }
+
+
+ACTIVATION_KEYS = ("index", "character", "activation", "gates", "unit")
+"""Keys of a character in `cells --cell`."""
+
+
+def activation_record(found: Activations, layer: int, cell: int, index: int, unit: str) -> Record:
+    """Return the record of a character, in `cells --cell`."""
+    gates = {name: float(values[layer, index, cell]) for name, values in found.gates.items()}
+    values = (index, found.tokens[index], float(found.cells[layer, index, cell]), gates, unit)
+    return in_unit(dict(zip(ACTIVATION_KEYS, values, strict=True)), unit, is_new=True)
+
+
+def cell_record(score: CellScore, member: int, unit: str) -> Record:
+    """Return the record of a cell and a property, in `cells`."""
+    record = asdict(score)
+    return {"property": record.pop("name"), **record, "member": member, "unit": unit}
 
 
 def next_record(found: Continuation, kind: str, rank: int, prompt: str, unit: str) -> Record:

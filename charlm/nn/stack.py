@@ -14,7 +14,7 @@ from charlm.kernels.packed_matrix import PackedMatrix
 from charlm.kernels.workspace import Workspace, sum_rows
 from charlm.nn.base import NetworkState
 from charlm.nn.cells import find_cell
-from charlm.nn.cells.cell import Backward, RecurrenceGrads
+from charlm.nn.cells.cell import Backward, CellCache, RecurrenceGrads
 from charlm.nn.layer_weights import LayerWeights
 from charlm.nn.layers import OneHotProjection, dropout_mask
 from charlm.nn.layout import FORWARD, Parameters
@@ -28,8 +28,8 @@ class StackCache(NamedTuple):
     ----------
     projection : OneHotProjection
         Input projection of the first layer.
-    outputs : list of arrays (T, B, H)
-        Hidden states of each layer, before dropout.
+    cells : list of CellCache
+        Gate values and states of each layer.
     state : NetworkState
         Last state.
     backwards : list of Backward
@@ -41,15 +41,20 @@ class StackCache(NamedTuple):
     """
 
     projection: OneHotProjection
-    outputs: list[Array]
+    cells: list[CellCache]
     state: NetworkState
     backwards: list[Backward]
     output_masks: list[Array]
     weight_masks: list[Array]
 
+    @property
+    def outputs(self) -> list[Array]:
+        """The hidden states of each layer before dropout, (T, B, H) each."""
+        return [cell.hs for cell in self.cells]
+
     def output(self, layer: int, work: Workspace) -> Array:
         """Return the output of a layer after dropout, (T, B, H); with dropout it is scratch memory."""
-        hs = self.outputs[layer]
+        hs = self.cells[layer].hs
         if self.output_masks:
             hs = np.multiply(hs, self.output_masks[layer], out=work.scratch("output", *hs.shape))
         return hs
@@ -151,9 +156,9 @@ class Stack:
             else:
                 weights.projection.into(zs)(cache.output(layer - 1, work))
                 zs += weights.bias.reshape(-1, 1, 1, hidden)
-            hs, last, backward = cell.forward(weights.recurrence, zs, state[layer], reset_mask, scope)
-            cache.outputs.append(hs)
-            cache.state.append(last)
+            values, backward = cell.forward(weights.recurrence, zs, state[layer], reset_mask, scope)
+            cache.cells.append(values)
+            cache.state.append(tuple(values.states[:, steps].copy()))
             cache.backwards.append(backward)
         return cache
 

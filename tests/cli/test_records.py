@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "proof": ("proof", "-m", "both.safetensors", "--file", "t.txt", "--least", "-99"),
     "sample": ("sample", "-n", "3", "--seed", "1", "--length", "5"),
     "next": ("next", "ab c", "-k", "2"),
+    "cells": ("cells", *["ab_a\ncd b"] * 40),
+    "cells --cell": ("cells", "--cell", "0.3", "ab cd"),
     "gradients": ("gradients", "--file", "t.txt", "--back", "2"),
 }
 """A command for each section of the page."""

@@ -52,6 +52,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("score", "-m", LINES, "--rank", "--file", "groups.tsv", "--tsv"),
     ("odd", "-m", TEXT, "--file", "verse.txt", "--json"),
     ("gradients", "-m", TEXT, "--file", "verse.txt", "--back", "4", "--tsv"),
+    ("cells", "-m", TEXT, "--file", "verse.txt", "-k", "1", "--json"),
+    ("cells", "-m", TEXT, "--cell", "0.3", "the fox", "--json"),
     ("info", TEXT, "--json"),
     ("info", LINES, "--json"),
     ("info", BIDIRECTIONAL, "--json"),

@@ -1,10 +1,13 @@
-"""Faults of charlm/diagnostics: norms of gradients, and their averages."""
+"""Faults of charlm/diagnostics: norms of gradients, activations, saliency, and the ranking of cells."""
 
 from __future__ import annotations
 
 from tests.mutants.fault import Fault
 
-NORMS, FLOW = "charlm/diagnostics/gradient_norms.py", "charlm/diagnostics/gradient_flow.py"
+NORMS, FLOW, ACTIVATIONS, SALIENCY, RANKING = (
+    f"charlm/diagnostics/{name}.py"
+    for name in ("gradient_norms", "gradient_flow", "activations", "saliency", "cell_ranking")
+)
 
 FAULTS = (
     Fault(

@@ -55,6 +55,7 @@ COMMANDS = [
     ["odd", "-m", "m", "text.txt"],
     ["fill", "-m", "m", "br_wn"],
     ["proof", "-m", "both", "text.txt"],
+    ["cells", "-m", "m", "--file", "text.txt"],
     ["gradients", "m", "text.txt"],
     ["info", "-m", "m"],
     ["--help"],

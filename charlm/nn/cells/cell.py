@@ -96,6 +96,11 @@ class CellCache(NamedTuple):
     saved: Array
     resets: dict[int, Array]
 
+    @property
+    def hs(self) -> Array:
+        """The hidden state after each step, (T, B, H)."""
+        return self.states[0, 1:]
+
     def previous(self, index: int) -> Array:
         """Return array `index` of the state that each step starts from, resets applied, (T, B, H)."""
         previous = self.states[index, :-1]
@@ -117,6 +122,8 @@ class Cell(ABC):
     """S, the number of arrays (B, H) in a state."""
     saved_arrays: ClassVar[int] = 0
     """Number of arrays (B, H) that a step saves for the backward pass, besides gates and state."""
+    gate_names: ClassVar[tuple[str, ...]] = ()
+    """Name of each gate; empty for a cell without gates, whose step fills no gate values."""
     tuning: NnTuning = DEFAULT_TUNING
     """Length of the chunks of the backward pass."""
     torch_name: ClassVar[str | None] = None
@@ -178,13 +185,12 @@ class Cell(ABC):
 
     def forward(
         self, weights: Recurrence, zs: Array, state: State, reset_mask: Array | None, work: Workspace
-    ) -> tuple[Array, State, Backward]:
+    ) -> tuple[CellCache, Backward]:
         """Run the recurrence over a window.
 
         zs: projected inputs, (G, T, B, H), scaled; overwritten.  state: the state before the window.
         reset_mask: (T, B, 1), 0 where a stream is reset before step t, 1 elsewhere; None without resets.
-        Returns hs (T, B, H), the last state, and the backward pass of this window.
-        hs and the backward pass are valid until the next window in `work`.
+        Returns the values of the window and its backward pass; both are valid until the next window in `work`.
         """
         _, steps, streams, hidden = zs.shape
         states = work.array("states", self.state_arrays, steps + 1, streams, hidden)
@@ -199,7 +205,7 @@ class Cell(ABC):
             if t in cache.resets:
                 previous = previous * cache.resets[t]
             step(StepArrays(tuple(previous), self.gate_views(z), tuple(following), tuple(extra)), z)
-        return states[0, 1:], tuple(states[:, steps].copy()), partial(self.backward, weights, cache, work)
+        return cache, partial(self.backward, weights, cache, work)
 
     def advancer(self, weights: Recurrence, state: State, work: Workspace) -> Callable[[Array], None]:
         """Return a function that advances `state`, contiguous arrays (B, H), in place by one step.

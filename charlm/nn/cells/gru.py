@@ -37,6 +37,7 @@ class GRU(Cell):
 
     gates = 3
     is_sigmoid_gate = (True, True, False)
+    gate_names = ("reset", "update", "candidate")
     saved_arrays = 1
     torch_name = "GRU"
 

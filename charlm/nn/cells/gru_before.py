@@ -39,6 +39,7 @@ class GRUBefore(Cell):
 
     gates = 3
     is_sigmoid_gate = (True, True, False)
+    gate_names = ("reset", "update", "candidate")
     saved_arrays = 1
 
     def gate_views(self, gates: Array) -> tuple[Array, ...]:

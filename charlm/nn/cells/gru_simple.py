@@ -37,6 +37,7 @@ class SimpleGRU(Cell):
 
     gates = 2
     is_sigmoid_gate = (True, False)
+    gate_names = ("update", "candidate")
 
     def make_step(self, weights: Recurrence, streams: int, work: Workspace) -> Step:
         """Return the equations of one step: see `Cell.make_step`."""

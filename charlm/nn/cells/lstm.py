@@ -40,6 +40,7 @@ class LSTM(Cell):
 
     gates = 4
     is_sigmoid_gate = (True, True, False, True)
+    gate_names = ("input", "forget", "candidate", "output")
     state_arrays = 2
     torch_name = "LSTM"
 
