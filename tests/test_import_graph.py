@@ -34,5 +34,5 @@ def import_graph() -> dict[str, set[str]]:
 
 def test_import_graph_has_no_cycle() -> None:
     graph = import_graph()
-    assert "charlm.nn.network" in graph["charlm.model"]
+    assert "charlm.nn.network" in graph["charlm.inspected_model"]
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
