@@ -8,7 +8,6 @@ FUNCTIONAL = "charlm/nn/functional.py"
 MIXTURE = "charlm/inference/mixture.py"
 STEPPER = "charlm/inference/mixture_stepper.py"
 MODEL_FILE = "charlm/checkpoint/model_file.py"
-MODEL = "charlm/model.py"
 TESTS = "tests/inference/test_mixture.py"
 MODEL_TESTS = "tests/test_mixture_model.py"
 HEADERS = "tests/checkpoint/test_wrong_headers.py"
@@ -128,9 +127,9 @@ FAULTS = (
     ),
     Fault(
         "the gradients of the first member are measured instead of those of `member`",
-        MODEL,
-        "self.members[member], ids",
-        "self.members[0], ids",
+        "charlm/inspected_model.py",
+        "return self.network, self.members[member]",
+        "return self.network, self.members[0]",
         (MODEL_TESTS + "::test_gradients_are_those_of_one_member",),
     ),
     Fault(
