@@ -36,6 +36,7 @@ COMMANDS = {
     "fill": "Restore missing characters.",
     "proof": "Mark words that do not fit, and propose others.",
     "cells": "Find what single cells of a network represent.",
+    "plot": "Draw the losses of training runs.",
     "gradients": "Measure whether gradients vanish, last or explode.",
     "info": "Describe a model.",
     "help": "Print the help of a command.",
