@@ -16,7 +16,7 @@ from charlm.cli import COMMANDS, Commands, charlm
 TOP = Path(__file__).parents[1]
 DOC = (TOP / "docs/tutorial/course.md").read_text(encoding="utf-8")
 LOCATIONS = re.findall(r"`((?:charlm|tests|benchmarks)/[\w/]+\.py)(?:::([\w.]+))?`", DOC)
-LINES = re.findall(r"(?:^ {4}(?:\$ )?|`)(charlm [a-z][^`\n]*|python -m [^`\n]*)", DOC, re.MULTILINE)
+LINES = re.findall(r"(?:^\$ |`|^(?=python ))(charlm [a-z][^`\n]*|python -m [^`\n]*)", DOC, re.MULTILINE)
 TOPICS = (
     "Why sequence models", "Notation", "Vocabulary, one-hot, EOS, UNK", "The recurrent network",
     "Backpropagation through time", "Kinds of recurrent networks", "Language models", "Sampling novel sequences",
@@ -70,7 +70,7 @@ def test_benchmark_of_every_command_exists() -> None:
 def test_texts_outside_the_repository_have_a_download_command() -> None:
     named = {word for line in LINES for word in shlex.split(line) if word.endswith(".txt")}
     absent = {name for name in named if not (TOP / name).is_file()}
-    assert absent <= set(re.findall(r"^ {4}curl -o (\S+) http", DOC, re.MULTILINE))
+    assert absent <= set(re.findall(r"^curl -o (\S+) http", DOC, re.MULTILINE))
 
 
 def test_every_link_target_exists() -> None:

@@ -25,7 +25,9 @@ PAGES = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md"))]
 OTHER_PAGES = [
     TOP / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md", "corpora/SOURCES.md")
 ]
-PLACEHOLDERS = {f"{name}.txt" for name in ("corpus", "new", "a", "b", "c", "first90", "last10", "letter", "book")}
+PLACEHOLDERS = {
+    f"{name}.txt" for name in ("corpus", "new", "a", "b", "c", "first90", "last10", "letter", "book", "few", "story")
+}
 """Placeholders for texts of the reader."""
 SOURCES = (TOP / "corpora/SOURCES.md").read_text(encoding="utf-8")
 
@@ -63,8 +65,10 @@ def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
 
 
 def commands_of(page: Path) -> set[str]:
-    """Return the charlm commands in the code blocks of a page, without comments."""
-    lines = re.findall(r"^ {4}(?:\$ |torchrun .*-m )?(charlm [a-z].*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    """Return the charlm commands in the code blocks of a page that tests do not run, without comments."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```text\n.*?^```$|(?:^ {4}[^\n]*\n)+", text, re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^(?: {4})?(?:\$ |torchrun .*-m )?(charlm [a-z].*)$", "".join(blocks), re.MULTILINE)
     return {shlex.join(shlex.split(line, comments=True)) for line in lines}
 
 
