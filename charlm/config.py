@@ -48,6 +48,8 @@ class NetworkConfig:
     recurrent_dropout : probability of dropping a recurrent weight in a training window, in [0, 1), default 0
     bidirectional : whether a second stack reads from right to left, so that each character is predicted from both
         sides, default False
+    tied : whether the rows of the softmax head are also the inputs of the first layer, as embeddings of the tokens,
+        default False; saves parameters and learns rare tokens better (Press & Wolf 2017, arXiv:1608.05859)
     """
 
     cell: str = "lstm"
@@ -56,16 +58,19 @@ class NetworkConfig:
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     bidirectional: bool = False
+    tied: bool = False
 
     def __post_init__(self) -> None:
         check(isinstance(self.cell, str), "cell", self.cell, "the name of a cell")
         check_fields(self, integer_rule(1, 65536), "hidden")
         check_fields(self, integer_rule(1, 64), "layers")
         check_fields(self, FRACTION, "dropout", "recurrent_dropout")
-        check_fields(self, TRUTH, "bidirectional")
+        check_fields(self, TRUTH, "bidirectional", "tied")
+        if self.tied and self.bidirectional:
+            raise ConfigError("`tied` is for networks of one direction, and this one is `bidirectional`")
 
     def __str__(self) -> str:
-        return f"{'bidirectional ' * self.bidirectional}{self.cell} {self.hidden}x{self.layers}"
+        return f"{'bidirectional ' * self.bidirectional}{'tied ' * self.tied}{self.cell} {self.hidden}x{self.layers}"
 
     @property
     def has_dropout(self) -> bool:

@@ -72,7 +72,8 @@ class LanguageModel(InspectedModel):
         Parameters
         ----------
         prompt : str
-            The text to continue; it is not part of the result.
+            The text to continue; it is not part of the result. A model of words draws a space with the word after it,
+            so a space at the end of its prompt is dropped.
         n : int, default 1
             Number of texts.
         seed : int, optional
@@ -101,7 +102,7 @@ class LanguageModel(InspectedModel):
         """Yield the texts of `sample` in batches as they are drawn, without end if n is None."""
         config = self.sampling(config, settings)
         sampler = Sampler(self.prepared, self.vocabulary, config, threads=cores_for(threads))
-        return sampler.texts(self.clean(prompt), n=plain(n), seed=plain(seed))
+        return sampler.texts(self.clean_prompt(prompt), n=plain(n), seed=plain(seed))
 
     @show_keywords(SampleSettings, SampleConfig)
     def stream(
@@ -114,7 +115,7 @@ class LanguageModel(InspectedModel):
     ) -> Iterator[str]:
         """Draw one text, and yield each character as it is drawn; see `sample`."""
         sampler = Sampler(self.prepared, self.vocabulary, self.sampling(config, settings))
-        return sampler.stream(self.clean(prompt), seed=plain(seed))
+        return sampler.stream(self.clean_prompt(prompt), seed=plain(seed))
 
     def sampling(self, config: SampleConfig | None, settings: Mapping[str, object]) -> SampleConfig:
         """Complete the settings of sampling.
@@ -187,7 +188,7 @@ class LanguageModel(InspectedModel):
         log_probs = np.zeros(ids.size)
         if ids.size:
             log_probs[is_scored] = self.bidirectional.long_scores(ids)
-        score = Score.of(text, log_probs[is_scored], ids[is_scored] == self.vocabulary.unk, self.text.unit)
+        score = Score.of(text, log_probs[is_scored], ids[is_scored] == self.vocabulary.unk, self.vocabulary)
         return replace(score, log_probs=log_probs)
 
     def fill(self, text: str, *, blank: str = "_", beam: int = 8, best: int = 3) -> list[Filled]:
@@ -203,14 +204,14 @@ class LanguageModel(InspectedModel):
         best : int, default 3
             Number of results.
         """
-        from charlm.infilling.filling import fill_bidirectional, fill_left_to_right
+        from charlm.infilling.filling import fill_bidirectional, fill_left_to_right, find_blanks
 
         check_value("beam", beam, COUNT)
         check_value("best", best, COUNT)
         blank = self.clean(blank)
         check(len(blank) == 1, "blank", blank, "one character")
         tokens = self.vocabulary.split(self.clean(text))
-        missing = [index for index, token in enumerate(tokens) if token == blank]
+        missing = find_blanks(tokens, blank)
         if not missing:
             raise ConfigError(f"nothing to fill in: the text has no {blank!r}; pass another `blank`")
         if self.config.bidirectional:
@@ -244,7 +245,7 @@ class LanguageModel(InspectedModel):
         from charlm.scoring.continuations import expect_next
 
         check_value("words", plain(words), NATURAL)
-        return expect_next(self.prepared, self.vocabulary, self.clean(prompt), words=plain(words))
+        return expect_next(self.prepared, self.vocabulary, self.clean_prompt(prompt), words=plain(words))
 
 
 def load(path: str | PathLike[str]) -> LanguageModel:

@@ -41,6 +41,7 @@ class NetworkSettings(TypedDict, total=False):
     dropout: float | None
     recurrent_dropout: float | None
     bidirectional: bool | None
+    tied: bool | None
 
 
 class TrainSettings(TypedDict, total=False):

@@ -138,3 +138,7 @@ class StoredModel:
     def clean(self, text: str) -> str:
         """Return a text as training normalizes it: newlines as LF, in the Unicode normal form of the model."""
         return normalize_text(text, self.text)
+
+    def clean_prompt(self, prompt: str) -> str:
+        """Return a prompt as training normalizes it, without a last space that a model of words draws with a word."""
+        return self.vocabulary.without_open_space(self.clean(prompt))

@@ -25,7 +25,7 @@ import charlm
 from benchmarks.library.alternation import describe_machine
 from benchmarks.library.texts import split_test, test_set_loss
 from benchmarks.quality.ngram import best_order
-from charlm.config import TextConfig
+from charlm.config import UNITS, TextConfig
 from charlm.model import LanguageModel
 from charlm.text.corpus import Corpus
 from charlm.text.holdout import HoldOut
@@ -34,18 +34,19 @@ from charlm.training.evaluation import with_logit_scale
 WINDOW = 256
 
 
-def n_gram(train_text: str, test_text: str, lines: bool) -> tuple[int, float]:
-    """Return the best order of Kneser-Ney and its test loss in nats per character."""
+def n_gram(train_text: str, test_text: str, lines: bool, unit: str = "char") -> tuple[int, float]:
+    """Return the best order of Kneser-Ney and its test loss in nats per character, or per word."""
     with TemporaryDirectory() as folder:
         paths = Path(folder) / "train.txt", Path(folder) / "test.txt"
         for path, text in zip(paths, (train_text, test_text), strict=True):
             path.write_text(text, encoding="utf-8", newline="")
-        settings = TextConfig(lines=lines)
+        settings = TextConfig(unit, lines)
         train = Corpus.read([paths[0]], settings, hold_out=HoldOut(0))
         vocabulary = train.vocabulary
         test = Corpus.read([paths[1]], settings, hold_out=HoldOut(0), vocabulary=vocabulary)
         ids = test.train_ids if lines else test.train_ids[:-1]  # the end of running text does not count
-        return best_order(train.train_ids, ids, len(vocabulary))
+        orders = range(1, 6) if unit == "word" else range(3, 9)
+        return best_order(train.train_ids, ids, len(vocabulary), orders)
 
 
 class Outcome(NamedTuple):
@@ -114,17 +115,21 @@ def run(text: str, lines: bool, minutes: float, seed: int, flags: list[str]) -> 
 @click.command()
 @click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--lines", is_flag=True, help="Each line is a document.")
+@click.option("--unit", type=click.Choice(UNITS), default="char", show_default=True)
 @click.option("--minutes", default="2", show_default=True, help="Time budgets, such as 0.5,2,5.")
 @click.option("--seeds", default="1,2,3", show_default=True, help="The recipes were chosen on seed 0.")
 @click.option("--flags", default=[""], multiple=True, help="More flags of charlm train; repeatable.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the held-out loss over time to this file.")
-def main(text: Path, lines: bool, minutes: str, seeds: str, flags: tuple[str, ...], plot: Path | None) -> None:
+def main(
+    text: Path, lines: bool, unit: str, minutes: str, seeds: str, flags: tuple[str, ...], plot: Path | None
+) -> None:
     """Measure the test loss after each time budget, for each seed."""
     content = text.read_text(encoding="utf-8")
     print(describe_machine())
-    print(f"{text.name}{' --lines' if lines else ''}: test loss in nats per character")
+    print(f"{text.name}{' --lines' if lines else ''}: test loss in nats per {'character' if unit == 'char' else unit}")
     baselines = [
-        n_gram(*split_test(content, lines, 0.1, int(seed)), lines) for seed in (seeds.split(",") if lines else "0")
+        n_gram(*split_test(content, lines, 0.1, int(seed)), lines, unit)
+        for seed in (seeds.split(",") if lines else "0")
     ]
     print(f"Kneser-Ney (best order): {', '.join(f'{loss:.4f} ({order})' for order, loss in baselines)}, "
           f"mean {mean(loss for _, loss in baselines):.4f}\n")  # fmt: skip
@@ -134,7 +139,9 @@ def main(text: Path, lines: bool, minutes: str, seeds: str, flags: tuple[str, ..
     curves: dict[str, list[tuple[float, float]]] = {}
     for budget in map(float, minutes.split(",")):
         for extra in flags:
-            found = [run(content, lines, budget, int(seed), extra.split()) for seed in seeds.split(",")]
+            found = [
+                run(content, lines, budget, int(seed), ["--unit", unit, *extra.split()]) for seed in seeds.split(",")
+            ]
             losses = [outcome.one_pass for outcome in found]
             spread = stdev(losses) if len(losses) > 1 else 0.0
             windows = [outcome.windowed for outcome in found if outcome.windowed is not None]

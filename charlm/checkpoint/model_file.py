@@ -108,8 +108,9 @@ def to_json(model: ModelFile) -> dict[str, Any]:
     training = model.training.to_json()
     TrainingRecord.from_json(training)  # refuses what `read_model` would refuse
     config = asdict(model.config)
-    if not model.config.bidirectional:
-        del config["bidirectional"]  # versions of charlm without it can read the file
+    for name in ("bidirectional", "tied"):
+        if not config[name]:
+            del config[name]  # versions of charlm without it can read the file
     mixture = {} if model.members == 1 else {"members": model.members}
     members_from_json(mixture)  # refuses what `read_model` would refuse
     return {

@@ -37,13 +37,13 @@ def command(
       charlm fill --file damaged.txt --lines --blank "?" --json
     """
     from charlm.cli.records import filled_record, reading_record, show_records
-    from charlm.infilling.filling import Filled
+    from charlm.infilling.filling import Filled, find_blanks
 
     model = options.open_model(model_path, encoding=encoding, errors=errors)
     blank = model.clean(blank)
 
     def fill(text: str) -> list[Filled]:
-        if inputs.by_line and len(blank) == 1 and blank not in model.vocabulary.split(model.clean(text)):
+        if inputs.by_line and len(blank) == 1 and not find_blanks(model.vocabulary.split(model.clean(text)), blank):
             score = model.pseudo_score(text) if model.config.bidirectional else model.score(text, end=False)
             return [Filled(text, (), score.log_prob, 1.0)]
         return model.fill(text, blank=blank, beam=beam, best=best)

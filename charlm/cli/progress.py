@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from math import log
+from math import exp, log
 from typing import TextIO
 
 from tqdm import tqdm
@@ -68,6 +68,9 @@ def print_result(run: Run) -> None:
     nats, unit = run.model.training.valid_loss, run.setup.corpus.vocabulary.unit
     name = f"held-out {PSEUDO}" if run.setup.network.config.bidirectional else "held-out"
     loss = "" if nats is None else f": {name} {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
+    if nats is not None and unit == "word":
+        per_character = nats / run.setup.corpus.characters_per_token
+        loss += f", perplexity {exp(nats):,.4g} per word; about {per_character:.4f} nats/char"
     warn(f"wrote {run.files.model}{loss}")
 
 

@@ -121,7 +121,7 @@ def read_prompt(model: charlm.LanguageModel, prompt: str, file: Path | None) -> 
     name_stdin_once(prompt, file)
     warn_of_file_names([prompt], "--prompt-file")
     rest = "" if file is None else read_document(file, model.text)  # a newline at its end would end the line
-    return model.clean(read_option(prompt, model.text) + rest)
+    return model.clean_prompt(read_option(prompt, model.text) + rest)
 
 
 def write_texts(

@@ -48,6 +48,8 @@ torch_option = option_group("PyTorch")
 @network_option("--layers", type=int, metavar="N", help="Stack N layers.")
 @network_option("--bidirectional", is_flag=True, default=None, show_default=False,
                 help="Predict each character from both sides, for fill, proof and score --pseudo.")  # fmt: skip
+@network_option("--tied/--untied", default=None, show_default="chosen by the vocabulary",
+                help="Use the weights of the output layer as embeddings of the input, too.")  # fmt: skip
 @network_option("--ensemble", type=int, metavar="K",
                 help="Train K networks with different seeds, and average their probabilities.")  # fmt: skip
 @held_out_option("--valid", type=float, metavar="FRACTION", show_default="0.1, less of long texts",

@@ -120,7 +120,7 @@ def window_saliency(
         dzs, _ = network.cell.backward(prepared[layer].recurrence, window, scope, dhs, None, unused)
         if layer:
             dhs = PackedMatrix(params.layer("rnn", layer).weight_ih).fill_sum(np.empty_like(dhs), dzs)
-    columns = params.layer("rnn", 0).weight_ih.T.reshape(-1, network.cell.gates, hidden)[inputs]  # (K, B, G, H)
+    columns = params.one_hot_weight("rnn").T.reshape(-1, network.cell.gates, hidden)[inputs]  # (K, B, G, H)
     saliency: Array = -np.einsum("kbgh,gkbh->bk", columns, dzs)  # the gradient is that of -ln p
     return saliency[:, ::-1]
 

@@ -60,8 +60,9 @@ class Model(torch.nn.Module):
         self.vocabulary = network.vocabulary
         hidden, cell = network.config.hidden, network.cell
         rnn = getattr(torch.nn, str(cell.torch_name))
+        self.tied = network.config.tied
         self.stack = torch.nn.ModuleList(
-            rnn(hidden if layer else network.vocabulary, hidden, **cell.torch_options)
+            rnn(hidden if layer or self.tied else network.vocabulary, hidden, **cell.torch_options)
             for layer in range(network.config.layers)
         )
         self.head = torch.nn.Linear(hidden, network.vocabulary)
@@ -76,7 +77,10 @@ class Model(torch.nn.Module):
 
     def forward(self, window: DeviceWindow, state: Sequence[State]) -> tuple[torch.Tensor, list[State]]:
         """Return the summed loss of a window, in nats, and the new state of each layer."""
-        xs = torch.nn.functional.one_hot(window.inputs, self.vocabulary).to(self.head.weight.dtype)
+        if self.tied:
+            xs = torch.nn.functional.embedding(window.inputs, self.head.weight)
+        else:
+            xs = torch.nn.functional.one_hot(window.inputs, self.vocabulary).to(self.head.weight.dtype)
         new_state: list[State] = []
         for layer, (rnn, carried) in enumerate(zip(self.stack, state, strict=True)):
             replaced = {}

@@ -33,8 +33,8 @@ class PreparedStack:
     def __init__(self, stack: Stack, params: Parameters, tuning: NnTuning) -> None:
         self.cell, self.start, self.hidden = stack.cell, stack.start, stack.config.hidden
         self.layers = stack.prepare(params, tuning=tuning)
-        first, weight = self.layers[0], params.layer(stack.name, 0).weight_ih
-        self.table = projection_table(weight, first.bias, first.recurrence.scale)
+        first = self.layers[0]
+        self.table = projection_table(params.one_hot_weight(stack.name), first.bias, first.recurrence.scale)
         self.table = self.table.reshape(-1, self.cell.gates, 1, self.hidden)  # z of the first layer for each id
         self._gate_rows = np.arange(self.cell.gates)[:, None]
 

@@ -52,6 +52,11 @@ class Filled:
     probability: float
 
 
+def find_blanks(tokens: Sequence[str], blank: str) -> list[int]:
+    """Return the indices of the tokens to fill in: `blank`, in a model of words with or without a space before it."""
+    return [index for index, token in enumerate(tokens) if token in (blank, f" {blank}")]
+
+
 def fill_bidirectional(
     reader: BidirectionalReader,
     tokens: Sequence[str],

@@ -57,7 +57,7 @@ class BaseNetwork(ABC):
 
     def parameters(self, flat: Array) -> Parameters:
         """Return named views into the vector `flat`, (P,)."""
-        return Parameters(self.layout, flat)
+        return Parameters(self.layout, flat, tied=self.config.tied)
 
     def initial(self, rng: np.random.Generator, dtype: Any = np.float32) -> Parameters:
         """Draw initial parameters: the cell draws those of the layers; the head is uniform in +-1/sqrt(H)."""
@@ -68,7 +68,7 @@ class BaseNetwork(ABC):
             if "weight_hh" in name:
                 view[...] = self.cell.initial_recurrence(rng, hidden)
             elif "weight_ih" in name:
-                is_one_hot = name == "rnn.weight_ih_l0"
+                is_one_hot = name == "rnn.weight_ih_l0" and not self.config.tied
                 view[...] = self.cell.initial_input(rng, hidden, view.shape[1], is_one_hot=is_one_hot)
             elif "bias_ih" in name:
                 view[...] = self.cell.initial_bias(hidden)

@@ -10,44 +10,53 @@ from charlm.arrays import Array, Ids
 from charlm.kernels.matmul import multiply_rows, rows_at_once, write_gradient
 from charlm.kernels.workspace import Workspace, sum_rows
 from charlm.nn.functional import cross_entropy
-from charlm.nn.layout import Parameters
+from charlm.nn.layout import LayerParameters, Parameters
 from charlm.nn.tuning import DEFAULT_TUNING, NnTuning
 from charlm.nn.window import Window
 
 
 class OneHotProjection(NamedTuple):
-    """W_ih @ one_hot(ids) + b as a table lookup, as in `torch.nn.Embedding`.
+    """W_ih @ one_hot(ids) + b as a table lookup, as in `torch.nn.Embedding`; W_ih @ embedding[ids] + b if tied.
 
     Attributes
     ----------
     table : array (U, G*H)
-        W_ih^T + b, scaled: one row for each id that the window uses.
+        The projection, scaled: one row for each id that the window uses.
     rows : ids (T, B)
         Row of the table for each input.
     used : ids (U,)
         Id of each row.
+    embedding : array (U, H) or None
+        Embedding of each row's id; None for a one-hot input.
     """
 
     table: Array
     rows: Ids
     used: Ids
+    embedding: Array | None
 
     @classmethod
-    def prepare(cls, weight: Array, bias: Array, scale: Array, ids: Ids) -> OneHotProjection:
+    def prepare(
+        cls, weight: Array, bias: Array, scale: Array, ids: Ids, embedding: Array | None = None
+    ) -> OneHotProjection:
         """Prepare the table for a window.
 
         Parameters
         ----------
-        weight : array (G*H, V)
+        weight : array (G*H, V), or (G*H, H) with an embedding
             W_ih, not scaled.
         bias : array (1, G*H)
             Scaled.
         scale : array (1, G*H)
         ids : ids (T, B)
+        embedding : array (V, H), optional
+            Embeddings of the tokens, the inputs of a tied network.
         """
-        is_used = np.bincount(ids.ravel(), minlength=weight.shape[1]) > 0
+        is_used = np.bincount(ids.ravel()) > 0
         used, rows = np.flatnonzero(is_used), np.cumsum(is_used) - 1
-        return cls(projection_table(weight[:, used], bias, scale), rows[ids], used)
+        own = None if embedding is None else embedding[used]
+        columns = weight[:, used] if own is None else weight @ own.T
+        return cls(projection_table(columns, bias, scale), rows[ids], used, own)
 
     def forward(self, zs: Array) -> Array:
         """Write the projection into `zs` (G, T, B, H) and return it."""
@@ -57,10 +66,28 @@ class OneHotProjection(NamedTuple):
             np.take(table, self.rows * gates + gate, axis=0, out=z, mode="clip")
         return zs
 
-    def backward(self, dzs: Array, grad: Array, work: Workspace, tuning: NnTuning = DEFAULT_TUNING) -> None:
-        """Write d loss / d W_ih into `grad` (G*H, V), for dzs (G, T, B, H).
+    def backward(self, dzs: Array, grad: Array, work: Workspace) -> None:
+        """Write d loss / d W_ih of a one-hot input into `grad` (G*H, V), for dzs (G, T, B, H)."""
+        grad.fill(0)
+        grad[:, self.used] = self.sums(dzs, work).T
 
-        dz^T @ one_hot(ids) is the sum of the rows of each id; summing them is many times faster than the product.
+    def backward_tied(
+        self, dzs: Array, weight: Array, grad: LayerParameters, embedding_grad: Array, work: Workspace
+    ) -> None:
+        """Write the gradients of W_ih (G*H, H) and b_ih, and add that of the embedding, for dzs (G, T, B, H).
+
+        weight: W_ih.  embedding_grad: (V, H).
+        """
+        assert self.embedding is not None
+        sums = self.sums(dzs, work)
+        np.matmul(sums.T, self.embedding, out=grad.weight_ih)
+        sums.sum(axis=0, out=grad.bias_ih)
+        embedding_grad[self.used] += sums @ weight
+
+    def sums(self, dzs: Array, work: Workspace, tuning: NnTuning = DEFAULT_TUNING) -> Array:
+        """Return the sums of dzs (G, T, B, H) over the positions of each id, (U, G*H), in scratch memory.
+
+        That is one_hot(ids)^T @ dz; summing the rows of each id is many times faster than the product.
         """
         gates, hidden = len(dzs), dzs.shape[3]
         rows, dzs = self.rows.ravel(), dzs.reshape(gates, -1, hidden)
@@ -71,8 +98,7 @@ class OneHotProjection(NamedTuple):
         for total, group in zip(sums, groups, strict=True):
             for first in range(0, len(group), tuning.max_gathered_rows):
                 total += np.add.reduce(dzs.take(group[first : first + tuning.max_gathered_rows], axis=1), axis=1)
-        grad.fill(0)
-        grad[:, self.used] = sums.reshape(len(groups), -1).T
+        return sums.reshape(len(groups), -1)
 
 
 def projection_table(weight: Array, bias: Array, scale: Array) -> Array:

@@ -1,12 +1,14 @@
 """Names and shapes of the parameters: those of `torch.nn.LSTM` and `torch.nn.Linear`.
 
 A network has the stack `rnn`; a bidirectional network has the stack `reverse` too. Each is the parameters of one
-`torch.nn.LSTM` (`GRU`, `RNN`). The head is one `torch.nn.Linear`.
+`torch.nn.LSTM` (`GRU`, `RNN`). The head is one `torch.nn.Linear`. The input of the first layer is one-hot, (V,), or if
+the network is tied the row of `head.weight` that belongs to the token, (H,).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from math import prod
 from typing import NamedTuple
 
@@ -34,7 +36,7 @@ def parameter_layout(config: NetworkConfig, vocabulary: int) -> dict[str, tuple[
     layout: dict[str, tuple[int, ...]] = {}
     for stack in stacks:
         for layer in range(config.layers):
-            layout[f"{stack}.weight_ih_l{layer}"] = (rows, hidden if layer else vocabulary)
+            layout[f"{stack}.weight_ih_l{layer}"] = (rows, hidden if layer or config.tied else vocabulary)
             layout[f"{stack}.weight_hh_l{layer}"] = (rows, hidden)
             layout[f"{stack}.bias_ih_l{layer}"] = layout[f"{stack}.bias_hh_l{layer}"] = (rows,)
     layout["head.weight"] = (vocabulary, hidden * len(stacks))
@@ -65,6 +67,8 @@ class Parameters:
         Shape of each parameter by its name, in their order in memory.
     flat : array (P,)
         `parameters["head.bias"]` is a view: writing to it writes to `flat`.
+    tied : bool
+        Whether the first layer reads rows of `head.weight`.
 
     Raises
     ------
@@ -72,8 +76,8 @@ class Parameters:
         If the layout needs another number of values.
     """
 
-    def __init__(self, layout: Mapping[str, tuple[int, ...]], flat: Array) -> None:
-        self.flat = flat
+    def __init__(self, layout: Mapping[str, tuple[int, ...]], flat: Array, *, tied: bool = False) -> None:
+        self.flat, self.tied = flat, tied
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in layout.items():
@@ -82,9 +86,9 @@ class Parameters:
         if start != flat.size:
             raise ValueError(f"the layout has {start} parameters, the vector {flat.size}")
 
-    def __reduce__(self) -> tuple[type[Parameters], tuple[dict[str, tuple[int, ...]], Array]]:
+    def __reduce__(self) -> tuple[partial[Parameters], tuple[dict[str, tuple[int, ...]], Array]]:
         """Pickle and copy the vector alone; the views are made again, into the new vector."""
-        return type(self), ({name: view.shape for name, view in self.items()}, self.flat)
+        return partial(type(self), tied=self.tied), (self._layout(), self.flat)
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -100,10 +104,18 @@ class Parameters:
         """Return the views of one layer of the stack `stack`."""
         return LayerParameters(*(self[f"{stack}.{name}_l{layer}"] for name in LayerParameters._fields))
 
+    def one_hot_weight(self, stack: str) -> Array:
+        """Return W_ih of one-hot inputs, (G*H, V); of a tied network, the product with the embeddings."""
+        weight = self.layer(stack, 0).weight_ih
+        return weight @ self["head.weight"].T if self.tied else weight
+
     def copy(self) -> Parameters:
         """Return a copy."""
-        return Parameters({name: view.shape for name, view in self.items()}, self.flat.copy())
+        return Parameters(self._layout(), self.flat.copy(), tied=self.tied)
 
     def empty_like(self) -> Parameters:
         """Return parameters of the same layout, all zero."""
-        return Parameters({name: view.shape for name, view in self.items()}, np.zeros_like(self.flat))
+        return Parameters(self._layout(), np.zeros_like(self.flat), tied=self.tied)
+
+    def _layout(self) -> dict[str, tuple[int, ...]]:
+        return {name: view.shape for name, view in self.items()}

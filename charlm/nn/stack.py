@@ -146,7 +146,8 @@ class Stack:
         if state is None:
             state = [tuple(np.zeros((cell.state_arrays, streams, hidden), work.dtype))] * self.config.layers
         bias, scale = all_weights[0].bias, all_weights[0].recurrence.scale
-        projection = OneHotProjection.prepare(params.layer(self.name, 0).weight_ih, bias, scale, ids)
+        embedding = params["head.weight"] if params.tied else None
+        projection = OneHotProjection.prepare(params.layer(self.name, 0).weight_ih, bias, scale, ids, embedding)
         cache = StackCache(projection, [], [], [], output_masks, weight_masks)
         for layer, weights in enumerate(all_weights):
             scope = work.scope(f"layer{layer}")
@@ -172,7 +173,7 @@ class Stack:
         ----------
         params : Parameters
         grads : Parameters
-            Those of this stack are overwritten.
+            Those of this stack are overwritten; those of a tied head are added to.
         cache : StackCache
             What `forward` returned.
         dhs : array (T, B, H)
@@ -198,7 +199,10 @@ class Stack:
             dstate.insert(0, dfirst)
             if cache.weight_masks:
                 np.multiply(grad.weight_hh, cache.weight_masks[layer], out=grad.weight_hh)  # backward of weight dropout
-            if layer == 0:
+            if layer == 0 and params.tied:
+                weight = params.layer(self.name, 0).weight_ih
+                cache.projection.backward_tied(dzs, weight, grad, grads["head.weight"], work)
+            elif layer == 0:
                 cache.projection.backward(dzs, grad.weight_ih, work)
                 grad.weight_ih.sum(axis=1, out=grad.bias_ih)  # the sum of a one-hot input is 1
             else:

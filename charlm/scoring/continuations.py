@@ -85,7 +85,10 @@ def expect_next(
     log_probs = log_softmax(logits.astype(np.float64))[0]
     order = np.argsort(-log_probs, kind="stable")
     names = [vocabulary.tokens[i] for i in order]
-    characters = tuple(Continuation(name, float(log_probs[i]), name) for i, name in zip(order, names, strict=True))
+    words_of = names if vocabulary.unit == "char" else [name.lstrip(" ") or name for name in names]
+    characters = tuple(
+        Continuation(name, float(log_probs[i]), word) for i, name, word in zip(order, names, words_of, strict=True)
+    )
     if vocabulary.unit == "word":
         return Next(characters, characters[:words])
     search = WordSearch(network, vocabulary, prompt, tuning)

@@ -83,7 +83,7 @@ def score_adaptively(
                 segment = slice(start, start + config.segment_length)
                 window = Window(inputs[segment], targets[segment], scale=1 / config.segment_length)
                 member_log_probs[segment] = member.score_and_learn(window)
-        yield Score.of(text, mix_log_probs(log_probs), ids[1:] == vocabulary.unk, vocabulary.unit)
+        yield Score.of(text, mix_log_probs(log_probs), ids[1:] == vocabulary.unk, vocabulary)
 
 
 class _AdaptingMember:

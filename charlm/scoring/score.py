@@ -13,7 +13,7 @@ from charlm.arrays import Array, Mask, finite_or_none
 from charlm.errors import ConfigError
 from charlm.scoring.heat_map import heat_map_html
 from charlm.text.quoting import quoted
-from charlm.text.vocabulary import EOS, split_text
+from charlm.text.vocabulary import EOS, Vocabulary, split_text
 
 NATS_PER_UNIT = {"e": 1.0, "2": math.log(2), "10": math.log(10)}
 """Nats per unit of information, by the base of the logarithm: nat, bit, ban."""
@@ -94,6 +94,7 @@ class Score(Metrics):
     ----------
     text : the text, normalized like the training text of the model.
     unit : "char" or "word".
+    spaces_apart : see `Vocabulary`.
     log_probs : log-probability of each character in nats, (N,), and of EOS if the end is counted; 0 for the ends of
         lines in a pseudo-log-likelihood, which does not count them. None in a score of many texts.
 
@@ -105,21 +106,24 @@ class Score(Metrics):
 
     text: str = ""
     unit: str = "char"
+    spaces_apart: bool = False
     log_probs: Array | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, text: str, log_probs: Array, is_unknown: Mask, unit: str = "char") -> Score:
+    def of(cls, text: str, log_probs: Array, is_unknown: Mask, vocabulary: Vocabulary) -> Score:
         """Return the score of a text from the log-probability of each of its N characters.
 
         log_probs: (N,) in nats.  is_unknown: (N,) whether the character was scored as UNK.
+        vocabulary: splits the text.
         """
-        unknown = log_probs[is_unknown]
-        return cls(log_probs.size, unknown.size, float(log_probs.sum()), float(unknown.sum()), text, unit, log_probs)
+        unknown, total = log_probs[is_unknown], float(log_probs.sum())
+        unit, apart = vocabulary.unit, vocabulary.spaces_apart
+        return cls(log_probs.size, unknown.size, total, float(unknown.sum()), text, unit, apart, log_probs)
 
     @property
     def tokens(self) -> list[str]:
         """The characters, or words, of `log_probs`; the name of EOS at the end if it is counted."""
-        return [*split_text(self.text, self.unit), EOS][: len(self)]
+        return [*split_text(self.text, self.unit, spaces_apart=self.spaces_apart), EOS][: len(self)]
 
     def __bool__(self) -> bool:
         return True

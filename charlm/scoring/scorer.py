@@ -99,7 +99,7 @@ def score_text(
     prompt = read_prompt(network, vocabulary, context)
     batch = encode_batch([text], vocabulary, prompt.last_id, end=end)
     log_probs = BatchScorer(network, batch, tuning).score(prompt.state, threads)
-    return Score.of(text, log_probs, batch.targets == vocabulary.unk, vocabulary.unit)
+    return Score.of(text, log_probs, batch.targets == vocabulary.unk, vocabulary)
 
 
 def _batches(texts: Iterable[str], state_values: int, tuning: ScoringTuning) -> Iterator[list[str]]:

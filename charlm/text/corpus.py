@@ -7,6 +7,7 @@ so that ids[i] is the context of ids[i + 1], and an input equal to EOS is the st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -83,6 +84,13 @@ class Corpus:
         return self.ids[: self.train_size]
 
     @property
+    def characters_per_token(self) -> float:
+        """Mean length of the known tokens of the held-out part in characters; nan if there are none."""
+        counts = np.bincount(self.valid_ids, minlength=len(self.vocabulary))[2:]  # without EOS and UNK
+        lengths = [len(token) for token in self.vocabulary.tokens[2:]]
+        return float(counts @ lengths / counts.sum()) if counts.sum() else math.nan
+
+    @property
     def valid_ids(self) -> Ids:
         """The held-out part, (n,), EOS first; empty if nothing is held out."""
         return self.ids[self.train_size :]
@@ -125,7 +133,8 @@ class Corpus:
             A text cannot be read; or the texts are empty, or have no token of the vocabulary (EmptyCorpusError).
         """
         config, hold_out = config or TextConfig(), hold_out or HoldOut()
-        reader = DocumentReader(config, tuning)
+        known = vocabulary or base
+        reader = DocumentReader(config, tuning, spaces_apart=known is not None and known.spaces_apart)
         with closing(reader.ids):
             for path in paths:
                 reader.read(path)

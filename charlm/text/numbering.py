@@ -13,7 +13,7 @@ from charlm.text.novelty import hash_of
 from charlm.text.reading import name_of, read_chunks, regroup
 from charlm.text.store import GrowingIds
 from charlm.text.tuning import TextTuning
-from charlm.text.vocabulary import EOS, TO_LAST_WORD_BORDER, UNK, code_points, split_words
+from charlm.text.vocabulary import EOS, TO_LAST_WORD_BORDER, UNK, code_points, split_text
 
 
 class DocumentReader:
@@ -25,6 +25,8 @@ class DocumentReader:
         How text becomes tokens.
     tuning : TextTuning
         Sizes of chunks and of what is kept in memory.
+    spaces_apart : bool
+        Whether a space before a word is a token, see `Vocabulary`.
 
     Attributes
     ----------
@@ -38,8 +40,8 @@ class DocumentReader:
         SHA-256 of the normalised texts.
     """
 
-    def __init__(self, config: TextConfig, tuning: TextTuning) -> None:
-        self.config, self.tuning = config, tuning
+    def __init__(self, config: TextConfig, tuning: TextTuning, *, spaces_apart: bool = False) -> None:
+        self.config, self.tuning, self.spaces_apart = config, tuning, spaces_apart
         self.ids = GrowingIds(tuning)
         self.ids.append(np.zeros(1, np.uint8))
         self.names: list[str] = []
@@ -71,7 +73,7 @@ class DocumentReader:
 
     def _encode(self, text: str) -> Ids:
         """Return the ids of a text that neither starts nor ends within a token, (n,); new tokens get the next ids."""
-        tokens = split_words(text) if self.config.unit == "word" else text
+        tokens = split_text(text, self.config.unit, spaces_apart=self.spaces_apart)
         new = [token for token in dict.fromkeys(tokens) if token not in self._ids]
         new_ids = range(len(self._ids), len(self._ids) + len(new))
         self._ids.update(zip(new, new_ids, strict=True))

@@ -20,24 +20,30 @@ from charlm.text.position import line_and_column
 
 EOS, UNK = "<EOS>", "<UNK>"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*|\d+|.", re.DOTALL)
-"""A word (with inner apostrophes), a number, or any other single character, a space too."""
-TO_LAST_WORD_BORDER = re.compile(r".*(?=[^\w'\u2019]|_)", re.DOTALL)
-"""Matches a text up to its last character that is a token by itself, whatever its neighbours are."""
+LETTERS = r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*"
+"""A word, with inner apostrophes."""
+WORD = re.compile(rf" ?(?:{LETTERS}|\d+|\S)|.", re.DOTALL)
+"""A word, a number or any other visible character, with the space before it; or other white space."""
+WORD_WITHOUT_SPACE = re.compile(rf"{LETTERS}|\d+|.", re.DOTALL)
+"""A word, a number, or any other single character, a space too: the tokens of old models of words."""
+TO_LAST_WORD_BORDER = re.compile(r".*(?=\s)", re.DOTALL)
+"""Matches a text up to its last white space, which starts a token whatever its neighbours are."""
 
 
-def split_words(text: str) -> list[str]:
+def split_words(text: str, *, spaces_apart: bool = False) -> list[str]:
     """Split a text into words, numbers and single other characters; joined, they are the text again.
 
+    A space belongs to the token that follows, or with `spaces_apart` it is a token.
+
     >>> split_words("It's 1599.")
-    ["It's", ' ', '1599', '.']
+    ["It's", ' 1599', '.']
     """
-    return WORD.findall(text)
+    return (WORD_WITHOUT_SPACE if spaces_apart else WORD).findall(text)
 
 
-def split_text(text: str, unit: str) -> Sequence[str]:
+def split_text(text: str, unit: str, *, spaces_apart: bool = False) -> Sequence[str]:
     """Split a text into tokens of a unit: characters, or words."""
-    return text if unit == "char" else split_words(text)
+    return text if unit == "char" else split_words(text, spaces_apart=spaces_apart)
 
 
 def code_points(text: str) -> Ids:
@@ -54,6 +60,11 @@ class Vocabulary:
         The tokens in the order of their ids; EOS and UNK come first.
     unit : {"char", "word"}
         What a token is.
+
+    Attributes
+    ----------
+    spaces_apart : bool
+        Whether a space before a word is a token by itself, as in old models of words.
 
     Raises
     ------
@@ -75,6 +86,7 @@ class Vocabulary:
         self.tokens = tuple(tokens)
         self.unit = unit
         check_tokens(self.tokens, unit)
+        self.spaces_apart = unit == "word" and " " in tokens and not any(re.match(r" \S", token) for token in tokens)
         self._ids = {token: i for i, token in enumerate(self.tokens[2:], 2)}
         points = code_points("".join(self.tokens[2:]) if unit == "char" else "")
         self._decoded = np.concatenate((code_points("\0" + REPLACEMENT), points))  # by id; EOS is never decoded
@@ -113,14 +125,18 @@ class Vocabulary:
 
     def split(self, text: str) -> Sequence[str]:
         """Split a text into tokens: characters, or words."""
-        return split_text(text, self.unit)
+        return split_text(text, self.unit, spaces_apart=self.spaces_apart)
 
     def encode(self, text: str) -> Ids:
-        """Return the ids of a text, (n,) int32; a token that is not in the vocabulary is UNK."""
+        """Return the ids of a text, (n,) int32; a token that is not in the vocabulary is UNK.
+
+        A word that is known only after a space, such as one that starts no line, is read as if it followed a space.
+        """
         if self.unit == "char":
             known: Ids = self._table[np.minimum(code_points(text), len(self._table) - 1)]
             return known
-        return self.ids(split_words(text))
+        tokens = [token if token in self._ids else f" {token}" for token in self.split(text)]
+        return self.ids(tokens)
 
     def ids(self, tokens: Sequence[str]) -> Ids:
         """Return the ids of tokens, (n,) int32."""
@@ -134,6 +150,10 @@ class Vocabulary:
             return str(self._decoded[given].tobytes(), "utf-32-le", "surrogatepass")
         words = ("", REPLACEMENT, *self.tokens[2:])
         return "".join(words[i] for i in given.tolist())
+
+    def without_open_space(self, prompt: str) -> str:
+        """Return a prompt without a space at its end if that belongs to the word that follows."""
+        return prompt.removesuffix(" ") if self.unit == "word" and not self.spaces_apart else prompt
 
     def one_hot(self, ids: Ids, dtype: Any = np.float32) -> Array:
         """Return one-hot columns (V, *ids.shape). Training gathers columns instead, see `OneHotProjection`."""

@@ -185,6 +185,8 @@ def with_logit_scale(params: Parameters, logit_scale: float) -> Parameters:
     """Fold a scale of the logits into the output layer, in place, and return the parameters."""
     for name in ("head.weight", "head.bias"):
         params[name][...] *= logit_scale
+    if params.tied:  # the first layer also reads head.weight
+        params["rnn.weight_ih_l0"][...] /= logit_scale
     return params
 
 

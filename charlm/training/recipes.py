@@ -35,6 +35,8 @@ MIN_STEPS = 100
 """Steps that fit into a budget of minutes, if a smaller network can achieve that."""
 MIN_HIDDEN = 32
 """Units of a layer that a large vocabulary leaves."""
+TIED_VOCABULARY = 1000
+"""Tokens from which a network is tied: it learns rare tokens better, and its steps take less time."""
 
 Recipe = Mapping[str, Any]
 
@@ -124,7 +126,7 @@ def choose(
             reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
     reference_minutes *= speed.of_member(members) / REFERENCE_SPEED.all_cores
     recipe = adapt_recipe(recipe_for(reference_minutes, characters), given, size)
-    chosen = {**default, "patience": 4, "ensemble": members, **recipe}
+    chosen = {**default, "patience": 4, "ensemble": members, "tied": is_tied(given, vocabulary), **recipe}
     complete = chosen | given
     network = NetworkConfig(**{name: value for name, value in complete.items() if name in NETWORK_SETTINGS})
     train = TrainConfig(**{name: value for name, value in complete.items() if name in TRAIN_SETTINGS})
@@ -162,6 +164,13 @@ def choose_members(minutes: float, characters: int, speed: Speed, vocabulary: in
     return members_for_long_text(passes * character_cost(recipe, BOOK_VOCABULARY) / cost)
 
 
+def is_tied(given: Mapping[str, Any], vocabulary: int) -> bool:
+    """Return whether a network is tied, by the given settings or by the size of the vocabulary."""
+    if given.get("tied") is not None:
+        return bool(given["tied"])
+    return vocabulary >= TIED_VOCABULARY and not given.get("bidirectional")
+
+
 def reading_passes(minutes: float, characters: int, speed: Speed) -> float:
     """Return how often the reference network can read a text, on all cores by themselves."""
     return 60 * minutes * speed.cores * speed.one_core / characters
@@ -169,7 +178,9 @@ def reading_passes(minutes: float, characters: int, speed: Speed) -> float:
 
 def character_cost(settings: Mapping[str, Any], vocabulary: int) -> float:
     """Estimate the time of training per character, relative to the reference network."""
-    network = NetworkConfig(hidden=settings["hidden"], layers=settings.get("layers", 1))
+    network = NetworkConfig(
+        hidden=settings["hidden"], layers=settings.get("layers", 1), tied=is_tied(settings, vocabulary)
+    )
     train = TrainConfig(batch=settings["batch"], bptt=settings.get("bptt", 64))
     return step_cost(network, train, vocabulary) / (train.batch * train.bptt)
 
@@ -188,12 +199,12 @@ def step_cost(network: NetworkConfig, train: TrainConfig, vocabulary: int) -> fl
     """Estimate the time of a training step, in characters of the reference network.
 
     The first term is the forward and backward pass of the window, the second the update of the parameters. Each has
-    a recurrent part and a part of the output layer.
+    a recurrent part and a part of the vocabulary: the output layer and, for the update, a one-hot input.
     """
     hidden = network.hidden
     recurrent = network.layers * 8 * hidden**2  # weights of the stack, about
     character = relative_cost(hidden, network.layers) + vocabulary * (2.7e-6 * hidden + 0.12e-3)
-    return train.batch * train.bptt * character + 70e-6 * (recurrent + 5 * hidden * vocabulary)
+    return train.batch * train.bptt * character + 70e-6 * (recurrent + (1 if network.tied else 5) * hidden * vocabulary)
 
 
 def relative_cost(hidden: int, layers: int) -> float:

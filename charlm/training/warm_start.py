@@ -9,7 +9,7 @@ from charlm.config import NetworkConfig
 from charlm.errors import ConfigError
 from charlm.nn.layout import Parameters
 
-SHAPE = ("cell", "hidden", "layers", "bidirectional")
+SHAPE = ("cell", "hidden", "layers", "bidirectional", "tied")
 """Settings of the network that a fine-tuned model shares with its parent."""
 
 
@@ -60,7 +60,7 @@ def extend_parameters(parent: Parameters, fresh: Parameters, line_end: tuple[int
     params = fresh.empty_like()
     for name, old in parent.items():
         new = params[name]
-        if name.endswith(".weight_ih_l0"):  # (G*H, V)
+        if name.endswith(".weight_ih_l0") and new.shape != old.shape:  # (G*H, V), not tied
             new[...] = old.mean(axis=1, keepdims=True)
             new[:, : old.shape[1]] = old
         elif name.startswith("head."):  # (V, H) and (V,)

@@ -183,7 +183,9 @@ class TestWords:
         assert "nats/word" in said
         assert "words/s" in said
         tokens = info(tmp_path)["vocabulary"]["tokens"]  # type: ignore[index]
-        assert {"The", "cat", ",", "12", "Don't", " ", "\n"} <= set(tokens)
+        assert {"The", " cat", ",", " 12", " Don't", "\n"} <= set(tokens)
+        assert " " not in tokens
+        assert re.search(r"perplexity [\d.]+ per word; about [\d.]+ nats/char", said)
         out = charlm("sample", "--length", 30, "--seed", 0, cwd=tmp_path).out
         assert set(out.replace("\n", " ").replace(",", " ").split()) & {"cat", "cats", "ask", "the", "The"}
         assert "nats/word" in charlm("score", "the cat", cwd=tmp_path).out

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from charlm.config import NetworkConfig, TextConfig
 from charlm.diagnostics.saliency import measure_saliency
 from charlm.diagnostics.tuning import DiagnosticsTuning
 from charlm.errors import ConfigError
+from charlm.model import LanguageModel
 from charlm.nn.cells import CELLS
+from charlm.nn.network import Network
 from tests.diagnostics.naive import VOCABULARY, log_prob, model, text
 from tests.nn.gradients import assert_close, directional
 
@@ -29,6 +32,19 @@ def test_saliency_equals_numeric_differences(cell: str, layers: int) -> None:
             return log_prob(found, xs, ids[index + 1])
 
         assert_close(directional(scaled), float(each[step]), f"{cell} x {layers}, input {step}", 2e-5)
+
+
+def test_saliency_of_a_tied_network_is_that_of_the_one_hot_network_with_the_same_products() -> None:
+    tied, one_hot = (Network(NetworkConfig("gru", 6, 2, tied=tied), len(VOCABULARY)) for tied in (True, False))
+    params = tied.initial(np.random.default_rng(0), np.float64)
+    same = one_hot.parameters(np.zeros(one_hot.size))
+    for name, view in same.items():
+        view[...] = params[name] if name != "rnn.weight_ih_l0" else params[name] @ params["head.weight"].T
+    models = [
+        LanguageModel(network, [own], VOCABULARY, TextConfig()) for network, own in ((tied, params), (one_hot, same))
+    ]
+    found, expected = (model.saliency("abcade", 5).values for model in models)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -91,6 +91,13 @@ def test_losses_in_lines_with_dropout_are_those_of_numpy_on_one_thread(text: Pat
     assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
 
 
+@pytest.mark.parametrize("settings", [{"layers": 2, "steps": 40}, {"steps": 40, "recurrent_dropout": 0.3}])
+def test_losses_of_a_tied_network_are_those_of_numpy(text: Path, settings: dict[str, Any]) -> None:
+    settings = TINY | {"tied": True} | settings
+    runs = [losses(text, text.with_name("m"), engine, settings) for engine in ("numpy", "torch")]
+    assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
+
+
 @pytest.mark.parametrize(("first", "second"), [("numpy", "torch"), ("torch", "numpy")])
 def test_run_resumed_on_the_other_engine_continues(text: Path, first: str, second: str) -> None:
     uninterrupted = losses(text, text.with_name("whole"), "numpy", TINY | {"steps": 60})

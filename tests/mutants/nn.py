@@ -487,4 +487,25 @@ FAULTS = (
     *DROPOUT_FAULTS,
     *NETWORK_FAULTS,
     *BIDIRECTIONAL_FAULTS,
+    Fault(
+        "the embeddings of a tied network get no gradient from the input",
+        LAYERS,
+        "embedding_grad[self.used] += sums @ weight",
+        "embedding_grad[self.used] += 0 * (sums @ weight)",
+        (PARAMETERS, "-ktied"),
+    ),
+    Fault(
+        "calibration of a tied network changes its inputs",
+        "charlm/training/evaluation.py",
+        "if params.tied:",
+        "if False:",
+        ("tests/training/test_trainer.py::test_held_out_loss_equals_that_of_one_stream",),
+    ),
+    Fault(
+        "a prompt of a model of words keeps its open space",
+        "charlm/text/vocabulary.py",
+        """prompt.removesuffix(" ") if""",
+        "prompt if",
+        ("tests/text/test_vocabulary.py",),
+    ),
 )

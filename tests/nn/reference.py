@@ -92,15 +92,17 @@ def read(
     start: int,
     stack: str = "rnn",
     masks: Sequence[Array] | None = None,
+    tied: bool = False,
 ) -> tuple[Array, State]:
     """Run a stack over ids (T, B). Return the outputs of its last layer (T, B, H) and the last state.
 
     An input `start` resets its stream to a zero state.
+    tied: whether the inputs are rows of the head.
     masks: what each layer's outputs are multiplied by before the next layer or the head reads them, (B, H).
     """
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     weights = [[tensors[f"{stack}.{name}_l{layer}"] for name in names] for layer in range(len(state))]
-    one_hot = np.eye(weights[0][0].shape[1])
+    inputs = tensors["head.weight"] if tied else np.eye(weights[0][0].shape[1])
     tops = np.empty((*ids.shape, weights[0][1].shape[1]))
     last: State = [tuple(array.astype(np.float64) for array in layer) for layer in state]
     for stream in range(ids.shape[1]):
@@ -108,7 +110,7 @@ def read(
         for t, chosen in enumerate(ids[:, stream]):
             if chosen == start:
                 states = [tuple(np.zeros_like(array) for array in layer) for layer in states]
-            x = one_hot[chosen]
+            x = inputs[chosen]
             for layer in range(len(states)):
                 states[layer] = CELLS[cell](x, states[layer], *weights[layer])
                 x = states[layer][0] if masks is None else states[layer][0] * masks[layer][stream]

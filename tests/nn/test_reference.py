@@ -39,18 +39,20 @@ EPSILON = 1e-6
 
 
 class Shape(NamedTuple):
-    """Sizes of a test. Names as in the notation: T, B, H, V."""
+    """Sizes of a test. Names as in the notation: T, B, H, V. A tied network reads the rows of its head."""
 
     layers: int
     steps: int
     streams: int
     hidden: int
     vocabulary: int
+    tied: bool = False
 
 
 SHAPES = {
     "one layer": Shape(1, 6, 8, 5, 9),
     "three layers": Shape(3, 6, 8, 5, 9),
+    "tied": Shape(1, 6, 8, 5, 9, tied=True),
     "blocks": Shape(2, 7, 33, 128, 30),  # so large that products are cut into blocks, where they are
 }
 
@@ -59,9 +61,9 @@ class Case:
     """A float64 network with random weights and states, and a text with resets; the first reset is at step 0."""
 
     def __init__(self, cell: str, shape: Shape, *, bidirectional: bool = False) -> None:
-        layers, steps, streams, hidden, vocabulary = shape
+        layers, steps, streams, hidden, vocabulary, tied = shape
         rng = self.rng = np.random.default_rng(layers)
-        config = NetworkConfig(cell, hidden, layers, DROPOUT, RECURRENT_DROPOUT, bidirectional)
+        config = NetworkConfig(cell, hidden, layers, DROPOUT, RECURRENT_DROPOUT, bidirectional, tied)
         kind = BidirectionalNetwork if bidirectional else Network
         self.cell, self.shape = cell, shape
         self.network = kind(config, vocabulary, START)
@@ -96,7 +98,7 @@ class Expected(NamedTuple):
 def expected(cell: str, shape: Shape) -> tuple[Case, Expected]:
     """Return a case with a random state and the results of its equations."""
     case = Case(cell, shape)
-    tops, state = reference.read(cell, case.tensors, case.inputs, case.state, start=START)
+    tops, state = reference.read(cell, case.tensors, case.inputs, case.state, start=START, tied=shape.tied)
     log_probs = reference.log_softmax(case.tensors, tops)
     return case, Expected(tops, log_probs, reference.at(log_probs, case.targets), state)
 
@@ -186,7 +188,7 @@ class TestEveryPath:
         """Measure the loss of the targets that count and its derivatives by the logit scale, from a zero state."""
         case, _ = expected(cell, shape)
         zero = [tuple(np.zeros_like(array) for array in layer) for layer in case.state]
-        tops, _ = reference.read(cell, case.tensors, case.inputs, zero, start=START)
+        tops, _ = reference.read(cell, case.tensors, case.inputs, zero, start=START, tied=shape.tied)
         found = PreparedNetwork(case.network, case.params).measure(case.inputs, case.targets)
         assert_measured(found[:, case.counts].sum(axis=1), case, tops, case.targets, case.counts)
 
@@ -262,7 +264,7 @@ SEED = 7
 
 
 @pytest.mark.parametrize("drops", [False, True], ids=["plain", "dropout"])
-@pytest.mark.parametrize("shape", [SHAPES["one layer"], SHAPES["three layers"]], ids=["one layer", "three layers"])
+@pytest.mark.parametrize("size", ["one layer", "three layers", "tied"])
 @pytest.mark.parametrize("cell", CELLS)
 class TestGradients:
     """Compare training gradients with differences of the equations, with resets, chunks of two steps and dropout."""
@@ -283,7 +285,10 @@ class TestGradients:
 
         def losses(tensors: dict[str, np.ndarray], state: NetworkState) -> np.ndarray:
             masks = dropout.outputs or None
-            tops, last = reference.read(case.cell, dropout.of(tensors), case.inputs, state, start=START, masks=masks)
+            tied = case.shape.tied
+            tops, last = reference.read(
+                case.cell, dropout.of(tensors), case.inputs, state, start=START, masks=masks, tied=tied
+            )
             scores = reference.at(reference.log_softmax(tensors, tops), case.targets)
             pulled = [
                 (a * b).sum(axis=1) for p, q in zip(last, case.pull, strict=True) for a, b in zip(p, q, strict=True)
@@ -302,8 +307,8 @@ class TestGradients:
         )  # fmt: skip
         return loss + inner(last, case.pull), grads, dstate
 
-    def test_parameters(self, cell: str, shape: Shape, drops: bool) -> None:
-        case = self.make_case(cell, shape)
+    def test_parameters(self, cell: str, size: str, drops: bool) -> None:
+        case = self.make_case(cell, SHAPES[size])
         losses = self.losses_by_equations(case, drops)
         loss, grads, _ = self.backpropagate(case, drops)
         assert loss == pytest.approx(losses(case.tensors, case.state).sum(), rel=1e-12)
@@ -316,15 +321,15 @@ class TestGradients:
 
             assert_close(directional(along), float((grads[name] * direction).sum()), f"{case}, {name}", 2e-6)
 
-    def test_first_state(self, cell: str, shape: Shape, drops: bool) -> None:
+    def test_first_state(self, cell: str, size: str, drops: bool) -> None:
         """Compare the gradient of every value of every layer."""
-        case = self.make_case(cell, shape)
+        case = self.make_case(cell, SHAPES[size])
         losses = self.losses_by_equations(case, drops)
         _, _, dstate = self.backpropagate(case, drops)
-        for layer in range(shape.layers):
+        for layer in range(case.shape.layers):
             for k, name in enumerate("hc"[: case.network.cell.state_arrays]):
                 numeric = np.empty_like(case.state[layer][k])
-                for unit in range(shape.hidden):
+                for unit in range(case.shape.hidden):
                     sides = []
                     for step in (EPSILON, -EPSILON):  # in all streams at once, none of which sees another
                         state = [tuple(array.copy() for array in arrays) for arrays in case.state]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -170,7 +171,7 @@ def test_words_across_chunks_are_joined(tmp_path: Path) -> None:
         tuning = TextTuning(bytes_per_read=size)
         text = "the cat isn't the dog's"
         corpus = Corpus.read(write(tmp_path, text), TextConfig(unit="word"), hold_out=HoldOut(0), tuning=tuning)
-        assert corpus.vocabulary.tokens[2:] == (" ", "cat", "dog's", "isn't", "the")
+        assert corpus.vocabulary.tokens[2:] == (" cat", " dog's", " isn't", " the", "the")
         assert corpus.vocabulary.decode(corpus.train_ids) == text
     lines = Corpus.read(write(tmp_path, "a b\n\nc"), TextConfig(unit="word", lines=True), hold_out=HoldOut(0))
     assert lines_of(lines, lines.train_ids) == ["a b", "c"]
@@ -264,17 +265,17 @@ def test_ids_in_memory_allow_release() -> None:
 def test_long_word_in_small_pieces_is_split_in_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The characters that are split into words are those of the text, once; the word comes in 1,000 pieces."""
     n_split = 0
-    split_words = numbering.split_words
+    split_text = numbering.split_text
 
-    def count(text: str) -> list[str]:
+    def count(text: str, unit: str, *, spaces_apart: bool) -> Sequence[str]:
         nonlocal n_split
         n_split += len(text)
-        return split_words(text)
+        return split_text(text, unit, spaces_apart=spaces_apart)
 
-    monkeypatch.setattr(numbering, "split_words", count)
+    monkeypatch.setattr(numbering, "split_text", count)
     text = "x" * 10_000 + " end"
     reader = DocumentReader(TextConfig(unit="word"), TextTuning(bytes_per_read=10))
     with closing(reader.ids):
         reader.read(write(tmp_path, text)[0])
-        assert reader.tokens[2:] == ["x" * 10_000, " ", "end"]
+        assert reader.tokens[2:] == ["x" * 10_000, " end"]
     assert n_split == len(text)

@@ -75,10 +75,36 @@ def test_text_cannot_spell_a_special() -> None:
     assert EOS not in words
 
 
-def test_words_are_words_numbers_and_marks() -> None:
-    assert split_words("Don't pay 1,599 -- now!") == [
-        "Don't", " ", "pay", " ", "1", ",", "599", " ", "-", "-", " ", "now", "!",
+def test_words_are_words_numbers_and_marks_with_their_spaces() -> None:
+    assert split_words("Don't pay 1,599 -- now!\n The  end_ ") == [
+        "Don't", " pay", " 1", ",", "599", " -", "-", " now", "!", "\n", " The", " ", " end", "_", " ",
     ]  # fmt: skip
+
+
+def test_old_vocabulary_of_words_keeps_spaces_apart() -> None:
+    old = Vocabulary.build(dict.fromkeys((" ", "to", "be"), 1), unit="word")
+    assert old.spaces_apart
+    assert list(old.split("to be")) == ["to", " ", "be"]
+    assert old.decode(old.encode("to be")) == "to be"
+    assert old.without_open_space("to ") == "to "
+
+
+@pytest.mark.parametrize("tokens", [("to", " be"), ("to", "be"), (" ", " be"), ("to", "\n")])
+def test_new_vocabulary_of_words_joins_spaces(tokens: tuple[str, ...]) -> None:
+    new = Vocabulary.build(dict.fromkeys(tokens, 1), unit="word")
+    assert not new.spaces_apart
+    assert list(new.split("to be")) == ["to", " be"]
+    assert new.without_open_space("to  ") == "to "
+
+
+def test_word_that_starts_a_text_is_known_by_its_form_after_a_space() -> None:
+    vocabulary = Vocabulary.build({" be": 1, "to": 1}, unit="word")
+    assert vocabulary.encode("be to").tolist() == [2, 1]
+    assert vocabulary.encode("to be").tolist() == [3, 2]
+
+
+def test_space_at_the_end_of_a_prompt_stays_in_a_vocabulary_of_characters() -> None:
+    assert Vocabulary.build({" ": 1, "a": 1}).without_open_space("a ") == "a "
 
 
 @pytest.mark.parametrize("unit", ["char", "word"])

@@ -70,11 +70,11 @@ def test_training_equals_naive_loop(optimizer: str, clip: float, threads: int) -
     assert np.abs(weights - average).max() > 1e-4
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_held_out_loss_equals_that_of_one_stream(threads: int) -> None:
+@pytest.mark.parametrize(("threads", "tied"), [(1, False), (3, False), (1, True)])
+def test_held_out_loss_equals_that_of_one_stream(threads: int, tied: bool) -> None:
     """The loss is that of the whole text at the returned scale of the logits."""
     rng = np.random.default_rng(0)
-    network = Network(NetworkConfig("rnn", 4, 1), VOCABULARY)
+    network = Network(NetworkConfig("rnn", 4, 1, tied=tied), VOCABULARY)
     params = network.initial(rng, np.float64)
     params["rnn.weight_hh_l0"][...] *= 0.3  # what is before the warm-up leaves no trace
     params["head.weight"][...] *= 3.0  # too sure
@@ -88,7 +88,7 @@ def test_held_out_loss_equals_that_of_one_stream(threads: int) -> None:
     assert logit_scale < 0.9
 
     tensors = dict(params.items())
-    tops, _ = reference.read("rnn", tensors, ids[:-1, None], [(np.zeros((1, 4)),)], start=network.start)
+    tops, _ = reference.read("rnn", tensors, ids[:-1, None], [(np.zeros((1, 4)),)], start=network.start, tied=tied)
     tensors |= {name: tensors[name] * logit_scale for name in ("head.weight", "head.bias")}
     log_probs = reference.at(reference.log_softmax(tensors, tops), ids[1:, None])
     assert loss == pytest.approx(-log_probs.mean(), rel=1e-9)

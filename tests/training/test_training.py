@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,24 @@ class TestChoice:
         assert (choice.network.hidden, "vocabulary" in choice.reason) == (256, False)
 
     def test_choose_with_large_vocabulary_and_step_budget_keeps_network(self) -> None:
-        assert choose({"steps": 5}, 10**6, vocabulary=56_000) == choose({"steps": 5}, 10**6)
+        large, small = (choose({"steps": 5}, 10**6, vocabulary=size) for size in (56_000, 60))
+        assert replace(large.network, tied=False) == small.network
+        assert large.train == small.train
+
+    def test_choose_with_large_vocabulary_ties_the_network(self) -> None:
+        def is_tied(vocabulary: int, **given: Any) -> bool:
+            return choose({"steps": 5} | given, 10**6, vocabulary=vocabulary).network.tied
+
+        assert (is_tied(999), is_tied(1000)) == (False, True)
+        assert (is_tied(60, tied=True), is_tied(5000, tied=False), is_tied(5000, bidirectional=True)) == (1, 0, 0)
+        with pytest.raises(ConfigError, match="`tied` is for networks of one direction"):
+            is_tied(60, tied=True, bidirectional=True)
 
     def test_step_cost_of_reference_network_is_one_per_character(self) -> None:
         network, train = NetworkConfig("lstm", 256, 1), TrainConfig(batch=32, bptt=64)
         assert step_cost(network, train, 0) == pytest.approx(32 * 64, rel=0.02)
         assert step_cost(network, train, 56_000) > 10 * step_cost(network, train, 64)
+        assert step_cost(replace(network, tied=True), train, 56_000) < 0.97 * step_cost(network, train, 56_000)
 
     def test_short_text_limits_epochs(self) -> None:
         assert choose({"minutes": 60}, 10_000).train.epochs == 60

@@ -46,6 +46,15 @@ def test_old_tokens_keep_weights_and_new_tokens_get_the_mean() -> None:
             np.testing.assert_array_equal(new, old)
 
 
+def test_new_tokens_of_a_tied_network_get_the_mean_embedding() -> None:
+    tied = NetworkConfig("gru", 3, 2, tied=True)
+    parent = drawn(Network(tied, 5), 0)
+    params = extend_parameters(parent, drawn(Network(tied, 7), 1))
+    assert params.tied
+    np.testing.assert_array_equal(params["rnn.weight_ih_l0"], parent["rnn.weight_ih_l0"])
+    np.testing.assert_allclose(params["head.weight"][5:], np.tile(parent["head.weight"].mean(axis=0), (2, 1)))
+
+
 def test_eos_takes_row_of_newline() -> None:
     parent, eos, newline = drawn(OLD, 0), 0, 3
     plain, swapped = (extend_parameters(parent, drawn(NEW, 1), line_end) for line_end in (None, (newline, eos)))
@@ -57,7 +66,7 @@ def test_eos_takes_row_of_newline() -> None:
 
 @pytest.mark.parametrize("name", SHAPE)
 def test_inherit_shape_with_other_shape_is_refused(name: str) -> None:
-    other = {"cell": "lstm", "hidden": 4, "layers": 1, "bidirectional": True}[name]
+    other = {"cell": "lstm", "hidden": 4, "layers": 1, "bidirectional": True, "tied": True}[name]
     same: dict[str, Any] = {name: getattr(CONFIG, name) for name in SHAPE}
     assert inherit_shape({"dropout": 0.1, **same}, CONFIG) == {"dropout": 0.1, **same}
     assert inherit_shape({name: None}, CONFIG) == same
