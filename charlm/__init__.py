@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from charlm.diagnostics.cell_ranking import CellScore
     from charlm.diagnostics.saliency import Saliency
     from charlm.errors import CharlmError
+    from charlm.mixture import Mixture
     from charlm.model import LanguageModel, load
     from charlm.runs.api import train
     from charlm.sampling.sampler import Sample
@@ -39,6 +40,7 @@ _HOMES = {
     "Continuation": "charlm.scoring.continuations",
     "EngineConfig": "charlm.config",
     "LanguageModel": "charlm.model",
+    "Mixture": "charlm.mixture",
     "NetworkConfig": "charlm.config",
     "Next": "charlm.scoring.continuations",
     "Saliency": "charlm.diagnostics.saliency",
@@ -63,6 +65,7 @@ __all__ = [
     "Continuation",
     "EngineConfig",
     "LanguageModel",
+    "Mixture",
     "NetworkConfig",
     "Next",
     "Saliency",

@@ -103,6 +103,16 @@ def check_fields(config: Any, rule: Rule, *fields: str) -> None:
             check_value(field, value, rule)
 
 
+def check_weights(name: str, weights: Sequence[float], models: int) -> None:
+    """Raise ConfigError unless there is one weight for each model, 0 or more, and one of them is above 0."""
+    if len(weights) != models:
+        given = f"{len(weights)} {name}{'s' * (len(weights) != 1)}"
+        raise ConfigError(f"{given} for {models} models; give one {name} for each model")
+    for weight in weights:
+        check(is_real(weight) and weight >= 0, name, weight, "0 or more")
+    check(any(weights), name, 0, "more than 0 for one model at least")
+
+
 def check_texts(texts: Any) -> None:
     """Raise ConfigError unless `texts` can be iterated over and is no string, whose items are characters."""
     is_valid = isinstance(texts, Iterable) and not isinstance(texts, (str, bytes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from charlm.checks import (
@@ -16,6 +17,7 @@ from charlm.checks import (
     check,
     check_choice,
     check_fields,
+    check_value,
     integer_rule,
     number_rule,
 )
@@ -117,7 +119,7 @@ class SampleConfig:
         the model as it is
     top_k : number of characters to draw from, the most probable ones; 0 (default) is all
     top_p : draw from the smallest set of characters with this total probability (nucleus), in (0, 1], default 1
-    length : maximum length of a text in characters, >= 0, default 1000
+    length : maximum length of a text in characters, >= 0, default 1000; None for no maximum
     stop : a text ends after this string, None (default) for no such string
     can_end : whether the model may end a text by drawing EOS, default True
     min_p : draw from the characters with at least this fraction of the probability of the most probable one, in [0, 1],
@@ -134,7 +136,7 @@ class SampleConfig:
     temperature: float = 0.8
     top_k: int = 0
     top_p: float = 1.0
-    length: int = 1000
+    length: int | None = 1000
     stop: str | None = None
     can_end: bool = True
     min_p: float = 0.0
@@ -149,7 +151,9 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, NON_NEGATIVE, "temperature", "word_temperature")
-        check_fields(self, NATURAL, "top_k", "length", "no_loop")
+        check_fields(self, NATURAL, "top_k", "no_loop")
+        if self.length is not None:
+            check_value("length", self.length, NATURAL)
         check_fields(self, number_rule("in (0, 1]", lambda value: 0 < value <= 1), "top_p")
         check_fields(self, number_rule("in [0, 1]", lambda value: 0 <= value <= 1), "min_p")
         check_fields(self, TEXT, "stop", "match", "starts_with", "contains", "ends_with")
@@ -161,6 +165,11 @@ class SampleConfig:
             raise ConfigError("exact sampling is defined for temperatures above 0 without other filters")
         if self.exact and self.word_temperature is not None:
             raise ConfigError("exact sampling has one temperature; leave out `word_temperature`")
+
+    @property
+    def max_length(self) -> int:
+        """The maximum length; for None more than any text has."""
+        return sys.maxsize if self.length is None else self.length
 
     @property
     def is_constrained(self) -> bool:

@@ -94,7 +94,7 @@ class SampleSettings(TypedDict, total=False):
     temperature: float
     top_k: int
     top_p: float
-    length: int
+    length: int | None
     stop: str | None
     can_end: bool
     min_p: float
@@ -114,10 +114,13 @@ def show_keywords(settings: type, *configs: type) -> Callable[[Function], Functi
     Parameters
     ----------
     settings : a TypedDict
-    *configs : the dataclasses that have its keys as fields; a key that may be None has the default None
+    *configs : the dataclasses that have its keys as fields; a key that may be None for a choice, which its field may
+        not, has the default None
     """
     annotations = get_type_hints(settings)
     defaults = {field.name: field.default for config in configs for field in fields(config)}
+    types = {name: hint for config in configs for name, hint in get_type_hints(config).items()}
+    chosen = {name for name, hint in annotations.items() if may_be_none(hint) and not may_be_none(types.get(name))}
 
     def show(function: Function) -> Function:
         shown = signature(function)
@@ -125,7 +128,7 @@ def show_keywords(settings: type, *configs: type) -> Callable[[Function], Functi
         keywords = [
             Parameter(
                 name, Parameter.KEYWORD_ONLY, annotation=annotation,
-                default=None if type(None) in get_args(annotation) else defaults[name],
+                default=None if name in chosen else defaults[name],
             )
             for name, annotation in annotations.items()
         ]  # fmt: skip
@@ -137,6 +140,11 @@ def show_keywords(settings: type, *configs: type) -> Callable[[Function], Functi
         return function
 
     return show
+
+
+def may_be_none(hint: object) -> bool:
+    """Return whether an annotation allows None."""
+    return type(None) in get_args(hint)
 
 
 def section_of(config: type, names: Collection[str]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from charlm.checkpoint import ModelFile, TrainingRecord, named_tensors, printable, read_model, write_model
-from charlm.checks import PATH, TRUTH, check, check_value
+from charlm.checks import PATH, check, check_value
 from charlm.config import NetworkConfig, TextConfig
 from charlm.errors import ConfigError, ModelExistsError
 from charlm.inference.interface import CausalModel
@@ -23,8 +23,8 @@ from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.networks import make_network
-from charlm.text.reading import normalize_text
 from charlm.text.vocabulary import LineVocabulary, Vocabulary
+from charlm.text_model import TextModel
 
 if TYPE_CHECKING:  # `charlm score` starts faster without this package
     from typing_extensions import Self
@@ -37,7 +37,7 @@ MAX_NAME = 60
 """Characters of the name of a training text that are shown."""
 
 
-class StoredModel:
+class StoredModel(TextModel):
     """The base class of `LanguageModel`, which describes the parameters."""
 
     def __init__(
@@ -76,12 +76,22 @@ class StoredModel:
     @cached_property
     def prepared(self) -> CausalModel:
         """The network or the mixture with its weights prepared for inference; ConfigError if it is bidirectional."""
+        return prepare_causal(self.causal_network, self.members)
+
+    @property
+    def causal_network(self) -> Network:
+        """The network; ConfigError if it is bidirectional."""
         if not isinstance(self.network, Network):
             raise ConfigError(
                 "this model reads from both sides and has no probability from left to right, so it cannot sample or "
                 "score a text: it supports `fill`, `proof` and `pseudo_score` (the pseudo-log-likelihood)"
             )
-        return prepare_causal(self.network, self.members)
+        return self.network
+
+    @property
+    def training_records(self) -> tuple[TrainingRecord, ...]:
+        """What the model remembers of its training."""
+        return (self.training,)
 
     @cached_property
     def bidirectional(self) -> BidirectionalReader:
@@ -123,22 +133,3 @@ class StoredModel:
             raise ModelExistsError(f"{path}: exists already; `overwrite=True` replaces it")
         tensors, text = named_tensors(self.members), asdict(self.text)
         write_model(path, ModelFile(self.config, text, self.vocabulary, tensors, self.training, len(self.members)))
-
-    def refuse_unknown(self, text: str) -> None:
-        """Raise UnknownCharacterError, with line and column, if a token of a text is not in the vocabulary."""
-        self.vocabulary.refuse_unknown(self.clean(text))
-
-    def counts_end(self, end: bool | None) -> bool:
-        """Return whether the end of a text counts, by default in a model of lines."""
-        if end is None:
-            return self.text.lines
-        check_value("end", end, TRUTH)
-        return end
-
-    def clean(self, text: str) -> str:
-        """Return a text as training normalizes it: newlines as LF, in the Unicode normal form of the model."""
-        return normalize_text(text, self.text)
-
-    def clean_prompt(self, prompt: str) -> str:
-        """Return a prompt as training normalizes it, without a last space that a model of words draws with a word."""
-        return self.vocabulary.without_open_space(self.clean(prompt))

@@ -26,7 +26,8 @@ OTHER_PAGES = [
     TOP / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md", "corpora/SOURCES.md")
 ]
 PLACEHOLDERS = {
-    f"{name}.txt" for name in ("corpus", "new", "a", "b", "c", "first90", "last10", "letter", "book", "few", "story")
+    f"{name}.txt"
+    for name in ("corpus", "new", "a", "b", "c", "first90", "last10", "letter", "book", "few", "story", "openings")
 }
 """Placeholders for texts of the reader."""
 SOURCES = (TOP / "corpora/SOURCES.md").read_text(encoding="utf-8")

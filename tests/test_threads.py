@@ -75,6 +75,8 @@ def is_refused(model: LanguageModel, text: str) -> bool:
 LEFT_TO_RIGHT: Mapping[str, Call] = {
     "params": lambda model, text: model.params.flat.tobytes(),
     "config": lambda model, text: model.config,
+    "causal_network": lambda model, text: model.causal_network.config,
+    "training_records": lambda model, text: model.training_records,
     "prepared": lambda model, text: model.prepared.score(*window(text), model.prepared.zero_state(3))[0].tobytes(),
     "sample": lambda model, text: model.sample(text, n=3, seed=seed_of(text), length=20),
     "stream": lambda model, text: list(model.stream(text, seed=seed_of(text), length=20)),

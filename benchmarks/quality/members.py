@@ -27,6 +27,7 @@ from charlm.machine import usable_cores
 from charlm.model import LanguageModel
 from charlm.nn.functional import log_softmax, mix_log_probs
 from charlm.nn.network import Network
+from charlm.scoring.mixing import fit_weights
 from charlm.training.evaluation import cut_into_streams
 
 STREAMS, STEPS = 64, 16
@@ -76,16 +77,6 @@ def member_log_probs(model: LanguageModel, ids: Ids) -> tuple[Array, Array]:
     return np.hstack(alone).astype(float), np.hstack(products).astype(float)
 
 
-def fitted_weights(log_probs: Array, iterations: int = 100) -> Array:
-    """Return the weights of a mixture, (K,), that maximise the probability of a text, by EM; log_probs: (K, N)."""
-    probs = np.exp(log_probs - log_probs.max(axis=0))
-    weights = np.full(len(probs), 1 / len(probs))
-    for _ in range(iterations):
-        joint = weights[:, None] * probs
-        weights = (joint / joint.sum(axis=0)).mean(axis=1)
-    return weights
-
-
 @click.command()
 @click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--lines", is_flag=True, help="Each line is a document.")
@@ -123,7 +114,7 @@ def rows(model: LanguageModel, test_text: str, held_out_ids: Ids, start: str) ->
     alone = -log_probs.mean(axis=1)
     count, last = 1, len(log_probs)
     while True:
-        weights = fitted_weights(held_out[:count])
+        weights = fit_weights(held_out[:count])
         fitted = np.log(weights @ np.exp(log_probs[:count]))
         config = model.config
         print(

@@ -40,22 +40,32 @@ def is_model(word: str) -> bool:
     return False
 
 
-def spread_files(words: Sequence[str]) -> list[str]:
-    """Repeat --file before each further file that follows its value, so that a shell's glob can be the value."""
+def spread_files(words: Sequence[str], *, takes_models: bool = False) -> list[str]:
+    """Repeat --file before each further file that follows its value, so that a shell's glob can be the value.
+
+    Do the same for -m and model files if a command takes several models.
+    """
     spread: list[str] = []
-    rest, follows_file = iter(words), False
+    rest, before = iter(words), ""  # the flag whose values may follow
     for word in rest:
         if word == "--":
             return [*spread, word, *rest]
-        if word == "--file":
+        if word == "--file" or (takes_models and word in ("-m", "--model")):
             spread += [word, *islice(rest, 1)]
-            follows_file = True
-        elif follows_file and (word == "-" or (not word.startswith("-") and is_file_name(word))):
-            spread += ["--file", word]
+            before = word
+        elif before and is_value_of(before, word):
+            spread += [before, word]
         else:
             spread.append(word)
-            follows_file = word.startswith("--file=")
+            before = "--file" if word.startswith("--file=") else ""
     return spread
+
+
+def is_value_of(flag: str, word: str) -> bool:
+    """Return whether a word that follows the value of --file or -m is another value of it."""
+    if flag == "--file" and word == "-":
+        return True
+    return not word.startswith("-") and (is_file_name(word) if flag == "--file" else is_model(word))
 
 
 def take_models(context: click.Context) -> None:
@@ -78,7 +88,8 @@ def take_models(context: click.Context) -> None:
     if not models:
         return
     if "model_paths" in params:
-        params["model_paths"] = (*params["model_paths"], *models)
+        is_given = context.get_parameter_source("model_paths") is ParameterSource.COMMANDLINE
+        params["model_paths"] = (*(params["model_paths"] if is_given else ()), *models)
     else:
         is_given = context.get_parameter_source("model_path") is ParameterSource.COMMANDLINE
         if is_given or len(models) > 1:

@@ -100,7 +100,8 @@ class Command(click.Command):
         """Parse the words; understand files that follow --file, and models without -m."""
         ctx.allow_extra_args = True  # `take_models` refuses them
         try:
-            super().parse_args(ctx, spread_files(args))
+            takes_models = any(option.name == "model_paths" for option in self.params)
+            super().parse_args(ctx, spread_files(args, takes_models=takes_models))
         except click.NoSuchOption as error:
             raise click.UsageError(unknown_option(error.option_name, ctx), ctx) from None
         if not ctx.resilient_parsing:

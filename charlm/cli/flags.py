@@ -8,7 +8,14 @@ import click
 
 NAME = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]*))?`")
 """A parameter in a message: `name` or `name=value`, in backticks."""
-ALIASES = {"path": "model_path", "model": "model_path", "prior": "priors", "pseudo_score": "pseudo"}
+ALIASES = {
+    "path": ("model_path", "model_paths"),
+    "model": ("model_path", "model_paths"),
+    "models": ("model_paths",),
+    "prior": ("priors",),
+    "weight": ("weights",),
+    "pseudo_score": ("pseudo",),
+}
 """Python parameters whose click parameter has another name."""
 
 
@@ -24,7 +31,7 @@ def with_flags(message: str) -> str:
     options = {option.name: option for option in parameters if isinstance(option, click.Option)}
 
     def option_of(name: str) -> click.Option | None:
-        return options.get(name) or options.get(ALIASES.get(name, ""))
+        return next((options[one] for one in (name, *ALIASES.get(name, ())) if one in options), None)
 
     def flag(match: re.Match[str]) -> str:
         option = option_of(match[1])

@@ -15,16 +15,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby, tee
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
-import charlm
 from charlm.cli.arguments import is_file_name, is_model
 from charlm.cli.terminal import warn
 from charlm.config import TextConfig
 from charlm.errors import CorpusError, UnknownCharacterError
 from charlm.text.reading import read_chunks, read_text, require_file
+
+if TYPE_CHECKING:
+    from charlm.text_model import TextModel
 
 Result = TypeVar("Result")
 STDIN = Path("-")
@@ -243,7 +245,7 @@ def read_groups(source: str | Path, config: TextConfig) -> Iterator[tuple[str, l
         yield name, [candidate for _, candidate in run]
 
 
-def refuse_unknown(model: charlm.LanguageModel, texts: Iterable[str]) -> Iterator[str]:
+def refuse_unknown(model: TextModel, texts: Iterable[str]) -> Iterator[str]:
     """Yield the texts; raise UnknownCharacterError at the first one with a character outside the vocabulary."""
     for text in texts:
         try:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from charlm.cli import options
+from charlm.cli import mixing, options
 from charlm.cli.command import Command
 from charlm.cli.inputs import read_option
 from charlm.cli.sample import warn_of_unknown
@@ -27,12 +26,13 @@ EIGHTHS = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
 @click.command("next", cls=Command)
 @click.argument("words", nargs=-1, metavar="[PROMPT]")
 @options.decoding
-@options.model
+@mixing.models
 @options.output("-k", "--best", default=10, type=options.COUNT, metavar="K", help="Print the K most probable of each.")
 @options.records
 def command(
-    words: tuple[str, ...], encoding: str | None, errors: str | None, model_path: Path, best: int, form: str | None
-) -> None:
+    words: tuple[str, ...], encoding: str | None, errors: str | None, chosen: mixing.Chosen, best: int,
+    form: str | None,
+) -> None:  # fmt: skip
     """Print the most probable next characters after PROMPT, and the most probable next words.
 
     A word ends before the next character that cannot be in it, such as a space or the end of the text. If PROMPT ends
@@ -42,13 +42,14 @@ def command(
       charlm next "Once upon a "
       charlm next "the qu" -k 3
       charlm next "the " --json
+      charlm next -m a.safetensors b.safetensors "the "
     """
     from charlm.cli.records import next_record, show_records
     from charlm.scoring.continuations import Continuation
 
     if len(words) > 1:
         raise click.UsageError(f"unexpected argument {words[1]!r}; put PROMPT in quotes")
-    model = options.open_model(model_path, encoding=encoding, errors=errors)
+    model = mixing.open_models(chosen, encoding=encoding, errors=errors)
     prompt = model.clean(read_option(words[0] if words else "", model.text))
     warn_of_unknown(model, prompt)
     expected = model.next(prompt, words=best)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from charlm.arrays import finite_or_none
 from charlm.cli.inputs import NamedText
 from charlm.cli.tables import show_json, show_tsv
-from charlm.scoring.score import CharScore, Metrics, Score, Summary
+from charlm.scoring.score import CharScore, Metrics, Score, Summary, in_base
 
 if TYPE_CHECKING:
     from charlm.diagnostics.activations import Activations
@@ -109,6 +109,24 @@ def character_record(score: CharScore, location: tuple[int, int], text: NamedTex
     return in_unit(record, unit, is_new=True)
 
 
+def word_record(
+    word: str, log_prob: float, index: int, location: tuple[int, int], text: NamedText, unit: str
+) -> Record:
+    """Return the record of a word, in `score --per-word`."""
+    line, column = location
+    return {
+        "word": word,
+        "probability": math.exp(log_prob),
+        "log_prob": log_prob,
+        "surprisal_bits": in_base(-log_prob, "2"),
+        "index": index,
+        "line": line if text.line is None else text.line,
+        "column": column,
+        "unit": unit,
+        "file": text.file,
+    }
+
+
 def classified_record(found: Classification, names: Sequence[str], text: NamedText, unit: str) -> Record:
     """Return the record of a text, in `classify`; `posterior` is the old name of `probability`."""
     probability = dict(zip(names, found.posterior, strict=True))
@@ -167,9 +185,9 @@ def suspect_record(
     return in_unit(record, unit)
 
 
-def sample_record(sample: Sample, prompt: str, index: int, unit: str) -> Record:
+def sample_record(sample: Sample, prompt: str, index: int, unit: str, *, per_char: bool = False) -> Record:
     """Return the record of a text that was drawn, in `sample`."""
-    return {
+    record = {
         "text": prompt + sample.text,
         "prompt": prompt,
         "log_prob": sample.log_prob,
@@ -178,6 +196,7 @@ def sample_record(sample: Sample, prompt: str, index: int, unit: str) -> Record:
         "unit": unit,
         "log_kept": sample.log_kept,
     }
+    return record | ({"log_probs": list(sample.log_probs)} if per_char else {})
 
 
 ACTIVATION_KEYS = ("index", "character", "activation", "gates", "unit")

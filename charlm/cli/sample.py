@@ -8,20 +8,31 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import charlm
-from charlm.cli import options
+from charlm.cli import mixing, options
 from charlm.cli.command import Command, option_group
-from charlm.cli.inputs import name_stdin_once, read_document, read_option, refuse_unknown, warn_of_file_names
+from charlm.cli.inputs import (
+    lines_of,
+    name_stdin_once,
+    read_document,
+    read_option,
+    refuse_unknown,
+    warn_of_file_names,
+)
 from charlm.cli.terminal import for_output, warn
 from charlm.config import SampleConfig
 from charlm.text.reading import read_text
 
+if TYPE_CHECKING:
+    from charlm.text_model import TextModel
+
 MAX_DRAWS = 100
 """Draws for each text of --novel, at most."""
+Samples = Iterable["charlm.Sample"]
 IsCopy = Callable[[str, bool], bool | None]
 """Whether a text is a copy, from the text and whether it is a whole line; None if that is not known."""
 
@@ -37,9 +48,11 @@ match_option = option_group("Constraints")
 )  # fmt: skip
 @options.input("--prompt-file", type=options.INPUT, metavar="FILE",
               help='Continue the text in a file; "-" is standard input.')  # fmt: skip
+@options.input("--prompts", "prompts_file", type=options.INPUT, metavar="FILE",
+               help='Continue each line of a file; "-" is standard input.')  # fmt: skip
 @options.input("--strict", is_flag=True, help="Refuse a prompt with characters outside the vocabulary.")
 @options.decoding
-@options.model
+@mixing.models
 @sampling_option("-t", "--temp", "temperature", type=float, default=SampleConfig.temperature, show_default=True,
                  metavar="T",
                  help="Divide the logits by T: 1 draws from the model as it is, 0 takes the most "
@@ -67,9 +80,13 @@ match_option = option_group("Constraints")
               help="Draw from the exact conditional distribution, by rejection; it is slow for rare "
               "matches.")  # fmt: skip
 @options.output("-n", "n", type=options.COUNT, default=1, metavar="N", help="Write N texts.")
-@options.output("--length", type=int, default=1000, metavar="CHARACTERS", help="End a text at this length.")
+@options.output(
+    "--length", type=int, default=1000, metavar="CHARACTERS", help="End a text at this length; 0 for no end."
+)
 @options.output("--stop", metavar="TEXT", help="End a text after this string.")
 @options.records
+@options.output("--per-char", is_flag=True,
+                help="Add the log-probability of each character to the records.")  # fmt: skip
 @novelty_option("--novel", is_flag=True,
                 help="Write only whole lines that are not in the training text; of a model of running text, "
                 "only texts that do not occur in --corpus.")  # fmt: skip
@@ -77,10 +94,11 @@ match_option = option_group("Constraints")
                 help="Read the training text for --novel from this file.")  # fmt: skip
 @options.threads
 def command(
-    prompt: str, prompt_file: Path | None, strict: bool, encoding: str | None, errors: str | None,
-    model_path: Path, threads: int | None,
+    prompt: str, prompt_file: Path | None, prompts_file: Path | None, strict: bool,
+    encoding: str | None, errors: str | None,
+    chosen: mixing.Chosen, threads: int | None,
     temperature: float, top_k: int, top_p: float, seed: int | None,
-    n: int, length: int, stop: str | None, form: str | None, novel: bool, corpus: Path | None,
+    n: int, length: int, stop: str | None, form: str | None, per_char: bool, novel: bool, corpus: Path | None,
     **steering: Any,
 ) -> None:  # fmt: skip
     r"""Generate text, one character at a time.
@@ -92,31 +110,53 @@ def command(
       charlm sample -p "Once upon a time" -n 3 --seed 1
       charlm sample -m names.safetensors -n 20 --novel
       charlm sample --temp 0.5 --word-temp 1.2 --no-loop 20
+      charlm sample -m a.safetensors b.safetensors --weight 0.7 --weight 0.3
       charlm sample -m names.safetensors -n 5 --match "[A-Z]\w{3,6}us" --without e
     """
-    config = SampleConfig(temperature, top_k, top_p, length, stop, **steering)
-    model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
-    prompt = read_prompt(model, prompt, prompt_file)
-    if strict:
-        list(refuse_unknown(model, [prompt]))
-    warn_of_unknown(model, prompt)
-    draw = partial(model.sample_each, prompt, seed=seed, threads=threads, config=config)
+    if per_char and not form:
+        raise click.UsageError("--per-char adds to records; pass --json or --tsv, too")
+    config = SampleConfig(temperature, top_k, top_p, length or None, stop, **steering)
+    model = mixing.open_models(chosen, threads, encoding=encoding, errors=errors)
+    if not length and not model.sampling(config, {}).can_end and (n > 1 or form or novel or prompts_file):
+        raise click.UsageError("--length 0 writes one text, and this model never ends it; leave out what needs its end")
+    prompts = read_prompts(model, prompt, prompt_file, prompts_file)
+    for one in refuse_unknown(model, prompts) if strict else prompts:
+        warn_of_unknown(model, one)
+    draw = partial(model.sample_each, seed=seed, threads=threads, config=config)
     if novel:
-        context = prompt.rpartition("\n")[2] if model.text.lines else prompt
-        samples = novel_samples(context, draw(), copies_of(model, corpus), n)
-    elif n == 1 and form is None:
-        for piece in chain([prompt], model.stream(prompt, seed=seed, config=config), ["\n"]):
+        is_copy = copies_of(model, corpus)
+        drawn = ((one, novel_samples(part_of_text(model, one), draw(one), is_copy, n)) for one in prompts)
+    elif n == len(prompts) == 1 and form is None:
+        for piece in chain(prompts, model.stream(prompts[0], seed=seed, config=config), ["\n"]):
             write(piece)
         return
     else:
-        samples = draw(n=n)
+        drawn = ((one, draw(one, n=n)) for one in prompts)
     if form:
-        write_records(prompt, samples, form, model.text.unit)
+        write_records(drawn, form, model.text.unit, per_char=per_char)
     else:
-        write_texts(model, prompt, samples, n, end="\n" if novel or model.text.lines else "\n\n")
+        end = "\n" if novel or model.text.lines else "\n\n"
+        write_texts(model, drawn, n * len(prompts), end=end)
 
 
-def read_prompt(model: charlm.LanguageModel, prompt: str, file: Path | None) -> str:
+def read_prompts(model: TextModel, prompt: str, file: Path | None, prompts_file: Path | None) -> list[str]:
+    """Return the texts to continue: the lines of a file, or one prompt; see `read_prompt`."""
+    if prompts_file is None:
+        return [read_prompt(model, prompt, file)]
+    if prompt or file:
+        raise click.UsageError("--prompts and --prompt or --prompt-file exclude each other; pass one of them")
+    prompts = [model.clean_prompt(line.text) for line in lines_of(prompts_file, model.text)]
+    if not prompts:
+        raise click.UsageError(f"{prompts_file}: no prompt in it; write one on each line")
+    return prompts
+
+
+def part_of_text(model: TextModel, prompt: str) -> str:
+    """Return the part of a prompt that belongs to the text that is drawn: in a model of lines the last line."""
+    return prompt.rpartition("\n")[2] if model.text.lines else prompt
+
+
+def read_prompt(model: TextModel, prompt: str, file: Path | None) -> str:
     """Return the text to continue: the prompt, then the text of a file; "-" is standard input for both."""
     name_stdin_once(prompt, file)
     warn_of_file_names([prompt], "--prompt-file")
@@ -124,26 +164,29 @@ def read_prompt(model: charlm.LanguageModel, prompt: str, file: Path | None) -> 
     return model.clean_prompt(read_option(prompt, model.text) + rest)
 
 
-def write_texts(
-    model: charlm.LanguageModel, prompt: str, samples: Iterable[charlm.Sample], n: int, *, end: str
-) -> None:
-    """Write n texts, each with the prompt before it and with `end` after it."""
-    for number, sample in enumerate(samples, 1):
+def write_texts(model: TextModel, drawn: Iterable[tuple[str, Samples]], n: int, *, end: str) -> None:
+    """Write n texts, each with its prompt before it and with `end` after it."""
+    texts = ((prompt, sample) for prompt, samples in drawn for sample in samples)
+    for number, (prompt, sample) in enumerate(texts, 1):
         write_heading(model, number, n)
         write(prompt + sample.text + end)
         sys.stdout.flush()  # the next batch may take long
 
 
-def write_records(prompt: str, samples: Iterable[charlm.Sample], form: str, unit: str) -> None:
+def write_records(drawn: Iterable[tuple[str, Samples]], form: str, unit: str, *, per_char: bool) -> None:
     """Write a record for each text."""
     from charlm.cli.records import sample_record, show_records
     from charlm.sampling.sampler import Sample
 
-    records = (sample_record(sample, prompt, index, unit) for index, sample in enumerate(samples))
-    show_records(records, form, sample_record(Sample("", 0.0, False), "", 0, unit))
+    records = (
+        sample_record(sample, prompt, index, unit, per_char=per_char)
+        for prompt, samples in drawn
+        for index, sample in enumerate(samples)
+    )
+    show_records(records, form, sample_record(Sample("", 0.0, False), "", 0, unit, per_char=per_char))
 
 
-def warn_of_unknown(model: charlm.LanguageModel, prompt: str) -> None:
+def warn_of_unknown(model: TextModel, prompt: str) -> None:
     """Warn of characters, or words, of the prompt that are not in the vocabulary."""
     pieces = model.vocabulary.split(prompt)
     unknown = sorted({pieces[position] for position in model.vocabulary.unknown(prompt)})
@@ -152,7 +195,7 @@ def warn_of_unknown(model: charlm.LanguageModel, prompt: str) -> None:
         warn(f"the model has never seen {shown}; read as UNK")
 
 
-def write_heading(model: charlm.LanguageModel, number: int, n: int) -> None:
+def write_heading(model: TextModel, number: int, n: int) -> None:
     """Write the number of the next of several running texts, which may contain empty lines; on a terminal only."""
     if n > 1 and not model.text.lines and sys.stdout.isatty():
         write(f"--- text {number:,} of {n:,} ---\n")
@@ -165,7 +208,7 @@ def write(text: str) -> None:
         sys.stdout.flush()
 
 
-def copies_of(model: charlm.LanguageModel, corpus: Path | None) -> IsCopy:
+def copies_of(model: TextModel, corpus: Path | None) -> IsCopy:
     """Return a test of whether a text occurs in the training text.
 
     For running text, any part of the corpus is a copy. For lines, a whole line is a copy; of a text that was cut, the
@@ -178,8 +221,9 @@ def copies_of(model: charlm.LanguageModel, corpus: Path | None) -> IsCopy:
     from charlm.text.novelty import hash_of, unpack_hashes
 
     if corpus is None:
-        hashes = unpack_hashes(model.training.line_hashes)
-        if not hashes:
+        of_models = [unpack_hashes(record.line_hashes) for record in model.training_records]
+        hashes = frozenset[int]().union(*of_models)
+        if not all(of_models):
             raise click.UsageError(
                 "the model file holds no hashes of training lines; pass the training text with --corpus FILE"
             )

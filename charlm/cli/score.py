@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import click
 
 import charlm
-from charlm.cli import options
+from charlm.cli import mixing, options
 from charlm.cli.command import Command, option_group
 from charlm.cli.inputs import Inputs, each_with, name_stdin_once, read_groups, read_option, refuse_unknown
 from charlm.cli.terminal import shows_colors, warn
@@ -22,7 +21,7 @@ scoring_option = option_group("Scoring")
 @click.command("score", cls=Command)
 @options.texts
 @options.decoding
-@options.model
+@mixing.models
 @scoring_option(
     "--context", default="", show_default=False, metavar="TEXT",
     help='Read this before each text, without scoring it. "-" is standard input.',
@@ -36,6 +35,8 @@ scoring_option = option_group("Scoring")
 @options.exclusive("view", "--summary", value="summary", help="Print a summary of all texts.")
 @options.exclusive("view", "--per-char", value="chars",
                    help="Print the probability, rank and alternatives of each character.")  # fmt: skip
+@options.exclusive("view", "--per-word", value="by_word",
+                   help="Print the probability of each word, with the space before it.")  # fmt: skip
 @options.exclusive("view", "--rank", value="groups",
                    help='Rank the candidates of each group, from files of lines "group TAB candidate".')  # fmt: skip
 @options.records
@@ -46,7 +47,7 @@ scoring_option = option_group("Scoring")
 @options.output("--color/--no-color", default=None, show_default="on a terminal", help="Colour --per-char.")
 @options.threads
 def command(
-    inputs: Inputs, encoding: str | None, errors: str | None, model_path: Path, threads: int | None,
+    inputs: Inputs, encoding: str | None, errors: str | None, chosen: mixing.Chosen, threads: int | None,
     context: str, end: bool | None, strict: bool, pseudo: bool, adapt: bool,
     view: str | None, form: str | None, base: str, best: int, color: bool | None,
 ) -> None:  # fmt: skip
@@ -60,13 +61,15 @@ def command(
       charlm score "the quick brown fox" "the quick fox brown"
       charlm score --file log.txt --lines --tsv > scores.tsv
       charlm score --per-char --color "the qick brown fox"
+      charlm score --per-word --base 2 "the quick brown fox"
     """
-    from charlm.cli.scores import Output, print_characters, print_groups, print_scores
+    from charlm.cli.scores import Output, print_characters, print_groups, print_scores, print_words
 
     check_flags(inputs, context, view, form, base, color, adapt=adapt)
     if pseudo and (adapt or context or end or view in ("chars", "groups")):
         raise click.UsageError("--pseudo cannot be combined with --context, --eos, --per-char, --rank or --adapt")
-    model = options.open_model(model_path, threads, encoding=encoding, errors=errors)
+    model = mixing.open_models(chosen, threads, encoding=encoding, errors=errors)
+    single = mixing.require_one(model, "--pseudo" if pseudo else "--adapt") if pseudo or adapt else None
     context = read_option(context, model.text)
     score_many = partial(model.score_many, end=end, context=context, threads=threads)
     output = Output(form, base, model.text.unit)
@@ -77,9 +80,13 @@ def command(
 
     def scores(texts: Iterator[str]) -> Iterable[charlm.Score]:
         """Score texts as the flags say."""
+        if single is None and view == "by_word":
+            return (model.score(text, end=end, context=context) for text in checked(texts))
+        if single is None:
+            return score_many(checked(texts))
         if pseudo:
-            return map(model.pseudo_score, checked(texts))
-        return model.score_adaptively(checked(texts), end=end) if adapt else score_many(checked(texts))
+            return map(single.pseudo_score, checked(texts))
+        return single.score_adaptively(checked(texts), end=end)
 
     if view == "groups":
         groups = chain.from_iterable(read_groups(source, model.text) for source in inputs.sources)
@@ -90,9 +97,10 @@ def command(
         cleaned = (text._replace(text=model.clean(text.text)) for text in inputs.texts(model.text))
         texts = (text for text, _ in each_with(cleaned, checked))
         return print_characters(((text, characters(text.text)) for text in texts), is_coloured, output)
-    if pseudo:
-        options.require_bidirectional(model)
-    return print_scores(each_with(inputs.texts(model.text), scores), view == "summary", output)
+    if single and pseudo:
+        options.require_bidirectional(single)
+    scored = each_with(inputs.texts(model.text), scores)
+    return print_words(scored, output) if view == "by_word" else print_scores(scored, view == "summary", output)
 
 
 def check_flags(

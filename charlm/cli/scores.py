@@ -6,12 +6,19 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
-from itertools import tee
+from itertools import accumulate, tee
 
 import click
 
 from charlm.cli.inputs import NamedText
-from charlm.cli.records import character_record, ranked_record, score_record, show_records, summary_record
+from charlm.cli.records import (
+    character_record,
+    ranked_record,
+    score_record,
+    show_records,
+    summary_record,
+    word_record,
+)
 from charlm.cli.tables import aligned, show, show_tsv
 from charlm.cli.terminal import escape, warn
 from charlm.config import LOGARITHMS
@@ -144,6 +151,28 @@ def print_characters(
         else:
             print_table_of_characters(characters)
     return None
+
+
+def print_words(scores: Iterable[tuple[NamedText, Score]], output: Output) -> None:
+    """Print the score of each word of each text: as records, or as a table."""
+    words = (
+        (word, log_prob, index, location, text)
+        for text, score in scores
+        for (word, log_prob), (index, location) in zip(score.words(), positions(score), strict=True)
+    )
+    if output.form:
+        records = (word_record(*one, output.unit) for one in words)
+        return show_records(records, output.form, word_record("", 0.0, 0, (1, 1), NamedText(""), output.unit))
+    rows = (
+        [f"{in_base(log_prob, output.base):.3f}", f"{math.exp(log_prob):.2%}", word] for word, log_prob, *_ in words
+    )
+    return show(aligned([[f"log p ({LOGARITHMS[output.base]})", "p", "word"], *rows]))
+
+
+def positions(score: Score) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Yield the offset of each word of a text, and its line and column."""
+    indices = [0, *accumulate(len(word) for word, _ in score.words())][: len(score.words())]
+    return zip(indices, lines_and_columns(score.text, indices), strict=True)
 
 
 def located(text: str, scores: Iterable[CharScore]) -> Iterator[tuple[CharScore, tuple[int, int]]]:

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from charlm.arrays import Array, Ids
 from charlm.nn.base import NetworkState
-from charlm.nn.network import Network
 
 
 class CausalStepper(Protocol):
@@ -33,10 +32,6 @@ class CausalModel(Protocol):
 
     dtype: Any
     """The dtype of states and results."""
-
-    @property
-    def network(self) -> Network:
-        """The network; all members of a mixture have the same."""
 
     @property
     def size(self) -> int:

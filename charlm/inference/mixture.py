@@ -1,9 +1,10 @@
-"""Mixtures: several networks of one shape whose probabilities are averaged.
+"""Mixtures: several networks whose probabilities are averaged.
 
-    p(c | context) = 1/K * sum over the members k of p_k(c | context)
+    p(c | context) = sum over the members k of weight_k * p_k(c | context)        weight_k = 1/K by default
 
-A mixture of networks that differ by their seeds only is a deep ensemble. Its state is the list of the layer states of
-all members, one member after another.
+A mixture of networks that differ by their seeds only is a deep ensemble. Members of other shapes and vocabularies are
+mixed by the same sum (`ExtendedNetwork` gives them one vocabulary). The state of a mixture is the list of the layer
+states of all members, one member after another.
 
 References
 ----------
@@ -15,16 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 
 from charlm.arrays import Array, Ids
-from charlm.inference.interface import BidirectionalModel, CausalStepper
+from charlm.inference.interface import BidirectionalModel, CausalModel, CausalStepper
 from charlm.inference.mixture_stepper import MixtureStepper, StackedMembers, StackedStepper, join
 from charlm.inference.prepared_network import PreparedNetwork
-from charlm.nn.base import NetworkState
+from charlm.nn.base import BaseNetwork, NetworkState
 from charlm.nn.functional import mix_log_probs
-from charlm.nn.network import Network
 
 
 class Mixture:
@@ -32,23 +33,29 @@ class Mixture:
 
     Parameters
     ----------
-    members : sequence of PreparedNetwork
-        K networks of one shape.
+    members : sequence of CausalModel
+        K networks, or mixtures, over one vocabulary.
+    log_weights : array (K,), optional
+        Logarithms of weights that sum to 1; by default all weights are 1/K.
     """
 
-    def __init__(self, members: Sequence[PreparedNetwork]) -> None:
-        self.members = members
+    def __init__(self, members: Sequence[CausalModel], log_weights: Array | None = None) -> None:
+        self.members, self._log_weights = members, log_weights
         self.dtype = members[0].dtype
 
     @cached_property
-    def _stacked(self) -> StackedMembers:
-        """The members as one network, for a single stream."""
-        return StackedMembers([member.stack for member in self.members], [member.head for member in self.members])
+    def _stacked(self) -> StackedMembers | None:
+        """The members as one network, for a single stream; None if they differ in their shapes or weights."""
+        prepared = [member for member in self.members if isinstance(member, PreparedNetwork)]
+        shapes = {(member.network.config, member.vocabulary) for member in prepared}
+        if self._log_weights is not None or len(prepared) < len(self.members) or len(shapes) > 1:
+            return None
+        return StackedMembers([member.stack for member in prepared], [member.head for member in prepared])
 
-    @property
-    def network(self) -> Network:
-        """The network of each member."""
-        return self.members[0].network
+    @cached_property
+    def _bounds(self) -> list[int]:
+        """The index of the first layer of each member in a state, and the number of all layers."""
+        return list(accumulate((len(member.zero_state(1)) for member in self.members), initial=0))
 
     @property
     def size(self) -> int:
@@ -62,8 +69,8 @@ class Mixture:
 
     @property
     def streams_per_step(self) -> int:
-        """B of a step that reads many streams fastest: that of a member, as they read one after another."""
-        return self.members[0].streams_per_step
+        """B of a step that reads many streams fastest: that of the largest member, as they read one after another."""
+        return min(member.streams_per_step for member in self.members)
 
     def zero_state(self, streams: int) -> NetworkState:
         """Return the state of B = `streams` before any input."""
@@ -71,13 +78,13 @@ class Mixture:
 
     def select(self, state: NetworkState, streams: Ids | slice) -> NetworkState:
         """Return the state of some streams, in the order of the indices."""
-        return self.network.select(state, streams)
+        return BaseNetwork.select(state, streams)
 
     def stepper(self, state: NetworkState) -> CausalStepper:
         """Return a stepper that reads one character at a time from a copy of `state`."""
-        if len(state[0][0]) == 1:
+        if len(state[0][0]) == 1 and self._stacked:
             return StackedStepper(self._stacked, state)
-        return MixtureStepper([member.stepper(own) for member, own in self._each(state)])
+        return MixtureStepper([member.stepper(own) for member, own in self._each(state)], self._log_weights)
 
     def step(self, ids: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Read one character per stream: see `PreparedNetwork.step`. The logits are log-probabilities."""
@@ -90,16 +97,16 @@ class Mixture:
 
     def predict(self, inputs: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Read a window (T, B); return log p of each next character, (T, V, B) in nats, and the state."""
-        return mix(member.predict(inputs, own) for member, own in self._each(state))
+        return mix((member.predict(inputs, own) for member, own in self._each(state)), self._log_weights)
 
     def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Read a window; return the log-probability of each target, (T, B) in nats, and the state."""
-        return mix(member.score(inputs, targets, own) for member, own in self._each(state))
+        return mix((member.score(inputs, targets, own) for member, own in self._each(state)), self._log_weights)
 
-    def _each(self, state: NetworkState) -> Iterator[tuple[PreparedNetwork, NetworkState]]:
+    def _each(self, state: NetworkState) -> Iterator[tuple[CausalModel, NetworkState]]:
         """Yield each member with its layers of a state."""
-        layers = len(state) // len(self.members)
-        return ((member, state[k * layers : (k + 1) * layers]) for k, member in enumerate(self.members))
+        parts = (state[start:stop] for start, stop in zip(self._bounds[:-1], self._bounds[1:], strict=True))
+        return zip(self.members, parts, strict=True)
 
 
 class BidirectionalMixture:
@@ -123,7 +130,7 @@ class BidirectionalMixture:
         return mix(member.score(inputs, targets, state) for member in self.members)
 
 
-def mix(results: Iterable[tuple[Array, NetworkState]]) -> tuple[Array, NetworkState]:
+def mix(results: Iterable[tuple[Array, NetworkState]], log_weights: Array | None = None) -> tuple[Array, NetworkState]:
     """Return log-probabilities and state of a mixture from those of its members."""
     log_probs, states = zip(*results, strict=True)
-    return mix_log_probs(np.stack(log_probs)), join(states)
+    return mix_log_probs(np.stack(log_probs), log_weights), join(states)

@@ -27,6 +27,8 @@ class MixtureStepper:
     ----------
     steppers : sequence of CausalStepper
         One per member.
+    log_weights : array (K,), optional
+        Logarithms of the members' weights.
 
     Attributes
     ----------
@@ -34,8 +36,8 @@ class MixtureStepper:
         The current state: the arrays of the members' steppers.
     """
 
-    def __init__(self, steppers: Sequence[CausalStepper]) -> None:
-        self._steppers = steppers
+    def __init__(self, steppers: Sequence[CausalStepper], log_weights: Array | None = None) -> None:
+        self._steppers, self._log_weights = steppers, log_weights
         self.state = join(stepper.state for stepper in steppers)
 
     def move_to(self, state: NetworkState, indices: Ids) -> None:
@@ -44,15 +46,18 @@ class MixtureStepper:
 
     def read(self, ids: Ids) -> Array:
         """Read one character per stream, (B,); return log p of the next, (B, V) in nats."""
-        return mix_log_probs(np.stack([log_softmax(stepper.read(ids)) for stepper in self._steppers]))
+        return self._mix([log_softmax(stepper.read(ids)) for stepper in self._steppers])
 
     def read_one(self, token: int) -> Array:
-        """Do the same as `read([token])` for a single stream (B = 1)."""
-        return self.read(np.array([token]))
+        """Do the same as `read([token])`, faster, for a single stream (B = 1)."""
+        return self._mix([log_softmax(stepper.read_one(token)) for stepper in self._steppers])
 
     def score(self, inputs: Ids, targets: Ids) -> Array:
         """Read a window and return log p(target | inputs so far), (T, B) in nats."""
-        return mix_log_probs(np.stack([stepper.score(inputs, targets) for stepper in self._steppers]))
+        return self._mix([stepper.score(inputs, targets) for stepper in self._steppers])
+
+    def _mix(self, log_probs: Sequence[Array]) -> Array:
+        return mix_log_probs(np.stack(log_probs), self._log_weights)
 
 
 class StackedMembers:

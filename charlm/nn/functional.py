@@ -30,13 +30,18 @@ def log_softmax(logits: Array) -> Array:
     return logits
 
 
-def mix_log_probs(log_probs: Array) -> Array:
-    """Return log(mean over k of exp(log_probs[k])), (...), for log-probabilities (K, ...) of K models.
+def mix_log_probs(log_probs: Array, log_weights: Array | None = None) -> Array:
+    """Return the log-probabilities (...) of a mixture of K models from theirs, (K, ...).
 
-    The result has the dtype of the argument and is finite if the largest of the K values is.
+    That is log(sum over k of exp(log_weights[k] + log_probs[k])) for log-weights (K,), by default with the weights 1/K.
+    The result has the dtype of the log-probabilities and is finite if the largest of the K values is.
     """
-    top = log_probs.max(axis=0)
-    mixed: Array = top + np.log(np.exp(log_probs - top).sum(axis=0) / len(log_probs))
+    joint, count = log_probs, len(log_probs)
+    if log_weights is not None:
+        joint = log_probs + log_weights.astype(log_probs.dtype).reshape(-1, *[1] * (log_probs.ndim - 1))
+        count = 1
+    top = joint.max(axis=0)
+    mixed: Array = top + np.log(np.exp(joint - top).sum(axis=0) / count)
     return mixed
 
 

@@ -134,7 +134,7 @@ def make_constraint(
     shortest = int(automaton.min_length[state])
     if shortest == NEVER:
         raise ConfigError(f"no text of the model's characters{' that begins as the prompt' * bool(begun)} can match")
-    if shortest > config.length:
+    if shortest > config.max_length:
         raise ConfigError(f"the shortest text that matches has {shortest:,} characters; `length` is {config.length:,}")
     return Constraint(automaton, state, vocabulary.eos)
 

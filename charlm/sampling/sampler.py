@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from html import escape
 from itertools import chain, count, islice, repeat
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from charlm.arrays import Ids
+from charlm.arrays import Array, Ids
 from charlm.checks import COUNT, NATURAL, check_value
 from charlm.config import SampleConfig
 from charlm.errors import ConfigError
@@ -52,12 +52,14 @@ class Sample:
     has_ended : whether EOS was drawn. If not, the text ended at the maximum length or at the stop string.
     log_kept : if texts must match, the logarithm of the probability that the mask kept, summed over the steps: the
         importance weight. 0 otherwise.
+    log_probs : the part of each character in `log_prob`, and that of EOS at the end if it was drawn.
     """
 
     text: str
     log_prob: float
     has_ended: bool
     log_kept: float = 0.0
+    log_probs: tuple[float, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         return self.text
@@ -143,7 +145,7 @@ class Sampler:
         stop, eos, tokens = StopString(self.config.stop), self.vocabulary.eos, self.vocabulary.tokens
         uniforms = chain.from_iterable(map(np.ndarray.tolist, uniform_numbers(seed, 0, self.tuning.uniform_block)))
         filters = self._text_filters(prompt)
-        matched, left = constraint.state if constraint else 0, self.config.length
+        matched, left = constraint.state if constraint else 0, self.config.max_length
         for token_sampler, uniform in zip(self._token_samplers(last_id), uniforms, strict=False):
             logits = stepper.read_one(last_id)[0]
             if constraint:
@@ -215,7 +217,7 @@ class Sampler:
         self, start: Prompt, filters: TextFilters, constraint: Constraint | None, seed: int, texts: Ids
     ) -> list[Sample | None]:
         """Draw texts as the columns of one batch; a column leaves the batch when its text ends. None if rejected."""
-        size, eos, left = texts.size, self.vocabulary.eos, self.config.length
+        size, eos, left = texts.size, self.vocabulary.eos, self.config.max_length
         may_end = self.config.can_end and start.last_id != eos
         if constraint and not may_end and constraint.is_complete(constraint.state, left):
             return [Sample("", 0.0, False)] * size
@@ -226,7 +228,8 @@ class Sampler:
         stops = [StopString(self.config.stop) for _ in texts]
         filters_of = [{name: each.copy() for name, each in filters.items()} for _ in texts]
         rows: list[Ids] = []  # the ids of each step, EOS after the end of a text
-        log_probs, has_ended = np.zeros(size), np.zeros(size, bool)
+        steps: list[Array] = []  # the log-probabilities of each step
+        counts, has_ended = np.zeros(size, np.intp), np.zeros(size, bool)
         uniforms = uniform_rows(seed, texts.tolist(), self.tuning.uniform_block)
         for token_sampler, uniform in zip(self._token_samplers(start.last_id), uniforms, strict=False):
             logits = stepper.read(ids)
@@ -240,7 +243,9 @@ class Sampler:
             left -= 1
             rows.append(np.full(size, eos, np.int32))
             rows[-1][active] = ids
-            log_probs[active] += step_log_probs
+            steps.append(np.zeros(size))
+            steps[-1][active] = step_log_probs
+            counts[active] += 1
             if filters:
                 for column, token in zip(active.tolist(), ids.tolist(), strict=True):
                     for filter_ in filters_of[column].values():
@@ -258,9 +263,11 @@ class Sampler:
                 if not active.size:
                     break
                 stepper = self.network.stepper(self.network.select(stepper.state, np.flatnonzero(is_active)))
-        columns = np.array(rows, np.int32).reshape(len(rows), size).T
+        texts_drawn = map(self._decode, np.array(rows, np.int32).reshape(len(rows), size).T)
+        log_probs = np.array(steps).reshape(len(steps), size)
         weights = matching.log_kept if matching else np.zeros(size)
-        samples = map(Sample, map(self._decode, columns), log_probs.tolist(), has_ended.tolist(), weights.tolist())
+        parts = (tuple(column[:count]) for column, count in zip(log_probs.T.tolist(), counts.tolist(), strict=True))
+        samples = map(Sample, texts_drawn, log_probs.sum(axis=0).tolist(), has_ended.tolist(), weights.tolist(), parts)
         is_rejected = matching.is_rejected if matching else np.zeros(size, bool)
         return [None if rejected else sample for sample, rejected in zip(samples, is_rejected.tolist(), strict=True)]
 
@@ -277,7 +284,7 @@ class Sampler:
         eos, never_drawn = self.vocabulary.eos, self.vocabulary.never_drawn
         without_end = TokenSampler(self.config, (eos, *never_drawn))
         with_end = TokenSampler(self.config, never_drawn) if self.config.can_end else without_end
-        return islice(chain([without_end if last_id == eos else with_end], repeat(with_end)), self.config.length)
+        return islice(chain([without_end if last_id == eos else with_end], repeat(with_end)), self.config.max_length)
 
 
 def _checked_seed(seed: int | None) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import tee
 from typing import Protocol
 
-from charlm.checks import check, check_texts, is_real
+from charlm.checks import check, check_texts, check_weights
 from charlm.config import TextConfig
 from charlm.errors import ConfigError
 from charlm.inference.interface import CausalModel
@@ -163,11 +163,7 @@ def _log_priors(models: int, priors: Sequence[float] | None) -> list[float]:
     if not models:
         raise ConfigError("no models to choose from; name at least one")
     weights = [1.0] * models if priors is None else list(priors)
-    if len(weights) != models:
-        raise ConfigError(f"{len(weights)} priors for {models} models; give one prior for each model")
-    for weight in weights:
-        check(is_real(weight) and weight >= 0, "prior", weight, "0 or more")
-    check(any(weights), "prior", 0, "more than 0 for one model at least")
+    check_weights("prior", weights, models)
     return [math.log(weight) if weight else -math.inf for weight in weights]
 
 

@@ -125,6 +125,23 @@ class Score(Metrics):
         """The characters, or words, of `log_probs`; the name of EOS at the end if it is counted."""
         return [*split_text(self.text, self.unit, spaces_apart=self.spaces_apart), EOS][: len(self)]
 
+    def words(self) -> list[tuple[str, float]]:
+        """Return the words with their log-probabilities in nats, the sums of those of their characters.
+
+        A word is what is between two spaces, with the whitespace before it: " fox," is one. Joined, the words are the
+        text, and their log-probabilities sum to that of the text. EOS is a word if the end is counted.
+        """
+        words: list[tuple[str, float]] = []
+        is_open = False  # whether the last word has no character that ends it yet
+        for index, (token, log_prob) in enumerate(self):
+            is_end = index == len(self) - 1 and token == EOS
+            if words and not is_end and (is_open or not token[:1].isspace()):
+                words[-1] = (words[-1][0] + token, words[-1][1] + log_prob)
+            else:
+                words.append((token, log_prob))
+            is_open = token.isspace()
+        return words
+
     def __bool__(self) -> bool:
         return True
 

@@ -338,3 +338,22 @@ class TestThreads:
         finally:
             for library, count in before:
                 set_threads(library, count)
+
+
+def test_per_word_prints_each_word_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log-probabilities of the words sum to that of the text, with any context and end."""
+    path = tmp_path / "m.safetensors"
+    model = make_model(path)
+    run, text = Terminal(capsys), "ab  cd\na b"
+    flags = ["-m", path, "--context", "d", "--eos"]
+    found = [json.loads(line) for line in run("score", "--per-word", "--json", *flags, text).out.splitlines()]
+    places = [(one["word"], one["index"], one["line"], one["column"]) for one in found]
+    assert places == [("ab", 0, 1, 1), ("  cd", 2, 1, 3), ("\na", 6, 1, 7), (" b", 8, 2, 2), ("<EOS>", 10, 2, 4)]
+    whole = model.score(text, end=True, context="d").log_prob
+    assert sum(one["log_prob"] for one in found) == pytest.approx(whole)
+    assert found[1]["surprisal_bits"] == pytest.approx(-math.log2(found[1]["probability"]))
+    head, *rows = run("score", "--per-word", *flags, "--base", "2", text).out.splitlines()
+    assert head.split() == ["log", "p", "(bits)", "p", "word"]
+    assert float(rows[1].split()[0]) == pytest.approx(-found[1]["surprisal_bits"], abs=1e-3)
+    adapted = run("score", "--per-word", "--adapt", "--json", "-m", path, text).out.splitlines()
+    assert [json.loads(line)["word"] for line in adapted] == ["ab", "  cd", "\na", " b"]

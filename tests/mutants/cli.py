@@ -171,8 +171,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "sample prints nothing until all texts are drawn",
         "charlm/cli/sample.py",
-        "samples = draw(n=n)",
-        "samples = list(draw(n=n))",
+        "((one, draw(one, n=n)) for one in prompts)",
+        "((one, list(draw(one, n=n))) for one in prompts)",
         ("tests/cli/test_novel.py::test_texts_are_written_batch_by_batch",),
     ),
     Fault(
@@ -269,7 +269,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "only the first file after --file is a file",
         "charlm/cli/arguments.py",
-        'spread += ["--file", word]',
+        "spread += [before, word]",
         "spread.append(word)",
         ("tests/cli/test_inputs.py::TestSources",),
     ),

@@ -8,30 +8,32 @@ FUNCTIONAL = "charlm/nn/functional.py"
 MIXTURE = "charlm/inference/mixture.py"
 STEPPER = "charlm/inference/mixture_stepper.py"
 MODEL_FILE = "charlm/checkpoint/model_file.py"
+EXTENDED = "charlm/inference/extended.py"
 TESTS = "tests/inference/test_mixture.py"
 MODEL_TESTS = "tests/test_mixture_model.py"
+WEIGHTED = "tests/test_mixture.py"
 HEADERS = "tests/checkpoint/test_wrong_headers.py"
 
 FAULTS = (
     Fault(
         "log-probabilities are averaged instead of probabilities",
         FUNCTIONAL,
-        "top + np.log(np.exp(log_probs - top).sum(axis=0) / len(log_probs))",
+        "top + np.log(np.exp(joint - top).sum(axis=0) / count)",
         "log_probs.mean(axis=0)",
         (TESTS,),
     ),
     Fault(
         "a mixture is not divided by its number of members",
         FUNCTIONAL,
-        "np.exp(log_probs - top).sum(axis=0) / len(log_probs)",
-        "np.exp(log_probs - top).sum(axis=0)",
+        "np.exp(joint - top).sum(axis=0) / count",
+        "np.exp(joint - top).sum(axis=0)",
         (TESTS,),
     ),
     Fault(
         "exponentials of very improbable characters vanish",
         FUNCTIONAL,
-        "top = log_probs.max(axis=0)",
-        "top = log_probs.max()",
+        "top = joint.max(axis=0)",
+        "top = joint.max()",
         (TESTS + "::test_extreme_logits_in_float32_are_mixed_without_overflow",),
     ),
     Fault(
@@ -86,8 +88,8 @@ FAULTS = (
     Fault(
         "each member reads the state of the first",
         MIXTURE,
-        "state[k * layers : (k + 1) * layers]) for",
-        "state[:layers]) for",
+        "(state[start:stop] for",
+        "(state[: stop - start] for",
         (TESTS,),
     ),
     Fault(
@@ -138,5 +140,40 @@ FAULTS = (
         "for params in members]",
         "for params in members[:1]]",
         (MODEL_TESTS + "::test_members_adapt_by_their_own_gradients",),
+    ),
+    Fault(
+        "the weights of a mixture are ignored",
+        FUNCTIONAL,
+        "if log_weights is not None:",
+        "if False:",
+        (WEIGHTED + "::test_next_character_has_the_weighted_mean_of_the_probabilities",),
+    ),
+    Fault(
+        "each character that a model does not know has the whole probability of UNK",
+        EXTENDED,
+        "np.where(is_unknown, -np.log(np.count_nonzero(is_unknown)), 0)",
+        "np.zeros(len(own_ids))",
+        (WEIGHTED + "::test_next_character_has_the_weighted_mean_of_the_probabilities",),
+    ),
+    Fault(
+        "scores ignore that UNK is divided",
+        EXTENDED,
+        "return log_probs + self._shift[targets], state",
+        "return log_probs, state",
+        (WEIGHTED + "::test_score_is_the_sum_over_the_characters_of_next",),
+    ),
+    Fault(
+        "a model with the weight 0 is in the vocabulary",
+        "charlm/mixture.py",
+        "union([model.vocabulary for model, _ in self._used])",
+        "union([model.vocabulary for model in self.models])",
+        (WEIGHTED + "::test_mixture_with_one_weight_equals_the_model_alone",),
+    ),
+    Fault(
+        "further model files after -m are texts",
+        "charlm/cli/arguments.py",
+        'takes_models and word in ("-m", "--model")',
+        "False",
+        ("tests/cli/test_mixing.py::test_score_of_several_models_is_that_of_the_mixture",),
     ),
 )

@@ -7,8 +7,8 @@ from tests.mutants.fault import Fault
 FAULTS = (
     Fault(
         "a model of one running text may end a text by EOS",
-        "charlm/model.py",
-        "has_seen_ends = self.text.lines or len(self.training.sources) != 1",
+        "charlm/text_model.py",
+        "has_seen_ends = self.text.lines or any(len(record.sources) != 1 for record in self.training_records)",
         "has_seen_ends = True",
         ("tests/test_model.py::test_sample_ends_only_if_the_model_learned_ends",),
     ),

@@ -53,8 +53,8 @@ FAULTS = (
     Fault(
         "score --rank ignores --strict",
         "charlm/cli/score.py",
-        "if adapt else score_many(checked(texts))",
-        "if adapt else score_many(texts)",
+        "return score_many(checked(texts))",
+        "return score_many(texts)",
         (LINES + "test_rank_with_strict_refuses_unknown_characters",),
     ),
     Fault(

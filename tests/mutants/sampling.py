@@ -16,6 +16,13 @@ ORDER = ("tests/sampling/test_drawing.py::test_temperature_comes_before_top_k_an
 
 FAULTS = (
     Fault(
+        "a drawn end has no log-probability among those of the characters",
+        "charlm/sampling/sampler.py",
+        "tuple(column[:count])",
+        "tuple(column[: count - 1])",
+        ("tests/sampling/test_sampler.py::test_log_probability_has_a_part_for_each_character_and_the_end",),
+    ),
+    Fault(
         "top-p keeps one more where p is reached exactly",
         "charlm/sampling/filters/top_p.py",
         "is_short = cumulative[..., :-1] < value",

@@ -105,4 +105,11 @@ FAULTS = (
         "may_end=False",
         ("tests/scoring/test_continuations.py::test_word_that_the_prompt_begins_is_completed",),
     ),
+    Fault(
+        "a space belongs to the word before it",
+        "charlm/scoring/score.py",
+        "(is_open or not token[:1].isspace())",
+        "True",
+        ("tests/scoring/test_score.py::test_words_have_the_whitespace_before_them_and_sum_to_the_text",),
+    ),
 )

@@ -26,7 +26,9 @@ PREPARATION = {
         for cell in rnn lstm; do charlm train tinyshakespeare.txt --cell $cell -m cells/$cell.safetensors; done""",
     "infilling": "cp corpora/lighthouse.txt corpus.txt; head -n 2 corpus.txt > letter.txt",
     "sampling": """charlm train corpora/dinosaurs.txt --lines -m names.safetensors
-        charlm train corpora/lighthouse.txt""",
+        charlm train corpora/lighthouse.txt
+        for name in verse laws; do cp charlm.safetensors $name.safetensors; done
+        head -n 2 corpora/lighthouse.txt > openings.txt""",
     "scoring": """head -n 5 corpora/dinosaurs.txt > names.txt; cp names.txt a.txt; cp names.txt b.txt
         charlm train corpora/lighthouse.txt
         for name in english german; do cp charlm.safetensors $name.safetensors; done""",

@@ -247,3 +247,23 @@ def test_batches_on_several_threads_draw_the_same_texts(monkeypatch: pytest.Monk
     network = ClockworkNetwork.uniform(VOCABULARY)
     on_threads = list(sampler_of(network, threads=3, tuning=THREADED).texts(n=30, seed=4))
     assert on_threads == draw(network, n=30, seed=4)
+
+
+@pytest.mark.parametrize("config", [LENGTH, SampleConfig(length=30, stop="ab", top_k=4), SampleConfig(match="[a-c]*")])
+def test_log_probability_has_a_part_for_each_character_and_the_end(config: SampleConfig) -> None:
+    network = real_network(dtype=np.float64)
+    for sample in Sampler(network, VOCABULARY, config).texts("ab", n=30, seed=2):
+        [score] = score_texts(network, VOCABULARY, [sample.text], end=sample.has_ended, context="ab")
+        assert len(sample.log_probs) == score.characters
+        assert sum(sample.log_probs) == pytest.approx(sample.log_prob)
+        first = next(iter(score_texts(network, VOCABULARY, [sample.text[:1]], context="ab")))
+        if sample.text:
+            assert sample.log_probs[0] == pytest.approx(first.log_prob)
+
+
+def test_text_without_a_maximum_length_is_endless_or_ends_by_itself() -> None:
+    endless = SampleConfig(length=None, can_end=False)
+    assert len(list(islice(Sampler(NETWORK, VOCABULARY, endless).stream(seed=1), 3000))) == 3000
+    drawn = draw(NETWORK, SampleConfig(length=None), n=20)
+    assert all(sample.has_ended for sample in drawn)
+    assert draw(NETWORK, SampleConfig(length=None, match="a.*b"), n=3)[0].text.endswith("b")

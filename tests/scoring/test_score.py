@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.scoring.score import CharScore, Score, Summary, in_base
+from charlm.text.vocabulary import EOS, split_text
 
 
 def test_worked_numbers() -> None:
@@ -65,3 +67,27 @@ def test_char_score_in_all_units() -> None:
     assert score.probability == pytest.approx(0.25)
     assert score.surprisal == pytest.approx(2 * math.log(2))
     assert score.surprisal_bits == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "words"),
+    [
+        ("the  quick\nfox, ", "char", ["the", "  quick", "\nfox,", " "]),
+        (" a", "char", [" a"]),
+        ("  ", "char", ["  "]),
+        ("", "char", []),
+        ("It's 12 o'clock.", "word", ["It's", " 12", " o'clock."]),
+    ],
+)
+@pytest.mark.parametrize("end", [False, True])
+def test_words_have_the_whitespace_before_them_and_sum_to_the_text(
+    text: str, unit: str, words: list[str], end: bool
+) -> None:
+    tokens = [*split_text(text, unit), *[EOS] * end]
+    log_probs = -np.arange(1.0, len(tokens) + 1)
+    score = Score(len(tokens), 0, float(log_probs.sum()), 0.0, text, unit, False, log_probs)
+    found = score.words()
+    assert [word for word, _ in found] == [*words, *[EOS] * end]
+    assert sum(log_prob for _, log_prob in found) == pytest.approx(score.log_prob)
+    if words:
+        assert found[0][1] == -sum(range(1, len(split_text(words[0], unit)) + 1))
