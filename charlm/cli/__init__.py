@@ -35,6 +35,7 @@ COMMANDS = {
     "odd": "Find the most surprising lines or characters of a text.",
     "fill": "Restore missing characters.",
     "proof": "Mark words that do not fit, and propose others.",
+    "inspect": "Write a page that shows what a model does on a text.",
     "cells": "Find what single cells of a network represent.",
     "plot": "Draw the losses of training runs.",
     "gradients": "Measure whether gradients vanish, last or explode.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import click
 
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
-from charlm.cli.inputs import Inputs
+from charlm.cli.inputs import Inputs, read_prefix
 from charlm.cli.tables import aligned, show, show_tsv
 from charlm.cli.terminal import escape, shows_colors, warn
 from charlm.errors import ConfigError
@@ -69,7 +69,10 @@ def command(
     if color and form:
         raise click.UsageError(f"--color and --{form} exclude each other; pass one of them")
     model = options.open_model(model_path, encoding=encoding, errors=errors)
-    text = model.clean(first_characters(inputs.chunks(model.text), limit))
+    text = model.clean(read_prefix(inputs.chunks(model.text), limit + 1))
+    if len(text) > limit:
+        warn(f"read the first {limit:,} characters; `limit` sets another number")
+        text = text[:limit]
     unit = model.text.unit
     if shown is not None:
         found = model.activations(text, member=member)
@@ -89,17 +92,6 @@ def command(
         return
     report_rare(scores)
     show(table(scores))
-
-
-def first_characters(chunks: Iterable[str], limit: int) -> str:
-    """Return a text, of a long text the first `limit` characters, with a warning."""
-    text = ""
-    for chunk in chunks:
-        text += chunk
-        if len(text) > limit:
-            warn(f"read the first {limit:,} characters; `limit` sets another number")
-            return text[:limit]
-    return text
 
 
 def check_cell(found: Activations, cell: tuple[int, int]) -> None:

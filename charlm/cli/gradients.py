@@ -14,7 +14,7 @@ from charlm.checks import is_real
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.curves import draw_curves, find_matplotlib
-from charlm.cli.inputs import Inputs
+from charlm.cli.inputs import Inputs, read_prefix
 from charlm.cli.tables import aligned, model_names, show, show_json, show_tsv
 from charlm.cli.terminal import escape, warn
 from charlm.diagnostics.clipping_log import Clipping, read_clipping
@@ -80,7 +80,7 @@ def command(
     paths = model_paths or (options.default_model(),)
     opened = [options.open_model(path, encoding=encoding, errors=errors) for path in paths]
     as_written = replace(opened[0].text, normalize="none")  # each model normalizes for itself
-    text = read_prefix(inputs.chunks(as_written))
+    text = read_prefix(inputs.chunks(as_written), MAX_CHARACTERS)
     flows = [model.gradients(text, back=back, places=places, member=member) for model in opened]
     measured = [measure(*one) for one in zip(paths, opened, flows, strict=True)]
     warn_of_short_texts(measured)
@@ -93,16 +93,6 @@ def command(
         show_tsv(list(NORM_KEYS), norms_of(measured))
     else:
         show(report_lines(measured, curves))
-
-
-def read_prefix(chunks: Iterable[str]) -> str:
-    """Return a text; of a long text about its first MAX_CHARACTERS."""
-    text = ""
-    for chunk in chunks:
-        text += chunk
-        if len(text) >= MAX_CHARACTERS:
-            break
-    return text
 
 
 def measure(path: Path, model: charlm.LanguageModel, flow: GradientFlow) -> Measurement:

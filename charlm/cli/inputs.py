@@ -134,6 +134,16 @@ def gather(arguments: Sequence[str], files: Sequence[Path], *, by_line: bool = F
     return Inputs(tuple(sources or [piped_input()]), by_line)
 
 
+def read_prefix(chunks: Iterable[str], count: int) -> str:
+    """Return a text; of a long text its beginning, `count` characters or a few more."""
+    text = ""
+    for chunk in chunks:
+        text += chunk
+        if len(text) >= count:
+            break
+    return text
+
+
 def name_stdin_once(*sources: str | Path | None) -> None:
     """Raise UsageError if "-" is among the texts and files more than once."""
     if sum(str(source) == "-" for source in sources) > 1:
