@@ -27,6 +27,8 @@ from charlm.scoring.ranking import rank
 from charlm.scoring.score import CharScore, Score, Summary, in_base
 from charlm.text.position import lines_and_columns
 
+MAX_LABEL = 200
+"""Characters of a text that a table shows at most."""
 COLOURS = (None, "cyan", "green", "yellow", "magenta", "red")
 """Colour of each level, from the lowest surprisal to the highest."""
 
@@ -60,7 +62,7 @@ def print_scores(scores: Iterable[tuple[NamedText, Score]], is_summary: bool, ou
         records = (score_record(score, text, unit) for text, score in scores)
         show_records(records, form, score_record(Score(), NamedText(""), unit))
     else:
-        show(table_of([score for _, score in scores], base, unit))
+        show(table_of(scores, base, unit))
 
 
 def print_groups(groups: Iterable[tuple[str, Iterable[tuple[NamedText, Score]]]], output: Output) -> None:
@@ -104,17 +106,27 @@ def summary_lines(summary: Summary, base: str, unit: str) -> Iterator[str]:
         yield f"{title}:\t{value}"
 
 
-def table_of(scores: list[Score], base: str, unit: str) -> Iterator[str]:
+def table_of(named: Iterable[tuple[NamedText, Score]], base: str, unit: str) -> Iterator[str]:
     """Yield a table of the texts, the most probable first; warn of unknown characters."""
-    unknown, total = sum(score.unknown for score in scores), sum(score.characters for score in scores)
+    pairs = list(named)
+    unknown, total = sum(score.unknown for _, score in pairs), sum(score.characters for _, score in pairs)
     if unknown:
         what = "characters" if unit == "char" else "tokens"
         warn(f"{unknown:,} of {total:,} {what} are unknown to the model and are scored as UNK")
-    rows = [cells_of(score, relative, base, unit) for relative, score in rank(scores)]
-    return aligned([list(cells_of(Score(), 0, base, unit)), *(list(row.values()) for row in rows)])
+    rows = [
+        list(cells_of(score, label_of(text, score.text, has_files=len(pairs) > 1), relative, base, unit).values())
+        for relative, score, text in rank_named(pairs)
+    ]
+    return aligned([list(cells_of(Score(), "", 0, base, unit)), *rows])
 
 
-def cells_of(score: Score, relative: float, base: str, unit: str) -> dict[str, str]:
+def label_of(text: NamedText, scored: str, *, has_files: bool) -> str:
+    """Return what a table shows of a text: its start, after the name of its file where there are several texts."""
+    shown = scored if len(scored) <= MAX_LABEL else scored[:MAX_LABEL] + "..."
+    return f"{text.file}: {shown}" if has_files and text.file and text.line is None else shown
+
+
+def cells_of(score: Score, label: str, relative: float, base: str, unit: str) -> dict[str, str]:
     """Return a row of the table, column title -> cell; in base 2, "bits/char" occurs once."""
     name = LOGARITHMS[base]
     return {
@@ -124,7 +136,7 @@ def cells_of(score: Score, relative: float, base: str, unit: str) -> dict[str, s
         "perplexity": format_metric(score.perplexity, ".3f"),
         "unknown": str(score.unknown),
         "relative": f"{relative:.2%}",
-        "text": score.text,
+        "text": label,
     }
 
 

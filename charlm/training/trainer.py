@@ -242,7 +242,7 @@ class Trainer:
             size = self._affordable_size(replace(held_out), speed, self.config.minutes)
             if size < total:
                 held_out.limit = size
-                message = f"the budget has time to evaluate {size:,} of {total:,} held-out tokens"
+                message = f"to save time, evaluations read {size:,} of the {total:,} held-out tokens"
                 self.on_event(Event(message, is_warning=False))
 
     def _affordable_size(self, held_out: HeldOut, speed: float, minutes: float) -> int:

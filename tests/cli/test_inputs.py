@@ -100,6 +100,16 @@ class TestSources:
             ("x", None, None), ("dd", "-", None), (TEXTS["a.txt"], "a.txt", None),
         ]  # fmt: skip
 
+    def test_table_shows_the_start_of_a_long_text_and_names_the_files(self, folder: Path) -> None:
+        (folder / "long.txt").write_text("ab " * 100)
+        (folder / "short.txt").write_text("cd\n")
+        start = ("ab " * 100)[:200] + "..."
+        rows = charlm("score", "-m", "m", "--file", "long.txt", "short.txt", cwd=folder).out
+        assert f"  long.txt: {start}\n" in rows
+        assert "  short.txt: cd" in rows
+        assert charlm("score", "-m", "m", "--file", "long.txt", cwd=folder).out.endswith(f"  {start}\n")
+        assert charlm("score", "-m", "m", "x" * 200, cwd=folder).out.endswith("  " + "x" * 200 + "\n")
+
     def test_lines_have_their_number(self, folder: Path) -> None:
         out = printed("score", "--lines", "--json", "--file", "b c.txt", "a.txt", cwd=folder)
         rows = [json.loads(line) for line in out.splitlines()]
