@@ -11,8 +11,8 @@ FAULTS = (
     Fault(
         "score --lines fails on an empty file",
         "charlm/cli/scores.py",
-        "table_of([score for _, score in scores], base, unit)",
-        "table_of([score for _, score in scores] or [Score()], base, unit)",
+        "table_of(scores, base, unit)",
+        'table_of(list(scores) or [(NamedText(""), Score())], base, unit)',
         (LINES + "test_an_empty_file_has_no_lines",),
     ),
     Fault(
