@@ -33,6 +33,8 @@ PRECISIONS = ("float32", "bfloat16")
 SIZES = ("tiny", "small", "medium", "large")
 LOGARITHMS = {"e": "nats", "2": "bits", "10": "bans"}
 """The unit of information for each base of the logarithm."""
+MAX_LABELS = 1 << 20
+"""Largest number of labels that a network can predict."""
 MAX_MEMBERS = 64
 """Largest number of members of a mixture; it bounds the tensors that a model file may name."""
 
@@ -52,6 +54,7 @@ class NetworkConfig:
         sides, default False
     tied : whether the rows of the softmax head are also the inputs of the first layer, as embeddings of the tokens,
         default False; saves parameters and learns rare tokens better (Press & Wolf 2017, arXiv:1608.05859)
+    outputs : number of labels that are predicted, 0 to 1048576; 0 (default) if tokens of the vocabulary are predicted
     """
 
     cell: str = "lstm"
@@ -61,15 +64,19 @@ class NetworkConfig:
     recurrent_dropout: float = 0.0
     bidirectional: bool = False
     tied: bool = False
+    outputs: int = 0
 
     def __post_init__(self) -> None:
         check(isinstance(self.cell, str), "cell", self.cell, "the name of a cell")
         check_fields(self, integer_rule(1, 65536), "hidden")
         check_fields(self, integer_rule(1, 64), "layers")
+        check_fields(self, integer_rule(0, MAX_LABELS), "outputs")
         check_fields(self, FRACTION, "dropout", "recurrent_dropout")
         check_fields(self, TRUTH, "bidirectional", "tied")
         if self.tied and self.bidirectional:
             raise ConfigError("`tied` is for networks of one direction, and this one is `bidirectional`")
+        if self.tied and self.outputs:
+            raise ConfigError("`tied` is for networks that predict what they read, and this one predicts labels")
 
     def __str__(self) -> str:
         return f"{'bidirectional ' * self.bidirectional}{'tied ' * self.tied}{self.cell} {self.hidden}x{self.layers}"
@@ -91,6 +98,9 @@ class TextConfig:
     min_count : tokens with a lower count become UNK, >= 1; None (default) derives it from the corpus
     encoding, errors : as in `bytes.decode`, default "utf-8" and "strict"
     normalize : Unicode normal form "NFC" or "NFKC", or "none" (default)
+    task : what the model predicts, a name in `charlm.tasks.TASKS`, default "language"
+    remove : what the task "restore" removes and restores: "marks", "case", "spaces", "punctuation", or several with
+        commas; empty (default) for other tasks
     """
 
     unit: str = "char"
@@ -99,6 +109,8 @@ class TextConfig:
     encoding: str = "utf-8"
     errors: str = "strict"
     normalize: str = "none"
+    task: str = "language"
+    remove: str = ""
 
     def __post_init__(self) -> None:
         check_choice("unit", self.unit, UNITS)
@@ -107,6 +119,7 @@ class TextConfig:
         check_fields(self, STRING, "encoding")
         check_choice("errors", self.errors, DECODING_ERRORS)
         check_choice("normalize", self.normalize, NORMALIZATIONS)
+        check_fields(self, STRING, "task", "remove")
 
 
 @dataclass(frozen=True)

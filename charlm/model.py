@@ -14,13 +14,14 @@ from charlm.errors import ConfigError
 from charlm.inspected_model import InspectedModel
 from charlm.scoring.dynamic_evaluation import DynamicEvaluation, score_adaptively
 from charlm.scoring.score import Score
+from charlm.task_model import TaskModel
 
 if TYPE_CHECKING:  # `fill` and `proof` load these packages; `charlm score` starts faster without them
     from charlm.infilling.filling import Filled
     from charlm.infilling.proofing import Suspect
 
 
-class LanguageModel(InspectedModel):
+class LanguageModel(InspectedModel, TaskModel):
     """The probability of the next character given the characters before it, learned from a text.
 
     Parameters
@@ -35,6 +36,8 @@ class LanguageModel(InspectedModel):
         How text becomes tokens. In a model of lines, a newline in a text is EOS.
     training : TrainingRecord, optional
         Training texts, duration and losses.
+    labels : sequence of str, optional
+        The labels that the network predicts. A model with labels is for its task (`text.task`), such as `restore`.
 
     Notes
     -----

@@ -29,6 +29,8 @@ class TextSettings(TypedDict, total=False):
     encoding: str
     errors: Literal["strict", "replace", "ignore"]
     normalize: Literal["none", "NFC", "NFKC"]
+    task: str
+    remove: str
 
 
 class NetworkSettings(TypedDict, total=False):

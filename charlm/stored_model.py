@@ -15,7 +15,7 @@ import numpy as np
 from charlm.checkpoint import ModelFile, TrainingRecord, named_tensors, printable, read_model, write_model
 from charlm.checks import PATH, check, check_value
 from charlm.config import NetworkConfig, TextConfig
-from charlm.errors import ConfigError, ModelExistsError
+from charlm.errors import CheckpointError, ConfigError, ModelExistsError
 from charlm.inference.interface import CausalModel
 from charlm.inference.prepare import prepare_bidirectional, prepare_causal
 from charlm.nn.base import BaseNetwork
@@ -23,6 +23,7 @@ from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.nn.networks import make_network
+from charlm.tasks import find_task
 from charlm.text.vocabulary import LineVocabulary, Vocabulary
 from charlm.text_model import TextModel
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # `charlm score` starts faster without this package
 
     from charlm.infilling.bidirectional_reader import BidirectionalReader
 
-CACHES = ("prepared", "bidirectional")
+CACHES = ("prepared", "bidirectional", "restorer")
 """Attributes that are computed from the weights at their first use."""
 MAX_NAME = 60
 """Characters of the name of a training text that are shown."""
@@ -47,6 +48,7 @@ class StoredModel(TextModel):
         vocabulary: Vocabulary,
         text: TextConfig,
         training: TrainingRecord | None = None,
+        labels: Sequence[str] = (),
     ) -> None:
         self.network = network
         self.members = (params,) if isinstance(params, Parameters) else tuple(params)
@@ -54,6 +56,9 @@ class StoredModel(TextModel):
         self.vocabulary = LineVocabulary(vocabulary.tokens, vocabulary.unit) if text.lines else vocabulary
         self.text = text
         self.training = training or TrainingRecord()
+        self.labels = tuple(labels)
+        self.task = find_task(text.task)
+        check(self.task.is_labelled == bool(labels), "labels", self.labels, "those of the task")
 
     def __repr__(self) -> str:
         unit, record, count = self.text.unit, self.training, len(self.members)
@@ -81,6 +86,7 @@ class StoredModel(TextModel):
     @property
     def causal_network(self) -> Network:
         """The network; ConfigError if it is bidirectional."""
+        self._require_language()
         if not isinstance(self.network, Network):
             raise ConfigError(
                 "this model reads from both sides and has no probability from left to right, so it cannot sample or "
@@ -98,9 +104,15 @@ class StoredModel(TextModel):
         """The bidirectional network, prepared for inference; ConfigError if it has one direction."""
         from charlm.infilling.bidirectional_reader import BidirectionalReader
 
+        self._require_language()
         if not isinstance(self.network, BidirectionalNetwork):
             raise ConfigError("this model reads from left to right only; use one trained with `bidirectional=True`")
         return BidirectionalReader(prepare_bidirectional(self.network, self.members), self.vocabulary)
+
+    def _require_language(self) -> None:
+        """Raise ConfigError, with the commands that the model is for, unless it is a language model."""
+        if self.task.is_labelled:
+            raise ConfigError(self.task.for_commands())
 
     @property
     def params(self) -> Parameters:
@@ -117,11 +129,16 @@ class StoredModel(TextModel):
         """Read a model file; see the function `load`."""
         check_value("path", path, PATH)
         file = read_model(path)
+        text = TextConfig(**file.text)
+        try:
+            find_task(text.task).check_model(text, file.config, file.labels)
+        except ValueError as error:
+            raise CheckpointError(f"{path}: not a model that this charlm knows: {printable(error, 200)}") from None
         network = make_network(file.config, len(file.vocabulary), start=file.vocabulary.eos)
         members = [network.parameters(np.zeros(network.size, np.float32)) for _ in range(file.members)]
         for name, view in named_tensors(members).items():
             view[...] = file.tensors[name]
-        return cls(network, members, file.vocabulary, TextConfig(**file.text), file.training)
+        return cls(network, members, file.vocabulary, text, file.training, file.labels)
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write a model file, atomically.
@@ -132,4 +149,5 @@ class StoredModel(TextModel):
         if not overwrite and Path(path).exists():
             raise ModelExistsError(f"{path}: exists already; `overwrite=True` replaces it")
         tensors, text = named_tensors(self.members), asdict(self.text)
-        write_model(path, ModelFile(self.config, text, self.vocabulary, tensors, self.training, len(self.members)))
+        members, labels = len(self.members), self.labels
+        write_model(path, ModelFile(self.config, text, self.vocabulary, tensors, self.training, members, labels))

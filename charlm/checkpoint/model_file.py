@@ -2,7 +2,8 @@
 
 The object holds `format_version`; `charlm_version`, which wrote it; `config`, a NetworkConfig and in its `text` a
 TextConfig; `torch`, the class that takes the recurrent weights, or that PyTorch has none; `vocabulary`, as from
-`Vocabulary.to_json`; `training`, the training record. The object of a mixture holds `members`, their number K from 2.
+`Vocabulary.to_json`; `training`, the training record; `labels`, the list of the labels that it predicts, unless it is
+a language model. The object of a mixture holds `members`, their number K from 2.
 The tensors of member k then have the prefix `k.` before PyTorch's names, k from 0.
 """
 
@@ -48,6 +49,8 @@ class ModelFile:
         Text, budget and losses of the training.
     members : int, default 1
         K of a mixture.
+    labels : tuple of str, default none
+        The labels that the network predicts; as many as its `outputs`.
     """
 
     config: NetworkConfig
@@ -56,6 +59,7 @@ class ModelFile:
     tensors: Mapping[str, npt.NDArray[Any]]
     training: TrainingRecord = field(default_factory=TrainingRecord)
     members: int = 1
+    labels: tuple[str, ...] = ()
 
 
 def write_model(path: Path, model: ModelFile) -> None:
@@ -94,11 +98,12 @@ def read_model(path: Path) -> ModelFile:
         vocabulary = Vocabulary.from_json(content.get("vocabulary"))
         config, text = configs_from_json(as_object(content.get("config"), "its config"), vocabulary)
         training = TrainingRecord.from_json(content.get("training"))
-        members = members_from_json(content)
+        members, labels = members_from_json(content), labels_from_json(content)
+        check_outputs(config, labels)
         check_shapes(container.shapes, file_layout(config, len(vocabulary), members))  # before the data is read
         tensors = container.tensors()
         check_weights(tensors)
-    return ModelFile(config, asdict(text), vocabulary, tensors, training, members)
+    return ModelFile(config, asdict(text), vocabulary, tensors, training, members, labels)
 
 
 def to_json(model: ModelFile) -> dict[str, Any]:
@@ -107,15 +112,15 @@ def to_json(model: ModelFile) -> dict[str, Any]:
     check_text(text, model.vocabulary)
     training = model.training.to_json()
     TrainingRecord.from_json(training)  # refuses what `read_model` would refuse
-    config = asdict(model.config)
-    for name in ("bidirectional", "tied"):
-        if not config[name]:
-            del config[name]  # versions of charlm without it can read the file
+    # versions of charlm without these fields can read the file
+    config = without_defaults(model.config, "bidirectional", "tied", "outputs")
+    check_outputs(model.config, model.labels)
     mixture = {} if model.members == 1 else {"members": model.members}
     members_from_json(mixture)  # refuses what `read_model` would refuse
     return {
-        "config": {**config, "text": asdict(text)},
+        "config": {**config, "text": without_defaults(text, "task", "remove")},
         **mixture,
+        **({"labels": list(model.labels)} if model.labels else {}),
         "torch": find_cell(model.config.cell).in_torch() or "none: PyTorch has no such cell",
         "vocabulary": model.vocabulary.to_json(),
         "training": training,
@@ -144,6 +149,31 @@ def check_text(text: TextConfig, vocabulary: Vocabulary) -> None:
         "a".encode(text.encoding)  # refuses also the codecs that are not of text, such as hex
     except (LookupError, ValueError, TypeError):
         raise ValueError(f"its encoding {printable(text.encoding, 40)} is not known here") from None
+
+
+def without_defaults(config: NetworkConfig | TextConfig, *names: str) -> dict[str, Any]:
+    """Return the fields of a config, without those of some names that have their defaults."""
+    found = asdict(config)
+    return {name: value for name, value in found.items() if name not in names or value != getattr(type(config), name)}
+
+
+def labels_from_json(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the labels that a network predicts, none for a language model; ValueError if they are not a list of them.
+
+    The list has distinct strings.
+    """
+    labels = content.get("labels", [])
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError("its labels are not a list of strings")
+    if len(set(labels)) != len(labels):
+        raise ValueError("a label occurs twice in its labels")
+    return tuple(labels)
+
+
+def check_outputs(config: NetworkConfig, labels: Sequence[str]) -> None:
+    """Raise ValueError unless a network predicts the labels, or a language model has none."""
+    if config.outputs != len(labels):
+        raise ValueError(f"its network predicts {config.outputs:,} labels, and it has {len(labels):,}")
 
 
 def members_from_json(content: Mapping[str, Any]) -> int:

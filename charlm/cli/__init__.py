@@ -38,6 +38,7 @@ COMMANDS = {
     "inspect": "Write a page that shows what a model does on a text.",
     "cells": "Find what single cells of a network represent.",
     "plot": "Draw the losses of training runs.",
+    "restore": "Restore marks, capitals, spaces or punctuation.",
     "gradients": "Measure whether gradients vanish, last or explode.",
     "info": "Describe a model.",
     "help": "Print the help of a command.",

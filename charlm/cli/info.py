@@ -39,15 +39,19 @@ def command(model_path: Path, as_json: bool) -> None:
 
 def facts_of(model: charlm.LanguageModel, path: Path) -> dict[str, Any]:
     """Return the fields of the JSON form."""
+    config, text = asdict(model.config), asdict(model.text)
+    if not model.labels:
+        del config["outputs"], text["task"], text["remove"]
     return {
         "path": str(path),
-        "config": asdict(model.config),
+        "config": config,
         "members": len(model.members),
         "parameters": len(model.members) * model.network.size,
         "torch": model.network.cell.in_torch(),
-        "text": asdict(model.text),
+        "text": text,
         "unit": model.text.unit,
         "vocabulary": model.vocabulary.to_json(),
+        **({"labels": list(model.labels)} if model.labels else {}),
         "training": replace(model.training, line_hashes="").to_json(),
     }
 
@@ -67,8 +71,11 @@ def readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "PyTorch", f"loads into {'two ' * both}{facts['torch']}" if facts["torch"] else "has no such cell"
     yield "text", f"{documents}, {text['encoding']}, normal form {text['normalize']}"
     yield "vocabulary", f"{len(tokens):,} {unit}s, with EOS and UNK: {shown}"
+    if labels := facts.get("labels"):
+        task = text["task"] + f" {text['remove']}" * bool(text["remove"])
+        yield "task", f"{task}, {len(labels):,} labels"
     if training:
-        yield from training_lines(training, unit, f"{PSEUDO} " * both)
+        yield from training_lines(training, "label" if labels else unit, f"{PSEUDO} " * (both and not labels))
 
 
 def training_lines(training: dict[str, Any], unit: str, loss_name: str) -> Iterator[tuple[str, str]]:

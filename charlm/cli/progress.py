@@ -38,7 +38,7 @@ SMOOTHING = 0.02
 def train_with_progress(run: Run, *, shows_samples: bool = True) -> None:
     """Train to the end; print the settings, the progress with samples (on a terminal), and the result."""
     print_start(run)
-    metrics = RunningMetrics(run.setup.corpus.vocabulary.unit, is_pseudo=run.setup.network.config.bidirectional)
+    metrics = RunningMetrics(unit_of(run), is_pseudo=is_pseudo(run))
     if is_quiet():
         for _ in run.reports():
             pass
@@ -49,12 +49,23 @@ def train_with_progress(run: Run, *, shows_samples: bool = True) -> None:
     print_result(run)
 
 
+def unit_of(run: Run) -> str:
+    """Return what a loss is per: "char", "word" or "label"."""
+    return "label" if run.setup.corpus.labels else run.setup.corpus.vocabulary.unit
+
+
+def is_pseudo(run: Run) -> bool:
+    """Return whether the losses are negative pseudo-log-likelihoods."""
+    return run.setup.network.config.bidirectional and not run.setup.corpus.labels
+
+
 def print_start(run: Run) -> None:
     """Print the sizes of the text and of the run, and the settings."""
     corpus, vocabulary = run.setup.corpus, run.setup.corpus.vocabulary
     unit = "words and punctuation marks" if vocabulary.unit == "word" else "characters"
     warn(
         f"{corpus.source.n_characters:,} {unit}, {len(vocabulary)} in the vocabulary, "
+        f"{f'{len(corpus.labels):,} labels, ' if corpus.labels else ''}"
         f"{len(corpus.valid_ids):,} held out; {run.setup.network.size:,} parameters, "
         f"about {as_size(run.memory)} of memory"
     )
@@ -65,8 +76,8 @@ def print_result(run: Run) -> None:
     """Print the path of the model and its held-out loss."""
     if run.trainer.must_stop_early:
         warn("stopped early: the held-out loss rises; the best model is kept; `patience=0` disables early stopping")
-    nats, unit = run.model.training.valid_loss, run.setup.corpus.vocabulary.unit
-    name = f"held-out {PSEUDO}" if run.setup.network.config.bidirectional else "held-out"
+    nats, unit = run.model.training.valid_loss, unit_of(run)
+    name = f"held-out {PSEUDO}" if is_pseudo(run) else "held-out"
     loss = "" if nats is None else f": {name} {nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}"
     if nats is not None and unit == "word":
         per_character = nats / run.setup.corpus.characters_per_token
@@ -130,7 +141,7 @@ class RunningMetrics:
 
     Parameters
     ----------
-    unit : "char" or "word"
+    unit : "char", "word" or "label"
     is_pseudo : whether the losses are negative pseudo-log-likelihoods
     """
 
@@ -182,7 +193,7 @@ class RunningMetrics:
 
     def chars_per_second(self) -> str:
         """Return the speed with its unit."""
-        return f"{self.speed():,.0f} {self.unit}s/s"
+        return f"{self.speed():,.0f} {'char' if self.unit == 'label' else self.unit}s/s"
 
     def time_left(self, report: StepReport) -> str:
         """Return the time until the budget is used up, at the mean rate since the first step of this process.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from charlm.sampling.sampler import Sample
     from charlm.scoring.continuations import Continuation
     from charlm.scoring.ranking import Classification
+    from charlm.tasks.restore import Change
 
 KEYS_OF_WORDS = {
     "characters": "tokens",
@@ -183,6 +184,20 @@ def suspect_record(
               "proposals": proposals, "index": index, "unit": unit, "file": text.file,
               "word": suspect.word, "replacement": suspect.replacement, "kind": suspect.kind}  # fmt: skip
     return in_unit(record, unit)
+
+
+def change_record(change: Change, location: tuple[int, int], file: str | None) -> Record:
+    """Return the record of a change, in `restore`."""
+    line, column = location
+    return {
+        "line": line,
+        "column": column,
+        "original": change.original,
+        "restored": change.restored,
+        "probability": change.probability,
+        "index": change.offset,
+        "file": file,
+    }
 
 
 def sample_record(sample: Sample, prompt: str, index: int, unit: str, *, per_char: bool = False) -> Record:

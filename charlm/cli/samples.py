@@ -42,7 +42,8 @@ class TrainingSamples:
         """Return a text of at most `columns` columns in one line; empty if there is no time to draw it."""
         start = monotonic()
         allowed = self._preparation + LAST_SECONDS if is_last else FRACTION * (start - self._start) - self._spent
-        if self._run.setup.network.config.bidirectional or allowed <= self._preparation:
+        network = self._run.setup.network.config
+        if network.bidirectional or network.outputs or allowed <= self._preparation:
             return ""
         model = self._run.current_model()
         sampler = Sampler(model.prepared, model.vocabulary, model.sampling(None, {"length": columns}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,10 @@ from charlm.cli.signals import Signals
 from charlm.cli.terminal import warn_as_is
 from charlm.nn.cells import CELLS
 from charlm.optim import OPTIMIZERS
+from charlm.tasks import TASKS
+
+if TYPE_CHECKING:
+    from charlm.model import LanguageModel
 
 text_option = option_group("Text")
 budget_option = option_group("Budget (training ends when the first is used up)")
@@ -38,6 +42,10 @@ torch_option = option_group("PyTorch")
              help="Refuse, replace or ignore invalid bytes.")  # fmt: skip
 @text_option("--normalize", type=click.Choice(config.NORMALIZATIONS), default="none",
              help="Bring the text into this Unicode normal form, and later prompts and scored texts too.")  # fmt: skip
+@text_option("--task", type=click.Choice(list(TASKS)), default="language",
+             help="Learn to predict text, or to restore what --remove removes from it.")  # fmt: skip
+@text_option("--remove", default="", metavar="KINDS", show_default="none",
+             help="Remove marks, case, spaces or punctuation; several with commas.")  # fmt: skip
 @budget_option("--minutes", type=float, metavar="MINUTES", show_default="by the length of the text",
                help="Train for this time.")  # fmt: skip
 @budget_option("--epochs", type=float, metavar="N", help="Read the text N times.")
@@ -86,8 +94,8 @@ torch_option = option_group("PyTorch")
                 help="Show a sample of the model at each evaluation, on a terminal.")  # fmt: skip
 def command(
     files: tuple[str, ...], lines: bool, unit: str, min_count: int | None, encoding: str, errors: str, normalize: str,
-    model_path: Path, init_from: Path | None, resume: bool, save_minutes: float, keep_state: bool,
-    overwrite: bool, shows_samples: bool, engine: str, device: str, precision: str, **settings: Any,
+    task: str, remove: str, model_path: Path, init_from: Path | None, resume: bool, save_minutes: float,
+    keep_state: bool, overwrite: bool, shows_samples: bool, engine: str, device: str, precision: str, **settings: Any,
 ) -> int:  # fmt: skip
     """Train a model on the text in FILE... and write it to a file.
 
@@ -97,13 +105,14 @@ def command(
     Examples:
       charlm train corpus.txt --minutes 10 --keep-state
       charlm train names.txt --lines -m names.safetensors
+      charlm train corpus.txt --task restore --remove marks -m marks
       charlm train corpus.txt --resume --minutes 30
     """
     from charlm.cli.progress import print_event, train_with_progress
     from charlm.runs.run import Run
     from charlm.runs.setup import RunOptions
 
-    text = config.TextConfig(unit, lines, min_count, encoding, errors, normalize)
+    text = config.TextConfig(unit, lines, min_count, encoding, errors, normalize, task, remove)
     computing = config.EngineConfig(engine, device, precision)
     run_options = RunOptions(text, computing, overwrite, resume, save_minutes, init_from, keep_state)
     with Signals() as signals:
@@ -121,14 +130,16 @@ def command(
             if run.is_interrupted:
                 warn_as_is(f"stopped; resume with: {resume_command(files, model_path)}")
             else:
-                warn_as_is(f"next: {next_command(model_path, bidirectional=run.setup.network.config.bidirectional)}")
+                warn_as_is(f"next: {next_command(model_path, run.model)}")
         return signals.exit_code if run.is_interrupted else 0
 
 
-def next_command(model: Path, *, bidirectional: bool) -> str:
+def next_command(path: Path, model: LanguageModel) -> str:
     """Return a shell command that uses the model."""
-    use = ["fill", "a lette_ is miss_ng"] if bidirectional else ["sample"]
-    return shlex.join(["charlm", *use, "-m", str(model)])
+    use = ["fill", "a lette_ is miss_ng"] if model.config.bidirectional else ["sample"]
+    if model.labels:
+        use = [model.task.commands[0], "--file", "FILE"]
+    return shlex.join(["charlm", *use, "-m", str(path)])
 
 
 def resume_command(files: Sequence[str], model: Path) -> str:

@@ -65,7 +65,7 @@ class Model(torch.nn.Module):
             rnn(hidden if layer or self.tied else network.vocabulary, hidden, **cell.torch_options)
             for layer in range(network.config.layers)
         )
-        self.head = torch.nn.Linear(hidden, network.vocabulary)
+        self.head = torch.nn.Linear(hidden, network.outputs)
 
     def named_tensors(self) -> dict[str, torch.nn.Parameter]:
         """Return the parameters by their names in a model file."""

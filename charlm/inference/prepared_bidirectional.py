@@ -39,7 +39,7 @@ class PreparedBidirectionalNetwork:
 
     @property
     def vocabulary(self) -> int:
-        """V, the number of ids."""
+        """V, the number of ids that it reads."""
         return self.network.vocabulary
 
     def zero_state(self, streams: int) -> NetworkState:
@@ -57,47 +57,53 @@ class PreparedBidirectionalNetwork:
         Returns
         -------
         array (T-1, V, B)
-            Log-probabilities of targets[:-1], in nats.
+            Log-probabilities of targets[:-1], in nats. Those of a tagger are (T, L, B): the label of each of `inputs`.
         """
-        steps, streams = inputs.shape
-        result = np.empty((steps - 1, self.vocabulary, streams), self.dtype)
+        steps, outputs = len(self.network.directions(inputs, targets)[0]), self.network.outputs
+        result = np.empty((steps, outputs, inputs.shape[1]), self.dtype)
         for part in self._stream_chunks(inputs):
             logits = log_softmax(self._logits(inputs[:, part], targets[:, part]))
-            result[:, :, part] = logits.reshape(steps - 1, -1, self.vocabulary).swapaxes(1, 2)
+            result[:, :, part] = logits.reshape(steps, -1, outputs).swapaxes(1, 2)
         return result
 
     def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return log p(target | all other characters), (T, B) in nats, 0 for the last target; and `state`."""
         result = np.zeros(inputs.shape, self.dtype)
         for part in self._stream_chunks(inputs):
+            logits = self._logits(inputs[:, part], targets[:, part])
             expected = targets[:-1, part]
-            log_probs = gather_log_probs(self._logits(inputs[:, part], targets[:, part]), expected.ravel())
-            result[:-1, part] = log_probs.reshape(expected.shape)
+            result[:-1, part] = gather_log_probs(logits, expected.ravel()).reshape(expected.shape)
         return result, state
 
     def measure(self, inputs: Ids, targets: Ids) -> Array:
-        """Return the loss of each target and its derivatives, (3, T, B), 0 for the last: see `loss_and_derivatives`."""
+        """Return the loss of each target and its derivatives, (3, T, B): see `loss_and_derivatives`.
+
+        They are 0 for the last target, which is not predicted; a tagger predicts all.
+        """
+        steps = len(self.network.directions(inputs, targets)[0])
         result = np.zeros((3, *inputs.shape), self.dtype)
         for part in self._stream_chunks(inputs):
-            expected = targets[:-1, part]
-            terms = loss_and_derivatives(self._logits(inputs[:, part], targets[:, part]), expected.ravel())
-            result[:, :-1, part] = terms.reshape(3, *expected.shape)
+            logits = self._logits(inputs[:, part], targets[:, part])
+            expected = targets[:steps, part]
+            terms = loss_and_derivatives(logits, expected.ravel())
+            result[:, :steps, part] = terms.reshape(3, *expected.shape)
         return result
 
     def _stream_chunks(self, inputs: Ids) -> list[slice]:
         """Split the streams of a window (T, B) so that no array exceeds `max_bidirectional_values`."""
         steps, streams = inputs.shape
-        width = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
+        width = max(self.network.cell.gates * self.network.config.hidden, self.network.outputs)
         count = max(1, self._tuning.max_bidirectional_values // (width * steps))
         return [slice(start, start + count) for start in range(0, streams, count)]
 
     def _logits(self, inputs: Ids, targets: Ids) -> Array:
-        """Return the logits of targets[:-1], ((T-1)*B, V)."""
-        steps, streams, hidden = len(inputs) - 1, inputs.shape[1], self.network.config.hidden
+        """Return the logits of targets[:-1], ((T-1)*B, V); of a tagger, those of all labels, (T*B, L)."""
+        hidden = self.network.config.hidden
+        forward, backward = self.network.directions(inputs, targets)
         with self._workspaces.borrow() as work:
-            both = work.array("both", steps, streams, 2 * hidden)
-            before, _ = self._stacks[0].read(inputs[:-1], None, work)
+            both = work.array("both", *forward.shape, 2 * hidden)
+            before, _ = self._stacks[0].read(forward, None, work)
             both[..., :hidden] = before
-            after, _ = self._stacks[1].read(targets[:0:-1], None, work)
+            after, _ = self._stacks[1].read(backward, None, work)
             both[..., hidden:] = after[::-1]
             return self._head.logits(rows(both))

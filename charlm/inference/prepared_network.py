@@ -128,9 +128,9 @@ class PreparedNetwork:
             After the window.
         """
         steps, streams = inputs.shape
-        result = np.empty((steps, self.vocabulary, streams), self.dtype)
+        result = np.empty((steps, self.network.outputs, streams), self.dtype)
         for chunk, logits, after in self._read(inputs, state):
-            result[chunk] = log_softmax(logits).reshape(-1, streams, self.vocabulary).swapaxes(1, 2)
+            result[chunk] = log_softmax(logits).reshape(-1, streams, self.network.outputs).swapaxes(1, 2)
             state = after
         return result, state
 
@@ -178,6 +178,6 @@ class PreparedNetwork:
     def _time_chunks(self, inputs: Ids) -> list[slice]:
         """Split the steps of a window (T, B) so that no array exceeds `max_window_values`."""
         steps, streams = inputs.shape
-        width = max(self.network.cell.gates * self.network.config.hidden, self.vocabulary)
+        width = max(self.network.cell.gates * self.network.config.hidden, self.network.outputs)
         length = max(1, self._tuning.max_window_values // (width * streams))
         return [slice(start, start + length) for start in range(0, steps, length)]

@@ -20,21 +20,27 @@ NetworkState: TypeAlias = list[State]
 
 
 class BaseNetwork(ABC):
-    """A recurrent language model over ids. It holds no parameters: each call takes them.
+    """A recurrent network that reads ids. It holds no parameters: each call takes them.
 
     Parameters
     ----------
     config : NetworkConfig
         Cell, hidden size, layers and dropout.
     vocabulary : int
-        V, the number of ids.
+        V, the number of ids that it reads.
     start : int, default 0
         EOS: an input of this id resets the state of its stream.
+
+    Attributes
+    ----------
+    outputs : int
+        Number of classes that it predicts: the labels, or the V tokens of a language model.
     """
 
     def __init__(self, config: NetworkConfig, vocabulary: int, start: int = 0) -> None:
         self.config = config
         self.vocabulary = vocabulary
+        self.outputs = config.outputs or vocabulary
         self.start = start
         self.cell = find_cell(config.cell)
         self.layout = parameter_layout(config, vocabulary)

@@ -39,8 +39,9 @@ def parameter_layout(config: NetworkConfig, vocabulary: int) -> dict[str, tuple[
             layout[f"{stack}.weight_ih_l{layer}"] = (rows, hidden if layer or config.tied else vocabulary)
             layout[f"{stack}.weight_hh_l{layer}"] = (rows, hidden)
             layout[f"{stack}.bias_ih_l{layer}"] = layout[f"{stack}.bias_hh_l{layer}"] = (rows,)
-    layout["head.weight"] = (vocabulary, hidden * len(stacks))
-    layout["head.bias"] = (vocabulary,)
+    outputs = config.outputs or vocabulary
+    layout["head.weight"] = (outputs, hidden * len(stacks))
+    layout["head.bias"] = (outputs,)
     return layout
 
 

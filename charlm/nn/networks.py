@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from charlm.config import NetworkConfig
 from charlm.nn.base import BaseNetwork
-from charlm.nn.bidirectional import BidirectionalNetwork
+from charlm.nn.bidirectional import BidirectionalNetwork, Tagger
 from charlm.nn.network import Network
 
 
 def make_network(config: NetworkConfig, vocabulary: int, start: int = 0) -> BaseNetwork:
     """Return the network of a configuration: see `BaseNetwork` for the parameters."""
     if config.bidirectional:
-        return BidirectionalNetwork(config, vocabulary, start)
+        kind = Tagger if config.outputs else BidirectionalNetwork
+        return kind(config, vocabulary, start)
     return Network(config, vocabulary, start)

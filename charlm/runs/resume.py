@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from charlm.checkpoint import TrainingRecord, printable, read_state, write_state
+from charlm.checkpoint import TrainingRecord, labels_from_json, printable, read_state, write_state
 from charlm.checks import is_count, is_real
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
 from charlm.errors import ConfigError, ResumeError
@@ -48,6 +48,8 @@ class SavedRun:
         What `Trainer.state_dict` returned.
     record : TrainingRecord
         What the model file records of the training.
+    labels : tuple of str
+        The labels of labelled text.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class SavedRun:
     corpus: dict[str, Any]
     trainer: dict[str, Any]
     record: TrainingRecord
+    labels: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> SavedRun:
@@ -81,6 +84,7 @@ class SavedRun:
                 dict(content["corpus"]),
                 dict(content["trainer"]) | dict(arrays),
                 TrainingRecord.from_json(content["model"]),
+                labels_from_json(content),
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise _state_error(path, error) from error
@@ -102,6 +106,7 @@ class SavedRun:
             "corpus": self.corpus,
             "trainer": values,
             "model": self.record.to_json(),
+            **({"labels": list(self.labels)} if self.labels else {}),
         }
         write_state(self.path, arrays, content)
 

@@ -26,7 +26,6 @@ from charlm.text.corpus import Corpus
 from charlm.text.holdout import HoldOut
 from charlm.text.lists import is_list
 from charlm.text.windows import batches_over
-from charlm.training.evaluation import HeldOut
 from charlm.training.learner import Learner
 from charlm.training.members import Members
 from charlm.training.memory import check_memory, run_memory
@@ -133,13 +132,14 @@ class Run:
         corpus = Corpus.read(
             self.paths, text, hold_out=HoldOut(draft.train.valid, draft.train.held_out, draft.train.seed),
             vocabulary=saved.vocabulary if saved else None, base=parent.vocabulary if parent else None,
+            scheme=setup.scheme_of(text, saved),
         )  # fmt: skip
         if saved:
             saved.check_text(identity(corpus))
         elif corpus.unknown_rate > self.tuning.max_unknown_fraction:
             fraction = f"{corpus.unknown_rate:.1%} of the training text"
             self._report_event(Event(f"{fraction} is rare and becomes UNK; a lower `min_count` keeps more"))
-        if not saved and not text.lines and is_list(corpus):
+        if not saved and not text.lines and corpus.symbols is None and is_list(corpus):
             self._report_event(Event("nearly all lines are short; if each is a name or word, pass `lines=True`"))
         choice = setup.choose_settings(settings, corpus, self.options.engine, self.group)
         network = make_network(choice.network, len(corpus.vocabulary), start=corpus.vocabulary.eos)
@@ -166,8 +166,7 @@ class Run:
             message = f"started with a model of {parent.training.steps or 0:,} steps"
             self._report_event(Event(message, is_warning=False))
         stack.enter_context(group)
-        has_held_out = len(corpus.valid_ids) > 1
-        held_out = HeldOut(corpus.valid_ids, network, group, train.threads, self.tuning) if has_held_out else None
+        held_out = setup.held_out_of(self.setup, group, self.tuning)
         learner: Trainable
         if train.ensemble > 1 and group.world_size > 1:
             raise ConfigError("`ensemble` starts its own processes; leave torchrun or `ensemble` out")

@@ -196,7 +196,7 @@ class Saver:
         setup = self.setup
         run = SavedRun(
             self.files.state, setup.network.config, setup.train, setup.text, setup.corpus.vocabulary,
-            identity(setup.corpus), state, self._record,
+            identity(setup.corpus), state, self._record, setup.corpus.labels,
         )  # fmt: skip
         holds_model = self.trainer.model_step == self.trainer.step
         first, second = (run.write, self._write_model) if holds_model else (self._write_model, run.write)
@@ -220,6 +220,7 @@ class Saver:
     def current_model(self) -> LanguageModel:
         """Return a model of the averaged, calibrated weights."""
         record = replace(self._record, line_hashes=self.setup.line_hashes)
+        setup, corpus = self.setup, self.setup.corpus
         return LanguageModel(
-            self.setup.network, self.trainer.weights(), self.setup.corpus.vocabulary, self.setup.text, record
+            setup.network, self.trainer.weights(), corpus.vocabulary, setup.text, record, corpus.labels
         )

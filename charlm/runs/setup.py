@@ -19,13 +19,17 @@ from charlm.nn.layout import Parameters
 from charlm.nn.networks import make_network
 from charlm.runs.files import PathLike
 from charlm.runs.resume import SavedRun
+from charlm.tasks import find_task
 from charlm.text.corpus import Corpus
 from charlm.text.novelty import MAX_LINES, lines_in, pack_hashes
+from charlm.text.symbols import Scheme
 from charlm.text.windows import batches_over
+from charlm.training.evaluation import HeldOut
 from charlm.training.members import member_configs
 from charlm.training.memory import free_memory, run_memory
 from charlm.training.probe import measure_speed
 from charlm.training.recipes import REFERENCE_SPEED, Choice, choose
+from charlm.training.tuning import TrainingTuning
 from charlm.training.warm_start import extend_parameters, inherit_shape
 
 
@@ -107,6 +111,10 @@ def resolve_settings(
     """
     if saved:
         return saved.settings(settings, text), saved.text
+    task = find_task(text.task)
+    text, settings = task.text(text), task.settings(settings)
+    if parent and (task.is_labelled or parent.text.task != text.task):
+        raise ConfigError("`init_from` starts from a language model, for the same task; leave it out")
     if parent:
         if parent.text.unit != text.unit:
             raise ConfigError(f"`unit` is {text.unit!r}, but the model to start with has {parent.text.unit!r}")
@@ -115,21 +123,33 @@ def resolve_settings(
     return dict(settings), text
 
 
+def scheme_of(text: TextConfig, saved: SavedRun | None) -> Scheme | None:
+    """Return how files become labelled text, with the labels of the run to resume; None for text without labels."""
+    return find_task(text.task).scheme(text, saved.labels if saved else None)
+
+
 def choose_settings(settings: Mapping[str, Any], corpus: Corpus, engine: EngineConfig, group: ProcessGroup) -> Choice:
     """Complete the settings by the corpus, the speed of this machine and its free memory."""
     threads = settings.get("threads") or max(1, usable_cores() // group.local_world_size)
-    complete = {**settings, "threads": threads}
+    complete = {**settings, "threads": threads, "outputs": len(corpus.labels)}
     is_size_open = settings.get("hidden") is None and settings.get("size") is None
     speed = REFERENCE_SPEED
     if engine.name != "numpy":  # the processes of a group must agree, so that PyTorch does not measure the speed
         complete["ensemble"] = settings.get("ensemble") or 1
     elif is_size_open or (settings.get("ensemble") is None and not (settings.get("epochs") or settings.get("steps"))):
         speed = measure_speed(threads)
-    characters, vocabulary = len(corpus.train_ids), len(corpus.vocabulary)
+    characters, vocabulary = len(corpus.train_ids), len(corpus.labels) or len(corpus.vocabulary)
     choice = choose(complete, characters, speed, vocabulary=vocabulary)
     while choice.train.ensemble > 1 and settings.get("ensemble") is None and not fits_memory(choice, corpus, engine):
         choice = choose(complete, characters, speed, vocabulary=vocabulary, max_members=choice.train.ensemble - 1)
     return choice
+
+
+def held_out_of(setup: Setup, group: ProcessGroup, tuning: TrainingTuning) -> HeldOut | None:
+    """Return the text of the held-out loss; None if there is none, or nothing in it to predict."""
+    corpus, train = setup.corpus, setup.train
+    held_out = HeldOut(corpus.valid_ids, setup.network, group, train.threads, tuning, symbols=corpus.symbols)
+    return held_out if held_out.has_targets else None
 
 
 def fits_memory(choice: Choice, corpus: Corpus, engine: EngineConfig) -> bool:
@@ -143,7 +163,7 @@ def fits_memory(choice: Choice, corpus: Corpus, engine: EngineConfig) -> bool:
 def hash_lines(corpus: Corpus) -> str:
     """Return the hashes of the training lines for the model file; empty for running text or too many lines."""
     ids = corpus.train_ids
-    if not corpus.lines or np.count_nonzero(ids == corpus.vocabulary.eos) > MAX_LINES:
+    if not corpus.lines or corpus.symbols is not None or np.count_nonzero(ids == corpus.vocabulary.eos) > MAX_LINES:
         return ""
     return pack_hashes(lines_in(ids, corpus.vocabulary))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 
 import numpy as np
@@ -21,6 +21,7 @@ from charlm.errors import EmptyCorpusError
 from charlm.text.holdout import HoldOut, held_out_fraction, split_lines, split_text
 from charlm.text.numbering import DocumentReader
 from charlm.text.store import GrowingIds, store_ids
+from charlm.text.symbols import Scheme, Symbols, collect_labels
 from charlm.text.tuning import DEFAULT_TUNING, TextTuning
 from charlm.text.vocabulary import Vocabulary
 
@@ -51,7 +52,7 @@ class Corpus:
     Attributes
     ----------
     ids : ndarray of int, (n,)
-        All ids in one array, the training part first.
+        All ids in one array, the training part first; those of the symbols if the text is labelled.
     train_size : int
         Number of ids of the training part.
     vocabulary : Vocabulary
@@ -67,6 +68,10 @@ class Corpus:
         tokens that occur once, at least 1 / (n + 1) for n tokens.
     unknown_rate : float
         Fraction of UNK in the training part, in [0, 1].
+    labels : tuple of str
+        The labels of labelled text, by their numbers.
+    symbols : Symbols or None
+        Tokens and labels of the symbols of labelled text.
     """
 
     ids: Ids
@@ -77,6 +82,8 @@ class Corpus:
     source: Source
     unseen_rate: float
     unknown_rate: float
+    labels: tuple[str, ...] = ()
+    symbols: Symbols | None = None
 
     @property
     def train_ids(self) -> Ids:
@@ -104,6 +111,7 @@ class Corpus:
         vocabulary: Vocabulary | None = None,
         base: Vocabulary | None = None,
         hold_out: HoldOut | None = None,
+        scheme: Scheme | None = None,
         tuning: TextTuning = DEFAULT_TUNING,
     ) -> Corpus:
         """Read texts, number their tokens, and split them. Each text is read once, in bounded memory.
@@ -120,6 +128,8 @@ class Corpus:
             A vocabulary to extend, if one is built: its tokens keep their ids, new tokens get the next ids.
         hold_out : HoldOut, optional
             Which part is held out; by default the end, or some lines, see `held_out_fraction` for the size.
+        scheme : Scheme, optional
+            How files become the symbols of labelled text.
         tuning : TextTuning
             Sizes of chunks and of what is kept in memory.
 
@@ -134,24 +144,28 @@ class Corpus:
         """
         config, hold_out = config or TextConfig(), hold_out or HoldOut()
         known = vocabulary or base
-        reader = DocumentReader(config, tuning, spaces_apart=known is not None and known.spaces_apart)
+        spaces_apart = known is not None and known.spaces_apart
+        reader = DocumentReader(config, tuning, scheme, spaces_apart=spaces_apart)
         with closing(reader.ids):
             for path in paths:
                 reader.read(path)
             if reader.n_characters == 0:
                 raise EmptyCorpusError(f"{', '.join(reader.names)}: no text in it; there is nothing to learn")
-            fraction = hold_out.fraction
-            if fraction is None:
-                fraction = held_out_fraction(reader.n_characters)
-            if config.lines:
-                train, held_out = split_lines(reader.ids, reader.token_keys(), fraction, hold_out.seed)
-            else:
-                train, held_out = split_text(reader.ids, fraction, hold_out.position, tuning)
+            fraction = held_out_fraction(reader.n_characters) if hold_out.fraction is None else hold_out.fraction
+            train, held_out = split(reader, fraction, hold_out)
         with closing(train), closing(held_out):
-            counts = train.counts(len(reader.tokens))
+            counts, tokens = train.counts(len(reader.tokens)), reader.tokens
+            if scheme is not None:
+                tokens = [*tokens[:2], *(scheme.split(symbol)[0] for symbol in tokens[2:])]
             if vocabulary is None:
-                vocabulary = build_vocabulary(reader.tokens, counts, config, base, tuning)
-            return cls._encode(reader, train, held_out, counts, vocabulary, fraction)
+                vocabulary = build_vocabulary(*sum_counts(tokens, counts), config, base, tuning)
+            corpus = cls._encode(reader, train, held_out, tokens, vocabulary, fraction)
+        return corpus if scheme is None else corpus._with_labels(scheme, reader.tokens, tokens, counts)
+
+    def _with_labels(self, scheme: Scheme, symbols: list[str], tokens: list[str], counts: Ids) -> Corpus:
+        """Return the corpus with its labels. tokens, counts: of each symbol, see `collect_labels`."""
+        labels, numbers = collect_labels(scheme, symbols, counts)
+        return replace(self, labels=labels, symbols=Symbols(token_ids(tokens, self.vocabulary), numbers))
 
     @classmethod
     def _encode(
@@ -159,17 +173,19 @@ class Corpus:
         reader: DocumentReader,
         train: GrowingIds,
         held_out: GrowingIds,
-        counts: Ids,
+        tokens: list[str],
         vocabulary: Vocabulary,
         fraction: float,
     ) -> Corpus:
         """Replace the provisional ids of both parts by those of the vocabulary, and return the corpus.
 
-        The provisional ids number the tokens in the order of their appearance, see `DocumentReader`.
-        counts: how often each provisional id occurs in the training part.
+        The provisional ids number the tokens in the order of their appearance, see `DocumentReader`. Those of the
+        symbols of labelled text stay.
+        tokens: the token of each provisional id.
         """
-        ids = np.concatenate([[vocabulary.eos, vocabulary.unk], vocabulary.ids(reader.tokens[2:])])  # by provisional id
-        n_train, n_once = int(counts[1:].sum()), int((counts[2:] == 1).sum())
+        counts = train.counts(len(tokens))
+        ids = token_ids(tokens, vocabulary)
+        n_train, n_once = int(counts[1:].sum()), int((sum_counts(tokens, counts)[1][2:] == 1).sum())
         unknown = int(counts[1:][ids[1:] == vocabulary.unk].sum()) / max(n_train, 1)
         if unknown == 1:
             raise EmptyCorpusError(
@@ -177,11 +193,32 @@ class Corpus:
                 f"no {'word' if vocabulary.unit == 'word' else 'character'} in it is frequent enough; "
                 "pass a lower `min_count` (1 keeps all) or a longer text"
             )
-        pieces = (ids[chunk] for part in (train, held_out) for chunk in part.chunks())
-        stored = store_ids(pieces, len(train) + len(held_out), len(vocabulary) - 1, reader.tuning)
+        new_ids = np.arange(len(tokens)) if reader.scheme else ids
+        pieces = (new_ids[chunk] for part in (train, held_out) for chunk in part.chunks())
+        max_id = len(tokens) if reader.scheme else len(vocabulary) - 1
+        stored = store_ids(pieces, len(train) + len(held_out), max_id, reader.tuning)
         source = Source(tuple(reader.names), reader.n_characters, reader.hash.hexdigest())
         unseen = max(n_once / max(n_train, 1), 1 / (n_train + 1))
         return cls(stored, len(train), vocabulary, reader.config.lines, fraction, source, unseen, unknown)
+
+
+def split(reader: DocumentReader, fraction: float, hold_out: HoldOut) -> tuple[GrowingIds, GrowingIds]:
+    """Split what was read into a training part and a held-out part: lines, or running text."""
+    if reader.config.lines:
+        return split_lines(reader.ids, reader.token_keys(), fraction, hold_out.seed)
+    return split_text(reader.ids, fraction, hold_out.position, reader.tuning)
+
+
+def token_ids(tokens: list[str], vocabulary: Vocabulary) -> Ids:
+    """Return the id of each token in a vocabulary, (n,); the first two are EOS and UNK."""
+    return np.concatenate([[vocabulary.eos, vocabulary.unk], vocabulary.ids(tokens[2:])])
+
+
+def sum_counts(tokens: list[str], counts: Ids) -> tuple[list[str], Ids]:
+    """Return the distinct tokens, in the order of their first appearance, and the sum of the counts of each."""
+    numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    of_token = np.fromiter(map(numbers.__getitem__, tokens), np.intp, len(tokens))
+    return list(numbers), np.bincount(of_token, counts, len(numbers)).astype(np.int64)
 
 
 def build_vocabulary(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from os import PathLike
 
 import numpy as np
@@ -12,6 +13,7 @@ from charlm.config import TextConfig
 from charlm.text.novelty import hash_of
 from charlm.text.reading import name_of, read_chunks, regroup
 from charlm.text.store import GrowingIds
+from charlm.text.symbols import Scheme
 from charlm.text.tuning import TextTuning
 from charlm.text.vocabulary import EOS, TO_LAST_WORD_BORDER, UNK, code_points, split_text
 
@@ -25,6 +27,8 @@ class DocumentReader:
         How text becomes tokens.
     tuning : TextTuning
         Sizes of chunks and of what is kept in memory.
+    scheme : Scheme, optional
+        How a file becomes the symbols of labelled text. They are the tokens then.
     spaces_apart : bool
         Whether a space before a word is a token, see `Vocabulary`.
 
@@ -40,8 +44,10 @@ class DocumentReader:
         SHA-256 of the normalised texts.
     """
 
-    def __init__(self, config: TextConfig, tuning: TextTuning, *, spaces_apart: bool = False) -> None:
-        self.config, self.tuning, self.spaces_apart = config, tuning, spaces_apart
+    def __init__(
+        self, config: TextConfig, tuning: TextTuning, scheme: Scheme | None = None, *, spaces_apart: bool = False
+    ) -> None:
+        self.config, self.tuning, self.scheme, self.spaces_apart = config, tuning, scheme, spaces_apart
         self.ids = GrowingIds(tuning)
         self.ids.append(np.zeros(1, np.uint8))
         self.names: list[str] = []
@@ -59,10 +65,9 @@ class DocumentReader:
     def read(self, path: str | PathLike[str]) -> None:
         """Read a document and end it with EOS."""
         self.names.append(name_of(path))
-        chunks = read_chunks(path, self.config, self.tuning)
-        for chunk in regroup(chunks, TO_LAST_WORD_BORDER) if self.config.unit == "word" else chunks:
-            self.hash.update(chunk.encode("utf-8", "surrogatepass"))
-            self._append(self._encode(chunk))
+        for tokens in self._tokens(path):
+            self.hash.update("".join(tokens).encode("utf-8", "surrogatepass"))
+            self._append(self._encode(tokens))
         self.hash.update(b"\xff")  # no text has this byte: it ends a document
         if self._last_id != 0:
             self._append(np.zeros(1, np.uint8))
@@ -71,22 +76,32 @@ class DocumentReader:
         """Return 64 random bits for each provisional id; they depend on the token alone, (tokens,)."""
         return np.fromiter(map(hash_of, self._ids), np.uint64, len(self._ids))
 
-    def _encode(self, text: str) -> Ids:
-        """Return the ids of a text that neither starts nor ends within a token, (n,); new tokens get the next ids."""
-        tokens = split_text(text, self.config.unit, spaces_apart=self.spaces_apart)
+    def _tokens(self, path: str | PathLike[str]) -> Iterator[Sequence[str]]:
+        """Yield the tokens of a document in parts; a str has one token for each character."""
+        if self.scheme is not None:
+            yield from self.scheme.read(path, self.config, self.tuning)
+            return
+        chunks = read_chunks(path, self.config, self.tuning)
+        if self.config.unit == "word":
+            chunks = regroup(chunks, TO_LAST_WORD_BORDER)
+        for chunk in chunks:
+            yield split_text(chunk, self.config.unit, spaces_apart=self.spaces_apart)
+
+    def _encode(self, tokens: Sequence[str]) -> Ids:
+        """Return the ids of tokens, (n,); new tokens get the next ids."""
         new = [token for token in dict.fromkeys(tokens) if token not in self._ids]
         new_ids = range(len(self._ids), len(self._ids) + len(new))
         self._ids.update(zip(new, new_ids, strict=True))
-        if self.config.unit == "word":
+        if not isinstance(tokens, str):
             return np.fromiter(map(self._ids.__getitem__, tokens), np.int32, len(tokens))
         self._ids_by_point[code_points("".join(new))] = new_ids
-        ids: Ids = self._ids_by_point[code_points(text)]
+        ids: Ids = self._ids_by_point[code_points(tokens)]
         return ids
 
     def _append(self, ids: Ids) -> None:
         """Append ids; in a corpus of lines a newline becomes EOS, and empty lines are dropped."""
         if self.config.lines:
-            ids = np.where(ids == self._ids.get("\n"), 0, ids)
+            ids = ids if self.scheme else np.where(ids == self._ids.get("\n"), 0, ids)
             previous = np.concatenate([[self._last_id], ids[:-1]])
             ids = ids[(ids != 0) | (previous != 0)]
         if ids.size:

@@ -91,6 +91,14 @@ def read_chunks(path: str | PathLike[str], config: TextConfig, tuning: TextTunin
         yield from normalize_chunks(decode_chunks(byte_chunks(file, path, tuning), name_of(path), config), config)
 
 
+def read_as_written(
+    path: str | PathLike[str], config: TextConfig, tuning: TextTuning = DEFAULT_TUNING
+) -> Iterator[str]:
+    """Yield the text of a file in chunks, with its newlines and in its normal form; see `read_chunks`."""
+    with open_bytes(path) as file:
+        yield from decode_chunks(byte_chunks(file, path, tuning), name_of(path), config)
+
+
 def normalize_text(text: str, config: TextConfig) -> str:
     """Return a text with newlines as LF and in the normal form of `config`: the text that training learns.
 

@@ -6,10 +6,13 @@ from charlm.config import TrainConfig
 from charlm.text.batches import Batches, LineBatches, StreamBatches
 from charlm.text.bidirectional import BidirectionalLineBatches, BidirectionalTextBatches
 from charlm.text.corpus import Corpus
+from charlm.text.labelled import LabelledLineBatches, LabelledTextBatches
 
 
 def batches_over(corpus: Corpus, config: TrainConfig, *, bidirectional: bool = False) -> Batches:
     """Return the windows of a corpus, for a network that reads it in one direction or in both."""
+    if corpus.symbols is not None:
+        return LabelledLineBatches(corpus, config) if corpus.lines else LabelledTextBatches(corpus, config)
     if bidirectional:
         return BidirectionalLineBatches(corpus, config) if corpus.lines else BidirectionalTextBatches(corpus, config)
     return LineBatches(corpus, config) if corpus.lines else StreamBatches(corpus, config)

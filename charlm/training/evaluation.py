@@ -1,4 +1,4 @@
-"""The held-out loss, the calibration of the logits, and how many evaluations the training time allows.
+"""The held-out loss, and the calibration of the logits.
 
 The held-out text is cut into streams that are read in parallel. Each stream but the first starts a little before
 its own part. These warm-up characters are read and do not count, so that the result is the loss of one stream that
@@ -22,6 +22,7 @@ from charlm.nn.base import BaseNetwork
 from charlm.nn.functional import mix_log_probs
 from charlm.nn.layout import Parameters
 from charlm.text.bidirectional import cut_into_windows
+from charlm.text.symbols import NO_LABEL, Symbols
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
@@ -91,6 +92,8 @@ class HeldOut:
     tuning : TrainingTuning
     limit : int or None
         Maximum number of characters to evaluate; None for `max_held_out_characters`.
+    symbols : Symbols or None
+        Tokens and labels of the ids of labelled text. The loss is then that of the labels.
     """
 
     ids: Ids
@@ -99,12 +102,26 @@ class HeldOut:
     threads: int
     tuning: TrainingTuning = DEFAULT_TUNING
     limit: int | None = None
+    symbols: Symbols | None = None
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether the text has a character, or a label, to predict."""
+        return len(self.ids) > 1 and (self.symbols is None or self._characters_with_labels(1) < len(self.ids))
 
     @property
     def characters(self) -> int:
-        """Number of characters that an evaluation reads."""
+        """Number of characters that an evaluation reads; labelled text has a few labels in them."""
         max_characters = self.tuning.max_held_out_characters if self.limit is None else self.limit
+        if self.symbols is not None:
+            max_characters = max(max_characters, self._characters_with_labels(self.tuning.min_held_out_labels))
         return min(max_characters, len(self.ids) - 1)
+
+    def _characters_with_labels(self, count: int) -> int:
+        """Return the length of the shortest start of the text with a number of labels; its whole length without."""
+        assert self.symbols is not None
+        labelled = np.flatnonzero(self.symbols.labels[self.ids[:-1]] != NO_LABEL)
+        return int(labelled[count - 1]) + 1 if len(labelled) >= count else len(self.ids)
 
     def sums(self, params: Parameters, logit_scale: float) -> Sums:
         """Return the summed loss of weights at a scale of their logits, and its derivatives, over all processes."""
@@ -130,9 +147,11 @@ class HeldOut:
         """Cut the text into inputs and targets, (T, B), and a mask of the targets that count."""
         ids = self.ids[: self.characters + 1]
         if self.network.config.bidirectional:
-            return cut_into_windows(ids)
+            inputs, targets, counts = cut_into_windows(ids)
+            return self.symbols.windows(targets, counts) if self.symbols else (inputs, targets, counts)
         streams = self.tuning.held_out_streams_per_thread * self.threads
-        return cut_into_streams(ids, streams, self.network.start, self.tuning.warm_up_characters)
+        inputs, targets, counts = cut_into_streams(ids, streams, self.network.start, self.tuning.warm_up_characters)
+        return self.symbols.windows(inputs, counts) if self.symbols else (inputs, targets, counts)
 
 
 def calibrate(measure: Callable[[HeldOut, float], Sums], held_out: HeldOut, logit_scale: float) -> tuple[float, float]:
@@ -217,67 +236,3 @@ def better_logit_scale(
     if not math.isfinite(better):
         return logit_scale
     return min(max(better, tuning.min_logit_scale), tuning.max_logit_scale)
-
-
-@dataclass
-class EvaluationPace:
-    """Spaces evaluations by their cost, so that they take a fraction of the training time.
-
-    Attributes
-    ----------
-    seconds : float
-        Cost of an evaluation: the last measurement, or an estimate before the first.
-    """
-
-    tuning: TrainingTuning = DEFAULT_TUNING
-    seconds: float = 0.0
-    _is_measured: bool = False
-    _last: float = 0.0  # training time at the end of the last evaluation
-
-    def start(self, now: float) -> None:
-        """Start the first interval at the training time `now` in seconds."""
-        self._last = now
-
-    def estimate(self, characters: int, speed: float, minutes: float | None) -> None:
-        """Estimate the cost of an evaluation, unless it was measured.
-
-        Parameters
-        ----------
-        characters : int
-            Length of the held-out text.
-        speed : float
-            Characters per second of training.
-        minutes : float or None
-            Budget of the run, which limits the text that is evaluated; None for no limit.
-        """
-        if not self._is_measured:
-            limit = math.inf if minutes is None else affordable_characters(minutes, speed, self.tuning)
-            passes = self.tuning.evaluation_passes / (self.tuning.evaluation_speedup * speed)
-            self.seconds = min(characters, limit) * passes
-
-    def record(self, seconds: float, now: float) -> None:
-        """Record an evaluation that took `seconds` and ended at the training time `now`."""
-        self.seconds, self._is_measured, self._last = seconds, True, now
-
-    def missing_seconds(self, now: float) -> float:
-        """Return by how many seconds an evaluation now exceeds its fraction of the time; 0 or less if it does not."""
-        return self.seconds - self.tuning.evaluation_fraction * (now - self._last)
-
-
-def affordable_characters(minutes: float, speed: float, tuning: TrainingTuning = DEFAULT_TUNING) -> int:
-    """Return how many held-out characters one evaluation may read.
-
-    Parameters
-    ----------
-    minutes : float
-        Budget of the run.
-    speed : float
-        Characters per second of training.
-    """
-    characters = evaluation_seconds(minutes, tuning) * tuning.evaluation_speedup * speed / tuning.evaluation_passes
-    return max(tuning.min_held_out_characters, int(characters))
-
-
-def evaluation_seconds(minutes: float, tuning: TrainingTuning = DEFAULT_TUNING) -> float:
-    """Return the seconds that one evaluation may take of a budget of minutes."""
-    return tuning.max_evaluation_fraction * 60 * minutes

@@ -52,8 +52,8 @@ def memory_needed(
     stacks = 2 if network.config.bidirectional else 1
     window = network.window_size(steps, streams) / micro_batches
     gradients = shards * (1 + (micro_batches > 1))
-    logits = max(NETWORK_TUNING.max_cached_logits, NETWORK_TUNING.min_head_rows * network.vocabulary)
-    head = min(logits, network.vocabulary * steps * streams) * 2 * shards
+    logits = max(NETWORK_TUNING.max_cached_logits, NETWORK_TUNING.min_head_rows * network.outputs)
+    head = min(logits, network.outputs * steps * streams) * 2 * shards
     dropout = 2 * layers if network.config.recurrent_dropout else 0  # masks and masked weights
     packed = (1 + dropout) * stacks * gates * hidden * hidden * shards  # recurrent weights for the products
     values = parameters * (gradients + 2 * vectors + 2) + window + head + packed

@@ -168,7 +168,7 @@ def is_tied(given: Mapping[str, Any], vocabulary: int) -> bool:
     """Return whether a network is tied, by the given settings or by the size of the vocabulary."""
     if given.get("tied") is not None:
         return bool(given["tied"])
-    return vocabulary >= TIED_VOCABULARY and not given.get("bidirectional")
+    return vocabulary >= TIED_VOCABULARY and not (given.get("bidirectional") or given.get("outputs"))
 
 
 def reading_passes(minutes: float, characters: int, speed: Speed) -> float:

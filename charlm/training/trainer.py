@@ -13,15 +13,9 @@ from charlm.engines.process_group import ProcessGroup
 from charlm.errors import DivergedError
 from charlm.nn.layout import Parameters
 from charlm.text.batches import Batches
-from charlm.training.evaluation import (
-    EvaluationPace,
-    HeldOut,
-    Sums,
-    affordable_characters,
-    calibrate,
-    evaluation_seconds,
-)
+from charlm.training.evaluation import HeldOut, Sums, calibrate
 from charlm.training.learner import StepResult
+from charlm.training.pace import EvaluationPace, affordable_characters, evaluation_seconds
 from charlm.training.report import Event, OnEvent, StepReport, log_event
 from charlm.training.schedule import budget_fraction
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning

@@ -23,6 +23,8 @@ class TrainingTuning:
     """Characters that an evaluation may read, divided by those held out, from which its cost is not measured before."""
     min_held_out_characters: int = 200
     """Minimum number of held-out characters that a short budget evaluates."""
+    min_held_out_labels: int = 50
+    """Minimum number of labels in the held-out text that is evaluated, if it has that many."""
     max_held_out_characters: int = 200_000
     """Maximum number of held-out characters."""
     held_out_streams_per_thread: int = 16

@@ -24,6 +24,8 @@ TEXT = {
     "encoding": "utf-8",
     "errors": "strict",
     "normalize": "NFC",
+    "task": "language",
+    "remove": "",
 }
 
 

@@ -55,6 +55,15 @@ WRONG_CONTENT = {
     "unit": (put("vocabulary", "unit", "byte"), "unit is 'byte'"),
     "no training": (lambda c: c.pop("training"), "its training record"),
     "training a list": (put("training", [1]), "its training record"),
+    "task a list": (put("config", "text", "task", ["restore"]), "task is ['restore']; expected a string"),
+    "remove a number": (put("config", "text", "remove", 3), "remove is 3; expected a string"),
+    "labels a text": (put("labels", "ab"), "its labels are not a list of strings"),
+    "labels of numbers": (put("labels", [1, 2]), "its labels are not a list of strings"),
+    "labels twice": (put("labels", ["a", "a"]), "a label occurs twice"),
+    "labels without outputs": (put("labels", ["a", "b"]), "its network predicts 0 labels, and it has 2"),
+    "outputs without labels": (put("config", "outputs", 8), "its network predicts 8 labels, and it has 0"),
+    "outputs huge": (put("config", "outputs", 10**12), "outputs is 1000000000000"),
+    "outputs negative": (put("config", "outputs", -1), "outputs is -1"),
 }
 
 BIAS = "head.bias"

@@ -17,6 +17,7 @@ from charlm.cli import charlm
 FOLDER = Path(__file__).parent
 EXPECTED = FOLDER / "expected.json"
 TEXT, LINES, BIDIRECTIONAL = "text.safetensors", "lines.safetensors", "bidirectional.safetensors"
+RESTORE = "restore.safetensors"
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sample", "-m", TEXT, "--seed", "1", "--length", "60"),
@@ -57,6 +58,10 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("info", TEXT, "--json"),
     ("info", LINES, "--json"),
     ("info", BIDIRECTIONAL, "--json"),
+    ("restore", "-m", RESTORE, "--file", "verse.txt", "--json"),
+    ("restore", "-m", RESTORE, "thequick", "--min-prob", "0.5"),
+    ("restore", "-m", RESTORE, "--file", "verse.txt", "--evaluate"),
+    ("info", RESTORE, "--json"),
 )
 
 

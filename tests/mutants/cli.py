@@ -87,7 +87,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "info: the loss of a bidirectional model is shown as a likelihood",
         "charlm/cli/info.py",
-        'f"{PSEUDO} " * both',
+        'f"{PSEUDO} " * (both and not labels)',
         'f"{PSEUDO} " * (not both)',
         (f"{FIGURES}::TestInfo",),
     ),

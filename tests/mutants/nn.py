@@ -436,23 +436,16 @@ BIDIRECTIONAL_FAULTS = (
     Fault(
         "the held-out loss is that of shifted targets",
         BOTH,
-        "            expected = targets[:-1, part]\n            terms",
-        "            expected = targets[1:, part]\n            terms",
+        "expected = targets[:steps, part]",
+        "expected = targets[-steps:, part]",
         (BIDIRECTIONAL_INFERENCE,),
     ),
     Fault(
         "the reverse stack reads what is to be predicted",
         BIDIRECTIONAL,
-        "(inputs[:-1], targets[:0:-1])",
-        "(inputs[:-1], targets[-2::-1])",
-        (BIDIRECTIONAL_TRAINING,),
-    ),
-    Fault(
-        "the reverse stack reads what is to be predicted, in inference",
-        BOTH,
-        "targets[:0:-1], None, work",
-        "targets[-2::-1], None, work",
-        (BIDIRECTIONAL_INFERENCE,),
+        "return inputs[:-1], targets[:0:-1]",
+        "return inputs[:-1], targets[-2::-1]",
+        (BIDIRECTIONAL_TRAINING, BIDIRECTIONAL_INFERENCE),
     ),
     Fault(
         "the outputs of the reverse stack are not turned around, in inference",
@@ -472,8 +465,8 @@ BIDIRECTIONAL_FAULTS = (
     Fault(
         "the weights of targets are shifted in training",
         BIDIRECTIONAL,
-        "None if window.weights is None else window.weights[:-1]",
-        "None if window.weights is None else window.weights[1:]",
+        "None if window.weights is None else window.weights[steps]",
+        "None if window.weights is None else window.weights[-len(hs) :]",
         (BIDIRECTIONAL_TRAINING,),
     ),
 )

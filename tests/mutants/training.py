@@ -82,7 +82,7 @@ FAULTS = (
     ),
     Fault(
         "the estimated cost of an evaluation has no limit",
-        "charlm/training/evaluation.py",
+        "charlm/training/pace.py",
         "self.seconds = min(characters, limit) * passes",
         "self.seconds = characters * passes",
         (f"{MINUTES}test_pace_uses_estimate_until_first_measurement",),

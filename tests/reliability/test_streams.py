@@ -33,6 +33,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert shell(folder.parent, "", "train", str(write_text(folder)), "-m", f"{folder}/m", *TRAIN[2:]).returncode == 0
     done = shell(folder, "", *TRAIN, "-m", "both", "--bidirectional")
     assert done.returncode == 0, done.stderr
+    done = shell(folder, "", *TRAIN, "-m", "restore", "--task", "restore", "--remove", "spaces")
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -56,6 +58,7 @@ COMMANDS = [
     ["fill", "-m", "m", "br_wn"],
     ["proof", "-m", "both", "text.txt"],
     ["cells", "-m", "m", "--file", "text.txt"],
+    ["restore", "-m", "restore", "--file", "text.txt"],
     ["gradients", "m", "text.txt"],
     ["info", "-m", "m"],
     ["--help"],

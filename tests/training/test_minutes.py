@@ -19,8 +19,9 @@ from charlm.errors import DivergedError
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
 from charlm.text.corpus import Corpus
-from charlm.training.evaluation import EvaluationPace, HeldOut, Sums, affordable_characters
+from charlm.training.evaluation import HeldOut, Sums
 from charlm.training.learner import Learner
+from charlm.training.pace import EvaluationPace, affordable_characters
 from charlm.training.report import Event
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 

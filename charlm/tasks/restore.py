@@ -1,0 +1,221 @@
+"""Restore marks, case, spaces and punctuation. Any text is training data: what is removed from it is what is learned.
+
+The network reads the stripped text from both sides. The label of a character is what it stood for, see
+`charlm.text.stripping`. Stripping the restored text gives the stripped input, whatever the network predicts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from os import PathLike
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from charlm.arrays import Array, Ids
+from charlm.config import NetworkConfig, TextConfig
+from charlm.errors import ConfigError
+from charlm.inference.interface import BidirectionalModel
+from charlm.tasks.task import Task
+from charlm.tasks.tuning import DEFAULT_TUNING, TaskTuning
+from charlm.text.reading import read_chunks, regroup
+from charlm.text.stripping import Label, Stripper
+from charlm.text.tuning import TextTuning
+from charlm.text.vocabulary import EOS, Vocabulary
+
+TO_LAST_NEWLINE = re.compile(r".+(?=\n)", re.DOTALL)
+"""Matches a text up to its last newline, which starts the next part."""
+ADDRESS = re.compile(r"\S+://\S+|www\.\S+|\S+@\S+\.\S+")
+"""A URL or an e-mail address; nothing is restored in it."""
+
+
+class Restore(Task):
+    """Both stacks read the stripped text; each character has a label."""
+
+    does = "restores what was removed from a text"
+    commands = ("restore",)
+    network: ClassVar[Mapping[str, Any]] = {"bidirectional": True}
+    options = ("remove",)
+
+    def text(self, config: TextConfig) -> TextConfig:
+        """See `Task.text`. The kinds to remove must be given."""
+        if not config.remove:
+            raise ConfigError("the task 'restore' needs `remove`, such as `remove=marks` or `remove=case,punctuation`")
+        Stripper.of(config.remove)
+        return super().text(config)
+
+    def check_model(self, text: TextConfig, config: NetworkConfig, labels: tuple[str, ...]) -> None:
+        """See `Task.check_model`. Each label must be one of `charlm.text.stripping`."""
+        super().check_model(text, config, labels)
+        for label in labels:
+            Label.parse(label)
+
+    def scheme(self, config: TextConfig, labels: tuple[str, ...] | None) -> RestoreScheme:
+        """See `Task.scheme`."""
+        return RestoreScheme(Stripper.of(config.remove), labels)
+
+
+@dataclass
+class RestoreScheme:
+    """Units as symbols: see `charlm.text.symbols.Scheme`. A unit without a character that stays is left out."""
+
+    stripper: Stripper
+    labels: tuple[str, ...] | None
+    min_count: int = DEFAULT_TUNING.min_label_count
+
+    def read(self, path: str | PathLike[str], config: TextConfig, tuning: TextTuning) -> Iterator[Sequence[str]]:
+        """Yield the units of a text in parts; in a corpus of lines a newline becomes EOS."""
+        for part in regroup(read_chunks(path, config, tuning), TO_LAST_NEWLINE):
+            units = [unit for unit in self.stripper.units(part) if not self.stripper.is_removed(unit[0])]
+            yield [EOS if unit[0] == "\n" else unit for unit in units] if config.lines else units
+
+    def split(self, symbol: str) -> tuple[str, str]:
+        """Return the stripped character of a unit, and its label."""
+        return self.stripper.strip_character(symbol[0]), str(self.stripper.label(symbol))
+
+
+class Change(NamedTuple):
+    """A change of a text: its offset in the text, the unit there, the new one, and its probability in (0, 1]."""
+
+    offset: int
+    original: str
+    restored: str
+    probability: float
+
+
+class Restored(NamedTuple):
+    """A part of a text, and the changes in it, in order; their offsets are those in the whole text."""
+
+    original: str
+    start: int
+    changes: tuple[Change, ...]
+
+    @property
+    def text(self) -> str:
+        """The part with the changes."""
+        return "".join(chain.from_iterable(self.pieces()))
+
+    def pieces(self) -> Iterator[tuple[str, str]]:
+        """Yield each unchanged piece with the restored unit after it, which is empty at the end."""
+        position = self.start
+        for change in self.changes:
+            yield self.original[position - self.start : change.offset - self.start], change.restored
+            position = change.offset + len(change.original)
+        yield self.original[position - self.start :], ""
+
+
+class Position(NamedTuple):
+    """A unit of a text: its offset, its characters, whether it may change, and the id that the network reads."""
+
+    offset: int
+    unit: str
+    is_open: bool
+    token: int
+
+
+class Restorer:
+    """Restores texts with a network.
+
+    Parameters
+    ----------
+    network : BidirectionalModel
+        Predicts a label at each position.
+    vocabulary : Vocabulary
+        The tokens that it reads.
+    labels : sequence of str
+        The labels that it predicts.
+    text : TextConfig
+        What was removed in training, and whether lines were documents.
+    tuning : TaskTuning
+        Sizes of windows.
+    """
+
+    def __init__(
+        self,
+        network: BidirectionalModel,
+        vocabulary: Vocabulary,
+        labels: Sequence[str],
+        text: TextConfig,
+        tuning: TaskTuning = DEFAULT_TUNING,
+    ) -> None:
+        self.stripper = Stripper.of(text.remove)
+        self._network, self._vocabulary, self._tuning = network, vocabulary, tuning
+        self._labels = [Label.parse(label) for label in labels]
+
+    def restore(self, chunks: Iterable[str], min_probability: float = 0.0) -> Iterator[Restored]:
+        """Restore a text, part by part, in bounded memory.
+
+        The result does not depend on how the text is cut into chunks. A line is in memory as a whole.
+
+        Parameters
+        ----------
+        chunks : iterable of str
+            The text.
+        min_probability : float
+            A change with a lower probability is not made.
+        """
+        size, context = self._tuning.window * self._tuning.windows_per_batch, self._tuning.margin + 1
+        held: list[Position] = []
+        first = 0  # index in `held` of the first position without a label; those before it are context
+        for position in self._positions(chunks):
+            held.append(position)
+            if len(held) - first >= size + context:
+                yield self._restore(held, first, first + size, min_probability)
+                held = held[max(0, first + size - context) :]
+                first = min(first + size, context)
+        if len(held) > first:
+            yield self._restore(held, first, len(held), min_probability)
+
+    def _positions(self, chunks: Iterable[str]) -> Iterator[Position]:
+        """Yield the positions of a text; letters in addresses and unknown characters are not open."""
+        offset = 0
+        for part in regroup(chunks, TO_LAST_NEWLINE):
+            units = self.stripper.units(part)
+            tokens = self._vocabulary.encode("".join(self.stripper.strip_character(unit[0]) or " " for unit in units))
+            closed = np.zeros(len(part) + 1, bool)
+            for address in ADDRESS.finditer(part):
+                closed[address.start() : address.end()] = True
+            start = 0
+            for unit, token in zip(units, tokens.tolist(), strict=True):
+                is_open = token != self._vocabulary.unk and not (closed[start] and closed[start + len(unit)])
+                is_open = is_open and not self.stripper.is_removed(unit[0]) and not closed[start]
+                yield Position(offset + start, unit, is_open, token)
+                start += len(unit)
+            offset += len(part)
+
+    def _restore(self, held: Sequence[Position], first: int, last: int, min_probability: float) -> Restored:
+        """Predict the labels of held[first:last], and return that part with its changes."""
+        numbers, probabilities = self._predict(np.array([position.token for position in held]), first, last)
+        changes = []
+        for index, number, probability in zip(range(first, last), numbers, probabilities, strict=True):
+            position, label = held[index], self._labels[number]
+            if not position.is_open or probability < min_probability:
+                continue
+            following = held[index + 1].unit if index + 1 < len(held) else ""
+            if label.trailing and position.unit.isdigit() and following[:1].isdigit():
+                continue  # within a number
+            restored = self.stripper.restore(position.unit, label)
+            if restored != position.unit:
+                changes.append(Change(position.offset, position.unit, restored, probability))
+        text = "".join(position.unit for position in held[first:last])
+        return Restored(text, held[first].offset, tuple(changes))
+
+    def _predict(self, tokens: Ids, first: int, last: int) -> tuple[list[int], list[float]]:
+        """Return the most probable label of each of tokens[first:last], and its probability."""
+        context, inner = self._tuning.margin + 1, min(self._tuning.window, last - first)
+        starts = np.arange(first, last, inner)
+        indices = starts - context + np.arange(inner + 2 * context)[:, None]  # (T, B)
+        is_used = (indices >= -1) & (indices <= len(tokens))
+        indices = indices[is_used.any(axis=1)]
+        is_text = (indices >= 0) & (indices < len(tokens))  # EOS is beyond the ends of the text
+        inside = tokens[np.clip(indices, 0, len(tokens) - 1)]
+        windows = np.where(is_text, inside, self._vocabulary.eos).astype(np.intp)
+        log_probs = self._network.predict(windows, windows)  # (T, L, B)
+        best = log_probs.argmax(axis=1)  # (T, B)
+        top: Array = np.exp(np.take_along_axis(log_probs, best[:, None], axis=1)[:, 0])
+        own = is_text & (indices >= starts) & (indices < np.minimum(starts + inner, last))
+        order = np.argsort(indices[own])
+        return best[own][order].tolist(), top[own][order].tolist()

@@ -1,0 +1,23 @@
+"""Tuning constants of the tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TaskTuning:
+    """Sizes of the windows in which labels are predicted."""
+
+    window: int = 384
+    """Characters whose labels are predicted in a window."""
+    margin: int = 64
+    """Characters that are read on both sides of a window."""
+    windows_per_batch: int = 32
+    """Windows that are read at a time."""
+    min_label_count: int = 3
+    """Occurrences of a label in a long text below which it is not learned."""
+
+
+DEFAULT_TUNING = TaskTuning()
+"""The instance that the classes of this package use unless they are given another."""

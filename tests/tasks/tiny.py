@@ -1,0 +1,26 @@
+"""Untrained models of the tasks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charlm.config import NetworkConfig, TextConfig
+from charlm.model import LanguageModel
+from charlm.nn.networks import make_network
+from charlm.text.vocabulary import Vocabulary
+
+LABELS = ("|||", "||\u0301|", "^|||", "|||, ", "|ł||", "||\u030c| ")
+
+
+def random_restorer(
+    remove: str = "marks,case,spaces,punctuation", *, characters: str = "abcelst1 .\n", seed: int = 0, members: int = 1
+) -> LanguageModel:
+    """Return an untrained model that restores; its weights are large, so that it changes a lot."""
+    vocabulary = Vocabulary.build(dict.fromkeys(characters, 1))
+    config = NetworkConfig("gru", 6, 1, bidirectional=True, outputs=len(LABELS))
+    network = make_network(config, len(vocabulary), vocabulary.eos)
+    rng = np.random.default_rng(seed)
+    params = [network.initial(rng) for _ in range(members)]
+    for one in params:
+        one.flat[...] *= 4
+    return LanguageModel(network, params, vocabulary, TextConfig(task="restore", remove=remove), labels=LABELS)
