@@ -123,6 +123,7 @@ def make_constraint(
         return None
     if vocabulary.unit != "char":
         raise ConfigError("this model draws words; a text can be matched character by character only")
+    check_characters(config, vocabulary)
     never = {vocabulary.eos, *vocabulary.never_drawn}
     tokens = ["" if i in never or token in config.without else token for i, token in enumerate(vocabulary.tokens)]
     expressions = [
@@ -137,6 +138,16 @@ def make_constraint(
     if shortest > config.max_length:
         raise ConfigError(f"the shortest text that matches has {shortest:,} characters; `length` is {config.length:,}")
     return Constraint(automaton, state, vocabulary.eos)
+
+
+def check_characters(config: SampleConfig, vocabulary: Vocabulary) -> None:
+    """Raise ConfigError if a text that must occur has a character that the model cannot draw."""
+    for name in ("starts_with", "contains", "ends_with"):
+        for character in getattr(config, name) or "":
+            if character not in vocabulary:
+                raise ConfigError(f"`{name}` has {character!r}, which is not in the model's vocabulary")
+            if character in config.without:
+                raise ConfigError(f"`{name}` has {character!r}, which `without` forbids")
 
 
 def patterns_of(config: SampleConfig) -> Iterator[tuple[str, int]]:

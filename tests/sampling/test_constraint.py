@@ -141,6 +141,8 @@ def test_short_forms(settings: dict[str, str], expected: str) -> None:
     [
         ({"match": "xyz"}, "no text of the model's characters can match"),
         ({"match": "a", "without": "a"}, "no text of the model's characters can match"),
+        ({"starts_with": "aX"}, "`starts_with` has 'X', which is not in the model's vocabulary"),
+        ({"ends_with": "a", "without": "ab"}, "`ends_with` has 'a', which `without` forbids"),
         ({"match": "a{13}"}, "the shortest text that matches has 13 characters; `length` is 12"),
         ({"match": "("}, "not a regular expression"),
     ],
