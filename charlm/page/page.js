@@ -180,14 +180,16 @@ function moveTo(index, isScrolled = false) {
 
 /** Return the index of the token above (-1) or below (1) the current one on the screen. */
 function inNextLine(direction) {
-  const here = spans[page.current].getBoundingClientRect();
+  const boxOf = (index) => spans[index].getClientRects()[0];
+  const middle = (box) => (box.top + box.bottom) / 2;
+  const here = boxOf(page.current), isSameLine = (one, other) => Math.abs(middle(one) - middle(other)) < here.height / 2;
   let best = page.current, line = null;
   for (let index = page.current + direction; index >= 0 && index < spans.length; index += direction) {
-    const box = spans[index].getClientRects()[0];
-    if (!box || Math.abs(box.top - here.top) < 4) continue;
-    if (line === null) line = box.top;
-    if (Math.abs(box.top - line) >= 4) break;
-    if (best === page.current || Math.abs(box.left - here.left) < Math.abs(spans[best].getClientRects()[0].left - here.left)) best = index;
+    const box = boxOf(index);
+    if (isSameLine(box, here)) continue;
+    if (line === null) line = box;
+    if (!isSameLine(box, line)) break;
+    if (best === page.current || Math.abs(box.left - here.left) < Math.abs(boxOf(best).left - here.left)) best = index;
   }
   return best;
 }
