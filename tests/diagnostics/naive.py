@@ -16,9 +16,11 @@ from tests.nn.reference import CELLS, sigmoid
 VOCABULARY = Vocabulary.build(dict.fromkeys("abcde \n", 1))
 
 
-def model(cell: str = "lstm", layers: int = 2, *, lines: bool = False, members: int = 1) -> LanguageModel:
+def model(
+    cell: str = "lstm", layers: int = 2, *, lines: bool = False, members: int = 1, tied: bool = False
+) -> LanguageModel:
     """Return a small model with random weights in float64."""
-    network = Network(NetworkConfig(cell, 6, layers), len(VOCABULARY), start=VOCABULARY.eos)
+    network = Network(NetworkConfig(cell, 6, layers, tied=tied), len(VOCABULARY), start=VOCABULARY.eos)
     params = [network.initial(np.random.default_rng(seed), np.float64) for seed in range(members)]
     for seed, one in enumerate(params):
         one.flat += 0.3 * np.random.default_rng(seed + 100).standard_normal(one.flat.size)
@@ -47,6 +49,8 @@ def steps(found: LanguageModel, xs: np.ndarray, member: int = 0) -> Iterator[lis
         if x[VOCABULARY.eos]:
             states = [tuple(np.zeros((arrays, config.hidden)))] * config.layers
         done = []
+        if config.tied:
+            x = params["head.weight"].T @ x
         for layer, (W, U, b, d) in enumerate(weights):
             gates = gates_of(config.cell, x, states[layer][0], (W, U, b, d))
             states[layer] = CELLS[config.cell](x, states[layer], W, U, b, d)

@@ -17,9 +17,9 @@ from tests.diagnostics.naive import VOCABULARY, model, steps, text
 
 @pytest.mark.parametrize("lines", [False, True])
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", CELLS)
-def test_states_and_gates_equal_the_naive_equations(cell: str, layers: int, lines: bool) -> None:
-    found, sentence = model(cell, layers, lines=lines), text(40)
+@pytest.mark.parametrize(("cell", "tied"), [*((cell, False) for cell in CELLS), ("gru", True)])
+def test_states_and_gates_equal_the_naive_equations(cell: str, tied: bool, layers: int, lines: bool) -> None:
+    found, sentence = model(cell, layers, lines=lines, tied=tied), text(40)
     activations = found.activations(sentence)
     assert activations.tokens == tuple(sentence)
     ids = found.ids_of(sentence)

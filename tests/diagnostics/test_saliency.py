@@ -17,10 +17,10 @@ from tests.nn.gradients import assert_close, directional
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", CELLS)
-def test_saliency_equals_numeric_differences(cell: str, layers: int) -> None:
+@pytest.mark.parametrize(("cell", "tied"), [*((cell, False) for cell in CELLS), ("lstm", True)])
+def test_saliency_equals_numeric_differences(cell: str, tied: bool, layers: int) -> None:
     """The input x_(t-k) is scaled by 1 + s; the derivative of ln p at s = 0 is its saliency."""
-    found, sentence, index = model(cell, layers), "abcade", 5
+    found, sentence, index = model(cell, layers, tied=tied), "abcade", 5
     ids = found.ids_of(sentence)
     saliency = found.saliency(sentence, index)
     each = [saliency.start, *saliency.values]
