@@ -2,8 +2,9 @@
 
     s_k = x_(t-k) . d ln p(x_t | x_1 ... x_(t-1)) / d x_(t-k)          k = 1, 2, ...
 
-"Gradient x input" through time: x is the one-hot vector of an input, also of a tied network, so s_k is the change of ln p, to first order, per
-fraction by which that input is increased. Positive: the character made x_t more probable. All numbers are float64.
+"Gradient x input" through time: x is the one-hot vector of an input, also of a tied network, so s_k is the change of
+ln p, to first order, per fraction by which that input is increased. Positive: the character made x_t more probable.
+All numbers are float64.
 References: Simonyan, Vedaldi & Zisserman 2014, arXiv:1312.6034; Shrikumar et al. 2017, arXiv:1704.02685.
 
 The text is read forward once. The backward passes of B positions run as B streams, each of which gathers the values of
