@@ -61,6 +61,7 @@ def readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     config, text, training = facts["config"], facts["text"], facts["training"]
     unit, tokens, both = text["unit"], facts["vocabulary"]["tokens"], bool(config["bidirectional"])
     shape = f"{config['hidden']} units x {config['layers']}{' in both directions' * both}"
+    shape += ", tied to the softmax head" * bool(config.get("tied"))
     documents = "each line is a document" if text["lines"] else "running text"
     shown = " ".join(map(repr, tokens[2:MAX_TOKENS])) + " ..." * (len(tokens) > MAX_TOKENS)
     yield "model", facts["path"]

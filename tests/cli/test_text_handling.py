@@ -193,6 +193,11 @@ class TestWords:
 
 
 class TestInfo:
+    def test_info_says_that_a_network_is_tied(self, tmp_path: Path) -> None:
+        (tmp_path / "t.txt").write_text("a cat and a dog\n" * 30)
+        train(tmp_path, "t.txt", "--tied")
+        assert "units x 1, tied to the softmax head, " in charlm("info", cwd=tmp_path).out
+
     def test_info_describes_the_model(self, names_model: Path, tmp_path: Path) -> None:
         out = charlm("info", names_model, cwd=tmp_path).out
         assert re.search(r"^logit scale +[01]\.\d{3}, calibrated on the held-out text$", out, re.MULTILINE)
