@@ -15,7 +15,7 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10 python
 unexport PYTHONPATH
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch check format bench docs mutants torture fuzz clean
+.PHONY: help demo test test-torch check format bench docs package lowest mutants torture fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,16 @@ docs: $(VENV)/docs.stamp ## write the generated pages of docs/reference, then bu
 	$(BIN)/python docs/commands.py
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
 
+package: $(VENV)/dev.stamp ## build wheel and sdist, and try them in an empty environment
+	rm -rf build/package
+	$(BIN)/python -m build --outdir build/package .
+	$(BIN)/python -m twine check --strict build/package/*
+	$(BIN)/python -m tests.package build/package
+
+lowest: ## all tests with the lowest supported versions (tests/lowest.txt), on Python 3.10
+	PIP_CONSTRAINT=tests/lowest.txt $(MAKE) VENV=.venv-lowest PYTHON=python3.10 .venv-lowest/dev.stamp
+	.venv-lowest/bin/python -m pytest $(PARALLEL)
+
 mutants: $(VENV)/dev.stamp ## apply deliberate faults one at a time; a test must fail for each
 	$(BIN)/python -m tests.mutants
 
@@ -64,7 +74,7 @@ fuzz: $(VENV)/dev.stamp ## fuzz the readers of models and texts, FUZZ_SECONDS ea
 	done
 
 clean: ## delete everything that make creates
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* *.egg-info \
+	rm -rf $(VENV) .venv-lowest build dist htmlcov .coverage .coverage.* *.egg-info \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find charlm tests -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,4 +1,4 @@
-"""Runs the command on a pseudo-terminal."""
+"""Runs the command, or another program, on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -20,15 +21,22 @@ def accept_ctrl_c() -> None:
 
 
 class Screen:
-    """A context that runs `charlm` in a process with a terminal as stdin, stdout and stderr."""
+    """A context that runs `charlm`, or another program, in a process with a terminal as stdin, stdout and stderr."""
 
-    def __init__(self, *arguments: object, cwd: Path, columns: int = 120) -> None:
+    def __init__(
+        self,
+        *arguments: object,
+        cwd: Path,
+        columns: int = 120,
+        program: Sequence[str] = (sys.executable, "-m", "charlm"),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.shown = ""
         self._master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "charlm", *map(str, arguments)],
-            cwd=cwd, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=accept_ctrl_c,
+            [*program, *map(str, arguments)],
+            cwd=cwd, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=accept_ctrl_c,
         )  # fmt: skip
         os.close(slave)
 
@@ -56,6 +64,10 @@ class Screen:
                 break
             self.shown += piece.decode("utf-8", "replace")
         return self.shown
+
+    def type(self, keys: str) -> None:
+        """Write keys to the program."""
+        os.write(self._master, keys.encode())
 
     def end(self) -> int:
         """Wait for the end of the process; return its exit code."""

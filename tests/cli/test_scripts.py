@@ -13,6 +13,7 @@ import pytest
 
 from charlm.cli import exit_codes
 from tests.cli.command import charlm
+from tests.cli.screen import Screen
 from tests.cli.tiny import make_model
 
 TOP = Path(__file__).parents[2]
@@ -130,6 +131,23 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def documented(shell: str) -> str:
+    """Return the line that sets completion up in a shell."""
+    page = (TOP / "docs/how-to/completion.md").read_text(encoding="utf-8")
+    line = re.search(rf"^(?: {{4}})?(.*_CHARLM_COMPLETE={shell}_source.*)$", page, re.MULTILINE)
+    assert line is not None
+    return line[1]
+
+
+def with_program(folder: Path) -> dict[str, str]:
+    """Write a program `charlm` into a folder; return an environment in which shells find it."""
+    program = folder / "bin/charlm"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m charlm "$@"\n')
+    program.chmod(0o755)
+    return os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(TOP)}
+
+
 COMPLETIONS = [
     ("sc", ["score"]),
     ("help gr", ["gradients"]),
@@ -157,21 +175,39 @@ class TestCompletion:
     @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
     @pytest.mark.parametrize(("line", "expected"), COMPLETIONS)
     def test_bash_with_the_documented_line(self, models: Path, line: str, expected: list[str]) -> None:
-        setup = re.search(
-            r"^    (eval .*bash_source.*)$", (TOP / "docs/how-to/completion.md").read_text(), re.MULTILINE
-        )
-        assert setup is not None
-        program = models / "bin/charlm"
-        program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m charlm "$@"\n')
-        program.chmod(0o755)
         # compopt needs a completion in progress
-        script = f"""{setup[1]}
+        script = f"""{documented("bash")}
         compopt() {{ :; }}
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
         _charlm_completion charlm
         printf '%s\\n' "${{COMPREPLY[@]}}" """
-        env = os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
         run = ["bash", "-c", script, "bash", *f"charlm {line}".split(" ")]
-        done = subprocess.run(run, cwd=models, env=env, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            run, cwd=models, env=with_program(models), capture_output=True, text=True, timeout=60, check=True
+        )
         assert done.stdout.split() == expected
+
+    @pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+    @pytest.mark.parametrize(("line", "expected"), COMPLETIONS)
+    def test_fish_with_the_documented_line(self, models: Path, line: str, expected: list[str]) -> None:
+        run = ["fish", "--no-config", "-c", f"{documented('fish')}; complete -C 'charlm {line}'"]
+        done = subprocess.run(
+            run, cwd=models, env=with_program(models), capture_output=True, text=True, timeout=60, check=True
+        )
+        found = [item.partition("\t")[0] for item in done.stdout.splitlines()]
+        assert [item for item in found if not item.endswith("/")] == sorted(expected)
+
+    @pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+    def test_zsh_with_the_documented_line(self, models: Path) -> None:
+        lines = {
+            "sco": "score",
+            "train --cell gru-s": "train --cell gru-simple",
+            "info -m ab": "info -m ab.safetensors",
+        }
+        with Screen("-f", "-i", program=["zsh"], env=with_program(models), cwd=models) as screen:
+            screen.type(f"PS1='> '; autoload -U compinit; compinit -u -D; {documented('zsh')}; print rea''dy\n")
+            screen.read_until("ready")
+            for line, completed in lines.items():
+                # Ctrl-A goes to the start of the line that Tab completes
+                screen.type(f"charlm {line}\t\x01print -r -- '<'\x05'>'\n")
+                screen.read_until(f"<charlm {completed}>")
