@@ -14,6 +14,7 @@ project = "charlm"
 version = release = __version__
 copyright = "the charlm authors"
 extensions = ["myst_parser"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
 highlight_language = "text"
 html_theme = "furo"
