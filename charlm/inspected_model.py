@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from charlm.arrays import Ids
+from charlm.checkpoint import printable
 from charlm.checks import COUNT, check_value, integer_rule
 from charlm.errors import ConfigError
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 from charlm.settings import plain
-from charlm.stored_model import StoredModel
+from charlm.stored_model import MAX_NAME, StoredModel
 
 if TYPE_CHECKING:  # `charlm score` starts faster without this package
     from charlm.diagnostics.activations import Activations
@@ -23,6 +26,21 @@ if TYPE_CHECKING:  # `charlm score` starts faster without this package
 
 class InspectedModel(StoredModel):
     """A base class of `LanguageModel`, which describes the parameters. Its methods inspect one member of a mixture."""
+
+    def _repr_html_(self) -> str:
+        """Return a table of the network, its training and its vocabulary, for notebooks."""
+        record, unit, count = self.training, self.text.unit, len(self.members)
+        size = f"{count * self.network.size:,} parameters"
+        loss = record.valid_loss
+        rows = {
+            "network": f"{count} x {self.config}, {size}" if count > 1 else f"{self.config}, {size}",
+            "trained on": ", ".join(printable(source, MAX_NAME) for source in record.sources),
+            "training": f"{record.steps:,} steps" if record.steps else "",
+            "held-out loss": "" if loss is None else f"{loss:.3f} nats/{unit}, {loss / math.log(2):.3f} bits/{unit}",
+            "vocabulary": f"{len(self.vocabulary):,} {'characters' if unit == 'char' else 'words'}",
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in rows.items() if text)
+        return f"<table><caption>charlm {type(self).__name__}</caption>{cells}</table>"
 
     def activations(self, text: str, *, member: int = 0) -> Activations:
         """Return the state and the gates of every cell after every character of a text.

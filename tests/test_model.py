@@ -269,6 +269,20 @@ def test_model_prints_its_shape_text_and_loss() -> None:
     assert str(model) == "<LanguageModel lstm 6x2, 10 characters, a\\x1b[31m.txt and 2 more>"
     several = LanguageModel(model.network, [model.params] * 3, model.vocabulary, TextConfig(unit="word"))
     assert repr(several) == "<LanguageModel 3 x lstm 6x2, 10 words>"
+    assert "<th>network</th><td>3 x lstm 6x2, " in several._repr_html_()
+
+
+def test_model_in_a_notebook_is_a_table_without_html_of_others() -> None:
+    model = make("lstm", TextConfig())
+    model.training = TrainingRecord(sources=("<b>\u202e.txt", "b"), steps=1200, valid_loss=1.5)
+    assert model._repr_html_() == (
+        "<table><caption>charlm LanguageModel</caption>"
+        f"<tr><th>network</th><td>lstm 6x2, {model.network.size:,} parameters</td></tr>"
+        "<tr><th>trained on</th><td>&lt;b&gt;\\u202e.txt, b</td></tr>"
+        "<tr><th>training</th><td>1,200 steps</td></tr>"
+        "<tr><th>held-out loss</th><td>1.500 nats/char, 2.164 bits/char</td></tr>"
+        "<tr><th>vocabulary</th><td>10 characters</td></tr></table>"
+    )
 
 
 def test_training_record_prints_without_its_hashes() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,21 +68,12 @@ def collect(inspection: Inspection, threads: int | None = None) -> Facts:
         If the model is bidirectional, or has no such member.
     """
     inspection.model.inspected(inspection.member)
-    sections: Sequence[Callable[[Inspection], Facts]] = (score_facts, cell_facts, expected_facts, gradient_facts)
-    found = parallel_map(lambda section: section(inspection), sections, cores_for(threads))
-    scores, cells, expected, gradients = found
-    saliency = saliency_facts(inspection, scores["log_prob"], threads)
-    return {
-        "charlm": __version__,
-        "model": model_facts(inspection),
-        "text": text_facts(inspection),
-        "scores": scores,
-        "expected": expected,
-        **cells,
-        "saliency": saliency,
-        "gradients": gradients,
-        "training": training_facts(inspection),
-    }
+    sections: Sequence[Callable[[Inspection], Facts]] = (score_facts, expected_facts, cell_facts, gradient_facts)
+    found = parallel_map(lambda section: section(inspection), sections, cores_for(threads))  # the longest first
+    facts = {"charlm": __version__, "model": model_facts(inspection), "text": text_facts(inspection)}
+    for section in found:
+        facts |= section
+    return facts | {"training": training_facts(inspection)}
 
 
 def model_facts(inspection: Inspection) -> Facts:
@@ -112,15 +102,17 @@ def text_facts(inspection: Inspection) -> Facts:
 
 
 def score_facts(inspection: Inspection) -> Facts:
-    """Return the log-probability, in nats, the rank and the alternatives of each token."""
+    """Return the log-probability, in nats, the rank and the alternatives of each token, and the saliency of some."""
     count = inspection.tuning.alternatives
     scores = list(inspection.model.score_characters(inspection.passage.shown, end=False, alternatives=count))
-    return {
+    log_probs = [score.log_prob for score in scores]
+    facts = {
         "limits": LIMITS,
-        "log_prob": [score.log_prob for score in scores],
+        "log_prob": log_probs,
         "rank": [score.rank for score in scores],
         "alternatives": list(map(alternatives_of, scores)),
     }
+    return {"scores": facts, "saliency": saliency_of(inspection, log_probs)}
 
 
 def alternatives_of(score: CharScore) -> list[tuple[str, float]]:
@@ -187,7 +179,7 @@ def expected_facts(inspection: Inspection) -> Facts:
     config = model.sampling(SampleConfig(length=tuning.expected_length), {})
     ids = model.ids_of(inspection.passage.shown)
     texts = continue_from(model.prepared, model.vocabulary, ids, positions, config, SEED)
-    return {"temperature": config.temperature, "seed": SEED, "positions": positions, "texts": texts}
+    return {"expected": {"temperature": config.temperature, "seed": SEED, "positions": positions, "texts": texts}}
 
 
 def spaced(items: Sequence[int], count: int) -> list[int]:
@@ -196,7 +188,7 @@ def spaced(items: Sequence[int], count: int) -> list[int]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def saliency_facts(inspection: Inspection, log_probs: Sequence[float], threads: int | None) -> Facts:
+def saliency_of(inspection: Inspection, log_probs: Sequence[float]) -> Facts:
     """Return the saliency of the characters before the most surprising characters, the nearest first."""
     model, tuning = inspection.model, inspection.tuning
     network, params = model.inspected(inspection.member)
@@ -206,9 +198,7 @@ def saliency_facts(inspection: Inspection, log_probs: Sequence[float], threads: 
     if not indices.size:
         return {"back": back, "indices": [], "values": []}
     ids = model.ids_of(inspection.passage.shown)
-    measure = partial(measure_saliency, network, params, ids, back=back)
-    parts = np.array_split(indices + 1, min(cores_for(threads), indices.size))
-    values = np.concatenate(parallel_map(measure, parts, len(parts)))
+    values = measure_saliency(network, params, ids, indices + 1, back=back)
     rows: list[Array] = [row[:index] for row, index in zip(values, indices.tolist(), strict=True)]  # without EOS
     return {"back": back, "indices": indices.tolist(), "values": [row.tolist() for row in rows]}
 
@@ -220,9 +210,9 @@ def gradient_facts(inspection: Inspection) -> Facts:
     if model.network.size > tuning.max_slow_gradient:
         back, positions = back // 2, positions // 4
     if not inspection.passage.shown.strip("\n"):
-        return {"norms": [], "places": []}
+        return {"gradients": {"norms": [], "places": []}}
     flow = model.gradients(inspection.passage.shown, back=back, places=positions, member=inspection.member)
-    return flow.as_json()
+    return {"gradients": flow.as_json()}
 
 
 def training_facts(inspection: Inspection) -> Facts:
