@@ -30,6 +30,7 @@ COMMANDS = {
     "train": "Train a model on a text.",
     "sample": "Generate text.",
     "next": "Print what may come next, with probabilities.",
+    "write": "Write a text together with a model.",
     "score": "Print how probable texts are.",
     "classify": "Find which of several models a text is from.",
     "odd": "Find the most surprising lines or characters of a text.",

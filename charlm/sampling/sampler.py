@@ -132,6 +132,11 @@ class Sampler:
             check_value("n", n, COUNT)
         return self._texts(prompt, n, _checked_seed(seed), self._constraint(prompt))
 
+    def continue_from(self, start: Prompt, *, n: int, seed: int) -> list[Sample]:
+        """Draw n texts in one batch after a prompt that was read before, without constraints and text filters."""
+        drawn = self._draw_batch(start, {}, None, seed, np.arange(n))
+        return [sample for sample in drawn if sample is not None]
+
     def _constraint(self, prompt: str) -> Constraint | None:
         if not self.config.is_constrained:
             return None

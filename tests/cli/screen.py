@@ -33,12 +33,21 @@ class Screen:
     ) -> None:
         self.shown = ""
         self._master, slave = os.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
+        self.resize(columns)
         self.process = subprocess.Popen(
             [*program, *map(str, arguments)],
             cwd=cwd, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=accept_ctrl_c,
         )  # fmt: skip
         os.close(slave)
+
+    def resize(self, columns: int) -> None:
+        """Set the width of the terminal; the process gets SIGWINCH."""
+        size = struct.pack("HHHH", 24 if columns else 0, columns, 0, 0)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+
+    def send(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
 
     def __enter__(self) -> Screen:
         return self
