@@ -13,36 +13,12 @@ import click
 from charlm.cli import mixing, options
 from charlm.cli.arguments import is_model
 from charlm.cli.command import Command, option_group
+from charlm.cli.draft import Draft
 from charlm.cli.signals import Signals
 from charlm.cli.terminal import warn
 from charlm.cli.write_lines import write_with_lines
-from charlm.errors import CharlmError
 
 sampling_option = option_group("Sampling")
-
-
-class Draft:
-    """The file of a text. It is written after each step, so that a crash loses nothing.
-
-    Attributes
-    ----------
-    path : the file
-    problem : why the last text could not be written; None if it was
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.problem: CharlmError | None = None
-
-    def save(self, text: str) -> None:
-        """Replace the content of the file; note the problem if that fails."""
-        from charlm.checkpoint.storage import atomic_write
-
-        try:
-            atomic_write(self.path, [text.encode("utf-8", "replace")])
-            self.problem = None
-        except CharlmError as error:
-            self.problem = error
 
 
 @click.command("write", cls=Command)
@@ -103,21 +79,7 @@ def command(
                     warn("keys need prompt_toolkit, so each line is a command: pip install 'charlm-numpy[write]'")
                 write_with_lines(session, draft, as_json=as_json)
         except KeyboardInterrupt:
-            finish(session.text, draft)
+            draft.finish(session.text)
             return signals.exit_code
-    finish(session.text, draft)
+    draft.finish(session.text)
     return None
-
-
-def finish(text: str, draft: Draft) -> None:
-    """Save the text and say where; print it if it cannot be saved.
-
-    Raises
-    ------
-    CheckpointError : the text cannot be saved
-    """
-    draft.save(text)
-    if draft.problem:
-        click.echo(text)
-        raise draft.problem
-    warn(f"wrote {draft.path}: {len(text):,} characters")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,7 @@ from charlm.cli.tables import in_tsv, show, show_json
 from charlm.cli.terminal import warn
 
 if TYPE_CHECKING:
+    from charlm.cli.draft import Draft
     from charlm.writing import WritingSession
 
 CHANGES = ("more", "longer", "shorter", "warmer", "cooler", "undo", "redo")
@@ -22,14 +23,7 @@ TAIL = 200
 """Characters of the end of the text that each step prints."""
 
 
-class Saves(Protocol):
-    """What saves a text."""
-
-    def save(self, text: str) -> None:
-        """Save the text."""
-
-
-def write_with_lines(session: WritingSession, draft: Saves, *, as_json: bool) -> None:
+def write_with_lines(session: WritingSession, draft: Draft, *, as_json: bool) -> None:
     """Read commands from standard input, a line each, and print the continuations after each of them."""
     show_step(session, as_json=as_json)
     for raw in lines():

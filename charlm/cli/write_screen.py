@@ -18,7 +18,7 @@ from prompt_toolkit.widgets import TextArea
 from charlm.cli.terminal import escape
 
 if TYPE_CHECKING:
-    from charlm.cli.write import Draft
+    from charlm.cli.draft import Draft
     from charlm.writing import WritingSession
 
 KEYS = """\
