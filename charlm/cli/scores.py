@@ -19,7 +19,7 @@ from charlm.cli.records import (
     summary_record,
     word_record,
 )
-from charlm.cli.tables import aligned, show, show_tsv
+from charlm.cli.tables import aligned, percent, show, show_tsv
 from charlm.cli.terminal import escape, warn
 from charlm.config import LOGARITHMS
 from charlm.scoring.heat_map import LIMITS, level
@@ -176,7 +176,7 @@ def print_words(scores: Iterable[tuple[NamedText, Score]], output: Output) -> No
         records = (word_record(*one, output.unit) for one in words)
         return show_records(records, output.form, word_record("", 0.0, 0, (1, 1), NamedText(""), output.unit))
     rows = (
-        [f"{in_base(log_prob, output.base):.3f}", f"{math.exp(log_prob):.2%}", word] for word, log_prob, *_ in words
+        [f"{in_base(log_prob, output.base):.3f}", percent(math.exp(log_prob)), word] for word, log_prob, *_ in words
     )
     return show(aligned([[f"log p ({LOGARITHMS[output.base]})", "p", "word"], *rows]))
 

@@ -15,6 +15,8 @@ from charlm.cli.terminal import escape, for_output
 
 PSEUDO = "negative pseudo-log-likelihood"
 """The loss of a bidirectional model; it is not comparable with other losses."""
+MIN_PERCENT = 5e-5
+"""Smallest probability that is not 0.00% in percent."""
 CONTEXT = 20
 """Characters shown on each side of a position in a text."""
 
@@ -59,6 +61,15 @@ def excerpt(text: str, start: int, length: int) -> str:
     """Return the `length` characters from `start` on in brackets, with the characters around them."""
     stop = start + length
     return f"{text[max(start - CONTEXT, 0) : start]}[{text[start:stop]}]{text[stop : stop + CONTEXT]}"
+
+
+def percent(probability: float) -> str:
+    """Format a probability in percent, or if that would round to zero as a power of ten.
+
+    >>> percent(0.0448), percent(3e-7)
+    ('4.48%', '3e-07')
+    """
+    return f"{probability:.2%}" if probability >= MIN_PERCENT or probability == 0 else f"{probability:.0e}"
 
 
 def file_column(inputs: Inputs, text: NamedText | None = None) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charlm.cli.tables import in_tsv, show, show_json
+from charlm.cli.tables import in_tsv, percent, show, show_json
 from charlm.cli.terminal import warn
 
 if TYPE_CHECKING:
@@ -96,5 +96,5 @@ def plain_lines(session: WritingSession) -> Iterator[str]:
     yield f"text\t{in_tsv(session.text[-TAIL:])}"
     yield f"words\t{session.words}\ttemperature\t{session.temperature:g}"
     for number, one in enumerate(session.phrases, 1):
-        yield f"{number}\t{one.probability:.2%}\t{in_tsv(one.text)}"
+        yield f"{number}\t{percent(one.probability)}\t{in_tsv(one.text)}"
     yield ""

@@ -15,6 +15,7 @@ from prompt_toolkit.layout.controls import FormattedTextControl
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.widgets import TextArea
 
+from charlm.cli.tables import percent
 from charlm.cli.terminal import escape
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ class Screen:
 
     def continuations(self) -> str:
         """Return a line for each continuation, with its number and its probability."""
-        lines = (f"{k} {one.probability:6.2%} {escape(one.text)}" for k, one in enumerate(self.session.phrases, 1))
+        lines = (
+            f"{k} {percent(one.probability):>6} {escape(one.text)}" for k, one in enumerate(self.session.phrases, 1)
+        )
         return "\n".join(lines)
 
     def status(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from charlm.cli.tables import percent
 from charlm.model import load
 from charlm.writing import WritingSession
 from tests.cli.tiny import Terminal, make_model
@@ -72,7 +73,7 @@ def test_plain_lines_are_the_text_the_settings_and_the_continuations(charlm: Ter
     found = [line.split("\t") for line in lines[2:]]
     shown = [phrase.text.replace("\n", "\\n") for phrase in phrases]
     assert found == [
-        [str(k), f"{phrase.probability:.2%}", text]
+        [str(k), percent(phrase.probability), text]
         for k, (phrase, text) in enumerate(zip(phrases, shown, strict=True), 1)
     ]
     assert empty == ""
@@ -218,3 +219,11 @@ class TestScreen:
             assert screen.end() == 0
         assert DRAFT.read_text() == "ab cd"
         assert "\x1b[" not in screen.shown
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(1, "100.00%"), (0.0448, "4.48%"), (5e-5, "0.01%"), (4e-5, "4e-05"), (3.1e-12, "3e-12"), (0, "0.00%")],
+)
+def test_small_probability_is_not_shown_as_zero(probability: float, shown: str) -> None:
+    assert percent(probability) == shown
