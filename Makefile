@@ -15,7 +15,7 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10 python
 unexport PYTHONPATH
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch check format bench docs package lowest mutants torture fuzz clean
+.PHONY: help demo test test-torch check format bench docs man package lowest mutants torture fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ bench: $(VENV)/dev.stamp ## measure speed and memory (about 20 minutes)
 docs: $(VENV)/docs.stamp ## write the generated pages of docs/reference, then build the site in build/docs
 	$(BIN)/python docs/commands.py
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+
+man: $(VENV)/runtime.stamp ## write the man pages into build/man
+	$(BIN)/python docs/man_pages.py build/man
 
 package: $(VENV)/dev.stamp ## build wheel and sdist, and try them in an empty environment
 	rm -rf build/package

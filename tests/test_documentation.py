@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,24 @@ def test_generated_pages_are_those_of_the_code(tmp_path: Path) -> None:
     for page in pages:
         text = (TOP / "docs/reference" / page.name).read_text(encoding="utf-8")
         assert text == page.read_text(encoding="utf-8"), "run: python docs/commands.py"
+
+
+def test_man_pages_have_all_flags(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, TOP / "docs/man_pages.py", tmp_path], check=True, timeout=60)
+    pages = {
+        page.stem: page.read_text(encoding="utf-8").replace("\\fB", "").replace("\\-", "-")
+        for page in tmp_path.glob("man1/*.1")
+    }
+    assert pages.keys() == {"charlm", *(f"charlm-{name}" for name in COMMANDS)}
+    assert {"143", "CHARLM_MODEL"} <= set(re.findall(r"\w+", pages["charlm"]))
+    for name in COMMANDS:
+        command = Commands.get_command(charlm_group, click.Context(charlm_group), name)  # type: ignore[arg-type]
+        assert command is not None
+        flags = {flag for option in command.params if isinstance(option, click.Option) for flag in option.opts}
+        assert flags <= set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", pages[f"charlm-{name}"]))
+    if shutil.which("mandoc"):
+        run = ["mandoc", "-T", "lint", "-W", "error", *tmp_path.glob("man1/*.1")]
+        assert subprocess.run(run, capture_output=True, check=False).returncode == 0
 
 
 def test_heat_map_has_a_box_per_character_and_per_level(tmp_path: Path) -> None:

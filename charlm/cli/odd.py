@@ -21,7 +21,7 @@ from charlm.text.position import line_and_column
 
 @click.command("odd", cls=Command)
 @options.documents
-@options.input("--context/--no-context", "in_context", default=False, help="Read each line after the one before it.")
+@options.input("--context/--no-context", "in_context", default=False, help="Score each line given the line before it.")
 @options.decoding
 @options.model
 @options.output("-n", "n", default=10, type=options.COUNT, metavar="N", help="Print N lines or characters.")
@@ -36,7 +36,7 @@ def command(
     inputs: Inputs, in_context: bool, encoding: str | None, errors: str | None, model_path: Path, threads: int | None,
     n: int, spots: bool, best: int, fail_over: float | None, form: str | None,
 ) -> int:  # fmt: skip
-    """Print the lines with the highest surprisal per character, or with --spots the characters with the highest one.
+    """Print the lines with the highest surprisal per character, or with --spots the most surprising characters.
 
     Surprisal is -log2 p, in bits. Empty lines are skipped. With several files, a column names the file.
 

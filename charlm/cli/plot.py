@@ -35,7 +35,9 @@ plot_option = option_group("Plot")
 @click.argument("logs", nargs=-1, metavar="[LOG]...", type=options.PATH)
 @options.models
 @plot_option("--show", "quantity", type=click.Choice(list(QUANTITIES)), default="loss", help="Draw this quantity.")
-@plot_option("--by", type=click.Choice(["step", "epoch", "seconds"]), default="step", help="Draw it by this number.")
+@plot_option(
+    "--by", type=click.Choice(["step", "epoch", "seconds"]), default="step", help="Use this as the horizontal axis."
+)
 @options.output("-o", "--output", type=options.PATH, metavar="PATH",
                 help="Draw into this file, such as loss.svg; needs matplotlib.")  # fmt: skip
 def command(logs: tuple[Path, ...], model_paths: tuple[Path, ...], quantity: str, by: str, output: Path | None) -> None:

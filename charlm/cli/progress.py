@@ -35,11 +35,11 @@ SMOOTHING = 0.02
 """Weight of a new value in a running mean, in [0, 1]."""
 
 
-def train_with_progress(run: Run, *, shows_samples: bool = True) -> None:
+def train_with_progress(run: Run, *, shows_progress: bool = True, shows_samples: bool = True) -> None:
     """Train to the end; print the settings, the progress with samples (on a terminal), and the result."""
     print_start(run)
     metrics = RunningMetrics(unit_of(run), is_pseudo=is_pseudo(run))
-    if is_quiet():
+    if is_quiet() or not shows_progress:
         for _ in run.reports():
             pass
     elif sys.stderr.isatty():

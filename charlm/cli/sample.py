@@ -67,7 +67,7 @@ match_option = option_group("Constraints")
 @sampling_option("--word-temp", "word_temperature", type=float, metavar="T", show_default="that of --temp",
                  help="Set the temperature at the start of words apart from that inside words.")  # fmt: skip
 @sampling_option("--no-loop", type=int, default=0, show_default="0, off", metavar="CHARACTERS",
-                 help="Make it improbable to repeat more than this of the text so far.")  # fmt: skip
+                 help="Make repetitions of more than this number of characters improbable.")  # fmt: skip
 @sampling_option("--seed", type=int, metavar="N", show_default="random", help="Draw the same texts for the same seed.")
 @match_option(
     "--match", metavar="REGEX", help="Write only texts that match this regular expression of Python as a whole."
@@ -103,7 +103,7 @@ def command(
 ) -> None:  # fmt: skip
     r"""Generate text, one character at a time.
 
-    Starts at the start of a document, or after --prompt. A model of lines writes whole lines.
+    Begins a document, or continues --prompt. A model of lines writes whole lines.
 
     Examples:
       charlm sample --length 500

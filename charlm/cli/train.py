@@ -90,12 +90,15 @@ torch_option = option_group("PyTorch")
 @torch_option("--device", type=click.Choice(config.DEVICES), default="auto", help="Use this device of PyTorch.")
 @torch_option("--precision", type=click.Choice(config.PRECISIONS), default="float32",
               help="Multiply matrices in this precision of PyTorch; the weights are float32.")  # fmt: skip
+@options.output("--progress/--no-progress", "shows_progress", default=True, show_default=False,
+                help="Show the progress: a bar on a terminal, lines elsewhere.")  # fmt: skip
 @options.output("--samples/--no-samples", "shows_samples", default=True, show_default=False,
                 help="Show a sample of the model at each evaluation, on a terminal.")  # fmt: skip
 def command(
     files: tuple[str, ...], lines: bool, unit: str, min_count: int | None, encoding: str, errors: str, normalize: str,
     task: str, remove: str, model_path: Path, init_from: Path | None, resume: bool, save_minutes: float,
-    keep_state: bool, overwrite: bool, shows_samples: bool, engine: str, device: str, precision: str, **settings: Any,
+    keep_state: bool, overwrite: bool, shows_progress: bool, shows_samples: bool, engine: str, device: str,
+    precision: str, **settings: Any,
 ) -> int:  # fmt: skip
     """Train a model on the text in FILE... and write it to a file.
 
@@ -120,7 +123,7 @@ def command(
             with Run(files, model_path, settings, run_options, print_event) as run:
                 signals.stop = run.stop
                 if run.group.is_main_process:
-                    train_with_progress(run, shows_samples=shows_samples)
+                    train_with_progress(run, shows_progress=shows_progress, shows_samples=shows_samples)
                 else:
                     for _ in run.reports():
                         pass

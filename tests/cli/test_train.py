@@ -36,6 +36,15 @@ def test_progress_goes_to_stderr_and_files_to_the_folder(folder: Path) -> None:
     assert set(files_in(folder)) == {"verse.txt", "charlm.log.jsonl", "charlm.safetensors"}
 
 
+def test_no_progress_leaves_settings_and_result(folder: Path) -> None:
+    done = charlm("train", "verse.txt", "--steps", 40, "--no-progress", *TINY, cwd=folder)
+    characters, settings, wrote, following = done.err.splitlines()
+    assert "characters" in characters
+    assert "40 steps" in settings
+    assert wrote.startswith("charlm: wrote charlm.safetensors: held-out ")
+    assert following.startswith("charlm: next: ")
+
+
 def test_model_is_written_to_the_given_path(folder: Path) -> None:
     assert charlm("train", "verse.txt", "-m", "a.safetensors", "--steps", 2, *TINY, cwd=folder).code == 0
     assert charlm("train", "verse.txt", "--steps", 2, *TINY, cwd=folder, CHARLM_MODEL="b.safetensors").code == 0

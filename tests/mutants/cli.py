@@ -8,6 +8,27 @@ FIGURES = "tests/cli/test_figures.py"
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
+        "--no-progress has no effect",
+        "charlm/cli/progress.py",
+        "if is_quiet() or not shows_progress:",
+        "if is_quiet():",
+        ("tests/cli/test_train.py::test_no_progress_leaves_settings_and_result",),
+    ),
+    Fault(
+        "man pages lack the options of all groups but the last",
+        "docs/man_pages.py",
+        'groups.setdefault(getattr(parameter, "group", "Help"), {})[record[0]]',
+        'groups.setdefault("Help", {})["-h"]',
+        ("tests/test_documentation.py::test_man_pages_have_all_flags",),
+    ),
+    Fault(
+        "output that a page does not show is accepted in place of what it shows",
+        "tests/pages/page.py",
+        "[line for line in expected if line not in found]",
+        "[line for line in expected if not found]",
+        ("tests/pages/test_pages.py::test_wrong_output_is_found",),
+    ),
+    Fault(
         "progress line: bits are nats times ln 2",
         "charlm/cli/progress.py",
         "{nats / log(2):.3f} bits",
