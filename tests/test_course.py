@@ -50,6 +50,17 @@ def test_every_double_colon_is_a_checked_location() -> None:
     assert len(re.findall(r"\w::\w", DOC)) == sum(bool(name) for _, name in LOCATIONS) + 1  # and `file::name` itself
 
 
+def test_code_is_that_of_the_files_that_its_topic_names() -> None:
+    shown = 0
+    for section in DOC.split("\n## ")[1:]:
+        files = {file for file, _ in LOCATIONS if file in section}
+        sources = ["\n".join(map(str.strip, (TOP / file).read_text(encoding="utf-8").splitlines())) for file in files]
+        for code in re.findall(r"^```py\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
+            shown += 1
+            assert any("\n".join(map(str.strip, code.splitlines())) in source for source in sources), code
+    assert shown > 10
+
+
 @pytest.mark.parametrize("line", sorted({line for line in LINES if line.startswith("charlm ")}))
 def test_every_command_accepts_its_options(line: str) -> None:
     name, *words = shlex.split(line)[1:]
