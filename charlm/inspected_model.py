@@ -117,7 +117,8 @@ class InspectedModel(StoredModel):
         Returns
         -------
         list of CellScore
-            The property with the strongest held-out cell first. Properties that are too rare in the text are left out.
+            The property whose cell is furthest above what the current character alone predicts comes first. Properties
+            that are too rare in the text are left out.
 
         Raises
         ------
@@ -131,8 +132,9 @@ class InspectedModel(StoredModel):
         check_value("best", plain(best), COUNT)
         network, params = self.inspected(member)
         text = self.clean(text)
-        cells = read_cells(network, params, self.ids_of(text))
-        return rank_cells(cells, measure_properties(text, self.vocabulary.split(text)), best=plain(best))
+        ids, tokens = self.ids_of(text), self.vocabulary.split(text)
+        cells = read_cells(network, params, ids)
+        return rank_cells(cells, ids[1:], measure_properties(text, tokens), best=plain(best))
 
     def gradients(self, text: str, *, back: int = 64, places: int = 100, member: int = 0) -> GradientFlow:
         """Measure how the loss at step t depends on the state k steps back, k = 0 to `back`: the mean over `places` t.

@@ -55,8 +55,8 @@ def command(
     """Rank the cells by how well each alone predicts a property of a text, such as "inside quotes".
 
     The text must be some thousand characters that the model was not trained on. Cells are chosen on its first half;
-    the column "held-out" is measured on the second half. AUC 0.5 is chance, 1 perfect. Sign - means that the cell is
-    low where the property is true. Layers and cells are counted from 0.
+    the column "held-out" is measured on the second half. AUC 0.5 is chance, 1 perfect. "character alone" is what the
+    current character predicts without memory. Sign - means that the cell is low where the property is true or high.
 
     Examples:
       charlm cells --file play.txt
@@ -87,7 +87,7 @@ def command(
         return
     scores = model.cells(text, best=best, member=member)
     if form:
-        example = cell_record(CellScore("", "auc", 0, 0, 1, 1, 1, None), member, unit)
+        example = cell_record(CellScore("", "auc", 0, 0, 1, 1, 1, 1, None), member, unit)
         show_records((cell_record(score, member, unit) for score in scores), form, example)
         return
     report_rare(scores)
@@ -112,10 +112,10 @@ def report_rare(scores: list[CellScore]) -> None:
 
 def table(scores: list[CellScore]) -> Iterator[str]:
     """Yield the lines of the ranked list."""
-    head = ["cell", "sign", "measure", "first half", "held-out", "property"]
+    head = ["cell", "sign", "measure", "first half", "held-out", "character alone", "property"]
     rows = (
         [f"{one.layer}.{one.cell}", "-+"[one.sign > 0], MEASURES[one.measure], f"{one.chosen:.3f}",
-         f"{one.held_out:.3f}", one.name]
+         f"{one.held_out:.3f}", f"{one.baseline:.3f}", one.name]
         for one in scores
     )  # fmt: skip
     return aligned([head, *rows])

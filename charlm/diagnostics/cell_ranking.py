@@ -6,18 +6,21 @@ a thousand cells is not mistaken for a good one.
     AUC          probability that a cell is higher at a random character with the property than at one without it,
                  ties counted as 1/2 (Hanley & McNeil 1982); 0.5 is chance, 1 is perfect
     correlation  Pearson's r with a property that is a number
+    baseline     the measure for what the current character alone predicts: the mean of the property over the same
+                 character in the first half; a cell above it has memory
 
 Source of the question: Karpathy, Johnson & Li 2015, arXiv:1506.02078.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.arrays import Array
+from charlm.arrays import Array, Ids
 from charlm.diagnostics.properties import Values
 from charlm.diagnostics.tuning import DEFAULT_TUNING, DiagnosticsTuning
 
@@ -42,6 +45,8 @@ class CellScore:
         The measure of sign * activation on the first half of the text: an AUC of 0.5 to 1, a correlation of 0 to 1.
     held_out : float
         The measure on the second half, with the sign of the first.
+    baseline : float
+        The measure on the second half for what the current character alone predicts.
     fraction : float or None
         Fraction of the characters that have the property; None for a number.
     """
@@ -53,23 +58,27 @@ class CellScore:
     sign: int
     chosen: float
     held_out: float
+    baseline: float
     fraction: float | None
 
     @property
-    def strength(self) -> float:
-        """The held-out measure from 0, chance, to 1, perfect: 2 AUC - 1, or the correlation."""
-        return 2 * self.held_out - 1 if self.measure == AUC else self.held_out
+    def gain(self) -> float:
+        """The held-out measure above the baseline; an AUC counts twice, as it is from 0.5 to 1."""
+        return (self.held_out - self.baseline) * (2 if self.measure == AUC else 1)
 
 
 def rank_cells(
-    cells: Array, properties: Mapping[str, Values], *, best: int = 3, tuning: DiagnosticsTuning = DEFAULT_TUNING
-) -> list[CellScore]:
-    """Return the `best` cells of each property, the property with the strongest held-out cell first.
+    cells: Array, ids: Ids, properties: Mapping[str, Values], *, best: int = 3,
+    tuning: DiagnosticsTuning = DEFAULT_TUNING,
+) -> list[CellScore]:  # fmt: skip
+    """Return the `best` cells of each property, the property whose cell is furthest above the baseline first.
 
     Parameters
     ----------
     cells : ndarray, (L, N, H)
         The value of each cell after each character.
+    ids : ndarray of int, (N,)
+        The characters, for the baseline.
     properties : mapping of str to ndarray, (N,)
         From `measure_properties`. A property that is too rare in a half of the text, or constant, is left out.
     best : int, default 3
@@ -79,49 +88,62 @@ def rank_cells(
     """
     layers, characters, hidden = cells.shape
     columns = cells.swapaxes(0, 1).reshape(characters, layers * hidden)
-    halves = slice(0, characters // 2), slice(characters // 2, None)
     masks, numbers = {}, {}
     for name, values in properties.items():
-        parts = [values[half] for half in halves]
+        parts = halves_of(values)
         if values.dtype == np.bool_:
             if all(tuning.min_examples <= part.sum() <= part.size - tuning.min_examples for part in parts):
                 masks[name] = values
         elif all(part.size and part.min() < part.max() for part in parts):
             numbers[name] = values
     scores = [
-        *_best(columns, masks, AUC, halves, best, hidden),
-        *_best(columns, numbers, CORRELATION, halves, best, hidden),
+        *best_columns(columns, ids, masks, AUC, best=best, hidden=hidden),
+        *best_columns(columns, ids, numbers, CORRELATION, best=best, hidden=hidden),
     ]
-    strongest: dict[str, float] = {}
+    largest: dict[str, float] = {}
     for score in scores:
-        strongest[score.name] = max(score.strength, strongest.get(score.name, -1.0))
-    return sorted(scores, key=lambda score: -strongest[score.name])  # stable: cells keep their order
+        largest[score.name] = max(score.gain, largest.get(score.name, -math.inf))
+    return sorted(scores, key=lambda score: -largest[score.name])  # stable: cells keep their order
 
 
-def _best(
-    columns: Array, properties: Mapping[str, Values], measure: str, halves: tuple[slice, slice], best: int, hidden: int
+def best_columns(
+    columns: Array, ids: Ids, properties: Mapping[str, Values], measure: str, *, best: int, hidden: int
 ) -> Iterator[CellScore]:
-    """Yield the best cells of each property on the first half, the best first.  columns: (N, C)."""
+    """Yield the best of C columns (N, C) of each property on the first half, the best first."""
     if not properties:
         return
-    first, second = halves
     compute = areas_under_curve if measure == AUC else correlations
     centre = 0.5 if measure == AUC else 0.0
-    values = np.stack(list(properties.values()))
-    chosen = compute(columns[first], values[:, first]) - centre  # (P, C)
+    (first, second), (values, checked) = halves_of(columns), halves_of(np.stack(list(properties.values())), axis=1)
+    chosen = compute(first, values) - centre  # (P, C)
     order = np.argsort(-abs(chosen), axis=1, kind="stable")[:, :best]
     candidates = np.unique(order)
-    held_out = compute(columns[second][:, candidates], values[:, second]) - centre
+    held_out = compute(second[:, candidates], checked) - centre
     for row, (name, found) in enumerate(properties.items()):
+        guess = guess_by_id(*halves_of(ids), values[row])
+        baseline = float(compute(guess[:, None], checked[row : row + 1])[0, 0])
         fraction = float(found.mean()) if measure == AUC else None
         for column in order[row].tolist():
             sign = -1 if chosen[row, column] < 0 else 1
-            checked = held_out[row, np.searchsorted(candidates, column)]
+            both = chosen[row, column], held_out[row, np.searchsorted(candidates, column)]
+            on_first, on_second = (float(centre + sign * one) for one in both)
             layer, cell = divmod(column, hidden)
-            yield CellScore(
-                name, measure, layer, cell, sign,
-                float(centre + sign * chosen[row, column]), float(centre + sign * checked), fraction,
-            )  # fmt: skip
+            yield CellScore(name, measure, layer, cell, sign, on_first, on_second, baseline, fraction)
+
+
+def halves_of(values: Values, axis: int = 0) -> tuple[Values, Values]:
+    """Return the first and the second half of an array along an axis."""
+    first, second = np.split(values, [values.shape[axis] // 2], axis=axis)
+    return first, second
+
+
+def guess_by_id(ids: Ids, other_ids: Ids, values: Values) -> Array:
+    """Return the mean of values (N,) over the same id in ids (N,), for other ids (M,); the mean of all for new ids."""
+    size = int(max(ids.max(), other_ids.max())) + 1
+    counts, sums = np.bincount(ids, minlength=size), np.bincount(ids, weights=values, minlength=size)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), values.mean())
+    guess: Array = means[other_ids]
+    return guess
 
 
 def areas_under_curve(columns: Array, masks: Values) -> Array:

@@ -124,11 +124,11 @@ def cell_facts(inspection: Inspection) -> Facts:
     """Return the ranked cells, the values of cells and gates, and the saturation of the gates."""
     model, passage, tuning = inspection.model, inspection.passage, inspection.tuning
     activations = model.activations(passage.shown, member=inspection.member)
-    cells = activations.cells
+    cells, ids = activations.cells, model.ids_of(passage.text)
     if len(passage.text) > passage.length:
-        cells = read_cells(*model.inspected(inspection.member), model.ids_of(passage.text))
+        cells = read_cells(*model.inspected(inspection.member), ids)
     tokens = model.vocabulary.split(passage.text)
-    ranked = rank_cells(cells, measure_properties(passage.text, tokens), best=tuning.cells_per_property)
+    ranked = rank_cells(cells, ids[1:], measure_properties(passage.text, tokens), best=tuning.cells_per_property)
     names = {score.name for score in ranked}
     layers, _, hidden = cells.shape
     return {

@@ -225,7 +225,7 @@ function showProperties() {
   const { ranked, rare, characters } = data.properties;
   const member = data.model.members > 1 ? ` of member ${data.model.member}` : "";
   byId("cells-note").textContent = `How well single cells${member} predict a property of the text: the area under the ROC curve (AUC; 0.5 is chance, 1 perfect), or the correlation with a number. `
-    + `Cells are chosen on the first half of ${characters.toLocaleString("en")} ${unit}s and measured again on the second half (held-out). Sign - means that the cell is low where the property is true or high.`;
+    + `Cells are chosen on the first half of ${characters.toLocaleString("en")} ${unit}s and measured again on the second half (held-out). "${unit} alone" is what the current ${unit} predicts without memory. Sign - means that the cell is low where the property is true or high.`;
   const fixed = (number) => element("span", { className: "number" }, [number.toFixed(3)]);
   const rows = ranked.map((one) => {
     const button = element("button", { type: "button", "aria-pressed": "false" }, [`${one.layer}.${one.cell}`]);
@@ -233,9 +233,9 @@ function showProperties() {
       choose(one.layer, one.cell, "cell");
       byId("text-title").scrollIntoView();
     });
-    return [one.name, button, one.sign > 0 ? "+" : "-", one.measure === "auc" ? "AUC" : "correlation", fixed(one.chosen), fixed(one.held_out)];
+    return [one.name, button, one.sign > 0 ? "+" : "-", one.measure === "auc" ? "AUC" : "correlation", fixed(one.chosen), fixed(one.held_out), fixed(one.baseline)];
   });
-  byId("properties").replaceWith(Object.assign(table("", ["property", "cell", "sign", "measure", "first half", "held-out"], rows), { id: "properties" }));
+  byId("properties").replaceWith(Object.assign(table("", ["property", "cell", "sign", "measure", "first half", "held-out", `${unit} alone`], rows), { id: "properties" }));
   byId("rare").textContent = rare.length ? `Too rare in this text to be ranked: ${rare.join(", ")}.` : "";
 }
 

@@ -27,11 +27,11 @@ def charlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_table_has_the_scores_of_the_python_api(charlm: Terminal, tmp_path: Path) -> None:
     shown = charlm("cells", "--file", "t.txt", "-k", 2)
     head, *rows = [re.split(r" {2,}", line.strip()) for line in shown.out.splitlines()]
-    assert head == ["cell", "sign", "measure", "first half", "held-out", "property"]
+    assert head == ["cell", "sign", "measure", "first half", "held-out", "character alone", "property"]
     scores = make_model(tmp_path / "same.safetensors").cells(TEXT, best=2)
     assert rows == [
         [f"{one.layer}.{one.cell}", "+" if one.sign > 0 else "-", one.measure.replace("auc", "AUC"),
-         f"{one.chosen:.3f}", f"{one.held_out:.3f}", one.name]
+         f"{one.chosen:.3f}", f"{one.held_out:.3f}", f"{one.baseline:.3f}", one.name]
         for one in scores
     ]  # fmt: skip
     assert shown.err.startswith("charlm: too rare in this text: inside quotes, inside brackets, ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from charlm.diagnostics.cell_ranking import areas_under_curve, correlations, rank_cells
+from charlm.diagnostics.cell_ranking import areas_under_curve, correlations, guess_by_id, rank_cells
 from charlm.errors import ConfigError
 from tests.diagnostics.naive import model, text
 
@@ -41,13 +41,18 @@ def cells_with(rng: np.random.Generator, **planted: np.ndarray) -> np.ndarray:
     return cells
 
 
+def ids() -> np.ndarray:
+    """Return N characters that predict nothing."""
+    return np.random.default_rng(1).integers(0, 5, N)
+
+
 def test_planted_cell_is_found_with_its_sign() -> None:
     rng = np.random.default_rng(0)
     mask = np.arange(N) % 7 < 2
     cells = cells_with(rng, values=~mask + 0.01 * rng.standard_normal(N))
-    best, second = rank_cells(cells, {"planted": mask}, best=2)
+    best, second = rank_cells(cells, ids(), {"planted": mask}, best=2)
     assert (best.name, best.measure, best.layer, best.cell, best.sign) == ("planted", "auc", 1, 4, -1)
-    assert (best.chosen, best.held_out, best.strength) == (1, 1, 1)
+    assert (best.chosen, best.held_out) == (1, 1)
     assert best.fraction == mask.mean()
     assert second.chosen < 0.7
 
@@ -56,7 +61,7 @@ def test_cell_that_predicts_the_first_half_alone_fails_the_check() -> None:
     rng = np.random.default_rng(0)
     mask = np.arange(N) % 7 < 2
     lucky = np.where(np.arange(N) < N // 2, mask, rng.random(N))
-    (best,) = rank_cells(cells_with(rng, values=lucky), {"planted": mask}, best=1)
+    (best,) = rank_cells(cells_with(rng, values=lucky), ids(), {"planted": mask}, best=1)
     assert (best.layer, best.cell) == (1, 4)
     assert best.chosen == 1
     assert 0.4 < best.held_out < 0.6
@@ -66,26 +71,46 @@ def test_held_out_measure_keeps_the_sign_of_the_first_half() -> None:
     rng = np.random.default_rng(0)
     number = rng.standard_normal(N)
     turned = np.where(np.arange(N) < N // 2, -number, number)
-    (best,) = rank_cells(cells_with(rng, values=turned), {"number": number}, best=1)
+    (best,) = rank_cells(cells_with(rng, values=turned), ids(), {"number": number}, best=1)
     assert (best.measure, best.sign, best.fraction) == ("correlation", -1, None)
     assert best.chosen == pytest.approx(1)
     assert best.held_out == pytest.approx(-1)
 
 
-def test_property_with_the_strongest_held_out_cell_comes_first() -> None:
+def test_property_with_the_cell_furthest_above_the_baseline_comes_first() -> None:
     rng = np.random.default_rng(0)
     number, mask = rng.standard_normal(N), np.arange(N) % 3 == 0
     cells = rng.standard_normal((2, N, 5))
     cells[0, :, 0], cells[1, :, 1] = number + rng.standard_normal(N), mask
-    assert [one.name for one in rank_cells(cells, {"number": number, "mask": mask}, best=2)] == [
+    assert [one.name for one in rank_cells(cells, ids(), {"number": number, "mask": mask}, best=2)] == [
         "mask", "mask", "number", "number",
     ]  # fmt: skip
+
+
+def test_baseline_is_what_the_character_alone_predicts() -> None:
+    """The mask is the character 2, and in one in ten cases another one; the number is twice the character."""
+    characters, rng = ids(), np.random.default_rng(0)
+    mask = (characters == 2) ^ (rng.random(N) < 0.1)
+    cells = cells_with(rng, values=mask)
+    properties = {"mask": mask, "number": 2.0 * characters}
+    found = {one.name: one for one in rank_cells(cells, characters, properties, best=1)}
+    means = [mask[: N // 2][characters[: N // 2] == character].mean() for character in range(5)]
+    assert found["mask"].baseline == pytest.approx(naive_auc(np.array(means)[characters[N // 2 :]], mask[N // 2 :]))
+    assert 0.7 < found["mask"].baseline < 1
+    assert found["mask"].gain == pytest.approx(2 - 2 * found["mask"].baseline)
+    assert found["number"].baseline == pytest.approx(1)
+    assert found["number"].gain == pytest.approx(found["number"].held_out - 1)
+
+
+def test_new_character_is_guessed_by_the_mean() -> None:
+    guess = guess_by_id(np.array([0, 0, 1]), np.array([1, 0, 3]), np.array([1.0, 0.0, 0.2]))
+    assert guess == pytest.approx([0.2, 0.5, 0.4])
 
 
 def test_rare_and_constant_properties_are_left_out() -> None:
     cells = np.random.default_rng(0).standard_normal((1, N, 3))
     rare, late = np.arange(N) % 20 == 0, np.arange(N) > 250
-    assert rank_cells(cells, {"rare": rare, "late": late, "constant": np.ones(N), "all": ~rare | rare}) == []
+    assert rank_cells(cells, ids(), {"rare": rare, "late": late, "constant": np.ones(N), "all": ~rare | rare}) == []
 
 
 def test_model_ranks_its_cells() -> None:

@@ -69,8 +69,8 @@ FAULTS = (
     Fault(
         "the held-out measure is that of the first half",
         RANKING,
-        "compute(columns[second][:, candidates], values[:, second])",
-        "compute(columns[first][:, candidates], values[:, first])",
+        "compute(second[:, candidates], checked)",
+        "compute(first[:, candidates], values)",
         ("tests/diagnostics/test_cell_ranking.py::test_cell_that_predicts_the_first_half_alone_fails_the_check",),
     ),
     Fault(
@@ -79,5 +79,12 @@ FAULTS = (
         "(first + last) / 2 + 1",
         "index + 1.0",
         ("tests/diagnostics/test_cell_ranking.py::test_auc_equals_the_count_of_pairs",),
+    ),
+    Fault(
+        "the baseline is measured on the half that it is from",
+        RANKING,
+        "compute(guess[:, None], checked[row : row + 1])",
+        "compute(guess[:, None], values[row : row + 1])",
+        ("tests/diagnostics/test_cell_ranking.py::test_baseline_is_what_the_character_alone_predicts",),
     ),
 )
