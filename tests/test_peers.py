@@ -12,6 +12,7 @@ import charlm
 torch = pytest.importorskip("torch")
 
 from benchmarks.library.peers import Form, TorchModel, forms  # noqa: E402
+from benchmarks.speed.device import main as measure_device  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +50,11 @@ def test_form_learns_and_samples(form: Form) -> None:
     assert [step() for _ in range(60)] == [18] * 60
     assert peer.score(ids) > before
     assert peer.sampling_step(3)() == 3
+
+
+def test_benchmark_of_a_device_measures_charlm_and_pytorch(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "lstm 8x2 4 16 float32, gru 8x1 4 16 bfloat16"
+    measure_device(["--device", "cpu", "--rows", rows, "--rounds", "1", "--seconds", "0.01"], standalone_mode=False)
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert [line.split(" | ")[0] for line in lines] == ["| lstm 8x2 4 16 float32", "| gru 8x1 4 16 bfloat16"]
+    assert all(float(line.split(" | ")[4]) > 0 for line in lines)

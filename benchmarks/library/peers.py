@@ -20,6 +20,8 @@ class Form:
     cells: a loop over `LSTMCell`, else one call of `LSTM`.
     embedding: an `Embedding` of the hidden size as input, else one-hot vectors.
     compiled: pass the forward pass through `torch.compile`.
+    device: of all tensors.
+    bfloat16: compute by autocast in bfloat16, else in float32.
     """
 
     threads: int = 1
@@ -27,6 +29,8 @@ class Form:
     cells: bool = False
     embedding: bool = False
     compiled: bool = False
+    device: str = "cpu"
+    bfloat16: bool = False
 
     def __str__(self) -> str:
         """Return the name of the form in tables."""
@@ -70,7 +74,7 @@ class TorchModel:
 
         self.torch, self.form = torch, form
         self.embedding = torch.nn.Embedding(vocabulary, hidden) if form.embedding else None
-        self.one_hot = torch.eye(vocabulary)
+        self.one_hot = torch.eye(vocabulary, device=form.device)
         first = hidden if form.embedding else vocabulary
         self.rnn: Any
         if form.cells:
@@ -81,6 +85,8 @@ class TorchModel:
             self.rnn = kind(first, hidden, layers)
         self.head = torch.nn.Linear(hidden, vocabulary)
         modules = [self.rnn, self.head, *([self.embedding] if self.embedding else [])]
+        for module in modules:
+            module.to(form.device)
         self.parameters = [p for module in modules for p in module.parameters()]
         if params is not None and not form.embedding:
             self._load(params)
@@ -117,17 +123,18 @@ class TorchModel:
         """Return a step of truncated BPTT over streams (N, B) with fused Adam and gradient clipping."""
         torch = self.torch
         optimizer = torch.optim.Adam(self.parameters, 1e-3, fused=True)
-        data = torch.from_numpy(streams.astype(np.int64))
+        data = torch.from_numpy(streams.astype(np.int64)).to(self.form.device)
         starts, n_streams = iter_windows(len(data), steps), int(streams.shape[1])
         state: Any = None
 
         def step() -> int:
             nonlocal state
             start = next(starts)
-            logits, state = self.forward(data[start : start + steps], state)
+            with torch.autocast(self.form.device, torch.bfloat16, enabled=self.form.bfloat16):
+                logits, state = self.forward(data[start : start + steps], state)
             state = detached(state)
             loss = torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1), data[start + 1 : start + steps + 1].flatten()
+                logits.flatten(0, 1).float(), data[start + 1 : start + steps + 1].flatten()
             )
             optimizer.zero_grad()
             loss.backward()

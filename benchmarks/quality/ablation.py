@@ -17,9 +17,9 @@ import charlm
 from benchmarks.library.alternation import describe_machine
 from benchmarks.library.texts import split_test, test_set_loss
 from charlm.arrays import Array
+from charlm.engines import host_engine
 from charlm.nn.cells.lstm import LSTM
 from charlm.optim.adam import Adam
-from charlm.training import trainer
 
 UPDATE = Adam.update_block
 
@@ -73,7 +73,7 @@ CHANGES = (
     Change("gradients not clipped", {"clip": 0.0}),
     Change("norm clipped at 0.25", {"clip": 0.25}),
     Change("each gradient clipped at 0.001", {"clip": 0.001},
-           lambda: patch.object(trainer, "clip_by_global_norm", clip_by_value)),
+           lambda: patch.object(host_engine, "clip_by_global_norm", clip_by_value)),
     Change("recurrent weights uniform, not orthogonal", {}, lambda: patch.object(LSTM, "initial_recurrence", uniform)),
     Change("forget bias 0", {}, lambda: patch.object(LSTM, "initial_bias", no_bias)),
     Change("Adam with beta2 0.99", {}, lambda: patch.object(Adam, "beta2", 0.99)),

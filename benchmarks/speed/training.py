@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.library.alternation import alternate, describe_machine, race, rate_of, sgemm_peak, timed
 from benchmarks.library.peers import Form, Step, TorchModel, forms
 from charlm.config import NetworkConfig, TextConfig, TrainConfig
+from charlm.engines.host_engine import HostEngine
 from charlm.engines.numpy_engine import NumpyEngine
 from charlm.machine import usable_cores
 from charlm.nn.network import Network
@@ -32,11 +33,13 @@ def charlm_rate(corpus: Corpus, cell: str, row: tuple[int, ...], threads: int, s
     config = TrainConfig(batch=batch, bptt=bptt, average=0.0, learning_rate=1e-3)
     network = Network(NetworkConfig(cell, hidden, layers), len(corpus.vocabulary))
     params = network.initial(np.random.default_rng(0))
-    with NumpyEngine(network, params, bptt, batch, threads, config.seed) as engine:
+    gradients = NumpyEngine(network, params, bptt, batch, threads, config.seed)
+    with HostEngine(gradients, config) as engine:
         learner = Learner(engine, StreamBatches(corpus, config), config)
 
         def step() -> int:
             learner.train_window(1e-3)
+            learner.read_steps()
             return batch * bptt
 
         return rate_of(step, seconds)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from charlm.config import EngineConfig, NetworkConfig, TrainConfig
 from charlm.engines.engine import Engine
+from charlm.engines.host_engine import HostEngine
 from charlm.engines.numpy_engine import NumpyEngine
 from charlm.engines.process_group import ProcessGroup, read_environment
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
@@ -83,7 +84,7 @@ def create_engine(
     params : Parameters
         Initial parameters.
     train : TrainConfig
-        Number of threads, and the seed of the dropout masks.
+        Optimizer, clipping, averaging, number of threads, and the seed of the dropout masks.
     steps, streams : int
         Shape (T, B) of a window, for all processes of the group together.
 
@@ -93,7 +94,8 @@ def create_engine(
         If there are fewer streams than processes.
     """
     if engine.name == "numpy":
-        return NumpyEngine(network, params, steps, streams, train.threads, train.seed)
+        gradients = NumpyEngine(network, params, steps, streams, train.threads, train.seed)
+        return HostEngine(gradients, train)
     from charlm.engines.torch_engine import TorchEngine
 
     return TorchEngine(network, params, streams, engine, train, group)

@@ -1,33 +1,64 @@
-"""The interface of an engine, which computes the gradient of a window and carries the state to the next one."""
+"""The interface of an engine, which holds the weights of a network in training and takes the steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from charlm.arrays import Array, Ids
 from charlm.nn.base import NetworkState
 from charlm.nn.layout import Parameters
 
 
-class Engine(Protocol):
-    """Computes the loss and the mean gradient of windows; use as a context.
-
-    T is the number of steps of a window, b the number of streams that this process reads, P the number of parameters.
+class StepValues(NamedTuple):
+    """What a step of training gave, over all processes.
 
     Attributes
     ----------
-    params : Parameters
-        The parameters to train, available inside the context. The trainer updates them in place between windows.
-    grads : ndarray of shape (P,)
-        The mean gradient of the last window over all processes. The trainer may overwrite it.
+    loss : float
+        Mean loss of the window in nats per character.
+    norm : float
+        L2 norm of the mean gradient before clipping; not finite if training diverged.
     characters : float
-        Number of targets of the last window, or their summed weights, over all processes.
+        Number of targets of the window, or their summed weights.
     """
 
-    params: Parameters
-    grads: Array
+    loss: float
+    norm: float
     characters: float
+
+
+class Evaluator(Protocol):
+    """Reads held-out text with the averaged weights, on the device of an engine.
+
+    Attributes
+    ----------
+    streams : int
+        Streams to read in parallel, at most.
+    """
+
+    streams: int
+
+    def measure(self, inputs: Ids, targets: Ids, logit_scale: float) -> Array:
+        """Return the loss of each target and its derivatives, (3, T, B), from a zero state; inputs, targets: (T, B).
+
+        See `charlm.nn.functional.loss_and_derivatives`; logit_scale: scale of the logits.
+        """
+
+
+class Engine(Protocol):
+    """Trains the weights of a network window by window; use as a context.
+
+    A step is: loss and gradient of a window, clipping, update of the weights, update of their average. T is the number
+    of steps of a window, b the number of streams that this process reads, P the number of parameters.
+    """
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether steps run on a device while this process continues.
+
+        Reading their values waits for the device, so that the caller reads those of several steps at once.
+        """
 
     def __enter__(self) -> Engine:
         """Acquire memory, processes or devices. Raises ResourceError if the system refuses."""
@@ -35,8 +66,10 @@ class Engine(Protocol):
     def __exit__(self, *_: object) -> None:
         """Release all resources."""
 
-    def loss_and_grads(self, inputs: Ids, targets: Ids, weights: Array | None, window: int = 0) -> float:
-        """Backpropagate through one window, from the carried state to the next one.
+    def step(self, inputs: Ids, targets: Ids, weights: Array | None, window: int, rate: float) -> None:
+        """Train on one window, from the carried state to the next one.
+
+        A step whose gradient is not finite may or may not change the weights.
 
         Parameters
         ----------
@@ -45,12 +78,9 @@ class Engine(Protocol):
         weights : ndarray of shape (T, b) or None
             Weight of each target in the loss; None for 1 each.
         window : int
-            Number of the window, which seeds its dropout masks.
-
-        Returns
-        -------
-        float
-            Mean loss over the streams of all processes, in nats per character. The gradient is in `grads`.
+            Number of steps before this one. It seeds the dropout masks.
+        rate : float
+            Learning rate.
 
         Raises
         ------
@@ -58,14 +88,36 @@ class Engine(Protocol):
             If memory runs out, or if another process has exited.
         """
 
-    def state_dict(self) -> dict[str, Array]:
-        """Return the carried state of the streams of all processes; every process must call this together.
+    def read_steps(self) -> list[StepValues]:
+        """Return the values of the steps since the last call, oldest first; every process must call this together."""
 
-        Keys are `state.{layer}.{index}`; arrays are copies of shape (H, B), as in the state file.
+    @property
+    def params(self) -> Parameters:
+        """The weights: those that are trained if they are in the memory of this process, or else a copy."""
+
+    @property
+    def average(self) -> Parameters:
+        """The average of the weights: exponential with bias correction, or the weights; perhaps a copy."""
+
+    @property
+    def evaluated(self) -> Parameters | Evaluator:
+        """What reads held-out text: the averaged weights, for NumPy, or an evaluator on the device."""
+
+    def has_finite_weights(self) -> bool:
+        """Return whether the sum of the squares of all weights is finite."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all state for a state file, perhaps as views; every process must call this together.
+
+        The arrays `params`, `average` (if there is one) and `moment.{name}` have the shape (P,). The carried states of
+        the streams of all processes are `state.{layer}.{index}`, (H, B). `optimizer_steps` is a number.
         """
 
-    def load_state_dict(self, arrays: Mapping[str, Array]) -> None:
-        """Continue from the carried state that `state_dict` returned; other keys are ignored."""
+    def snapshot(self) -> dict[str, Any]:
+        """Return all state for `load_state_dict` of this engine: as `state_dict`, or copies on its device."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` or `snapshot` returned; other keys are ignored."""
 
     def free_buffers(self) -> None:
         """Free the buffers of a window; the next window allocates them again."""

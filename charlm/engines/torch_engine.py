@@ -1,7 +1,7 @@
-"""The PyTorch engine: a window on a device, or the streams of one rank under torchrun.
+"""The PyTorch engine: the weights of a network on a device, or those of one rank under torchrun.
 
-The parameters remain the flat vector of charlm. They are copied to the modules before each window, and the gradient is
-copied back. Clipping, optimizer, average and files are those of charlm.
+Weights, gradients, moments of the optimizer, averaged weights and carried state stay on the device. The host sees the
+losses and norms that it reads, and the weights when something is saved.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from charlm.arrays import Array, Ids
 from charlm.config import EngineConfig, TrainConfig
-from charlm.engines.engine import load_state, state_to_dict
+from charlm.engines.engine import StepValues, load_state, state_to_dict
 from charlm.engines.process_group import ProcessGroup
-from charlm.engines.segments import Segments, cut_into_chunks, cut_into_segments
+from charlm.engines.torch_evaluator import TorchEvaluator
 from charlm.engines.torch_group import as_resource_errors
 from charlm.engines.torch_model import DeviceWindow, Model, State
+from charlm.engines.torch_update import TorchUpdate, flatten, load, total_norm
+from charlm.engines.torch_window import copy_to, to_window
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
 from charlm.errors import ConfigError, ResourceError
 from charlm.kernels.workspace import Workspace
@@ -38,13 +40,13 @@ class TorchEngine:
     network : BaseNetwork
         The network to train.
     params : Parameters
-        Initial parameters, trained in place.
+        Initial parameters.
     streams : int
         Number of streams B of all ranks together.
     config : EngineConfig
         Device and precision.
     train : TrainConfig
-        Number of threads, and the seed of the dropout masks.
+        Optimizer, clipping, averaging, number of threads, and the seed of the dropout masks.
     group : ProcessGroup
         The ranks, which read a slice of the streams each.
 
@@ -54,8 +56,7 @@ class TorchEngine:
         If there are fewer streams than ranks.
     """
 
-    grads: Array
-    _state: list[State]
+    _state: State
 
     def __init__(
         self,
@@ -69,10 +70,11 @@ class TorchEngine:
     ) -> None:
         if streams < group.world_size:
             raise ConfigError(f"{streams} streams cannot be split over {group.world_size} ranks; increase `batch`")
-        self.params, self.characters = params, 0.0
+        self._initial = params
         self._network, self._streams, self._config, self._train = network, streams, config, train
         self._group, self._tuning = group, tuning
         self._own = group.local_slice(streams)
+        self._pending: list[tuple[torch.Tensor, torch.Tensor, float]] = []  # summed loss, norm, characters of steps
 
     def __enter__(self) -> TorchEngine:
         """Build the modules on the device.
@@ -82,38 +84,57 @@ class TorchEngine:
         ResourceError
             If this machine has no such device, or too little memory.
         """
-        self.grads = np.zeros_like(self.params.flat)
         self._device = find_device(self._config.device, self._group)
         torch.set_num_threads(self._train.threads)
         with as_resource_errors():
             self._model = Model(self._network).to(self._device)
-            self._tensors = self._model.named_tensors()
+            self._averaged = Model(self._network).to(self._device) if self._train.average else self._model
             is_alone = self._group.world_size == 1
             self._run: Callable[..., Any] = self._model if is_alone else DistributedDataParallel(self._model)
+            trained, averaged = (list(model.names.values()) for model in (self._model, self._averaged))
+            for tensors in (trained, averaged):
+                load(tensors, self._initial.flat)
+            self._update = TorchUpdate(trained, averaged, self._train)
+        del self._initial
         self._set_state(self._network.zero_state(self._streams))
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Free the modules, and so the reference of DistributedDataParallel to the process group."""
-        del self._run, self._model, self._tensors
+        """Free the tensors, and so the reference of DistributedDataParallel to the process group."""
+        del self._run, self._model, self._averaged, self._update, self._state
+        self._pending = []
 
-    def loss_and_grads(self, inputs: Ids, targets: Ids, weights: Array | None, window: int = 0) -> float:
-        """Backpropagate through this rank's streams (T, b) of a window; see `Engine.loss_and_grads`."""
-        group = self._group
-        (self.characters,) = group.all_reduce_sum(inputs.size if weights is None else float(weights.sum()))
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether the device computes while the host continues; several ranks wait for each other at each step."""
+        return self._device.type != "cpu" and self._group.world_size == 1
+
+    def step(self, inputs: Ids, targets: Ids, weights: Array | None, window: int, rate: float) -> None:
+        """Train on this rank's streams (T, b) of a window; see `Engine.step`."""
+        own = inputs.size if weights is None else float(weights.sum())
+        (characters,) = self._group.all_reduce_sum(own)
         with as_resource_errors():
-            for name, tensor in self._tensors.items():
-                tensor.data.copy_(torch.from_numpy(self.params[name]))
             self._model.zero_grad(set_to_none=True)
             with self._autocast():
                 loss, self._state = self._run(self._to_window(inputs, targets, weights, window), self._state)
-            scale = group.world_size / max(self.characters, 1.0)  # DistributedDataParallel takes the mean over ranks
+            scale = self._group.world_size / max(characters, 1.0)  # DistributedDataParallel takes the mean over ranks
             (loss * scale).backward()
-            grads = self._network.parameters(self.grads)
-            for name, tensor in self._tensors.items():
-                if tensor.grad is not None:
-                    grads[name][...] = tensor.grad.cpu().numpy()
-        return group.all_reduce_sum(float(loss.detach()))[0] / max(self.characters, 1.0)
+            norm = self._update.apply(rate)
+        self._pending.append((loss.detach(), norm, characters))
+
+    def read_steps(self) -> list[StepValues]:
+        """Return the values of the steps since the last call, read in one copy; see `Engine.read_steps`."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return []
+        losses, norms, counts = zip(*pending, strict=True)
+        with as_resource_errors():
+            own_losses, all_norms = torch.stack([torch.stack(losses), torch.stack(norms)]).tolist()
+        all_losses = self._group.all_reduce_sum(*own_losses)
+        return [
+            StepValues(loss / max(characters, 1.0), norm, characters)
+            for loss, norm, characters in zip(all_losses, all_norms, counts, strict=True)
+        ]
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
@@ -132,53 +153,79 @@ class TorchEngine:
             one_dnn.enabled = before
 
     def _to_window(self, inputs: Ids, targets: Ids, weights: Array | None, window: int) -> DeviceWindow:
-        """Copy a window (T, b) to the device, cut into chunks or segments, with its dropout masks."""
-        start, streams = self._network.start, inputs.shape[1]
-        chunks = cut_into_chunks(inputs, start, self._tuning.min_steps_per_chunk)
-        order, segments = np.arange(inputs.size), None
-        if not chunks:
-            cut = cut_into_segments(inputs, start)
-            order = cut.order
-            segments = Segments(*map(self._to_device, cut))._replace(sizes=torch.from_numpy(cut.sizes))
-        # masks of the streams of all ranks, as one NumPy shard draws them: they do not depend on the ranks
+        """Copy a window (T, b) to the device, with its dropout masks.
+
+        The masks are those of the streams of all ranks, as one NumPy shard draws them: they do not depend on the ranks.
+        """
+        start = self._network.start
+        there, _ = to_window(self._device, inputs, targets, weights, start, self._tuning)
+        if not self._network.config.has_dropout:
+            return there
         rng = np.random.default_rng([self._train.seed, 4, window, 0])
         stack = Stack(self._network.config, start)
         output_masks, weight_masks = stack.draw_masks(rng, self._streams, Workspace(np.float32))
-        return DeviceWindow(
-            inputs=self._to_device(inputs.ravel()[order]),
-            targets=self._to_device(targets.ravel()[order]),
-            weights=None if weights is None else self._to_device(weights.ravel()[order]),
-            streams=self._to_device(order % streams),
-            segments=segments,
-            chunks=chunks,
-            reset_mask=self._to_device((inputs != start)[:, :, None].astype(np.float32)),
-            output_masks=[self._to_device(mask[self._own]) for mask in output_masks],
-            weight_masks=[self._to_device(mask) for mask in weight_masks],
+        return there._replace(
+            output_masks=[copy_to(self._device, mask[self._own]) for mask in output_masks],
+            weight_masks=[copy_to(self._device, mask) for mask in weight_masks],
         )
 
-    def _to_device(self, array: Any) -> torch.Tensor:
-        """Return a copy of an array on the device."""
-        return torch.from_numpy(np.array(array, order="C")).to(self._device)
+    @property
+    def params(self) -> Parameters:
+        """A copy of the weights; see `Engine.params`."""
+        return self._network.parameters(flatten(self._model.names.values()))
+
+    @property
+    def average(self) -> Parameters:
+        """A copy of the averaged weights; see `Engine.average`."""
+        return self._network.parameters(flatten(self._averaged.names.values()))
+
+    @property
+    def evaluated(self) -> TorchEvaluator:
+        """An evaluator with the averaged weights; see `Engine.evaluated`."""
+        return TorchEvaluator(self._averaged, self._network, self._device, self._tuning)
+
+    def has_finite_weights(self) -> bool:
+        """Return whether all weights are finite; see `Engine.has_finite_weights`."""
+        with as_resource_errors():
+            return bool(total_norm([tensor.detach() for tensor in self._model.names.values()]).isfinite())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of all state; see `Engine.state_dict`."""
+        state = self._network.zero_state(self._streams)
+        with as_resource_errors():
+            flats = {name: flatten(tensors) for name, tensors in self._update.tensors().items()}
+            for index, layers in enumerate(self._state):
+                for layer, own in zip(state, layers.cpu().numpy(), strict=True):
+                    layer[index][self._own] = own
+            if self._group.world_size > 1:  # every other rank adds zeros
+                for array in (array for layer in state for array in layer):
+                    distributed.all_reduce(torch.from_numpy(array))
+        return {**flats, "optimizer_steps": self._update.steps, **state_to_dict(state)}
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return copies of all state, on the device; see `Engine.snapshot`."""
+        tensors = self._update.tensors()
+        copies = {name: [tensor.clone() for tensor in own] for name, own in tensors.items()}
+        return {**copies, "optimizer_steps": self._update.steps, "state": tuple(own.clone() for own in self._state)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` or `snapshot` returned; see `Engine.load_state_dict`."""
+        with as_resource_errors():
+            for name, tensors in self._update.tensors().items():
+                load(tensors, state[name])
+        self._update.set_steps(state["optimizer_steps"])
+        self._pending = []
+        if "state" in state:
+            self._state = tuple(own.clone() for own in state["state"])
+            return
+        arrays = self._network.zero_state(self._streams)
+        load_state(arrays, state)
+        self._set_state(arrays)
 
     def _set_state(self, state: NetworkState) -> None:
-        self._state = [tuple(self._to_device(array[self._own]) for array in layer) for layer in state]
-
-    def state_dict(self) -> dict[str, Array]:
-        """Return the carried state of the streams of all ranks; see `Engine.state_dict`."""
-        state = self._network.zero_state(self._streams)
-        for layer, own_layer in zip(state, self._state, strict=True):
-            for array, own in zip(layer, own_layer, strict=True):
-                array[self._own] = own.cpu().numpy()
-                if self._group.world_size > 1:  # every other rank adds zeros
-                    with as_resource_errors():
-                        distributed.all_reduce(torch.from_numpy(array))
-        return state_to_dict(state)
-
-    def load_state_dict(self, arrays: Mapping[str, Array]) -> None:
-        """Set the carried state of this rank's streams; see `Engine.load_state_dict`."""
-        state = self._network.zero_state(self._streams)
-        load_state(state, arrays)
-        self._set_state(state)
+        """Copy the carried state of this rank's streams to the device."""
+        by_index = zip(*state, strict=True)
+        self._state = tuple(copy_to(self._device, np.stack([own[self._own] for own in arrays])) for arrays in by_index)
 
     def free_buffers(self) -> None:
         """Do nothing: PyTorch manages its buffers."""

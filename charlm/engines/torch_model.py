@@ -1,4 +1,7 @@
-"""The network as a module of PyTorch, and the windows that it reads.
+"""The network as a module of PyTorch, which reads windows on a device.
+
+One call of `torch.nn.LSTM` (`GRU`, `RNN`) reads all layers, unless outputs are dropped between them: charlm's mask of a
+stream is the same at all steps of a window, and that of PyTorch is not. Then each layer is one call.
 
 The state of a stream is reset where its input is EOS. `torch.nn.LSTM` cannot do that within a call, so a window is
 cut: at a step where any stream is reset, into chunks of time, or at each reset of a stream, into packed segments. See
@@ -7,8 +10,7 @@ cut: at a step where any stream is reset, into chunks of time, or at each reset 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +20,7 @@ from charlm.engines.segments import Segments
 from charlm.nn.base import BaseNetwork
 
 State = tuple[torch.Tensor, ...]
-"""The state of a layer, (B, H) each."""
+"""The state of all layers, (L, B, H) each."""
 
 
 class DeviceWindow(NamedTuple):
@@ -29,98 +31,116 @@ class DeviceWindow(NamedTuple):
     inputs, targets : tensor of int64, shape (N,)
     weights : tensor of shape (N,) or None
         Weight of each target in the loss.
-    streams : tensor of int64, shape (N,)
-        Stream of each element.
+    streams : tensor of int64, shape (N,), or None
+        Stream of each element; None if there are no segments.
     segments : Segments or None
         Tensors on the device, but `sizes` on the CPU; None if the window is read in chunks.
-    chunks : list of slice
-        Steps of each chunk; empty if the window is read in segments.
-    reset_mask : tensor of shape (T, B, 1)
-        0 where the state of a stream is reset, else 1.
-    output_masks, weight_masks : list of tensor
+    chunks : list of (slice, tensor or None)
+        Steps of each chunk, and 0 where the state of a stream is reset at its start, else 1, (B, 1); None without
+        resets. Empty if the window is read in segments.
+    output_masks, weight_masks : sequence of tensor
         Dropout masks of each layer, (B, H) and (G*H, H); empty without that dropout.
     """
 
     inputs: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor | None
-    streams: torch.Tensor
+    streams: torch.Tensor | None
     segments: Segments | None
-    chunks: list[slice]
-    reset_mask: torch.Tensor
-    output_masks: list[torch.Tensor]
-    weight_masks: list[torch.Tensor]
+    chunks: list[tuple[slice, torch.Tensor | None]]
+    output_masks: Sequence[torch.Tensor] = ()
+    weight_masks: Sequence[torch.Tensor] = ()
 
 
 class Model(torch.nn.Module):
-    """A stack of `torch.nn.LSTM`, `GRU` or `RNN` of one layer each, with dropout between, and a `Linear` head."""
+    """Recurrent layers in one module, or in one module each if there is dropout between them, and a `Linear` head."""
 
     def __init__(self, network: BaseNetwork) -> None:
         super().__init__()
         self.vocabulary = network.vocabulary
-        hidden, cell = network.config.hidden, network.cell
+        config, cell = network.config, network.cell
         rnn = getattr(torch.nn, str(cell.torch_name))
-        self.tied = network.config.tied
+        self.tied = config.tied
+        self.layers_per_module = 1 if config.dropout else config.layers
         self.stack = torch.nn.ModuleList(
-            rnn(hidden if layer or self.tied else network.vocabulary, hidden, **cell.torch_options)
-            for layer in range(network.config.layers)
-        )
-        self.head = torch.nn.Linear(hidden, network.outputs)
-
-    def named_tensors(self) -> dict[str, torch.nn.Parameter]:
-        """Return the parameters by their names in a model file."""
+            rnn(config.hidden if first or config.tied else network.vocabulary, config.hidden, self.layers_per_module,
+                **cell.torch_options)
+            for first in range(0, config.layers, self.layers_per_module)
+        )  # fmt: skip
+        self.head = torch.nn.Linear(config.hidden, network.outputs)
         named = {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
-        for layer, rnn in enumerate(self.stack):
-            for name, parameter in rnn.named_parameters():
-                named[f"rnn.{name.removesuffix('_l0')}_l{layer}"] = parameter
-        return named
+        for index, module in enumerate(self.stack):
+            for name, parameter in module.named_parameters():
+                kind, _, layer = name.rpartition("_l")
+                named[f"rnn.{kind}_l{index * self.layers_per_module + int(layer)}"] = parameter
+        self.names = {name: named[name] for name in network.layout}
 
-    def forward(self, window: DeviceWindow, state: Sequence[State]) -> tuple[torch.Tensor, list[State]]:
-        """Return the summed loss of a window, in nats, and the new state of each layer."""
+    def forward(self, window: DeviceWindow, state: State) -> tuple[torch.Tensor, State]:
+        """Return the summed loss of a window, in nats, and the new state."""
+        xs, new_state = self.read(window, state)
+        logits, targets = self.head(xs).float(), window.targets
+        if window.weights is None:
+            return torch.nn.functional.cross_entropy(logits, targets, reduction="sum"), new_state
+        losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        return torch.dot(losses, window.weights), new_state
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the inputs of the first layer, (N, F): one-hot vectors, or rows of the tied output layer."""
         if self.tied:
-            xs = torch.nn.functional.embedding(window.inputs, self.head.weight)
-        else:
-            xs = torch.nn.functional.one_hot(window.inputs, self.vocabulary).to(self.head.weight.dtype)
-        new_state: list[State] = []
-        for layer, (rnn, carried) in enumerate(zip(self.stack, state, strict=True)):
-            replaced = {}
-            if window.weight_masks:
-                replaced["weight_hh_l0"] = rnn.get_parameter("weight_hh_l0") * window.weight_masks[layer]
-            run = partial(run_layer, rnn, replaced)
-            if window.segments is not None:
-                xs, last = run_segments(run, xs, window.segments, carried)
-            else:
-                xs, last = run_chunks(run, xs, window, carried)
-            new_state.append(tuple(array.detach().float() for array in last))
+            return torch.nn.functional.embedding(ids, self.head.weight)
+        one_hot = torch.zeros(len(ids), self.vocabulary, device=ids.device)
+        return one_hot.scatter_(1, ids[:, None], 1.0)  # `one_hot` would check the ids, and wait for the device
+
+    def read(self, window: DeviceWindow, state: State) -> tuple[torch.Tensor, State]:
+        """Return the outputs of the last layer after dropout, (N, H), and the new state."""
+        xs = self.embed(window.inputs)
+        parts: list[State] = []
+        for index, module in enumerate(self.stack):
+            first = index * self.layers_per_module
+            layers = slice(first, first + self.layers_per_module)
+            masks = dict(enumerate(window.weight_masks[layers]))
+            carried = tuple(array[layers] for array in state)
+            read = read_chunks if window.segments is None else read_segments
+            xs, last = read(module, masks, xs, window, carried)
+            parts.append(last)
             if window.output_masks:
-                xs = xs * window.output_masks[layer][window.streams]
-        losses = torch.nn.functional.cross_entropy(self.head(xs).float(), window.targets, reduction="none")
-        return (losses if window.weights is None else losses * window.weights).sum(), new_state
+                xs = drop(xs, window.output_masks[index], window.streams)
+        return xs, tuple(torch.cat(arrays).detach().float() for arrays in zip(*parts, strict=True))
 
 
-def run_layer(rnn: torch.nn.Module, weights: Mapping[str, torch.Tensor], xs: Any, state: State) -> tuple[Any, State]:
-    """Run a layer over a sequence, with `weights` instead of its parameters; return outputs and last state."""
-    states = tuple(array[None] for array in state)  # of the one layer of the module
-    arguments = (xs, states if len(states) > 1 else states[0])
-    outputs, last = torch.func.functional_call(rnn, weights, arguments) if weights else rnn(*arguments)
-    return outputs, tuple(array[0] for array in (last if isinstance(last, tuple) else (last,)))
+def drop(xs: torch.Tensor, mask: torch.Tensor, streams: torch.Tensor | None) -> torch.Tensor:
+    """Return outputs (N, H) times the mask (B, H) of their streams, (N,); None for step by step."""
+    if streams is not None:
+        return xs * mask[streams]
+    return (xs.unflatten(0, (-1, len(mask))) * mask).flatten(0, 1)
 
 
-Run = Callable[[Any, State], tuple[Any, State]]
+def run(module: torch.nn.Module, masks: Mapping[int, torch.Tensor], xs: Any, state: State) -> tuple[Any, State]:
+    """Run the layers of a module over a sequence; return outputs and last state.  masks: of recurrent weights."""
+    arguments = (xs, state if len(state) > 1 else state[0])
+    weights = {f"weight_hh_l{k}": module.get_parameter(f"weight_hh_l{k}") * mask for k, mask in masks.items()}
+    outputs, last = torch.func.functional_call(module, weights, arguments) if weights else module(*arguments)
+    return outputs, last if isinstance(last, tuple) else (last,)
 
 
-def run_segments(run: Run, xs: torch.Tensor, segments: Segments, carried: State) -> tuple[torch.Tensor, State]:
-    """Run a layer over packed segments (N, H); only those that continue a stream start from its carried state."""
-    first = tuple(array[segments.columns] * segments.carried for array in carried)
-    outputs, last = run(PackedSequence(xs, segments.sizes), first)
-    return outputs.data, tuple(array[segments.last] for array in last)
+def read_segments(
+    module: torch.nn.Module, masks: Mapping[int, torch.Tensor], xs: torch.Tensor, window: DeviceWindow, carried: State
+) -> tuple[torch.Tensor, State]:
+    """Read packed segments (N, F); only those that continue a stream start from its carried state."""
+    segments = window.segments
+    assert segments is not None
+    first = tuple(array[:, segments.columns] * segments.carried for array in carried)
+    outputs, last = run(module, masks, PackedSequence(xs, segments.sizes), first)
+    return outputs.data, tuple(array[:, segments.last] for array in last)
 
 
-def run_chunks(run: Run, xs: torch.Tensor, window: DeviceWindow, carried: State) -> tuple[torch.Tensor, State]:
-    """Run a layer over a window (N, H) chunk by chunk; the state is reset at the first step of a chunk."""
-    steps, outputs, last = xs.unflatten(0, (len(window.reset_mask), -1)), [], carried
-    for chunk in window.chunks:
-        first = tuple(array.float() * window.reset_mask[chunk.start] for array in last)
-        hs, last = run(steps[chunk], first)
+def read_chunks(
+    module: torch.nn.Module, masks: Mapping[int, torch.Tensor], xs: torch.Tensor, window: DeviceWindow, carried: State
+) -> tuple[torch.Tensor, State]:
+    """Read a window (N, F) chunk by chunk; the state is reset at the first step of a chunk."""
+    steps, outputs, last = xs.unflatten(0, (-1, carried[0].shape[1])), [], carried
+    for chunk, reset_mask in window.chunks:
+        first = tuple(array.float() if reset_mask is None else array.float() * reset_mask for array in last)
+        hs, last = run(module, masks, steps[chunk], first)
         outputs.append(hs)
-    return torch.cat(outputs).flatten(0, 1), last
+    return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).flatten(0, 1), last

@@ -17,6 +17,16 @@ class EngineTuning:
     """Seconds that a process polls its pipe before it sleeps: waking it takes longer than a small network pauses."""
     min_steps_per_chunk: float = 8.0
     """Mean steps between resets below which PyTorch reads packed segments faster than chunks of time."""
+    min_steps_per_chunk_on_gpu: float = 1e9
+    """The same on a GPU, where each call starts many kernels: a window with a reset is always read in segments."""
+    held_out_streams_on_gpu: int = 256
+    """Streams of held-out text that a GPU reads in parallel."""
+    held_out_streams_on_cpu: int = 32
+    """The same for PyTorch on a CPU."""
+    max_held_out_values_on_gpu: int = 1 << 25
+    """Values of an array, such as the logits, for which a GPU reads held-out text at a time."""
+    max_held_out_values_on_cpu: int = 1 << 21
+    """The same for PyTorch on a CPU."""
     onednn_primitives: int = 16
     """Compiled kernels that PyTorch's oneDNN keeps on a CPU: without a limit, one for each length of a chunk."""
     max_wait_seconds: float = 600.0

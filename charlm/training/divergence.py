@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
@@ -11,7 +10,6 @@ from typing import IO, Any
 
 import numpy as np
 
-from charlm.arrays import Array
 from charlm.errors import DivergedError
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
@@ -65,25 +63,20 @@ class DivergenceGuard:
         self.rate_factor, self.level = float(state["rate_factor"]), float(state["level"])
         self.rollbacks, self.furthest = int(state["returns"]), int(state["furthest"])
 
-    def snapshot(self, step: int, state_dict: Callable[[], State]) -> None:
-        """Store the state of training, every `snapshot_steps` steps, once.
+    def is_due(self, step: int) -> bool:
+        """Return whether a snapshot is due after a number of steps: at first, and every `snapshot_steps` steps."""
+        return not self._values or (step % self.tuning.snapshot_steps == 0 and step != self._step)
+
+    def snapshot(self, step: int, state: State) -> None:
+        """Store the state of training.
 
         Parameters
         ----------
         step : int
             Steps so far.
-        state_dict : callable
-            Returns the state: arrays, the parameters as "params" among them, and other values.
-
-        Raises
-        ------
-        DivergedError
-            If a parameter is not finite.
+        state : dict
+            Arrays, which are stored in a file if they are large, and other values, which must not change later.
         """
-        if self._values and (step % self.tuning.snapshot_steps or step == self._step):
-            return
-        state = state_dict()
-        check_finite(state["params"])
         arrays: State = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
         self.close()  # frees the disk space of the last one
         self._file = SpooledTemporaryFile(self.tuning.max_snapshot_bytes)  # noqa: SIM115
@@ -151,11 +144,3 @@ class DivergenceGuard:
         self.rollbacks += 1
         self.rate_factor /= 2
         return True
-
-
-def check_finite(params: Array) -> None:
-    """Raise DivergedError if a parameter is not finite, or the sum of their squares overflows."""
-    with np.errstate(all="ignore"):
-        square = float(np.dot(params, params))
-    if not math.isfinite(square):
-        raise DivergedError("the weights are not finite")

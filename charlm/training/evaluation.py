@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.arrays import Array, Ids, Mask, split_evenly
+from charlm.engines.engine import Evaluator
 from charlm.engines.process_group import ProcessGroup
 from charlm.inference.prepare import prepare_network
 from charlm.kernels.threads import parallel_map
@@ -123,34 +124,41 @@ class HeldOut:
         labelled = np.flatnonzero(self.symbols.labels[self.ids[:-1]] != NO_LABEL)
         return int(labelled[count - 1]) + 1 if len(labelled) >= count else len(self.ids)
 
-    def sums(self, params: Parameters, logit_scale: float) -> Sums:
+    def sums(self, weights: Parameters | Evaluator, logit_scale: float) -> Sums:
         """Return the summed loss of weights at a scale of their logits, and its derivatives, over all processes."""
-        terms = self.terms(params, logit_scale)
+        terms = self.terms(weights, logit_scale)
         sums = terms.sum(axis=1, dtype=np.float64).tolist()
         return Sums(*self.group.all_reduce_sum(*sums, terms.shape[1]))
 
-    def terms(self, params: Parameters, logit_scale: float) -> Array:
-        """Return the loss of each character that this process reads, and its derivatives, (3, N) in text order."""
-        inputs, targets, counts = self._windows()
+    def terms(self, weights: Parameters | Evaluator, logit_scale: float) -> Array:
+        """Return the loss of each character that this process reads, and its derivatives, (3, N) in text order.
+
+        NumPy reads the text with weights in the memory of this process; an evaluator reads it on its device.
+        """
+        if not isinstance(weights, Parameters):
+            inputs, targets, counts = self._windows(weights.streams)
+            local = self.group.local_slice(inputs.shape[1])
+            terms = weights.measure(inputs[:, local], targets[:, local], logit_scale)
+            return terms.swapaxes(1, 2)[:, counts[:, local].T]
+        inputs, targets, counts = self._windows(self.tuning.held_out_streams_per_thread * self.threads)
         local = self.group.local_slice(inputs.shape[1])
         parts = split_evenly(local.start, local.stop, min(self.threads, local.stop - local.start))
-        weights = with_logit_scale(self.network.parameters(params.flat.copy()), logit_scale)
+        scaled = with_logit_scale(self.network.parameters(weights.flat.copy()), logit_scale)
 
         @np.errstate(over="ignore", invalid="ignore", divide="ignore")
         def measure(part: slice) -> Array:
-            terms = prepare_network(self.network, weights).measure(inputs[:, part], targets[:, part])
+            terms = prepare_network(self.network, scaled).measure(inputs[:, part], targets[:, part])
             return terms.swapaxes(1, 2)[:, counts[:, part].T]
 
         return np.hstack(parallel_map(measure, parts, self.threads))
 
-    def _windows(self) -> tuple[Ids, Ids, Mask]:
+    def _windows(self, max_streams: int) -> tuple[Ids, Ids, Mask]:
         """Cut the text into inputs and targets, (T, B), and a mask of the targets that count."""
         ids = self.ids[: self.characters + 1]
         if self.network.config.bidirectional:
             inputs, targets, counts = cut_into_windows(ids)
             return self.symbols.windows(targets, counts) if self.symbols else (inputs, targets, counts)
-        streams = self.tuning.held_out_streams_per_thread * self.threads
-        inputs, targets, counts = cut_into_streams(ids, streams, self.network.start, self.tuning.warm_up_characters)
+        inputs, targets, counts = cut_into_streams(ids, max_streams, self.network.start, self.tuning.warm_up_characters)
         return self.symbols.windows(inputs, counts) if self.symbols else (inputs, targets, counts)
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from charlm.arrays import Array
 from charlm.config import TrainConfig
-from charlm.engines.engine import Engine
+from charlm.engines.engine import Engine, StepValues
 from charlm.errors import DivergedError
 from charlm.nn.layout import Parameters
-from charlm.optim import find_optimizer
-from charlm.optim.clipping import clip_by_global_norm
-from charlm.optim.optimizer import blocks
 from charlm.text.batches import Batches
-from charlm.training.divergence import DivergenceGuard, check_finite
+from charlm.training.divergence import DivergenceGuard
 from charlm.training.evaluation import HeldOut, Sums, with_logit_scale
 from charlm.training.report import Event, OnEvent, log_event
-from charlm.training.schedule import learning_rate
+from charlm.training.schedule import budget_fraction, learning_rate
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
 class StepResult(NamedTuple):
-    """What steps of training gave.
+    """What one or more steps of training gave, as means.
 
     loss: mean loss in nats per character.  norm: L2 norm of the gradient before clipping.  rate: learning rate.
     chars_per_second: training speed.  member_losses: the loss of each member of an ensemble, None without steps.
@@ -39,26 +36,22 @@ class StepResult(NamedTuple):
 
 @dataclass(eq=False)
 class Learner:
-    """Trains the parameters of an engine step by step, and returns to the last good state if training diverges.
+    """Trains the weights of an engine step by step, and returns to the last good state if training diverges.
 
     Parameters
     ----------
     engine : Engine
-        Holds the parameters, which are trained in place, and computes their gradients. Its context is entered already.
+        Holds the weights and takes the steps. Its context is entered already.
     batches : Batches
         Windows of the training text.
     config : TrainConfig
-        Learning rate, optimizer and so on.
+        Learning rate and budget.
     on_event : callable
         Receives an Event for each rollback.
     tuning : TrainingTuning
 
     Attributes
     ----------
-    params : Parameters
-        The trained weights.
-    average : Parameters
-        Exponential moving average of the weights; the weights themselves if `average` is 0 in the config.
     step : int
         Number of steps so far.
     guard : DivergenceGuard
@@ -72,11 +65,14 @@ class Learner:
     tuning: TrainingTuning = DEFAULT_TUNING
 
     def __post_init__(self) -> None:
-        self.params = self.engine.params
-        self.optimizer = find_optimizer(self.config.optimizer, self.params.flat.size, self.params.flat.dtype)
-        self.average = self.params.copy() if self.config.average else self.params
         self.step = 0
         self.guard = DivergenceGuard(self.params["head.bias"].size, self.tuning)
+        self._seconds_per_step = 0.0  # of the last steps; 0 before the first
+
+    @property
+    def params(self) -> Parameters:
+        """The weights; see `Engine.params`."""
+        return self.engine.params
 
     @property
     def epoch(self) -> float:
@@ -89,60 +85,100 @@ class Learner:
         return 1
 
     def advance(self, progress: float, seconds: float, until: float) -> StepResult | None:
-        """Take one step, at the learning rate of a used fraction of the budget; None if it diverged.
+        """Take one step, or several on an asynchronous device. Return their means; None if training diverged.
 
-        `seconds` and `until` are those of `Members.advance`, and have no effect here.
+        Parameters
+        ----------
+        progress : float
+            Used fraction of the budget, for the learning rate.
+        seconds : float
+            Used training time.
+        until : float
+            Fraction of the budget at which to stop.
         """
         start = monotonic()
-        rate = learning_rate(self.config, progress) * self.guard.rate_factor
         try:
             self.snapshot()
-            loss, norm = self.train_window(rate)
+            rates = self._rates(progress, seconds, until)
+            for rate in rates:
+                self.train_window(rate)
+            values = self.read_steps()
         except DivergedError as error:
             self.roll_back(str(error))
             return None
-        return StepResult(loss, norm, rate, self.batches.steps * self.batches.streams / (monotonic() - start))
+        self._seconds_per_step = (monotonic() - start) / len(rates)
+        loss, norm = (sum(column) / len(rates) for column in ([v.loss for v in values], [v.norm for v in values]))
+        characters = self.batches.steps * self.batches.streams
+        return StepResult(loss, norm, rates[-1], characters / self._seconds_per_step)
 
-    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-    def train_window(self, rate: float) -> tuple[float, float]:
-        """Take one step at a learning rate.
+    def _rates(self, progress: float, seconds: float, until: float) -> list[float]:
+        """Return the learning rates of the steps to take before their values are read.
 
-        Return the mean loss of the window in nats per character, and the L2 norm of its gradient before clipping.
-        Raises DivergedError if the norm is not finite, or the loss is not finite or far above its level.
+        An asynchronous device takes as many steps as fit into `round_seconds`, up to the next snapshot.
         """
+        fractions, per_step = [progress], self._seconds_per_step
+        steps = int(self.tuning.round_seconds / per_step) if self.engine.is_asynchronous and per_step else 1
+        for ahead in range(1, steps):
+            step = self.step + ahead
+            epoch = step / self.batches.windows_per_epoch
+            fraction = budget_fraction(self.config, step, epoch, seconds + ahead * per_step)
+            if fraction >= until or self.guard.is_due(step):
+                break
+            fractions.append(fraction)
+        return [learning_rate(self.config, fraction) * self.guard.rate_factor for fraction in fractions]
+
+    def train_window(self, rate: float) -> None:
+        """Take one step at a learning rate; `read_steps` returns its loss."""
         batch = self.batches.next()
-        loss = self.engine.loss_and_grads(batch.inputs, batch.targets, batch.weights, self.step)
-        self.guard.check_loss(loss, self.engine.characters, self.step)
-        grads = self.engine.grads
-        norm = clip_by_global_norm(grads, self.config.clip)
+        self.engine.step(batch.inputs, batch.targets, batch.weights, self.step, rate)
         self.step += 1
-        self.optimizer.begin_step()
-        # The average is over fewer steps at first, when the weights are far from their final values.
-        new_fraction = 1 - min(self.config.average, (1 + self.step) / (10 + self.step))
-        self.optimizer.update(self.params.flat, grads, rate)
-        if self.average is not self.params:
-            for block in blocks(slice(None), self.params.flat.size):
-                self.average.flat[block] += new_fraction * (self.params.flat[block] - self.average.flat[block])
-        return loss, norm
+
+    def read_steps(self) -> list[StepValues]:
+        """Return the values of the steps since the last call.
+
+        Raises DivergedError at the first step whose norm is not finite, or whose loss is not finite or far above its
+        level; `step` is then the number of steps before it.
+        """
+        values = self.engine.read_steps()
+        end = self.step
+        for self.step, one in enumerate(values, end - len(values)):
+            self.guard.check_loss(one.loss, one.characters, self.step)
+            if not math.isfinite(one.norm):
+                raise DivergedError("the norm of the gradient is not finite")
+        self.step = end
+        return values
 
     def measure(self, held_out: HeldOut | None, logit_scale: float) -> Sums:
         """Return the summed held-out loss of the averaged weights and its derivatives; zeros without held-out text.
 
         Raises DivergedError if a weight is not finite.
         """
-        check_finite(self.params.flat)
+        self.check_finite()
         if held_out is None:
             return Sums(0.0, 0.0, 0.0, 0.0)
         self.free_buffers()
-        return held_out.sums(self.average, logit_scale)
+        return held_out.sums(self.engine.evaluated, logit_scale)
+
+    def terms(self, held_out: HeldOut, logit_scale: float) -> Array:
+        """Return `HeldOut.terms` of the averaged weights. Raises DivergedError if a weight is not finite."""
+        self.check_finite()
+        self.free_buffers()
+        return held_out.terms(self.engine.evaluated, logit_scale)
+
+    def check_finite(self) -> None:
+        """Raise DivergedError if a weight is not finite."""
+        if not self.engine.has_finite_weights():
+            raise DivergedError("the weights are not finite")
 
     def weights(self, logit_scale: float) -> list[Parameters]:
         """Return a copy of the averaged weights, with the logit scale folded into the output layer."""
-        return [with_logit_scale(self.average.copy(), logit_scale)]
+        return [with_logit_scale(self.engine.average.copy(), logit_scale)]
 
     def snapshot(self) -> None:
         """Store the state for `roll_back`, if it is due. Raises DivergedError if a weight is not finite."""
-        self.guard.snapshot(self.step, self.state_dict)
+        if self.guard.is_due(self.step):
+            self.check_finite()
+            self.guard.snapshot(self.step, {**self.engine.snapshot(), **self._own_state()})
 
     def roll_back(self, reason: str) -> None:
         """Load the last snapshot and halve the learning rate.
@@ -163,22 +199,14 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all state of the network's training: arrays, and values that JSON can hold."""
-        return {
-            "params": self.params.flat,
-            **({} if self.average is self.params else {"average": self.average.flat}),
-            **self.optimizer.state_dict(),
-            **self.engine.state_dict(),
-            "step": self.step,
-            "recovery": self.guard.state_dict(),
-            "cursor": self.batches.state_dict(),
-        }
+        return {**self.engine.state_dict(), **self._own_state()}
+
+    def _own_state(self) -> dict[str, Any]:
+        """Return the state outside of the engine."""
+        return {"step": self.step, "recovery": self.guard.state_dict(), "cursor": self.batches.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state_dict` returned."""
-        self.params.flat[...] = state["params"]
-        if self.average is not self.params:
-            self.average.flat[...] = state["average"]
-        self.optimizer.load_state_dict(state)
         self.engine.load_state_dict(state)
         self.step = state["step"]
         self.guard.load_state_dict(state["recovery"])

@@ -28,7 +28,6 @@ from charlm.errors import CharlmError
 from charlm.nn.base import BaseNetwork
 from charlm.text.corpus import Corpus
 from charlm.text.windows import batches_over
-from charlm.training.divergence import check_finite
 from charlm.training.evaluation import HeldOut
 from charlm.training.learner import Learner, StepResult
 from charlm.training.report import Event
@@ -126,21 +125,19 @@ class Member:
             fraction = self._fraction(learner.config, seconds + elapsed)
             if results and (elapsed >= learner.tuning.round_seconds or fraction >= until):
                 break
-            result = learner.advance(fraction, seconds, until)
+            result = learner.advance(fraction, seconds + elapsed, until)
             if result is not None:
                 results.append(result)
         return Progress(learner.step, learner.epoch, mean_result(results))
 
     def terms(self, limit: int | None, logit_scale: float) -> Array:
         """Return `HeldOut.terms` of the averaged weights; DivergedError if a weight is not finite."""
-        check_finite(self._learner.params.flat)
-        self._learner.free_buffers()
         self._held_out.limit = limit
-        return self._held_out.terms(self._learner.average, logit_scale)
+        return self._learner.terms(self._held_out, logit_scale)
 
     def check(self) -> None:
         """Raise DivergedError if a weight is not finite."""
-        check_finite(self._learner.params.flat)
+        self._learner.check_finite()
 
     def weights(self, logit_scale: float) -> Array:
         """Return the averaged weights with a scale of the logits, (P,)."""

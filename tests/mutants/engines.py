@@ -15,27 +15,32 @@ def fault(what: str, file: str, before: str, after: str, test: str) -> Fault:
     return Fault(what, file, before, after, (f"{SUITE}::{test}",), needs_torch=True)
 
 
+def device_fault(what: str, file: str, before: str, after: str, test: str) -> Fault:
+    """Return a fault of what stays on the device."""
+    return Fault(what, file, before, after, (f"tests/engines/test_torch_device.py::{test}",), needs_torch=True)
+
+
 SIGNALS = "tests/reliability/test_signals.py::"
 
 FAULTS = (
     fault(
         "the mean over ranks that DistributedDataParallel takes is not undone",
         ENGINE,
-        "scale = group.world_size / max(self.characters, 1.0)",
-        "scale = 1 / max(self.characters, 1.0)",
+        "scale = self._group.world_size / max(characters, 1.0)",
+        "scale = 1 / max(characters, 1.0)",
         "test_two_ranks_train_as_one",
     ),
     fault(
         "packed segments start from the carried state after a reset",
         MODEL,
-        "array[segments.columns] * segments.carried for array in carried",
-        "array[segments.columns] for array in carried",
+        "array[:, segments.columns] * segments.carried for array in carried",
+        "array[:, segments.columns] for array in carried",
         "test_losses_in_lines_with_dropout_are_those_of_numpy_on_one_thread",
     ),
     fault(
         "streams are not reset at the start of a chunk",
         MODEL,
-        "array.float() * window.reset_mask[chunk.start] for array in last",
+        "array.float() if reset_mask is None else array.float() * reset_mask for array in last",
         "array.float() for array in last",
         "test_losses_are_those_of_numpy",
     ),
@@ -49,22 +54,22 @@ FAULTS = (
     fault(
         "all layers use the dropout mask of the first",
         MODEL,
-        "xs * window.output_masks[layer][window.streams]",
-        "xs * window.output_masks[0][window.streams]",
+        "drop(xs, window.output_masks[index], window.streams)",
+        "drop(xs, window.output_masks[0], window.streams)",
         "test_losses_in_lines_with_dropout_are_those_of_numpy_on_one_thread",
     ),
     fault(
         "half of the state is carried",
         MODEL,
-        "tuple(array.detach().float() for array in last)",
-        "tuple(array.detach().float() * 0.5 for array in last)",
+        "torch.cat(arrays).detach().float() for",
+        "torch.cat(arrays).detach().float() * 0.5 for",
         "test_losses_are_those_of_numpy",
     ),
     fault(
         "the loss is that of this rank alone",
         ENGINE,
-        "return group.all_reduce_sum(float(loss.detach()))[0] / max(self.characters, 1.0)",
-        "return float(loss.detach()) / max(self.characters, 1.0)",
+        "all_losses = self._group.all_reduce_sum(*own_losses)",
+        "all_losses = own_losses",
         "test_two_ranks_train_as_one",
     ),
     fault(
@@ -74,12 +79,40 @@ FAULTS = (
         "wait_for_workers=True",
         "test_rank_that_waits_for_another_responds_to_a_signal",
     ),
-    fault(
-        "updated parameters are not copied to the modules",
+    device_fault(
+        "each step waits for its loss",
         ENGINE,
-        "                tensor.data.copy_(torch.from_numpy(self.params[name]))",
-        "                pass",
-        "test_losses_are_those_of_numpy",
+        "self._pending.append((loss.detach(), norm, characters))",
+        "self._pending.append((torch.tensor(loss.item()), norm, characters))",
+        "test_steps_read_nothing_from_the_device",
+    ),
+    device_fault(
+        "PyTorch clips nothing",
+        "charlm/engines/torch_update.py",
+        "(self._train.clip / norm).clamp(max=1.0)",
+        "torch.ones(())",
+        "test_update_equals_that_of_numpy",
+    ),
+    device_fault(
+        "the evaluator reads the weights and not their average",
+        ENGINE,
+        "TorchEvaluator(self._averaged,",
+        "TorchEvaluator(self._model,",
+        "test_evaluator_measures_the_losses_of_numpy",
+    ),
+    device_fault(
+        "the evaluator returns the losses in the order of the segments",
+        "charlm/engines/torch_evaluator.py",
+        "if order is not None:",
+        "if False:",
+        "test_evaluator_measures_the_losses_of_numpy",
+    ),
+    device_fault(
+        "a snapshot on the device changes with the weights",
+        ENGINE,
+        "[tensor.clone() for tensor in own]",
+        "own",
+        "test_state_of_the_engine_returns_from_a_snapshot_and_from_arrays",
     ),
     fault(
         "all ranks of a machine take its first GPU",

@@ -15,39 +15,40 @@ SIZE = "tests/training/test_training.py::TestEnsembleSize::"
 RESUME = "tests/runs/test_resume.py::"
 WARM_START = "tests/training/test_warm_start.py::"
 
-UPDATE = "        self.optimizer.update(self.params.flat, grads, rate)\n"
+UPDATE = "        self._optimizer.update(self.params.flat, grads, rate)\n"
 AVERAGE = """\
         if self.average is not self.params:
+            fraction = new_fraction(self._train.average, window + 1)
             for block in blocks(slice(None), self.params.flat.size):
-                self.average.flat[block] += new_fraction * (self.params.flat[block] - self.average.flat[block])
+                self.average.flat[block] += fraction * (self.params.flat[block] - self.average.flat[block])
 """
 FIXED = ("optimizer", "dropout", "clip", "average", "bptt", "batch")
 
 FAULTS = (
     Fault(
         "--clip has no effect",
-        "charlm/training/learner.py",
-        "clip_by_global_norm(grads, self.config.clip)",
+        "charlm/engines/host_engine.py",
+        "clip_by_global_norm(grads, self._train.clip)",
         "clip_by_global_norm(grads, 0.0)",
         (LOOP,),
     ),
     Fault(
         "the average is the last weights",
-        "charlm/training/learner.py",
-        "new_fraction = 1 - min(self.config.average, (1 + self.step) / (10 + self.step))",
-        "new_fraction = 1.0",
+        "charlm/optim/averaging.py",
+        "return 1 - min(decay, (1 + steps) / (10 + steps))",
+        "return 1.0",
         (LOOP,),
     ),
     Fault(
         "the average is as long at first as later",
-        "charlm/training/learner.py",
-        "new_fraction = 1 - min(self.config.average, (1 + self.step) / (10 + self.step))",
-        "new_fraction = 1 - self.config.average",
+        "charlm/optim/averaging.py",
+        "return 1 - min(decay, (1 + steps) / (10 + steps))",
+        "return 1 - decay",
         (LOOP,),
     ),
     Fault(
         "the average is a step late",
-        "charlm/training/learner.py",
+        "charlm/engines/host_engine.py",
         UPDATE + AVERAGE,
         AVERAGE + UPDATE,
         (LOOP,),
@@ -55,15 +56,15 @@ FAULTS = (
     Fault(
         "the same dropout mask in every window",
         "charlm/training/learner.py",
-        "batch.inputs, batch.targets, batch.weights, self.step)",
-        "batch.inputs, batch.targets, batch.weights, 0)",
+        "batch.inputs, batch.targets, batch.weights, self.step, rate)",
+        "batch.inputs, batch.targets, batch.weights, 0, rate)",
         (LOOP,),
     ),
     Fault(
         "the learning rate does not follow the schedule",
         "charlm/training/learner.py",
-        "rate = learning_rate(self.config, progress) * self.guard.rate_factor",
-        "rate = self.config.learning_rate * self.guard.rate_factor",
+        "[learning_rate(self.config, fraction) * self.guard.rate_factor for",
+        "[self.config.learning_rate * self.guard.rate_factor for",
         (LOOP,),
     ),
     Fault(
@@ -124,9 +125,9 @@ FAULTS = (
     ),
     Fault(
         "a snapshot holds weights that are not finite",
-        "charlm/training/divergence.py",
-        '        check_finite(state["params"])\n        arrays',
-        "        arrays",
+        "charlm/training/learner.py",
+        "            self.check_finite()\n            self.guard",
+        "            self.guard",
         (f"{TRAINER}test_snapshot_of_non_finite_weights_is_refused",),
     ),
     Fault(

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from charlm.config import NetworkConfig, TrainConfig
+from charlm.engines.host_engine import HostEngine
 from charlm.engines.numpy_engine import NumpyEngine
 from charlm.engines.process_group import ProcessGroup
 from charlm.errors import DivergedError
 from charlm.nn.network import Network
 from charlm.training.evaluation import HeldOut, calibrate
 from charlm.training.learner import Learner
+from charlm.training.schedule import learning_rate
 from charlm.training.trainer import Trainer
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 from tests.nn import reference
@@ -36,7 +38,8 @@ def trainer(
     windows = naive.random_windows(np.random.default_rng(1), WINDOWS, STEPS, STREAMS, VOCABULARY)
     params = NETWORK.initial(np.random.default_rng(2), np.float64)
     batches = naive.Windows(windows)
-    with NumpyEngine(NETWORK, params, STEPS, STREAMS, threads, config.seed) as engine:
+    gradients = NumpyEngine(NETWORK, params, STEPS, STREAMS, threads, config.seed)
+    with HostEngine(gradients, config) as engine:
         learner = Learner(engine, batches, config, tuning=tuning)
         with closing(learner.guard):
             yield Trainer(learner, ProcessGroup(), None, config, tuning=tuning)
@@ -70,6 +73,22 @@ def test_training_equals_naive_loop(optimizer: str, clip: float, threads: int) -
     assert np.abs(weights - average).max() > 1e-4
 
 
+def test_rounds_of_steps_are_those_of_single_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An asynchronous engine takes several steps between two reads, up to the next snapshot or evaluation."""
+    with trainer() as own:
+        losses = [report.train_loss for report in own.reports()]
+        weights = own.learner.params.flat.copy()
+    monkeypatch.setattr(HostEngine, "is_asynchronous", True)
+    with trainer(tuning=TrainingTuning(round_seconds=60.0, snapshot_steps=3, max_evaluations=1)) as own:
+        reports = list(own.reports())
+        np.testing.assert_array_equal(own.learner.params.flat, weights)
+    assert [report.step for report in reports] == [1, 3, 5]
+    assert [report.train_loss for report in reports] == pytest.approx(
+        [losses[0], sum(losses[1:3]) / 2, sum(losses[3:]) / 2]
+    )
+    assert [report.learning_rate for report in reports] == [learning_rate(CONFIG, step / WINDOWS) for step in (0, 2, 4)]
+
+
 @pytest.mark.parametrize(("threads", "tied"), [(1, False), (3, False), (1, True)])
 def test_held_out_loss_equals_that_of_one_stream(threads: int, tied: bool) -> None:
     """The loss is that of the whole text at the returned scale of the logits."""
@@ -97,7 +116,7 @@ def test_held_out_loss_equals_that_of_one_stream(threads: int, tied: bool) -> No
 def test_rollback_keeps_best_loss_and_its_step() -> None:
     with trainer() as own:
         assert isinstance(own.learner, Learner)
-        own.learner.guard.snapshot(own.step, own.learner.state_dict)
+        own.learner.snapshot()
         for _ in range(3):
             own.learner.train_window(0.01)
         own.best_loss, own.model_step = 1.25, 2
@@ -111,8 +130,9 @@ def test_rollbacks_count_only_at_the_same_step() -> None:
     with learner(tuning=TrainingTuning(snapshot_steps=4)) as own:
         for _ in range(DEFAULT_TUNING.max_rollbacks + 2):
             while own.step <= own.guard.furthest + 5:
-                own.guard.snapshot(own.step, own.state_dict)
+                own.snapshot()
                 own.train_window(0.01)
+                own.read_steps()
             own.roll_back("the loss is nan")
             assert own.guard.rollbacks == 1
         for _ in range(DEFAULT_TUNING.max_rollbacks - 1):
@@ -123,12 +143,12 @@ def test_rollbacks_count_only_at_the_same_step() -> None:
 
 def test_snapshot_of_non_finite_weights_is_refused() -> None:
     with learner(tuning=TrainingTuning(snapshot_steps=2)) as own:
-        own.guard.snapshot(own.step, own.state_dict)
+        own.snapshot()
         good = own.params.flat.copy()
         for _ in range(2):
             own.train_window(0.01)
         own.params.flat[3] = np.nan
         with pytest.raises(DivergedError, match="the weights are not finite"):
-            own.guard.snapshot(own.step, own.state_dict)
+            own.snapshot()
         own.roll_back("the weights are not finite")
         np.testing.assert_array_equal(own.params.flat, good)

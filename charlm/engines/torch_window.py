@@ -1,0 +1,67 @@
+"""Windows on a device: cut where streams are reset, and copied without a wait for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from charlm.arrays import Array, Ids
+from charlm.engines.segments import Segments, cut_into_chunks, cut_into_segments
+from charlm.engines.torch_model import DeviceWindow
+from charlm.engines.tuning import EngineTuning
+
+
+def copy_to(device: torch.device, array: Array | Ids) -> torch.Tensor:
+    """Return an array on the device; the copy to a GPU does not wait. On the CPU, the array itself."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def copy_all_to(device: torch.device, arrays: Sequence[Ids]) -> list[torch.Tensor]:
+    """Return vectors of ids on the device, in one copy."""
+    whole = copy_to(device, np.concatenate(arrays))
+    return list(whole.split([array.size for array in arrays]))
+
+
+def to_window(
+    device: torch.device,
+    inputs: Ids,
+    targets: Ids,
+    weights: Array | None,
+    start: int,
+    tuning: EngineTuning,
+) -> tuple[DeviceWindow, Ids | None]:
+    """Copy a window (T, B) to the device, without dropout.
+
+    Parameters
+    ----------
+    start : int
+        EOS: an input of this id resets the state of its stream.
+    tuning : EngineTuning
+        When to cut a window into chunks, and when into segments.
+
+    Returns
+    -------
+    window : DeviceWindow
+    order : ndarray of int, shape (T*B,), or None
+        Index of each element in the flattened window; None for its own order.
+    """
+    ids = [inputs.ravel(), targets.ravel()]
+    is_cpu = device.type == "cpu"
+    min_steps = tuning.min_steps_per_chunk if is_cpu else tuning.min_steps_per_chunk_on_gpu
+    chunks = cut_into_chunks(inputs, start, min_steps)
+    if chunks:
+        resets = [inputs[chunk.start] != start for chunk in chunks]
+        masks = [None if mask.all() else copy_to(device, mask[:, None].astype(np.float32)) for mask in resets]
+        own = None if weights is None else copy_to(device, weights.ravel())
+        ids_there, targets_there = copy_all_to(device, ids)
+        return DeviceWindow(ids_there, targets_there, own, None, None, list(zip(chunks, masks, strict=True))), None
+    cut = cut_into_segments(inputs, start)
+    order = cut.order
+    vectors = [ids[0][order], ids[1][order], order % inputs.shape[1], cut.columns, cut.last]
+    ids_there, targets_there, streams, columns, last = copy_all_to(device, vectors)
+    segments = Segments(None, torch.from_numpy(cut.sizes), columns, copy_to(device, cut.carried), last)
+    own = None if weights is None else copy_to(device, weights.ravel()[order])
+    return DeviceWindow(ids_there, targets_there, own, streams, segments, []), order
