@@ -69,7 +69,7 @@ def test_sample_is_not_of_best_weights(text: Path, tmp_path: Path, monkeypatch: 
     with Run([text], tmp_path / "a", SETTINGS) as run:
         drawer = TrainingSamples(run)
         list(run.reports())
-        run.trainer.learner.average.flat *= -2
+        run.trainer.learner.engine.average.flat *= -2
         clock.now += 100
         drawn = drawer.draw(30, 5)
         current, best = ("".join(model.stream(seed=5, length=30)) for model in (run.current_model(), run.model))
