@@ -5,6 +5,7 @@ VENV ?= .venv
 PYTHON ?=
 MINUTES ?= 0.5
 FUZZ_SECONDS ?= 600
+TEXT ?= tinyshakespeare.txt
 # One process of pytest for each core; make PARALLEL= test runs the tests in one process.
 PARALLEL ?= --numprocesses=auto --dist=worksteal
 
@@ -15,7 +16,7 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10 python
 unexport PYTHONPATH
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch check format bench docs man package lowest mutants torture fuzz clean
+.PHONY: help demo test test-torch check format bench docs man package lowest pictures mutants torture fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +62,9 @@ package: $(VENV)/dev.stamp ## build wheel and sdist, and try them in an empty en
 lowest: ## all tests with the lowest supported versions (tests/lowest.txt), on Python 3.10
 	PIP_CONSTRAINT=tests/lowest.txt $(MAKE) VENV=.venv-lowest PYTHON=python3.10 .venv-lowest/dev.stamp
 	.venv-lowest/bin/python -m pytest $(PARALLEL)
+
+pictures: $(VENV)/dev.stamp ## train on TEXT=FILE and draw the pictures of README and docs (about 10 minutes)
+	$(BIN)/python docs/pictures.py $(TEXT)
 
 mutants: $(VENV)/dev.stamp ## apply deliberate faults one at a time; a test must fail for each
 	$(BIN)/python -m tests.mutants

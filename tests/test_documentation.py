@@ -129,6 +129,24 @@ def test_heat_map_has_a_box_per_character_and_per_level(tmp_path: Path) -> None:
     assert len(boxes) == len(sentence) + len(COLOURS)
 
 
+def test_heat_map_of_a_cell_has_the_colours_of_its_activations(tmp_path: Path) -> None:
+    program, model = runpy.run_path(str(TOP / "docs/heat.py")), TOP / "tests/golden/text.safetensors"
+    words = ["-m", str(model), "--cell", "0.3", "--columns", "4", "the\ndogs", str(tmp_path / "heat.svg")]
+    program["main"](words, standalone_mode=False)
+    boxes = ElementTree.parse(tmp_path / "heat.svg").findall("{http://www.w3.org/2000/svg}rect")
+    values = charlm.load(model).activations("the\ndogs").cells[0, :, 3]
+    colours = [program["DIVERGING"][int((value + 1) / 2 * 9)] for value in values]
+    assert [box.get("fill") for box in boxes[:8]] == colours
+    assert [box.get("y") for box in boxes[:8]] == ["10"] * 4 + ["44"] * 4
+    assert len(boxes) == 8 + 9
+
+
+def test_paragraphs_of_the_pictures_are_whole() -> None:
+    paragraphs = runpy.run_path(str(TOP / "docs/pictures.py"))["paragraphs"]
+    assert paragraphs("ab\n\ncd\n\nef", 3) == "ab\n\ncd"
+    assert paragraphs("ab\n\ncd", 3) == "ab\n\ncd"
+
+
 @pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda page: page.name)
 def test_code_files_named_on_a_page_exist(page: Path) -> None:
     for name in re.findall(r"`([\w/]+/\w+\.py)", page.read_text(encoding="utf-8")):

@@ -1,0 +1,103 @@
+"""Train a model on a text and draw the pictures of README and docs with it: `python docs/pictures.py TEXT`.
+
+The pictures depend on the text, the seed, the number of steps, the versions of the libraries and the machine. A model
+that exists already in the folder is used. The picture of the page needs Chromium, ChromeDriver and Selenium.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+import charlm
+
+IMAGES = Path(__file__).parent / "images"
+HEAT = Path(__file__).parent / "heat.py"
+SLIP = "My lord, the king hath lost his corwn to-night."
+"""The sentence of the picture in README."""
+EXCERPT = 420
+"""Characters of the pictures of cells, at least; they end with a paragraph."""
+CELLS = {"position in the line": "line", "in a speaker's name": "speaker", "in a verse line": "verse"}
+"""Properties whose best cells are drawn, and the names of their pictures."""
+SIZE = 1200, 1000
+"""Width and height of the picture of the page, in pixels."""
+
+
+def run(*words: object) -> None:
+    """Run Python on words; stop at an error."""
+    subprocess.run([sys.executable, *map(str, words)], check=True)
+
+
+def train(text: Path, model: Path, steps: int) -> None:
+    """Train a model on all but the last tenth of a text, unless it exists."""
+    if not model.exists():
+        flags = ("--held-out", "end", "--valid", 0.1, "--ensemble", 1, "--hidden", 256, "--seed", 0, "--threads", 2)
+        run("-m", "charlm", "train", text, "--steps", steps, *flags, "-m", model)
+
+
+def paragraphs(text: str, length: int) -> str:
+    """Return whole paragraphs from the start of a text, at least `length` characters."""
+    end = text.find("\n\n", length)
+    return text[: end if end >= 0 else len(text)]
+
+
+def draw_cells(model: Path, held_out: Path) -> None:
+    """Draw the best cell of each property in CELLS over the start of the held-out text."""
+    text = held_out.read_text(encoding="utf-8")
+    excerpt = paragraphs(text, EXCERPT)
+    best = {score.name: score for score in reversed(charlm.load(model).cells(text[:20_000], best=1))}
+    for name, picture in CELLS.items():
+        cell = f"{best[name].layer}.{best[name].cell}"
+        run(HEAT, "-m", model, "--cell", cell, "--columns", 60, excerpt, IMAGES / f"cell-{picture}.svg")
+
+
+def photograph(page: Path, picture: Path) -> None:
+    """Write a picture of a page with the colours of its best cell; do nothing where there is no browser."""
+    driver = shutil.which("chromedriver")
+    if driver is None:
+        click.echo(f"{picture.name} is not drawn: there is no chromedriver", err=True)
+        return
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"):
+        options.add_argument(flag)
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        metrics = {"width": SIZE[0], "height": SIZE[1], "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        browser.get(page.resolve().as_uri())
+        browser.find_element("css selector", "#properties button").click()
+        browser.execute_script("window.scrollTo(0, 0);")
+        shot = browser.execute_cdp_cmd("Page.captureScreenshot", {})["data"]
+        picture.write_bytes(base64.b64decode(shot))
+    finally:
+        browser.quit()
+
+
+@click.command()
+@click.argument("text", type=click.Path(exists=True, path_type=Path))
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("build/pictures"), show_default=True)
+@click.option("--steps", default=6000, show_default=True)
+def main(text: Path, folder: Path, steps: int) -> None:
+    """Draw the pictures of README and docs with a model of TEXT, a play such as tinyshakespeare.txt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model, held_out, page = folder / "play.safetensors", folder / "held-out.txt", folder / "play.html"
+    train(text, model, steps)
+    whole = text.read_text(encoding="utf-8")
+    start = whole.index("\n\n", int(0.91 * len(whole))) + 2  # the last tenth is held out
+    held_out.write_text(whole[start:], encoding="utf-8")
+    run(HEAT, "-m", model, SLIP, IMAGES / "heat.svg")
+    draw_cells(model, held_out)
+    run("-m", "charlm", "plot", "-m", model, "-o", IMAGES / "loss.svg")
+    run("-m", "charlm", "inspect", "-m", model, "--file", held_out, "-o", page)
+    photograph(page, IMAGES / "inspect.png")
+
+
+if __name__ == "__main__":
+    main()
