@@ -15,11 +15,11 @@ INTRODUCTION = """\
 
 All commands take `-m MODEL` (default: `charlm.safetensors` in the current folder, or the environment variable
 `CHARLM_MODEL`). Results go to standard output, everything else to standard error, and `-q` prints errors alone.
-[command-line.md](command-line.md) lists the exit codes, and the environment variables that set defaults.
+[Exit codes and environment variables](command-line.md) has the variables that set defaults.
 
 An argument TEXT is a text. `--file` names files, several after one `--file` or repeated. `-` is standard input. A
 command that is given nothing reads standard input, unless that is a terminal. `-n` is a number of texts, `-k` a number
-of alternatives. `--json` and `--tsv` print records; see [output.md](output.md).
+of alternatives. `--json` and `--tsv` print records; see [Output for programs](output.md).
 
 This page is generated from the help texts by `make docs`.
 """

@@ -18,7 +18,7 @@ MAX_STEPS = 40
 SMALL_TRAIN = """\
 import charlm
 train = charlm.train
-SMALL = {"hidden": 16, "batch": 8, "bptt": 32, "ensemble": 1, "threads": 1, "overwrite": True, "steps": 30}
+SMALL = {"hidden": 20, "batch": 8, "bptt": 32, "ensemble": 1, "threads": 1, "overwrite": True, "steps": 30}
 charlm.train = lambda *paths, **settings: train(*paths, **({} if "resume" in settings else SMALL) | settings)
 """
 PREPARATION = {
