@@ -149,6 +149,7 @@ class InspectedModel(StoredModel):
 
     def inspected(self, member: int) -> tuple[Network, Parameters]:
         """Return the network and the weights of a member; ConfigError if the model is bidirectional."""
+        self.require_language()
         if not isinstance(self.network, Network):
             raise ConfigError("this model reads from both sides; only models of one direction can be inspected")
         check_value("member", plain(member), integer_rule(0, len(self.members) - 1))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # `charlm score` starts faster without this package
 
     from charlm.infilling.bidirectional_reader import BidirectionalReader
 
-CACHES = ("prepared", "bidirectional", "restorer")
+CACHES = ("prepared", "bidirectional", "restorer", "classifier")
 """Attributes that are computed from the weights at their first use."""
 MAX_NAME = 60
 """Characters of the name of a training text that are shown."""
@@ -86,7 +86,7 @@ class StoredModel(TextModel):
     @property
     def causal_network(self) -> Network:
         """The network; ConfigError if it is bidirectional."""
-        self._require_language()
+        self.require_language()
         if not isinstance(self.network, Network):
             raise ConfigError(
                 "this model reads from both sides and has no probability from left to right, so it cannot sample or "
@@ -104,12 +104,12 @@ class StoredModel(TextModel):
         """The bidirectional network, prepared for inference; ConfigError if it has one direction."""
         from charlm.infilling.bidirectional_reader import BidirectionalReader
 
-        self._require_language()
+        self.require_language()
         if not isinstance(self.network, BidirectionalNetwork):
             raise ConfigError("this model reads from left to right only; use one trained with `bidirectional=True`")
         return BidirectionalReader(prepare_bidirectional(self.network, self.members), self.vocabulary)
 
-    def _require_language(self) -> None:
+    def require_language(self) -> None:
         """Raise ConfigError, with the commands that the model is for, unless it is a language model."""
         if self.task.is_labelled:
             raise ConfigError(self.task.for_commands())

@@ -6,14 +6,17 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from charlm.checks import check_value, number_rule
+from charlm.checks import check_texts, check_value, number_rule
 from charlm.errors import ConfigError
-from charlm.inference.prepare import prepare_bidirectional
+from charlm.inference.prepare import prepare_bidirectional, prepare_causal
+from charlm.kernels.threads import cores_for
 from charlm.nn.bidirectional import Tagger
+from charlm.nn.network import Network
 from charlm.settings import plain
 from charlm.stored_model import StoredModel
 
 if TYPE_CHECKING:
+    from charlm.tasks.classify import Classifier, Labelled
     from charlm.tasks.restore import Restored, Restorer
 
 PROBABILITY = number_rule("in [0, 1]", lambda value: 0 <= value <= 1)
@@ -50,3 +53,32 @@ class TaskModel(StoredModel):
         """Yield a text of any length part by part, with the changes in it; see `restore`."""
         check_value("min_probability", plain(min_probability), PROBABILITY)
         return self.restorer.restore(chunks, plain(min_probability))
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The model, prepared for classifying texts; ConfigError if it is of another task."""
+        from charlm.tasks.classify import Classifier
+
+        if self.text.task != "classify" or not isinstance(self.network, Network):
+            raise ConfigError(f"labels need a model of the task 'classify'; {self.task.for_commands()}")
+        return Classifier(prepare_causal(self.network, self.members), self.vocabulary, self.labels)
+
+    def classify(self, text: str) -> Labelled:
+        """Return the most probable label of a text, and the probability of each label.
+
+        For language models, see `charlm.classify`.
+        """
+        return next(self.classify_each([text]))
+
+    def classify_each(self, texts: Iterable[str], *, threads: int | None = None) -> Iterator[Labelled]:
+        """Yield the labels of each text, in order and in bounded memory.
+
+        Parameters
+        ----------
+        texts : iterable of str
+            The texts.
+        threads : int, optional
+            Cores to use; 0 or None for all that this process may use.
+        """
+        check_texts(texts)
+        return self.classifier.classify(map(self.clean, texts), cores_for(threads))

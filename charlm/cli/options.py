@@ -101,9 +101,14 @@ def texts(function: Callable[..., Any]) -> Callable[..., Any]:
     def command(words: tuple[str, ...], files: tuple[Path, ...], by_line: bool, **settings: Any) -> Any:
         return function(inputs=gather(words, files, by_line=by_line), **settings)
 
+    return words_and_files(command)
+
+
+def words_and_files(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument TEXT... and the options --file and --lines; the command gets `words`, `files` and `by_line`."""
     arguments = click.argument("words", nargs=-1, metavar="[TEXT]...")
     lines = input("--lines", "by_line", is_flag=True, help="Treat each line of the files as a text.")
-    return arguments(file_option(lines(command)))
+    return arguments(file_option(lines(function)))
 
 
 def documents(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from charlm.arrays import finite_or_none
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from charlm.sampling.sampler import Sample
     from charlm.scoring.continuations import Continuation
     from charlm.scoring.ranking import Classification
+    from charlm.tasks.classify import Labelled
     from charlm.tasks.restore import Change
 
 KEYS_OF_WORDS = {
@@ -139,6 +141,12 @@ def classified_record(found: Classification, names: Sequence[str], text: NamedTe
         **origin(text, unit),
         "posterior": probability,
     }
+
+
+def labelled_record(found: Labelled, text: NamedText, top: int | None) -> Record:
+    """Return the record of a text, in `classify` with a model that predicts labels; with the `top` best labels."""
+    probabilities = dict(islice(found.probabilities.items(), top))
+    return {"text": found.text, "best": found.label, "probability": probabilities, **origin(text, "char")}
 
 
 def filled_record(readings: Iterable[Filled], text: NamedText, unit: str) -> Record:

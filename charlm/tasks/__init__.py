@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TASKS: dict[str, str] = {
     "language": "Language",
     "restore": "Restore",
+    "classify": "Classify",
 }
 """Name in settings and model files -> class name, in the module of the same name."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TaskTuning:
-    """Sizes of the windows in which labels are predicted."""
+    """Sizes of windows and batches, and counts of labels."""
 
     window: int = 384
     """Characters whose labels are predicted in a window."""
@@ -15,6 +15,10 @@ class TaskTuning:
     """Characters that are read on both sides of a window."""
     windows_per_batch: int = 32
     """Windows that are read at a time."""
+    first_texts: int = 16
+    """Texts of the first batch that is classified; each further batch has four times as many."""
+    texts_per_batch: int = 4096
+    """Texts that are classified at a time, at most."""
     min_label_count: int = 3
     """Occurrences of a label in a long text below which it is not learned."""
 

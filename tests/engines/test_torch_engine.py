@@ -84,6 +84,13 @@ def test_losses_are_those_of_numpy(text: Path, cell: str) -> None:
     assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
 
 
+def test_losses_of_labels_are_those_of_numpy(text: Path) -> None:
+    rows = (f"{len(line) % 2}\t{line}\n" for line in TEXT.splitlines() if line)
+    text.write_text("".join(rows))
+    runs = [losses(text, text.with_name("m"), engine, TINY, task="classify") for engine in ("numpy", "torch")]
+    assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
+
+
 @pytest.mark.parametrize("dropout", [{"dropout": 0.3}, {"dropout": 0.2, "recurrent_dropout": 0.3}])
 def test_losses_in_lines_with_dropout_are_those_of_numpy_on_one_thread(text: Path, dropout: dict[str, float]) -> None:
     settings = TINY | dropout | {"steps": 40}

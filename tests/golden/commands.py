@@ -17,7 +17,7 @@ from charlm.cli import charlm
 FOLDER = Path(__file__).parent
 EXPECTED = FOLDER / "expected.json"
 TEXT, LINES, BIDIRECTIONAL = "text.safetensors", "lines.safetensors", "bidirectional.safetensors"
-RESTORE = "restore.safetensors"
+RESTORE, LABELS = "restore.safetensors", "labels.safetensors"
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sample", "-m", TEXT, "--seed", "1", "--length", "60"),
@@ -62,6 +62,9 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("restore", "-m", RESTORE, "thequick", "--min-prob", "0.5"),
     ("restore", "-m", RESTORE, "--file", "verse.txt", "--evaluate"),
     ("info", RESTORE, "--json"),
+    ("classify", "-m", LABELS, "anna", "bebert", "--json"),
+    ("classify", "-m", LABELS, "anna", "bebert", "--top", "2"),
+    ("classify", "-m", LABELS, "--evaluate", "labels.tsv"),
 )
 
 

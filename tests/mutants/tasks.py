@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.fault import Fault
 
 RESTORE = "tests/tasks/test_restore.py::"
+CLASSIFY = "tests/tasks/test_classify.py::"
 STRIPPING = "tests/text/test_stripping.py::"
 LABELLED = "tests/text/test_labelled.py::"
 TAGGER = "tests/nn/test_tagger.py::"
@@ -53,6 +54,27 @@ FAULTS = (
         "closed[address.start() : address.end()] = True",
         "closed[address.start() : address.end()] = False",
         (RESTORE + "test_addresses_numbers_and_unknown_characters_stay",),
+    ),
+    Fault(
+        "texts of a batch do not end together",
+        "charlm/tasks/classify.py",
+        "window[-len(ids[k]) :, column] = ids[k]",
+        "window[1 : len(ids[k]) + 1, column] = ids[k]",
+        (CLASSIFY + "test_labels_are_those_at_the_end_of_each_text_in_any_batch",),
+    ),
+    Fault(
+        "every position of a text has its label",
+        "charlm/tasks/classify.py",
+        "yield [*row.text.translate(SPACES), END + row.label, EOS]",
+        "yield [*(c + row.label for c in row.text), END + row.label, EOS]",
+        (CLASSIFY + "TestCorpus::test_only_the_end_of_a_text_counts",),
+    ),
+    Fault(
+        "a confusion table has predicted labels as rows",
+        "charlm/tasks/classify.py",
+        "self.counts[true, self._numbers[predicted]] += 1",
+        "self.counts[self._numbers[predicted], true] += 1",
+        (CLASSIFY + "TestConfusion::test_rows_are_true_labels_and_columns_predicted_ones",),
     ),
     Fault(
         "a resumed run numbers its labels again",

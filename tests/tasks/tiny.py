@@ -7,6 +7,7 @@ import numpy as np
 from charlm.config import NetworkConfig, TextConfig
 from charlm.model import LanguageModel
 from charlm.nn.networks import make_network
+from charlm.tasks.classify import END
 from charlm.text.vocabulary import Vocabulary
 
 LABELS = ("|||", "||\u0301|", "^|||", "|||, ", "|ł||", "||\u030c| ")
@@ -24,3 +25,16 @@ def random_restorer(
     for one in params:
         one.flat[...] *= 4
     return LanguageModel(network, params, vocabulary, TextConfig(task="restore", remove=remove), labels=LABELS)
+
+
+def random_classifier(
+    *, labels: tuple[str, ...] = ("one", "two", "three"), seed: int = 0, members: int = 1
+) -> LanguageModel:
+    """Return an untrained model that classifies, whose predictions differ from text to text."""
+    vocabulary = Vocabulary.build(dict.fromkeys(f"abcd {END}", 1))
+    network = make_network(NetworkConfig("lstm", 6, 2, outputs=len(labels)), len(vocabulary), vocabulary.eos)
+    rng = np.random.default_rng(seed)
+    params = [network.initial(rng) for _ in range(members)]
+    for one in params:
+        one.flat[...] *= 4
+    return LanguageModel(network, params, vocabulary, TextConfig(task="classify", lines=True), labels=labels)
