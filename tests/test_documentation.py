@@ -28,7 +28,21 @@ OTHER_PAGES = [
 ]
 PLACEHOLDERS = {
     f"{name}.txt"
-    for name in ("corpus", "new", "a", "b", "c", "first90", "last10", "letter", "book", "few", "story", "openings")
+    for name in (
+        "corpus",
+        "new",
+        "a",
+        "b",
+        "c",
+        "first90",
+        "last10",
+        "letter",
+        "book",
+        "few",
+        "names",
+        "story",
+        "openings",
+    )
 }
 """Placeholders for texts of the reader."""
 SOURCES = (TOP / "corpora/SOURCES.md").read_text(encoding="utf-8")
