@@ -1,4 +1,4 @@
-"""Cores and memory that this process may use: affinity, and limits of its control groups (containers, services).
+"""Cores and memory that this process may use (affinity, limits of its control groups), and whether there is a GPU.
 
 Linux puts a process into a tree of control groups; each group up to the root may have limits. Version 2 of control
 groups has one tree, version 1 a tree for each controller; a machine may use both.
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from shutil import which
 
 ROOT = Path("/")
 """Folder that contains `proc` and `sys`."""
@@ -57,6 +58,11 @@ def cpu_quota(root: Path = ROOT) -> float | None:
             if quota > 0:  # -1 means no quota
                 quotas.append(quota / period)
     return min(quotas, default=None)
+
+
+def has_nvidia_gpu(root: Path = ROOT) -> bool:
+    """Return whether this machine seems to have a GPU of Nvidia, by its device files and programs."""
+    return any((root / "dev").glob("nvidia[0-9]*")) or which("nvidia-smi") is not None
 
 
 def free_group_memory(root: Path = ROOT) -> float | None:

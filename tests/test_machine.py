@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from charlm import machine
-from charlm.machine import allowed_cores, cpu_quota, free_group_memory, usable_cores
+from charlm.machine import allowed_cores, cpu_quota, free_group_memory, has_nvidia_gpu, usable_cores
 
 
 def make_tree(root: Path, groups: str, files: dict[str, str]) -> Path:
@@ -24,6 +24,20 @@ def version_1(quota: int, period: int = 100_000, folder: str = "cpu") -> dict[st
 
 
 HYBRID = "4:memory:/a/b\n2:cpu,cpuacct:/a/b\n1:name=systemd:/\n0::/u"
+
+
+@pytest.mark.parametrize(
+    ("files", "program", "expected"),
+    [(["nvidia0"], None, True), (["nvidia-caps"], None, False), ([], "/usr/bin/nvidia-smi", True), ([], None, False)],
+)
+def test_gpu_is_found_by_its_device_file_or_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], program: str | None, expected: bool
+) -> None:
+    (tmp_path / "dev").mkdir()
+    for name in files:
+        (tmp_path / "dev" / name).touch()
+    monkeypatch.setattr("charlm.machine.which", lambda name: program)
+    assert has_nvidia_gpu(tmp_path) is expected
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,15 @@ def check_network(engine: EngineConfig, network: NetworkConfig) -> None:
         raise ConfigError("only NumPy trains a `bidirectional` network; leave `engine` out")
 
 
+def uses_gpu(engine: EngineConfig, group: ProcessGroup) -> bool:
+    """Return whether an engine trains on a GPU. Raises ResourceError if its device does not exist."""
+    if engine.name == "numpy":
+        return False
+    from charlm.engines.torch_engine import find_device
+
+    return bool(find_device(engine.device, group).type != "cpu")
+
+
 def create_process_group(
     engine: EngineConfig, paths: Sequence[str | os.PathLike[str]], tuning: EngineTuning = DEFAULT_TUNING
 ) -> ProcessGroup:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from charlm.checks import NON_NEGATIVE, PATH, TRUTH, check_fields
-from charlm.config import EngineConfig, TextConfig, TrainConfig
+from charlm.config import EngineConfig, NetworkConfig, TextConfig, TrainConfig
+from charlm.engines.create import uses_gpu
 from charlm.engines.process_group import ProcessGroup
 from charlm.errors import ConfigError
-from charlm.machine import usable_cores
+from charlm.machine import has_nvidia_gpu, usable_cores
 from charlm.model import LanguageModel
 from charlm.nn.base import BaseNetwork
+from charlm.nn.cells import find_cell
 from charlm.nn.layout import Parameters
 from charlm.nn.networks import make_network
 from charlm.runs.files import PathLike
@@ -132,17 +135,36 @@ def choose_settings(settings: Mapping[str, Any], corpus: Corpus, engine: EngineC
     """Complete the settings by the corpus, the speed of this machine and its free memory."""
     threads = settings.get("threads") or max(1, usable_cores() // group.local_world_size)
     complete = {**settings, "threads": threads, "outputs": len(corpus.labels)}
-    is_size_open = settings.get("hidden") is None and settings.get("size") is None
-    speed = REFERENCE_SPEED
-    if engine.name != "numpy":  # the processes of a group must agree, so that PyTorch does not measure the speed
+    if engine.name != "numpy":
         complete["ensemble"] = settings.get("ensemble") or 1
-    elif is_size_open or (settings.get("ensemble") is None and not (settings.get("epochs") or settings.get("steps"))):
-        speed = measure_speed(threads)
+    speed = measure_speed(threads, engine) if depends_on_speed(complete, engine, group) else REFERENCE_SPEED
     characters, vocabulary = len(corpus.train_ids), len(corpus.labels) or len(corpus.vocabulary)
     choice = choose(complete, characters, speed, vocabulary=vocabulary)
     while choice.train.ensemble > 1 and settings.get("ensemble") is None and not fits_memory(choice, corpus, engine):
         choice = choose(complete, characters, speed, vocabulary=vocabulary, max_members=choice.train.ensemble - 1)
     return choice
+
+
+def depends_on_speed(settings: Mapping[str, Any], engine: EngineConfig, group: ProcessGroup) -> bool:
+    """Return whether a setting that is not given depends on the speed of this machine.
+
+    Several ranks must agree, so that they do not measure it.
+    """
+    if group.world_size > 1:
+        return False
+    if settings.get("hidden") is None and settings.get("size") is None:
+        return True
+    if uses_gpu(engine, group):
+        return any(settings.get(name) is None for name in ("batch", "bptt", "learning_rate"))
+    return settings.get("ensemble") is None and not (settings.get("epochs") or settings.get("steps"))
+
+
+def gpu_hint(network: NetworkConfig, engine: EngineConfig) -> str:
+    """Return a message for a user of NumPy whose GPU PyTorch would use; an empty one for other users."""
+    is_trainable = find_cell(network.cell).torch_name is not None and not network.bidirectional
+    if engine.name != "numpy" or not is_trainable or not has_nvidia_gpu() or find_spec("torch") is None:
+        return ""
+    return 'this machine has a GPU, and PyTorch is installed; `engine="torch"` trains on it'
 
 
 def held_out_of(setup: Setup, group: ProcessGroup, tuning: TrainingTuning) -> HeldOut | None:

@@ -18,11 +18,15 @@ PASSES_PER_MEMBER = 32
 
 
 class Speed(NamedTuple):
-    """The speed of a machine: characters per second of the reference network, on one core and on all cores."""
+    """The speed of a machine: characters per second of the reference network, on one core and on all cores.
+
+    A GPU counts as one core. is_gpu: whether the speed is that of a GPU.
+    """
 
     one_core: float
     all_cores: float
     cores: int
+    is_gpu: bool = False
 
     def of_member(self, members: int) -> float:
         """Return the characters per second of each of several networks in training side by side.

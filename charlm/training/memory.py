@@ -47,7 +47,7 @@ def memory_needed(
         the best model. A snapshot takes at most `max_snapshot_bytes`.
     """
     parameters = network.size
-    vectors = 2 + len(find_optimizer(train.optimizer, 0, "float32").moments)
+    vectors = state_vectors(train)
     gates, layers, hidden = network.cell.gates, network.config.layers, network.config.hidden
     stacks = 2 if network.config.bidirectional else 1
     window = network.window_size(steps, streams) / micro_batches
@@ -59,6 +59,11 @@ def memory_needed(
     values = parameters * (gradients + 2 * vectors + 2) + window + head + packed
     snapshot = min(DEFAULT_TUNING.max_snapshot_bytes, VALUE_BYTES * parameters * vectors)
     return shards * DEFAULT_TUNING.process_bytes + TextTuning.max_bytes_in_memory + snapshot + VALUE_BYTES * values
+
+
+def state_vectors(train: TrainConfig) -> int:
+    """Return how many vectors of P values the weights, their average and the moments of the optimizer are."""
+    return 2 + len(find_optimizer(train.optimizer, 0, "float32").moments)
 
 
 def free_memory() -> float | None:
@@ -128,7 +133,8 @@ def run_memory(engine: EngineConfig, network: BaseNetwork, train: TrainConfig, b
     shards = 1 if is_torch else min(-(-train.threads // train.ensemble), streams)
     micro_batches = 1 if is_torch else micro_batches_of(network, steps, -(-streams // shards))
     memory = memory_needed(network, train, steps=steps, streams=streams, shards=shards, micro_batches=micro_batches)
-    memory += DEFAULT_TUNING.pytorch_bytes if is_torch else 0
+    if is_torch:
+        memory += DEFAULT_TUNING.pytorch_bytes + VALUE_BYTES * network.size * state_vectors(train)  # a snapshot
     if train.ensemble > 1:  # a process for each member; the main process shares the text with them
         memory = train.ensemble * memory + DEFAULT_TUNING.process_bytes + batches.corpus.ids.nbytes
     return memory

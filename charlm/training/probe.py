@@ -6,18 +6,36 @@ from time import perf_counter
 
 import numpy as np
 
-from charlm.config import NetworkConfig
+from charlm.config import EngineConfig, NetworkConfig, TrainConfig
+from charlm.engines.create import create_engine, uses_gpu
 from charlm.engines.numpy_engine import NumpyEngine
+from charlm.engines.process_group import ProcessGroup
 from charlm.kernels.threads import blas_on_one_thread
 from charlm.nn.network import Network
+from charlm.training import gpu_recipes
 from charlm.training.ensemble_size import Speed
+from charlm.training.recipes import relative_cost
 
 SHAPE, VOCABULARY, BATCH, STEPS = NetworkConfig("lstm", 256, 1), 64, 32, 64
 """The reference network and its windows."""
+GPU_WINDOWS = gpu_recipes.SHAPE, gpu_recipes.BATCH, gpu_recipes.LONG_WINDOW
+"""The same on a GPU: those of its largest recipe."""
+NUMPY = EngineConfig()
+STEPS_PER_READ = 4
+"""Steps that a device takes between two readings of the clock, which wait for it."""
 
 
-def measure_speed(cores: int) -> Speed:
-    """Measure the speed of this machine with one of its cores and with `cores`."""
+def measure_speed(cores: int, engine: EngineConfig = NUMPY) -> Speed:
+    """Measure the speed of this machine with one of its cores and with `cores`, or that of the device of PyTorch.
+
+    A GPU reads a large batch with a larger network; the result is that of the reference network at the same number of
+    multiplications.
+    """
+    if engine.name != "numpy":
+        is_gpu = uses_gpu(engine, ProcessGroup())
+        shape, batch, steps = GPU_WINDOWS if is_gpu else (SHAPE, BATCH, STEPS)
+        speed = relative_cost(shape.hidden, shape.layers) * device_speed(engine, cores, shape, batch, steps)
+        return Speed(speed, speed, 1, is_gpu)
     one_core = characters_per_second(1)
     return Speed(one_core, characters_per_second(cores) if cores > 1 else one_core, cores)
 
@@ -46,3 +64,36 @@ def characters_per_second(threads: int, max_seconds: float = 0.3) -> float:
             engine.loss_and_grads(inputs, targets, None)
             times.append(perf_counter() - window_start)
     return BATCH * STEPS / float(np.quantile(times, 0.25))
+
+
+def device_speed(
+    engine: EngineConfig, threads: int, shape: NetworkConfig, batch: int, steps: int, max_seconds: float = 0.5
+) -> float:
+    """Train a network on noise by PyTorch, and return the speed of the faster rounds in characters per second.
+
+    Parameters
+    ----------
+    engine : EngineConfig
+        Device and precision.
+    threads : int
+        Cores to use on a CPU.
+    shape, batch, steps : NetworkConfig, int, int
+        The network and its windows.
+    max_seconds : float
+        Duration of the measurement, from the second round.
+    """
+    network, train = Network(shape, VOCABULARY), TrainConfig(batch=batch, bptt=steps, threads=threads)
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.integers(1, VOCABULARY, (2, steps, batch))
+    times: list[float] = []
+    with create_engine(engine, ProcessGroup(), network, network.initial(rng), train, steps, batch) as own:
+        start = perf_counter()
+        while len(times) < 2 or perf_counter() - start < max_seconds:
+            round_start = perf_counter()
+            for _ in range(STEPS_PER_READ):
+                own.step(inputs, targets, None, 0, 1e-3)
+            own.read_steps()
+            times.append(perf_counter() - round_start)
+            if len(times) == 1:  # it compiles and allocates
+                start = perf_counter()
+    return STEPS_PER_READ * batch * steps / float(np.quantile(times[1:], 0.25))

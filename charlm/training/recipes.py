@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from charlm.checks import COUNT, POSITIVE, check_choice, check_value
 from charlm.config import SIZES, NetworkConfig, TrainConfig
 from charlm.settings import refuse_unknown
+from charlm.training import gpu_recipes
 from charlm.training.ensemble_size import MAX_CHOSEN_MEMBERS, Speed, members_for_long_text, members_for_short_text
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
@@ -126,6 +127,10 @@ def choose(
             reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
     reference_minutes *= speed.of_member(members) / REFERENCE_SPEED.all_cores
     recipe = adapt_recipe(recipe_for(reference_minutes, characters), given, size)
+    if speed.is_gpu and characters > SMALL_RECIPES[-1][0]:
+        cost = relative_cost(given.get("hidden", recipe["hidden"]), given.get("layers", recipe["layers"]))
+        recipe = gpu_recipes.adapt_to_gpu(recipe, characters, 60 * minutes * speed.all_cores / cost)
+        reason += "; a large batch because a GPU reads many streams at once" if "batch" not in given else ""
     chosen = {**default, "patience": 4, "ensemble": members, "tied": is_tied(given, vocabulary), **recipe}
     complete = chosen | given
     network = NetworkConfig(**{name: value for name, value in complete.items() if name in NETWORK_SETTINGS})

@@ -20,6 +20,7 @@ from charlm.optim.averaging import new_fraction
 from charlm.optim.clipping import clip_by_global_norm
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
+from charlm.training import probe
 from charlm.training.report import Event
 from charlm.training.tuning import TrainingTuning
 
@@ -181,6 +182,27 @@ def test_state_of_the_engine_returns_from_a_snapshot_and_from_arrays(average: fl
             assert train(range(3, 6)) == after
             np.testing.assert_array_equal(own.params.flat, weights)
             assert np.array_equal(own.average.flat, weights) == (average == 0)
+
+
+def test_probe_measures_the_device_that_will_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, with the network of its largest recipe; the CPU stands in for it here, with a smaller one."""
+    cpu = EngineConfig("torch", "cpu")
+    measured: list[Any] = []
+    monkeypatch.setattr(probe, "SHAPE", NetworkConfig("lstm", 16, 1))
+    monkeypatch.setattr(probe, "GPU_WINDOWS", (NetworkConfig("gru", 32, 2), 4, 8))
+
+    def device_speed(*arguments: Any) -> float:
+        measured.append(arguments[2:])
+        return own(*arguments, max_seconds=0.01)
+
+    own = probe.device_speed
+    monkeypatch.setattr(probe, "device_speed", device_speed)
+    speed = probe.measure_speed(1, cpu)
+    assert (speed.is_gpu, speed.cores) == (False, 1)
+    assert speed.one_core == speed.all_cores > 1
+    monkeypatch.setattr(probe, "uses_gpu", lambda *_: True)
+    assert probe.measure_speed(1, cpu).is_gpu
+    assert measured == [(NetworkConfig("lstm", 16, 1), 32, 64), (NetworkConfig("gru", 32, 2), 4, 8)]
 
 
 @pytest.mark.usefixtures("asynchronous")

@@ -68,6 +68,27 @@ FAULTS = (
         (LOOP,),
     ),
     Fault(
+        "a GPU drops as much in one pass as in many",
+        "charlm/training/gpu_recipes.py",
+        "min(1.0, read / characters / PASSES_OF_FULL_DROPOUT)",
+        "1.0",
+        ("tests/training/test_training.py::TestGpu::test_few_passes_need_little_dropout",),
+    ),
+    Fault(
+        "a GPU reads short texts in large batches",
+        "charlm/training/recipes.py",
+        "if speed.is_gpu and characters > SMALL_RECIPES[-1][0]:",
+        "if speed.is_gpu:",
+        ("tests/training/test_training.py::TestGpu::test_given_settings_and_recipes_for_short_texts_are_kept",),
+    ),
+    Fault(
+        "a resumed run is told of the GPU again",
+        "charlm/runs/run.py",
+        "if not saved and (hint :=",
+        "if (hint :=",
+        ("tests/runs/test_gpu_hint.py::test_new_run_tells_once_of_the_gpu",),
+    ),
+    Fault(
         "minutes leave no time for the last evaluation",
         "charlm/training/trainer.py",
         "seconds = self.seconds + self._pace.seconds",

@@ -158,6 +158,38 @@ class TestChoice:
         assert min(speed.one_core, speed.all_cores) > 100
 
 
+class TestGpu:
+    """A GPU whose LSTM 512x2 reads 500,000 characters a second, and a slow one of 50,000."""
+
+    fast, slow = (Speed(8 * rate, 8 * rate, 1, is_gpu=True) for rate in (500_000, 50_000))
+
+    def test_minute_on_a_fast_gpu_trains_two_layers_in_large_batches(self) -> None:
+        choice = choose({"minutes": 1.0, "ensemble": 1}, 10**6, self.fast)
+        network, train = choice.network, choice.train
+        assert (network.hidden, network.layers, network.dropout, network.recurrent_dropout) == (512, 2, 0.4, 0)
+        assert (train.batch, train.bptt, train.learning_rate) == (128, 128, 0.006)
+        assert train.average == pytest.approx(1 - 25 / (60 * 500_000 / 128**2), abs=1e-4)
+        assert choice.reason.endswith("; a large batch because a GPU reads many streams at once")
+
+    def test_slow_gpu_gets_a_smaller_network_and_shorter_windows(self) -> None:
+        choice = choose({"minutes": 1.0, "ensemble": 1}, 10**6, self.slow)
+        assert (choice.network.hidden, choice.network.layers) == (384, 1)
+        assert (choice.train.batch, choice.train.bptt, choice.train.learning_rate) == (128, 64, 0.012)
+
+    @pytest.mark.parametrize(("characters", "dropout"), [(3_000_000, 0.4), (6_000_000, 0.2), (300_000_000, 0.0)])
+    def test_few_passes_need_little_dropout(self, characters: int, dropout: float) -> None:
+        assert choose({"minutes": 1.0, "ensemble": 1}, characters, self.fast).network.dropout == dropout
+
+    def test_given_settings_and_recipes_for_short_texts_are_kept(self) -> None:
+        given = {"batch": 16, "bptt": 32, "learning_rate": 0.001, "dropout": 0.3, "ensemble": 1, "steps": 9}
+        choice = choose(given, 10**6, self.fast)
+        assert (choice.train.batch, choice.train.bptt, choice.train.learning_rate) == (16, 32, 0.001)
+        assert (choice.network.dropout, "GPU" in choice.reason) == (0.3, False)
+        for budget in ({"minutes": 1.0}, {"steps": 100}):
+            short = choose({"ensemble": 1} | budget, 200_000, self.fast)
+            assert short == choose({"ensemble": 1} | budget, 200_000, self.fast._replace(is_gpu=False))
+
+
 class TestEnsembleSize:
     def test_speed_of_a_member_depends_on_its_cores(self) -> None:
         speed = Speed(100, 400, 16)

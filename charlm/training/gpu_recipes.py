@@ -1,0 +1,54 @@
+"""Changes to the recipes for long texts on a GPU, and the network that measures the speed of one.
+
+A GPU reads 128 streams in about the time of a few, as long as they leave parts of it idle; what takes time is the
+number of steps, each of which waits for the one before. So the batch is large, and the windows are shorter if there is
+time for few of them. The batch of 128 at a learning rate of 0.006 with an LSTM 512x2 are known to work; the other
+numbers are estimates that no GPU has measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from charlm.config import NetworkConfig
+
+SHAPE = NetworkConfig("lstm", 512, 2)
+"""The network whose speed is measured on a GPU: smaller ones take about as long."""
+BATCH = 128
+"""Streams of a window."""
+LONG_WINDOW, SHORT_WINDOW = 128, 64
+"""Steps of a window."""
+MIN_UPDATES = 1000
+"""Updates in long windows below which windows are short."""
+RATE_FACTOR = 1.2
+"""Learning rate, relative to a batch of 16."""
+AVERAGED_UPDATES = 0.04
+"""Fraction of the updates that the average of the weights may extend over, as in the longest recipe for a CPU."""
+PASSES_OF_FULL_DROPOUT = 10.0
+"""Passes over the text from which the dropout is that of the recipe; fewer passes need less."""
+
+
+def adapt_to_gpu(recipe: Mapping[str, Any], characters: int, read: float) -> dict[str, Any]:
+    """Return the recipe for a long text with the windows of a GPU.
+
+    Parameters
+    ----------
+    recipe : mapping
+        Settings for a CPU.
+    characters : int
+        Length of the training text.
+    read : float
+        Characters that the network reads within the budget.
+    """
+    bptt = LONG_WINDOW if read >= MIN_UPDATES * BATCH * LONG_WINDOW else SHORT_WINDOW
+    averaged = max(AVERAGED_UPDATES * read / (BATCH * bptt), 10.0)
+    return {
+        **recipe,
+        "batch": BATCH,
+        "bptt": bptt,
+        "learning_rate": round(RATE_FACTOR * recipe["learning_rate"], 5),
+        "average": min(recipe["average"], round(1 - 1 / averaged, 4)),
+        "dropout": round(recipe["dropout"] * min(1.0, read / characters / PASSES_OF_FULL_DROPOUT), 2),
+        "recurrent_dropout": 0.0,  # its masks are drawn on the CPU, for longer than a GPU takes for a window
+    }
