@@ -27,6 +27,8 @@ AVERAGED_UPDATES = 0.04
 """Fraction of the updates that the average of the weights may extend over, as in the longest recipe for a CPU."""
 PASSES_OF_FULL_DROPOUT = 10.0
 """Passes over the text from which the dropout is that of the recipe; fewer passes need less."""
+REASON = "; a large batch because a GPU reads many streams at once"
+"""The explanation that a user reads."""
 
 
 def adapt_to_gpu(recipe: Mapping[str, Any], characters: int, read: float) -> dict[str, Any]:

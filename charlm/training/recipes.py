@@ -109,7 +109,7 @@ def choose(
         If a given setting is unknown or out of its range.
     """
     given = {name: value for name, value in settings.items() if value is not None}
-    size = given.pop("size", None)
+    size, reason = given.pop("size", None), ""
     refuse_unknown(given, [*NETWORK_SETTINGS, *TRAIN_SETTINGS, "size"])
     default = {} if any(name in given for name in BUDGETS) else {"minutes": default_minutes(characters)}
     minutes = given.get("minutes", default.get("minutes", 2.0))
@@ -118,7 +118,6 @@ def choose(
     reference_minutes = minutes / (BIDIRECTIONAL_COST if given.get("bidirectional") else 1)
     members = given.get("ensemble", 1)
     check_value("ensemble", members, COUNT)
-    reason = ""
     if is_by_time and "ensemble" not in given:
         members = choose_members(reference_minutes, characters, speed, vocabulary, {"size": size, **given})
         members = min(members, max_members)
@@ -130,11 +129,9 @@ def choose(
     if speed.is_gpu and characters > SMALL_RECIPES[-1][0]:
         cost = relative_cost(given.get("hidden", recipe["hidden"]), given.get("layers", recipe["layers"]))
         recipe = gpu_recipes.adapt_to_gpu(recipe, characters, 60 * minutes * speed.all_cores / cost)
-        reason += "; a large batch because a GPU reads many streams at once" if "batch" not in given else ""
+        reason += "" if "batch" in given else gpu_recipes.REASON
     chosen = {**default, "patience": 4, "ensemble": members, "tied": is_tied(given, vocabulary), **recipe}
-    complete = chosen | given
-    network = NetworkConfig(**{name: value for name, value in complete.items() if name in NETWORK_SETTINGS})
-    train = TrainConfig(**{name: value for name, value in complete.items() if name in TRAIN_SETTINGS})
+    network, train = configs_of(chosen | given)
     if is_by_time and size is None and "hidden" not in given:
         fitting = fit_to_vocabulary(network, train, vocabulary, 60 * minutes * speed.of_member(members))
         if fitting != network:
@@ -142,6 +139,12 @@ def choose(
             reason += f"; a smaller network because the vocabulary is large ({vocabulary:,} tokens)"
     is_chosen = not chosen.keys() <= given.keys()
     return Choice(network, train, describe(network, train, is_chosen, characters) + reason)
+
+
+def configs_of(settings: Mapping[str, Any]) -> tuple[NetworkConfig, TrainConfig]:
+    """Return complete settings as the shape of a network and how it is trained."""
+    network = NetworkConfig(**{name: value for name, value in settings.items() if name in NETWORK_SETTINGS})
+    return network, TrainConfig(**{name: value for name, value in settings.items() if name in TRAIN_SETTINGS})
 
 
 def adapt_recipe(recipe: Recipe, given: Mapping[str, Any], size: str | None) -> dict[str, Any]:
