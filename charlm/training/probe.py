@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,23 +19,46 @@ from charlm.training.recipes import relative_cost
 
 SHAPE, VOCABULARY, BATCH, STEPS = NetworkConfig("lstm", 256, 1), 64, 32, 64
 """The reference network and its windows."""
-GPU_WINDOWS = gpu_recipes.SHAPE, gpu_recipes.BATCH, gpu_recipes.LONG_WINDOW
-"""The same on a GPU: those of its largest recipe."""
 NUMPY = EngineConfig()
 STEPS_PER_READ = 4
 """Steps that a device takes between two readings of the clock, which wait for it."""
 
 
-def measure_speed(cores: int, engine: EngineConfig = NUMPY) -> Speed:
+class Windows(NamedTuple):
+    """What is measured: a network, the streams and the steps of its windows."""
+
+    shape: NetworkConfig
+    batch: int
+    steps: int
+
+
+ON_CPU = Windows(SHAPE, BATCH, STEPS)
+ON_GPU = Windows(gpu_recipes.SHAPE, gpu_recipes.BATCH, gpu_recipes.LONG_WINDOW)
+"""Those of the largest recipe for a GPU."""
+
+
+def measure_speed(
+    cores: int, engine: EngineConfig = NUMPY, *, on_cpu: Windows = ON_CPU, on_gpu: Windows = ON_GPU
+) -> Speed:
     """Measure the speed of this machine with one of its cores and with `cores`, or that of the device of PyTorch.
 
     A GPU reads a large batch with a larger network; the result is that of the reference network at the same number of
     multiplications.
+
+    Parameters
+    ----------
+    cores : int
+        Cores to use.
+    engine : EngineConfig
+        What will train.
+    on_cpu, on_gpu : Windows
+        What PyTorch trains in the measurement.
     """
     if engine.name != "numpy":
         is_gpu = uses_gpu(engine, ProcessGroup())
-        shape, batch, steps = GPU_WINDOWS if is_gpu else (SHAPE, BATCH, STEPS)
-        speed = relative_cost(shape.hidden, shape.layers) * device_speed(engine, cores, shape, batch, steps)
+        windows = on_gpu if is_gpu else on_cpu
+        relative = relative_cost(windows.shape.hidden, windows.shape.layers)
+        speed = relative * device_speed(engine, cores, windows)
         return Speed(speed, speed, 1, is_gpu)
     one_core = characters_per_second(1)
     return Speed(one_core, characters_per_second(cores) if cores > 1 else one_core, cores)
@@ -66,9 +90,7 @@ def characters_per_second(threads: int, max_seconds: float = 0.3) -> float:
     return BATCH * STEPS / float(np.quantile(times, 0.25))
 
 
-def device_speed(
-    engine: EngineConfig, threads: int, shape: NetworkConfig, batch: int, steps: int, max_seconds: float = 0.5
-) -> float:
+def device_speed(engine: EngineConfig, threads: int, windows: Windows, max_seconds: float = 0.5) -> float:
     """Train a network on noise by PyTorch, and return the speed of the faster rounds in characters per second.
 
     Parameters
@@ -77,11 +99,12 @@ def device_speed(
         Device and precision.
     threads : int
         Cores to use on a CPU.
-    shape, batch, steps : NetworkConfig, int, int
+    windows : Windows
         The network and its windows.
     max_seconds : float
         Duration of the measurement, from the second round.
     """
+    shape, batch, steps = windows
     network, train = Network(shape, VOCABULARY), TrainConfig(batch=batch, bptt=steps, threads=threads)
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(1, VOCABULARY, (2, steps, batch))

@@ -21,6 +21,7 @@ from charlm.optim.clipping import clip_by_global_norm
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
 from charlm.training import probe
+from charlm.training.ensemble_size import Speed
 from charlm.training.report import Event
 from charlm.training.tuning import TrainingTuning
 
@@ -185,24 +186,21 @@ def test_state_of_the_engine_returns_from_a_snapshot_and_from_arrays(average: fl
 
 
 def test_probe_measures_the_device_that_will_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a GPU, with the network of its largest recipe; the CPU stands in for it here, with a smaller one."""
-    cpu = EngineConfig("torch", "cpu")
-    measured: list[Any] = []
-    monkeypatch.setattr(probe, "SHAPE", NetworkConfig("lstm", 16, 1))
-    monkeypatch.setattr(probe, "GPU_WINDOWS", (NetworkConfig("gru", 32, 2), 4, 8))
-
-    def device_speed(*arguments: Any) -> float:
-        measured.append(arguments[2:])
-        return own(*arguments, max_seconds=0.01)
-
+    """On a GPU, with its own network and windows; the CPU is the device here."""
+    engine, measured = EngineConfig("torch", "cpu"), []
+    on_cpu = probe.Windows(NetworkConfig("lstm", 16, 1), 4, 8)
+    on_gpu = probe.Windows(NetworkConfig("gru", 32, 2), 2, 8)
     own = probe.device_speed
+
+    def device_speed(engine: EngineConfig, threads: int, windows: probe.Windows) -> float:
+        measured.append(own(engine, threads, windows, max_seconds=0.01))
+        return 1000.0 if windows == on_cpu else 500.0
+
     monkeypatch.setattr(probe, "device_speed", device_speed)
-    speed = probe.measure_speed(1, cpu)
-    assert (speed.is_gpu, speed.cores) == (False, 1)
-    assert speed.one_core == speed.all_cores > 1
+    assert probe.measure_speed(1, engine, on_cpu=on_cpu, on_gpu=on_gpu) == Speed(1000 / 256, 1000 / 256, 1)
     monkeypatch.setattr(probe, "uses_gpu", lambda *_: True)
-    assert probe.measure_speed(1, cpu).is_gpu
-    assert measured == [(NetworkConfig("lstm", 16, 1), 32, 64), (NetworkConfig("gru", 32, 2), 4, 8)]
+    assert probe.measure_speed(1, engine, on_cpu=on_cpu, on_gpu=on_gpu) == Speed(500 / 32, 500 / 32, 1, is_gpu=True)
+    assert min(measured) > 1
 
 
 @pytest.mark.usefixtures("asynchronous")
