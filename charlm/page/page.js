@@ -9,7 +9,7 @@ const saliency = new Map(data.saliency.indices.map((index, row) => [index, data.
 const expected = new Map(data.expected.positions.map((position, row) => [position, data.expected.texts[row]]));
 const unknown = new Set(data.text.unknown);
 const AROUND = 20; // characters on each side of the current one for which the gates are shown
-const page = { current: 0, isHeld: false, mode: "surprisal", layer: 0, cell: 0 };
+const page = { current: 0, isHeld: false, mode: "surprisal", layer: 0, cell: 0, salient: [] };
 const byId = (id) => document.getElementById(id);
 
 /** Return the numbers of an array that is packed as integers of 8 bits times a scale. */
@@ -80,11 +80,13 @@ function colourText() {
 function drawSaliency() {
   const values = saliency.get(page.current) || [];
   const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-12);
-  spans.forEach((span) => span.style.removeProperty("border-bottom-color"));
+  page.salient.forEach((span) => span.style.removeProperty("border-bottom-color"));
+  page.salient = [];
   values.forEach((value, k) => {
     const span = spans[page.current - 1 - k];
     const percent = Math.round((100 * Math.abs(value)) / largest);
     if (span && percent > 4) {
+      page.salient.push(span);
       span.style.borderBottomColor = `color-mix(in srgb, var(${value > 0 ? "--more" : "--less"}) ${percent}%, transparent)`;
     }
   });
@@ -200,6 +202,7 @@ function onKey(event) {
   if (event.key in moves && tokens.length && !event.ctrlKey && !event.altKey && !event.metaKey) {
     event.preventDefault();
     moveTo(moves[event.key](), true);
+    byId("said").textContent = `${quoted(tokens[page.current])}, probability ${digits(Math.exp(data.scores.log_prob[page.current]))}`;
   } else if (event.key === "Enter") {
     page.isHeld = !page.isHeld;
     refresh();

@@ -157,6 +157,7 @@ def test_keyboard_moves_holds_and_releases(browser: Browser, files: dict[str, Pa
     browser.run("document.querySelector('#text').focus();")
     browser.press(ARROW_RIGHT, ARROW_RIGHT, ARROW_RIGHT, ARROW_LEFT)
     assert current(browser) == 2
+    assert browser.text("#said").startswith("\u201ce\u201d, probability 0.")  # for a screen reader
     browser.press(ARROW_DOWN)
     below = current(browser)
     assert 20 < below < 26  # the text has a line of 20 characters
