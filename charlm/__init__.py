@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from charlm.scoring.continuations import Continuation, Next
     from charlm.scoring.ranking import Classification, classify, rank
     from charlm.scoring.score import CharScore, Score
+    from charlm.text.copies import Copies, Copy, copies
+    from charlm.text.copy_index import CopyIndex
 
 _HOMES = {
     "Activations": "charlm.diagnostics.activations",
@@ -38,6 +40,9 @@ _HOMES = {
     "CharlmError": "charlm.errors",
     "Classification": "charlm.scoring.ranking",
     "Continuation": "charlm.scoring.continuations",
+    "Copies": "charlm.text.copies",
+    "Copy": "charlm.text.copies",
+    "CopyIndex": "charlm.text.copy_index",
     "EngineConfig": "charlm.config",
     "LanguageModel": "charlm.model",
     "Mixture": "charlm.mixture",
@@ -51,6 +56,7 @@ _HOMES = {
     "TrainConfig": "charlm.config",
     "TrainingRecord": "charlm.checkpoint",
     "classify": "charlm.scoring.ranking",
+    "copies": "charlm.text.copies",
     "load": "charlm.model",
     "rank": "charlm.scoring.ranking",
     "train": "charlm.runs.api",
@@ -63,6 +69,9 @@ __all__ = [
     "CharlmError",
     "Classification",
     "Continuation",
+    "Copies",
+    "Copy",
+    "CopyIndex",
     "EngineConfig",
     "LanguageModel",
     "Mixture",
@@ -77,6 +86,7 @@ __all__ = [
     "TrainingRecord",
     "__version__",
     "classify",
+    "copies",
     "errors",
     "load",
     "rank",

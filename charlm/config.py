@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from charlm.checks import (
     COUNT,
@@ -122,6 +123,17 @@ class TextConfig:
         check_fields(self, STRING, "task", "remove")
 
 
+@runtime_checkable
+class TrainingText(Protocol):
+    """An index of the substrings of a training text: see `CopyIndex`."""
+
+    limit: int
+    """Length of the longest run that a text may share with the training text."""
+
+    def contains(self, hashes: Any) -> Any:
+        """Return which hashes are those of longer substrings."""
+
+
 @dataclass(frozen=True)
 class SampleConfig:
     """How characters are drawn from the softmax.
@@ -142,6 +154,8 @@ class SampleConfig:
     match : each text matches this regular expression as a whole, in the syntax of `re`; None (default) for any text
     starts_with, contains, ends_with : each text starts with, contains or ends with this; None (default) for any text
     without : characters that no text has, default ""
+    max_copy : a CopyIndex of the training text: no text shares a longer run than its limit with it; None (default) for
+        no limit
     exact : whether texts are drawn from the conditional distribution given that they match, by rejection, default
         False: from the distribution that is masked step by step
     """
@@ -161,6 +175,7 @@ class SampleConfig:
     ends_with: str | None = None
     without: str = ""
     exact: bool = False
+    max_copy: TrainingText | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, NON_NEGATIVE, "temperature", "word_temperature")
@@ -172,9 +187,12 @@ class SampleConfig:
         check_fields(self, TEXT, "stop", "match", "starts_with", "contains", "ends_with")
         check(isinstance(self.without, str), "without", self.without, "a text")
         check_fields(self, TRUTH, "can_end", "exact")
+        is_index = self.max_copy is None or isinstance(self.max_copy, TrainingText)
+        check(is_index, "max_copy", self.max_copy, "a CopyIndex, such as `CopyIndex.read(path, limit)`")
         if self.is_constrained and self.stop is not None:
             raise ConfigError("a text that must match cannot also end at a string; leave out `stop`")
-        if self.exact and (self.top_k or self.top_p < 1 or self.min_p or self.no_loop or self.is_greedy):
+        others = (self.top_k, self.top_p < 1, self.min_p, self.no_loop, self.max_copy is not None, self.is_greedy)
+        if self.exact and any(others):
             raise ConfigError("exact sampling is defined for temperatures above 0 without other filters")
         if self.exact and self.word_temperature is not None:
             raise ConfigError("exact sampling has one temperature; leave out `word_temperature`")

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypedDict, TypeVar, get_args, get_type_hints
 import numpy as np
 
 from charlm.checks import most_similar
+from charlm.config import TrainingText
 from charlm.errors import ConfigError
 
 Value = TypeVar("Value")
@@ -108,6 +109,7 @@ class SampleSettings(TypedDict, total=False):
     ends_with: str | None
     without: str
     exact: bool
+    max_copy: TrainingText | None
 
 
 def show_keywords(settings: type, *configs: type) -> Callable[[Function], Function]:

@@ -33,6 +33,7 @@ COMMANDS = {
     "write": "Write a text together with a model.",
     "score": "Print how probable texts are.",
     "classify": "Find which of several models a text is from.",
+    "copies": "Find what of a text is copied from the training text.",
     "odd": "Find the most surprising lines or characters of a text.",
     "fill": "Restore missing characters.",
     "proof": "Mark words that do not fit, and propose others.",

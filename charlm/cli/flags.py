@@ -14,6 +14,7 @@ ALIASES = {
     "models": ("model_paths",),
     "prior": ("priors",),
     "weight": ("weights",),
+    "limit": ("max_copy",),
     "pseudo_score": ("pseudo",),
 }
 """Python parameters whose click parameter has another name."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from charlm.scoring.ranking import Classification
     from charlm.tasks.classify import Labelled
     from charlm.tasks.restore import Change
+    from charlm.text.copies import Copies, Copy
 
 KEYS_OF_WORDS = {
     "characters": "tokens",
@@ -237,6 +238,34 @@ def cell_record(score: CellScore, member: int, unit: str) -> Record:
     """Return the record of a cell and a property, in `cells`."""
     record = asdict(score)
     return {"property": record.pop("name"), **record, "member": member, "unit": unit}
+
+
+def copies_record(found: Copies, path: str) -> Record:
+    """Return the record of a text, in `copies`."""
+    return {
+        "characters": found.characters,
+        "min_length": found.min_length,
+        "copied": found.copied,
+        "fraction": found.fraction,
+        "longest": found.longest,
+        "novel": list(found.novel),
+        "runs": [copy_record(run) for run in found.runs],
+        "file": path,
+    }
+
+
+def copy_record(run: Copy, location: tuple[int, int] | None = None) -> Record:
+    """Return the record of a run, in `copies`, and with its line and column in `copies --tsv`."""
+    record = {
+        "index": run.index,
+        "length": len(run),
+        "text": run.text,
+        "corpus": run.source,
+        "corpus_index": run.source_index,
+        "corpus_line": run.source_line,
+        "places": run.places,
+    }
+    return record if location is None else {"line": location[0], "column": location[1], **record}
 
 
 def next_record(found: Continuation, kind: str, rank: int, prompt: str, unit: str) -> Record:

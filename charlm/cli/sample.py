@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -90,15 +91,20 @@ match_option = option_group("Constraints")
 @novelty_option("--novel", is_flag=True,
                 help="Write only whole lines that are not in the training text; of a model of running text, "
                 "only texts that do not occur in --corpus.")  # fmt: skip
-@novelty_option("--corpus", type=options.PATH, metavar="FILE", show_default="hashes of its lines in the model file",
-                help="Read the training text for --novel from this file.")  # fmt: skip
+@novelty_option("--max-copy", type=int, metavar="CHARACTERS", show_default="no limit",
+                help="Let no run of the text that is longer than this be a copy of the training "
+                "text.")  # fmt: skip
+@novelty_option("--corpus", type=options.PATH, metavar="FILE",
+                show_default="hashes of lines in the model file for --novel, the files of its training for --max-copy",
+                help="Read the training text from this file.")  # fmt: skip
 @options.threads
 def command(
     prompt: str, prompt_file: Path | None, prompts_file: Path | None, strict: bool,
     encoding: str | None, errors: str | None,
     chosen: mixing.Chosen, threads: int | None,
     temperature: float, top_k: int, top_p: float, seed: int | None,
-    n: int, length: int, stop: str | None, form: str | None, per_char: bool, novel: bool, corpus: Path | None,
+    n: int, length: int, stop: str | None, form: str | None, per_char: bool, novel: bool, max_copy: int | None,
+    corpus: Path | None,
     **steering: Any,
 ) -> None:  # fmt: skip
     r"""Generate text, one character at a time.
@@ -119,6 +125,9 @@ def command(
     model = mixing.open_models(chosen, threads, encoding=encoding, errors=errors)
     if not length and not model.sampling(config, {}).can_end and (n > 1 or form or novel or prompts_file):
         raise click.UsageError("--length 0 writes one text, and this model never ends it; leave out what needs its end")
+    if max_copy is not None:
+        index = charlm.CopyIndex.read(training_texts(model, corpus), max_copy, model.text)
+        config = replace(config, max_copy=index)
     prompts = read_prompts(model, prompt, prompt_file, prompts_file)
     for one in refuse_unknown(model, prompts) if strict else prompts:
         warn_of_unknown(model, one)
@@ -206,6 +215,18 @@ def write(text: str) -> None:
     sys.stdout.write(for_output(text))
     if sys.stdout.isatty():
         sys.stdout.flush()
+
+
+def training_texts(model: TextModel, corpus: Path | None) -> list[Path]:
+    """Return the files of the training text: the one that is given, or those that the model remembers."""
+    if corpus is not None:
+        return [corpus]
+    paths = [Path(source) for record in model.training_records for source in record.sources]
+    missing = [path for path in paths if not path.is_file()]
+    if missing or not paths:
+        name = f"{missing[0]} is not here" if missing else "the model does not say what it was trained on"
+        raise click.UsageError(f"{name}; name the training text with --corpus FILE")
+    return paths
 
 
 def copies_of(model: TextModel, corpus: Path | None) -> IsCopy:

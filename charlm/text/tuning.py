@@ -41,6 +41,12 @@ class TextTuning:
     """Minimum fraction of the lines of a list that are items."""
     windows_per_release: int = 512
     """Windows after which the memory of a mapped corpus is returned to the operating system."""
+    copy_block_characters: int = 1 << 17
+    """Characters of a text that are searched for in other texts at once."""
+    copy_chunk_characters: int = 1 << 20
+    """Characters of another text that are searched at once."""
+    max_copy_pairs: int = 1 << 22
+    """Pairs of equal n-grams that are compared at once."""
 
 
 DEFAULT_TUNING = TextTuning()

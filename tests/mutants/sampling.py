@@ -83,8 +83,8 @@ FAULTS = (
     Fault(
         "temperature 0 repeats without end",
         FILTERS,
-        'if name == "no_loop"}',
-        'if name == ""}',
+        'if name in ("max_copy", "no_loop")}',
+        'if name == "max_copy"}',
         ("tests/sampling/test_text_filters.py::test_no_loop_ends_the_loop_of_temperature_0",),
     ),
     Fault(

@@ -28,7 +28,7 @@ PREPARATION = {
     "sampling": """charlm train corpora/dinosaurs.txt --lines -m names.safetensors
         charlm train corpora/lighthouse.txt
         for name in verse laws; do cp charlm.safetensors $name.safetensors; done
-        head -n 2 corpora/lighthouse.txt > openings.txt""",
+        head -n 2 corpora/lighthouse.txt | tee openings.txt > story.txt""",
     "scoring": """head -n 5 corpora/dinosaurs.txt > names.txt; cp names.txt a.txt; cp names.txt b.txt
         charlm train corpora/lighthouse.txt
         for name in english german; do cp charlm.safetensors $name.safetensors; done""",

@@ -59,6 +59,7 @@ COMMANDS = [
     ["score", "-m", "m", "brown fox"],
     ["classify", "-m", "m", "-m", "both", "--pseudo", "brown fox"],
     ["odd", "-m", "m", "text.txt"],
+    ["copies", "-m", "m", "text.txt", "--corpus", "text.txt"],
     ["fill", "-m", "m", "br_wn"],
     ["proof", "-m", "both", "text.txt"],
     ["cells", "-m", "m", "--file", "text.txt"],

@@ -27,6 +27,7 @@ SETTINGS = {
     "min_p": st.floats(0, 1),
     "word_temperature": st.floats(0, 10),
     "no_loop": st.integers(0, 5),
+    "max_copy": st.none(),
 }
 OF_LOGITS = [name for name, filter_ in FILTERS.items() if filter_.apply]
 LOGITS = st.tuples(st.integers(2, 9), st.integers(1, 4)).flatmap(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from charlm.arrays import Array
 from charlm.config import SampleConfig
 from charlm.sampling.filters.min_p import min_p
+from charlm.sampling.filters.no_copy import NoCopy
 from charlm.sampling.filters.no_loop import NoLoop
 from charlm.sampling.filters.temperature import temperature
 from charlm.sampling.filters.text_filter import TextFilter
@@ -35,6 +36,7 @@ class Filter(NamedTuple):
 
 
 FILTERS: dict[str, Filter] = {
+    "max_copy": Filter(None, make=NoCopy),
     "no_loop": Filter(0, make=NoLoop),
     "temperature": Filter(1.0, temperature),
     "word_temperature": Filter(None, make=WordTemperature),
@@ -48,9 +50,9 @@ FILTERS: dict[str, Filter] = {
 def active_filters(config: SampleConfig) -> dict[str, Filter]:
     """Return the filters that have an effect, in order.
 
-    The most probable id (temperature 0) does not depend on the filters after the first.
+    The most probable id (temperature 0) does not depend on the filters after the first two.
     """
     active = {name: filter_ for name, filter_ in FILTERS.items() if getattr(config, name) != filter_.neutral}
     if config.is_greedy:
-        return {name: filter_ for name, filter_ in active.items() if name == "no_loop"}
+        return {name: filter_ for name, filter_ in active.items() if name in ("max_copy", "no_loop")}
     return active
