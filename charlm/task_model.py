@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from charlm.stored_model import StoredModel
 if TYPE_CHECKING:
     from charlm.tasks.classify import Classifier, Labelled
     from charlm.tasks.restore import Restored, Restorer
+    from charlm.tasks.tag import Tagged, TokenTagger
 
 PROBABILITY = number_rule("in [0, 1]", lambda value: 0 <= value <= 1)
 
@@ -82,3 +83,29 @@ class TaskModel(StoredModel):
         """
         check_texts(texts)
         return self.classifier.classify(map(self.clean, texts), cores_for(threads))
+
+    @cached_property
+    def tagger(self) -> TokenTagger:
+        """The model, prepared for labelling tokens; ConfigError if it is of another task."""
+        from charlm.tasks.tag import TokenTagger
+
+        if self.text.task != "tag" or not isinstance(self.network, Tagger):
+            raise ConfigError(f"tagging needs a model of the task 'tag'; {self.task.for_commands()}")
+        return TokenTagger(prepare_bidirectional(self.network, self.members), self.vocabulary, self.labels)
+
+    def tag(self, text: str) -> Tagged:
+        """Return the labels of the tokens of a sentence: of its words, numbers and punctuation marks."""
+        from charlm.text.conll import split_tokens
+
+        return next(self.tag_each([[token for _, token in split_tokens(self.clean(text))]]))
+
+    def tag_each(self, sentences: Iterable[Sequence[str]]) -> Iterator[Tagged]:
+        """Yield the labels of the tokens of each sentence, in order and in bounded memory.
+
+        Parameters
+        ----------
+        sentences : iterable of sequence of str
+            The tokens of each sentence.
+        """
+        check_texts(sentences)
+        return self.tagger.tag(sentences)

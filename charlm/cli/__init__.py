@@ -41,6 +41,7 @@ COMMANDS = {
     "cells": "Find what single cells of a network represent.",
     "plot": "Draw the losses of training runs.",
     "restore": "Restore marks, capitals, spaces or punctuation.",
+    "tag": "Label the tokens of sentences, such as names.",
     "gradients": "Measure whether gradients vanish, last or explode.",
     "info": "Describe a model.",
     "help": "Print the help of a command.",

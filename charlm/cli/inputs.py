@@ -28,6 +28,7 @@ from charlm.text.reading import read_chunks, read_text, require_file
 if TYPE_CHECKING:
     from charlm.text_model import TextModel
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 STDIN = Path("-")
 """The path that means standard input."""
@@ -105,8 +106,15 @@ def each_with(
     texts: Iterable[NamedText], function: Callable[[Iterator[str]], Iterable[Result]]
 ) -> Iterator[tuple[NamedText, Result]]:
     """Yield each text with its result from a function that takes all texts and yields one result for each."""
-    named, copy = tee(texts)
-    return zip(named, function(one.text for one in copy), strict=True)
+    return each_of(texts, lambda named: function(one.text for one in named))
+
+
+def each_of(
+    items: Iterable[Item], function: Callable[[Iterator[Item]], Iterable[Result]]
+) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with its result from a function that takes all items and yields one result for each."""
+    one, two = tee(items)
+    return zip(one, function(two), strict=True)
 
 
 def gather(arguments: Sequence[str], files: Sequence[Path], *, by_line: bool = False, named: bool = False) -> Inputs:

@@ -104,6 +104,11 @@ def texts(function: Callable[..., Any]) -> Callable[..., Any]:
     return words_and_files(command)
 
 
+def words_and_file_names(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument TEXT... and the option --file; the command gets `words` and `files`."""
+    return click.argument("words", nargs=-1, metavar="[TEXT]...")(file_option(function))
+
+
 def words_and_files(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument TEXT... and the options --file and --lines; the command gets `words`, `files` and `by_line`."""
     arguments = click.argument("words", nargs=-1, metavar="[TEXT]...")

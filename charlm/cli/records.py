@@ -18,6 +18,7 @@ from charlm.cli.tables import show_json, show_tsv
 from charlm.scoring.score import CharScore, Metrics, Score, Summary, in_base
 
 if TYPE_CHECKING:
+    from charlm.cli.sentences import Sentence
     from charlm.diagnostics.activations import Activations
     from charlm.diagnostics.cell_ranking import CellScore
     from charlm.infilling.filling import Filled
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from charlm.scoring.ranking import Classification
     from charlm.tasks.classify import Labelled
     from charlm.tasks.restore import Change
+    from charlm.tasks.tag import Tagged
     from charlm.text.copies import Copies, Copy
 
 KEYS_OF_WORDS = {
@@ -148,6 +150,24 @@ def labelled_record(found: Labelled, text: NamedText, top: int | None) -> Record
     """Return the record of a text, in `classify` with a model that predicts labels; with the `top` best labels."""
     probabilities = dict(islice(found.probabilities.items(), top))
     return {"text": found.text, "best": found.label, "probability": probabilities, **origin(text, "char")}
+
+
+def tagged_record(found: Tagged, sentence: Sentence) -> Record:
+    """Return the record of a sentence, in `tag`. Offsets of spans are those of characters in the text."""
+    spans = []
+    for span in found.spans:
+        (start, _), (last, token) = sentence.tokens[span.start], sentence.tokens[span.stop - 1]
+        stop = last + len(token)
+        spans.append({"label": span.kind, "text": sentence.text[start:stop], "start": start, "stop": stop})
+    return {
+        "text": sentence.text,
+        "tokens": found.tokens,
+        "labels": found.labels,
+        "probabilities": found.probabilities,
+        "spans": spans,
+        "file": sentence.file,
+        "line": sentence.line,
+    }
 
 
 def filled_record(readings: Iterable[Filled], text: NamedText, unit: str) -> Record:

@@ -43,7 +43,7 @@ torch_option = option_group("PyTorch")
 @text_option("--normalize", type=click.Choice(config.NORMALIZATIONS), default="none",
              help="Bring the text into this Unicode normal form, and later prompts and scored texts too.")  # fmt: skip
 @text_option("--task", type=click.Choice(list(TASKS)), default="language",
-             help="Learn to predict text, to restore what --remove removes, or to classify texts.")  # fmt: skip
+             help="Learn to predict text, restore what --remove removes, classify texts or tag tokens.")  # fmt: skip
 @text_option("--remove", default="", metavar="KINDS", show_default="none",
              help="Remove marks, case, spaces or punctuation; several with commas.")  # fmt: skip
 @budget_option("--minutes", type=float, metavar="MINUTES", show_default="by the length of the text",

@@ -18,6 +18,7 @@ TASKS: dict[str, str] = {
     "language": "Language",
     "restore": "Restore",
     "classify": "Classify",
+    "tag": "Tag",
 }
 """Name in settings and model files -> class name, in the module of the same name."""
 

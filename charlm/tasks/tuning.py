@@ -19,6 +19,8 @@ class TaskTuning:
     """Texts of the first batch that is classified; each further batch has four times as many."""
     texts_per_batch: int = 4096
     """Texts that are classified at a time, at most."""
+    sentences_per_batch: int = 1024
+    """Sentences that are tagged at a time, at most."""
     min_label_count: int = 3
     """Occurrences of a label in a long text below which it is not learned."""
 

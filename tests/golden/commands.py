@@ -17,7 +17,7 @@ from charlm.cli import charlm
 FOLDER = Path(__file__).parent
 EXPECTED = FOLDER / "expected.json"
 TEXT, LINES, BIDIRECTIONAL = "text.safetensors", "lines.safetensors", "bidirectional.safetensors"
-RESTORE, LABELS = "restore.safetensors", "labels.safetensors"
+RESTORE, LABELS, TAGS = "restore.safetensors", "labels.safetensors", "tags.safetensors"
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sample", "-m", TEXT, "--seed", "1", "--length", "60"),
@@ -65,6 +65,9 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("classify", "-m", LABELS, "anna", "bebert", "--json"),
     ("classify", "-m", LABELS, "anna", "bebert", "--top", "2"),
     ("classify", "-m", LABELS, "--evaluate", "labels.tsv"),
+    ("tag", "-m", TAGS, "Ann met Bob Lee in Rome.", "--json"),
+    ("tag", "-m", TAGS, "--conll", "--file", "tags.conll"),
+    ("tag", "-m", TAGS, "--evaluate", "tags.conll"),
 )
 
 
@@ -76,7 +79,7 @@ def output_of(command: tuple[str, ...]) -> list[str]:
 
 
 def _located(argument: str) -> str:
-    is_file = argument.endswith((".safetensors", ".txt", ".tsv"))
+    is_file = argument.endswith((".safetensors", ".txt", ".tsv", ".conll"))
     return str(FOLDER / argument) if is_file else argument
 
 

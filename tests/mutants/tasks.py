@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.fault import Fault
 
 RESTORE = "tests/tasks/test_restore.py::"
+TAG = "tests/tasks/test_tag.py::"
 CLASSIFY = "tests/tasks/test_classify.py::"
 STRIPPING = "tests/text/test_stripping.py::"
 LABELLED = "tests/text/test_labelled.py::"
@@ -75,6 +76,20 @@ FAULTS = (
         "self.counts[true, self._numbers[predicted]] += 1",
         "self.counts[self._numbers[predicted], true] += 1",
         (CLASSIFY + "TestConfusion::test_rows_are_true_labels_and_columns_predicted_ones",),
+    ),
+    Fault(
+        "the label of a token is that of its first character",
+        "charlm/tasks/tag.py",
+        "log_probs[start : start + n].mean(axis=0)",
+        "log_probs[start]",
+        (TAG + "test_score_of_a_token_is_the_mean_over_its_characters",),
+    ),
+    Fault(
+        "a sentence may start within an entity",
+        "charlm/tasks/spans.py",
+        "allowed[:, column] = [*before, False]",
+        "allowed[:, column] = [*before, True]",
+        ("tests/tasks/test_spans.py::test_best_sequence_is_the_best_of_all_valid_ones",),
     ),
     Fault(
         "a resumed run numbers its labels again",

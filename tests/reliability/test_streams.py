@@ -33,6 +33,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert shell(folder.parent, "", "train", str(write_text(folder)), "-m", f"{folder}/m", *TRAIN[2:]).returncode == 0
     done = shell(folder, "", *TRAIN, "-m", "both", "--bidirectional")
     assert done.returncode == 0, done.stderr
+    (folder / "tags.conll").write_text("fox\tB-X\nruns\tO\n\n" * 40)
+    done = shell(folder, "", "train", "tags.conll", *TRAIN[2:], "-m", "tags", "--task", "tag")
+    assert done.returncode == 0, done.stderr
     (folder / "labels.tsv").write_text("a\tfox\nb\tdog\n" * 40)
     done = shell(folder, "", "train", "labels.tsv", *TRAIN[2:], "-m", "labels", "--task", "classify")
     assert done.returncode == 0, done.stderr
@@ -65,6 +68,7 @@ COMMANDS = [
     ["cells", "-m", "m", "--file", "text.txt"],
     ["restore", "-m", "restore", "--file", "text.txt"],
     ["classify", "-m", "labels", "--lines", "--file", "text.txt"],
+    ["tag", "-m", "tags", "--file", "text.txt"],
     ["gradients", "m", "text.txt"],
     ["info", "-m", "m"],
     ["--help"],

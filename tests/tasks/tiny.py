@@ -38,3 +38,15 @@ def random_classifier(
     for one in params:
         one.flat[...] *= 4
     return LanguageModel(network, params, vocabulary, TextConfig(task="classify", lines=True), labels=labels)
+
+
+def random_tagger(
+    *, labels: tuple[str, ...] = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC"), seed: int = 0
+) -> LanguageModel:
+    """Return an untrained model that labels tokens."""
+    vocabulary = Vocabulary.build(dict.fromkeys("abcdABC .", 1))
+    config = NetworkConfig("gru", 6, 1, bidirectional=True, outputs=len(labels))
+    network = make_network(config, len(vocabulary), vocabulary.eos)
+    params = network.initial(np.random.default_rng(seed))
+    params.flat[...] *= 4
+    return LanguageModel(network, params, vocabulary, TextConfig(task="tag", lines=True), labels=labels)
