@@ -22,7 +22,7 @@ def show_labels(
     model: charlm.LanguageModel, inputs: Inputs, form: str | None, top: int | None, threads: int | None
 ) -> None:
     """Print the labels of each text, as soon as it is known: the best one, or the `top` best ones."""
-    from charlm.cli.records import labelled_record
+    from charlm.cli.task_records import labelled_record
 
     found = each_with(inputs.texts(model.text), lambda texts: model.classify_each(texts, threads=threads))
     if form == "json":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from charlm.arrays import finite_or_none
@@ -18,7 +17,6 @@ from charlm.cli.tables import show_json, show_tsv
 from charlm.scoring.score import CharScore, Metrics, Score, Summary, in_base
 
 if TYPE_CHECKING:
-    from charlm.cli.sentences import Sentence
     from charlm.diagnostics.activations import Activations
     from charlm.diagnostics.cell_ranking import CellScore
     from charlm.infilling.filling import Filled
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
     from charlm.sampling.sampler import Sample
     from charlm.scoring.continuations import Continuation
     from charlm.scoring.ranking import Classification
-    from charlm.tasks.classify import Labelled
-    from charlm.tasks.restore import Change
-    from charlm.tasks.tag import Tagged
     from charlm.text.copies import Copies, Copy
 
 KEYS_OF_WORDS = {
@@ -146,30 +141,6 @@ def classified_record(found: Classification, names: Sequence[str], text: NamedTe
     }
 
 
-def labelled_record(found: Labelled, text: NamedText, top: int | None) -> Record:
-    """Return the record of a text, in `classify` with a model that predicts labels; with the `top` best labels."""
-    probabilities = dict(islice(found.probabilities.items(), top))
-    return {"text": found.text, "best": found.label, "probability": probabilities, **origin(text, "char")}
-
-
-def tagged_record(found: Tagged, sentence: Sentence) -> Record:
-    """Return the record of a sentence, in `tag`. Offsets of spans are those of characters in the text."""
-    spans = []
-    for span in found.spans:
-        (start, _), (last, token) = sentence.tokens[span.start], sentence.tokens[span.stop - 1]
-        stop = last + len(token)
-        spans.append({"label": span.kind, "text": sentence.text[start:stop], "start": start, "stop": stop})
-    return {
-        "text": sentence.text,
-        "tokens": found.tokens,
-        "labels": found.labels,
-        "probabilities": found.probabilities,
-        "spans": spans,
-        "file": sentence.file,
-        "line": sentence.line,
-    }
-
-
 def filled_record(readings: Iterable[Filled], text: NamedText, unit: str) -> Record:
     """Return the record of a text, in `fill`; `share` and `weight` are the old names of probability and log_prob."""
     fields = [
@@ -213,20 +184,6 @@ def suspect_record(
               "proposals": proposals, "index": index, "unit": unit, "file": text.file,
               "word": suspect.word, "replacement": suspect.replacement, "kind": suspect.kind}  # fmt: skip
     return in_unit(record, unit)
-
-
-def change_record(change: Change, location: tuple[int, int], file: str | None) -> Record:
-    """Return the record of a change, in `restore`."""
-    line, column = location
-    return {
-        "line": line,
-        "column": column,
-        "original": change.original,
-        "restored": change.restored,
-        "probability": change.probability,
-        "index": change.offset,
-        "file": file,
-    }
 
 
 def sample_record(sample: Sample, prompt: str, index: int, unit: str, *, per_char: bool = False) -> Record:

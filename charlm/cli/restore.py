@@ -114,7 +114,8 @@ def mark_change(change: Change) -> str:
 
 def show_changes(model: charlm.LanguageModel, inputs: Inputs, min_probability: float, form: str) -> None:
     """Print a record for each change."""
-    from charlm.cli.records import change_record, show_records
+    from charlm.cli.records import show_records
+    from charlm.cli.task_records import change_record
 
     def records() -> Iterator[Record]:
         for source in inputs.sources:

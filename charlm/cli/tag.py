@@ -65,7 +65,7 @@ def command(
         lambda some: model.tag_each([token for _, token in one.tokens] for one in some),
     )
     if as_json:
-        from charlm.cli.records import tagged_record
+        from charlm.cli.task_records import tagged_record
 
         show_json(tagged_record(one, sentence) for sentence, one in found)
     elif marks_spans or sys.stdout.isatty():
