@@ -345,7 +345,7 @@ def test_copied_model_equals_the_original_and_is_independent(
     assert twin.sample(n=3, seed=1) == model.sample(n=3, seed=1)
     assert (twin.training, twin.text, twin.vocabulary) == (model.training, model.text, model.vocabulary)
     twin.params["head.bias"][...] += 9  # a view of the copied vector
-    assert twin.params.flat[-1] == model.params.flat[-1] + 9
+    assert twin.params.flat[-1] == model.params.flat[-1] + np.float32(9)
 
 
 def test_pickled_model_is_as_large_as_its_weights() -> None:

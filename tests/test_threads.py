@@ -92,6 +92,13 @@ LEFT_TO_RIGHT: Mapping[str, Call] = {
     "refuse_unknown": lambda model, text: (is_refused(model, text), is_refused(model, text + "?")),
     "counts_end": lambda model, text: model.counts_end(None),
     "clean": lambda model, text: model.clean(text),
+    "clean_prompt": lambda model, text: model.clean_prompt(text),
+    "ids_of": lambda model, text: model.ids_of(text).tobytes(),
+    "inspected": lambda model, text: model.inspected(0)[1].flat.tobytes(),
+    "activations": lambda model, text: model.activations(text).states["c"].tobytes(),
+    "saliency": lambda model, text: model.saliency(text + "ab", len(text)).strongest(3),
+    "cells": lambda model, text: model.cells((text + "\n") * 9)[:3],
+    "require_language": lambda model, text: model.require_language(),
 }
 """A call of each public name of a left-to-right model."""
 
@@ -102,6 +109,12 @@ BIDIRECTIONAL: Mapping[str, Call] = {
     "proof": lambda model, text: list(model.proof(text)),
 }
 """A call of each public name that needs a bidirectional model."""
+
+
+OF_LABELS = {f"{task}{form}" for task in ("restore", "classify", "tag") for form in ("", "_each")} | {
+    "restorer", "classifier", "tagger",
+}  # fmt: skip
+"""Public names that need a model of labels; they read its weights alone."""
 
 
 def window(text: str) -> tuple[Any, Any]:
@@ -138,7 +151,7 @@ def test_save_and_load_on_threads_equal_serial_results(tmp_path: Path) -> None:
 
 def test_every_public_name_is_tested_on_threads() -> None:
     public = {name for name, _ in inspect.getmembers(LanguageModel) if not name.startswith("_")}
-    assert public == {*LEFT_TO_RIGHT, *BIDIRECTIONAL, "load", "save"}
+    assert public == {*LEFT_TO_RIGHT, *BIDIRECTIONAL, *OF_LABELS, "load", "save"}
 
 
 def test_classify_on_threads_equals_serial_results() -> None:

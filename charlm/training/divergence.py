@@ -46,7 +46,8 @@ class DivergenceGuard:
         self.furthest = -1
         self._step = -1  # of the last snapshot
         self._values: State = {}  # of it, without arrays; empty before the first
-        self._file: IO[bytes] = BytesIO()  # its arrays
+        self._names: list[str] = []  # of its arrays
+        self._file: IO[bytes] = BytesIO()  # its arrays, one after another
 
     def close(self) -> None:
         """Delete the snapshot."""
@@ -81,12 +82,13 @@ class DivergenceGuard:
         self.close()  # frees the disk space of the last one
         self._file = SpooledTemporaryFile(self.tuning.max_snapshot_bytes)  # noqa: SIM115
         try:
-            np.savez(self._file, **arrays)
+            write_arrays(self._file, arrays)
             self._file.flush()  # reports a full disk here
         except OSError:  # keep the arrays in memory
             self.close()
             self._file = BytesIO()
-            np.savez(self._file, **arrays)
+            write_arrays(self._file, arrays)
+        self._names = list(arrays)
         self._values, self._step = {name: value for name, value in state.items() if name not in arrays}, step
 
     def check_loss(self, loss: float, characters: float, step: int) -> None:
@@ -134,7 +136,8 @@ class DivergenceGuard:
         self.furthest = max(self.furthest, step)
         self.level = self._values["recovery"]["level"]
         self._file.seek(0)
-        arrays = np.load(BytesIO(self._file.read()))  # a spooled file of Python 3.10 has no `seekable`
+        content = BytesIO(self._file.read())  # a spooled file of Python 3.10 has no `seekable`
+        arrays = {name: np.load(content, allow_pickle=False) for name in self._names}
         return {**arrays, **self._values, "recovery": self.state_dict()}
 
     def halve_rate(self) -> bool:
@@ -144,3 +147,9 @@ class DivergenceGuard:
         self.rollbacks += 1
         self.rate_factor /= 2
         return True
+
+
+def write_arrays(file: IO[bytes], arrays: State) -> None:
+    """Write arrays one after another; a ZIP file, as of `np.savez`, would fail again at its end on a full disk."""
+    for array in arrays.values():
+        np.save(file, array, allow_pickle=False)

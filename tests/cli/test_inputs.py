@@ -192,6 +192,9 @@ class TestModels:
         done = charlm(command, *more, "m", "ab_a cd", cwd=folder)
         assert (done.code, done.out) == (0, printed(name, "ab_a cd", cwd=folder))
         assert done.err == "charlm: m is a model; from the next version on, write -m m\n"
+
+    @pytest.mark.parametrize("name", ["fill", "odd"])
+    def test_second_model_of_a_command_for_one_is_refused(self, name: str, folder: Path) -> None:
         refused = charlm(*TEXT_COMMANDS[name], "m2", "ab_a", cwd=folder)
         assert (refused.code, refused.out) == (2, "")
         assert "m2 is a model; this command takes one model, with -m" in refused.err

@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "gradients": ("gradients", "--file", "t.txt", "--back", "2"),
 }
 """A command for each section of the page."""
+ELSEWHERE = ("copies", "restore", "tag")
+"""Sections that the tests of these commands compare."""
 LIKE = {"odd": "score", "odd --spots": "score --per-char"}
 """Sections whose keys are those of another."""
 TOKENS = {"char": list("abcd_ \n"), "word": ["ab", "cd", "a", "b", "c", "_", " ", "\n"]}
@@ -113,7 +115,7 @@ def test_page_lists_the_keys_of_words() -> None:
 
 def test_page_has_a_section_for_each_record() -> None:
     sections = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
-    assert sorted(sections) == sorted([*COMMANDS, "restore", "Models of words"])  # of restore: tests/tasks
+    assert sorted(sections) == sorted([*COMMANDS, *ELSEWHERE, "Models of words"])
 
 
 @every_record

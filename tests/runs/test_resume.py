@@ -218,7 +218,7 @@ OTHER: dict[str, Any] = {
     "cell": "gru", "hidden": 9, "layers": 1, "dropout": 0.3, "recurrent_dropout": 0.1, "bidirectional": True,
     "batch": 5, "bptt": 11, "learning_rate": 0.5, "warmup": 0.5, "final_rate": 0.5, "optimizer": "sgd", "clip": 0.5,
     "average": 0.5, "restart_rate": 0.5, "valid": 0.25, "held_out": "end", "seed": 1,
-    "ensemble": 2,
+    "ensemble": 2, "tied": True,
 }  # fmt: skip
 """Settings that cannot change, with values other than those of the stopped run."""
 FREE = {"epochs": 2.0, "steps": 99, "minutes": 3.0, "patience": 5, "threads": 3}

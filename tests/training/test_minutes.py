@@ -70,7 +70,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 def test_clock_excludes_setup(text: Path, tmp_path: Path, time: Time, slow: str) -> None:
     charlm.train(text, tmp_path / "parent.safetensors", steps=1, **TINY)
     if slow == "snapshot":
-        time.slow_down(numpy, "savez", 100.0)  # once: there are fewer than 100 steps
+        time.slow_down(numpy, "save", 100.0)  # at the first step alone: there are fewer than 100 steps
     else:
         owner = Corpus if slow == "Corpus.read" else sys.modules["charlm.runs.run"]
         time.slow_down(owner, slow.removeprefix("Corpus."), 100.0)
@@ -221,7 +221,7 @@ def test_short_budget_limits_held_out_text(tmp_path: Path, time: Time) -> None:
         for report in run.reports():
             if report.step == 200:
                 run.stop()
-        assert any(f"evaluate {size:,} of 2,900" in event.message for event in events)
+        assert any(f"evaluations read {size:,} of the 2,900" in event.message for event in events)
     assert read_state(tmp_path / "m.resume")[1]["trainer"]["held_out_size"] == size
     with Run([text], tmp_path / "m.safetensors", None, RunOptions(resume=True)) as run:
         list(run.reports())
