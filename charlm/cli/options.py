@@ -156,7 +156,8 @@ def default_model() -> Path:
 
 
 def require_bidirectional(model: charlm.LanguageModel) -> None:
-    """Raise ConfigError, with the command that trains another model, if a model reads from left to right only."""
+    """Raise ConfigError, with the command that trains another model, unless a language model reads from both sides."""
+    model.require_language()
     if not model.config.bidirectional:
         raise ConfigError(
             "this model reads from left to right only; train another with: charlm train FILE --bidirectional"

@@ -15,6 +15,7 @@ from charlm.config import SIZES, NetworkConfig, TrainConfig
 from charlm.settings import refuse_unknown
 from charlm.training import gpu_recipes
 from charlm.training.ensemble_size import MAX_CHOSEN_MEMBERS, Speed, members_for_long_text, members_for_short_text
+from charlm.training.label_recipes import label_recipe
 
 HIDDEN_OF_SIZE = dict(zip(SIZES, (64, 160, 256, 512), strict=True))
 """Value of `size` -> units of one layer."""
@@ -125,7 +126,7 @@ def choose(
         if members > 1:
             reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
     reference_minutes *= speed.of_member(members) / REFERENCE_SPEED.all_cores
-    recipe = adapt_recipe(recipe_for(reference_minutes, characters), given, size)
+    recipe = adapt_recipe(recipe_for(reference_minutes, characters, bool(given.get("outputs"))), given, size)
     if speed.is_gpu and characters > SMALL_RECIPES[-1][0]:
         cost = relative_cost(given.get("hidden", recipe["hidden"]), given.get("layers", recipe["layers"]))
         recipe = gpu_recipes.adapt_to_gpu(recipe, characters, 60 * minutes * speed.all_cores / cost)
@@ -165,7 +166,8 @@ def adapt_recipe(recipe: Recipe, given: Mapping[str, Any], size: str | None) -> 
 def choose_members(minutes: float, characters: int, speed: Speed, vocabulary: int, given: Mapping[str, Any]) -> int:
     """Return the number of networks to train in a number of minutes; given: settings of the network, and `size`."""
     passes = reading_passes(minutes, characters, speed)
-    recipe = recipe_for(minutes * speed.all_cores / REFERENCE_SPEED.all_cores, characters)
+    speed_factor = speed.all_cores / REFERENCE_SPEED.all_cores
+    recipe = recipe_for(minutes * speed_factor, characters, bool(given.get("outputs")))
     cost = character_cost({**adapt_recipe(recipe, given, given["size"]), **given}, vocabulary)
     if "epochs" in recipe:
         return members_for_short_text(passes, recipe["epochs"] * SMALL_BATCH_COST * cost)
@@ -220,8 +222,13 @@ def relative_cost(hidden: int, layers: int) -> float:
     return layers * hidden**2 / 256**2
 
 
-def recipe_for(minutes: float, characters: int) -> Recipe:
-    """Return the settings for a budget, in minutes at the reference speed, and a length of the training text."""
+def recipe_for(minutes: float, characters: int, has_labels: bool = False) -> Recipe:
+    """Return the settings for a budget, in minutes at the reference speed, and a length of the training text.
+
+    has_labels: whether the network predicts labels.
+    """
+    if has_labels:
+        return label_recipe(minutes, characters)
     for max_characters, values in SMALL_RECIPES:
         if characters <= max_characters:
             recipe = dict(zip(SMALL_SETTINGS, values, strict=True))

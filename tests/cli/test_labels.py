@@ -88,6 +88,13 @@ def test_what_does_not_fit_is_refused(terminal: Terminal, arguments: tuple[str, 
     assert message in terminal("classify", *arguments, code=code).err
 
 
+@pytest.mark.parametrize(
+    "command", [["proof", "a"], ["score", "--pseudo", "a"], ["cells", "a"], ["gradients", "a b c"]]
+)
+def test_commands_of_language_models_say_what_the_model_is_for(terminal: Terminal, command: list[str]) -> None:
+    assert "this model predicts the label of a text: it is for `charlm classify`" in terminal(*command, code=2).err
+
+
 def test_language_models_need_to_be_named(terminal: Terminal) -> None:
     Path("charlm.safetensors").unlink()
     assert "name one of labels, or two or more language models" in terminal("classify", "a", code=2).err

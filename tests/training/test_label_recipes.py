@@ -1,0 +1,40 @@
+"""The recipes for networks of labels: smaller than those of language models, and ensembles where time is left."""
+
+from __future__ import annotations
+
+import pytest
+
+from charlm.training.ensemble_size import Speed
+from charlm.training.label_recipes import label_recipe
+from charlm.training.recipes import choose
+
+SPEED = Speed(50_000, 90_000, 2)
+
+
+@pytest.mark.parametrize("characters", [10_000, 80_000, 300_000, 1_000_000])
+@pytest.mark.parametrize("minutes", [0.2, 1.0, 5.0, 60.0])
+def test_network_of_labels_is_smaller_than_a_language_model(characters: int, minutes: float) -> None:
+    settings = {"minutes": minutes, "ensemble": 1}
+    language = choose(settings, characters, SPEED, vocabulary=60).network
+    labels = choose(settings | {"outputs": 5}, characters, SPEED, vocabulary=5).network
+    assert labels.hidden * labels.layers < language.hidden * language.layers
+    assert labels.dropout <= 0.3
+    assert labels.recurrent_dropout == 0
+
+
+def test_longer_text_and_budget_get_larger_networks() -> None:
+    by_length = [label_recipe(2.0, characters)["hidden"] for characters in (10_000, 80_000, 300_000)]
+    by_minutes = [label_recipe(minutes, 10**6)["hidden"] for minutes in (0.2, 1.0, 3.0, 20.0)]
+    assert by_length == sorted(by_length)
+    assert by_minutes == sorted(by_minutes)
+
+
+def test_short_text_gets_several_networks_where_time_is_left() -> None:
+    settings = {"minutes": 2.0, "outputs": 7}
+    assert choose(settings, 270_000, SPEED, vocabulary=7).train.ensemble > 1
+    assert choose(settings, 5_000_000, SPEED, vocabulary=7).train.ensemble == 1
+
+
+def test_given_settings_override_the_recipe() -> None:
+    choice = choose({"outputs": 7, "hidden": 33, "dropout": 0.5, "bidirectional": True}, 50_000)
+    assert (choice.network.hidden, choice.network.dropout, choice.train.bptt) == (33, 0.5, 128)
