@@ -21,7 +21,7 @@ from charlm.engines.engine import StepValues, load_state, state_to_dict
 from charlm.engines.process_group import ProcessGroup
 from charlm.engines.torch_evaluator import TorchEvaluator
 from charlm.engines.torch_group import as_resource_errors
-from charlm.engines.torch_model import DeviceWindow, Model, State
+from charlm.engines.torch_model import Model, State, drop_weights
 from charlm.engines.torch_update import TorchUpdate, flatten, load, total_norm
 from charlm.engines.torch_window import copy_to, to_window
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
@@ -88,13 +88,17 @@ class TorchEngine:
         torch.set_num_threads(self._train.threads)
         with as_resource_errors():
             self._model = Model(self._network).to(self._device)
-            self._averaged = Model(self._network).to(self._device) if self._train.average else self._model
+            self._averaged = Model(self._network).to(self._device).eval() if self._train.average else self._model
+            self._weights, self._averages = (
+                list(own.named_tensors().values()) for own in (self._model, self._averaged)
+            )
             is_alone = self._group.world_size == 1
             self._run: Callable[..., Any] = self._model if is_alone else DistributedDataParallel(self._model)
-            trained, averaged = (list(model.names.values()) for model in (self._model, self._averaged))
-            for tensors in (trained, averaged):
+            for tensors in (self._weights, self._averages):
                 load(tensors, self._initial.flat)
-            self._update = TorchUpdate(trained, averaged, self._train)
+            self._update = TorchUpdate(self._weights, self._averages, self._train)
+            names = self._model.named_tensors()
+            self._recurrent = [names[name] for name in names if "weight_hh" in name]
         del self._initial
         self._set_state(self._network.zero_state(self._streams))
         return self
@@ -102,6 +106,7 @@ class TorchEngine:
     def __exit__(self, *_: object) -> None:
         """Free the tensors, and so the reference of DistributedDataParallel to the process group."""
         del self._run, self._model, self._averaged, self._update, self._state
+        del self._weights, self._averages, self._recurrent
         self._pending = []
 
     @property
@@ -114,11 +119,14 @@ class TorchEngine:
         own = inputs.size if weights is None else float(weights.sum())
         (characters,) = self._group.all_reduce_sum(own)
         with as_resource_errors():
+            there, _ = to_window(self._device, inputs, targets, weights, self._network.start, self._tuning)
+            output_masks, weight_masks = self._draw_masks(window)
             self._model.zero_grad(set_to_none=True)
-            with self._autocast():
-                loss, self._state = self._run(self._to_window(inputs, targets, weights, window), self._state)
-            scale = self._group.world_size / max(characters, 1.0)  # DistributedDataParallel takes the mean over ranks
-            (loss * scale).backward()
+            with drop_weights(self._recurrent, weight_masks):
+                with self._autocast():
+                    loss, self._state = self._run(there._replace(output_masks=output_masks), self._state)
+                scale = self._group.world_size / max(characters, 1.0)  # DistributedDataParallel takes the mean of ranks
+                (loss * scale).backward()
             norm = self._update.apply(rate)
         self._pending.append((loss.detach(), norm, characters))
 
@@ -152,32 +160,30 @@ class TorchEngine:
         finally:
             one_dnn.enabled = before
 
-    def _to_window(self, inputs: Ids, targets: Ids, weights: Array | None, window: int) -> DeviceWindow:
-        """Copy a window (T, b) to the device, with its dropout masks.
+    def _draw_masks(self, window: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Draw the dropout masks of a window, of the outputs of each layer and of its recurrent weights.
 
-        The masks are those of the streams of all ranks, as one NumPy shard draws them: they do not depend on the ranks.
+        They are those of the streams of all ranks, as one NumPy shard draws them: they do not depend on the ranks.
         """
-        start = self._network.start
-        there, _ = to_window(self._device, inputs, targets, weights, start, self._tuning)
         if not self._network.config.has_dropout:
-            return there
+            return [], []
         rng = np.random.default_rng([self._train.seed, 4, window, 0])
-        stack = Stack(self._network.config, start)
+        stack = Stack(self._network.config, self._network.start)
         output_masks, weight_masks = stack.draw_masks(rng, self._streams, Workspace(np.float32))
-        return there._replace(
-            output_masks=[copy_to(self._device, mask[self._own]) for mask in output_masks],
-            weight_masks=[copy_to(self._device, mask) for mask in weight_masks],
+        return (
+            [copy_to(self._device, mask[self._own]) for mask in output_masks],
+            [copy_to(self._device, mask) for mask in weight_masks],
         )
 
     @property
     def params(self) -> Parameters:
         """A copy of the weights; see `Engine.params`."""
-        return self._network.parameters(flatten(self._model.names.values()))
+        return self._network.parameters(flatten(self._weights))
 
     @property
     def average(self) -> Parameters:
         """A copy of the averaged weights; see `Engine.average`."""
-        return self._network.parameters(flatten(self._averaged.names.values()))
+        return self._network.parameters(flatten(self._averages))
 
     @property
     def evaluated(self) -> TorchEvaluator:
@@ -187,7 +193,7 @@ class TorchEngine:
     def has_finite_weights(self) -> bool:
         """Return whether all weights are finite; see `Engine.has_finite_weights`."""
         with as_resource_errors():
-            return bool(total_norm([tensor.detach() for tensor in self._model.names.values()]).isfinite())
+            return bool(total_norm([tensor.detach() for tensor in self._weights]).isfinite())
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of all state; see `Engine.state_dict`."""

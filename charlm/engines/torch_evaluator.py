@@ -8,7 +8,7 @@ import torch
 from charlm.arrays import Array, Ids
 from charlm.engines.torch_group import as_resource_errors
 from charlm.engines.torch_model import Model
-from charlm.engines.torch_window import to_window
+from charlm.engines.torch_window import copy_to, to_window
 from charlm.engines.tuning import EngineTuning
 from charlm.nn.base import BaseNetwork
 
@@ -54,7 +54,7 @@ class TorchEvaluator:
                 hs, state = self._model.read(window, state)
                 terms = loss_and_derivatives(self._model.head(hs) * logit_scale, window.targets)
                 if order is not None:
-                    terms = terms[:, torch.from_numpy(np.argsort(order)).to(self._device)]
+                    terms = terms[:, copy_to(self._device, np.argsort(order))]
                 parts.append(terms)
             result: Array = torch.cat(parts, dim=1).cpu().numpy()
         return result.reshape(3, steps, streams)

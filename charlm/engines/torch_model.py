@@ -10,7 +10,8 @@ cut: at a step where any stream is reset, into chunks of time, or at each reset 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -38,8 +39,8 @@ class DeviceWindow(NamedTuple):
     chunks : list of (slice, tensor or None)
         Steps of each chunk, and 0 where the state of a stream is reset at its start, else 1, (B, 1); None without
         resets. Empty if the window is read in segments.
-    output_masks, weight_masks : sequence of tensor
-        Dropout masks of each layer, (B, H) and (G*H, H); empty without that dropout.
+    output_masks : sequence of tensor
+        Dropout mask of the outputs of each layer, (B, H); empty without dropout.
     """
 
     inputs: torch.Tensor
@@ -49,7 +50,6 @@ class DeviceWindow(NamedTuple):
     segments: Segments | None
     chunks: list[tuple[slice, torch.Tensor | None]]
     output_masks: Sequence[torch.Tensor] = ()
-    weight_masks: Sequence[torch.Tensor] = ()
 
 
 class Model(torch.nn.Module):
@@ -68,12 +68,16 @@ class Model(torch.nn.Module):
             for first in range(0, config.layers, self.layers_per_module)
         )  # fmt: skip
         self.head = torch.nn.Linear(config.hidden, network.outputs)
+        self.layout = tuple(network.layout)
+
+    def named_tensors(self) -> dict[str, torch.nn.Parameter]:
+        """Return the parameters by their names in a model file, in its order."""
         named = {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
         for index, module in enumerate(self.stack):
             for name, parameter in module.named_parameters():
                 kind, _, layer = name.rpartition("_l")
                 named[f"rnn.{kind}_l{index * self.layers_per_module + int(layer)}"] = parameter
-        self.names = {name: named[name] for name in network.layout}
+        return {name: named[name] for name in self.layout}
 
     def forward(self, window: DeviceWindow, state: State) -> tuple[torch.Tensor, State]:
         """Return the summed loss of a window, in nats, and the new state."""
@@ -97,11 +101,9 @@ class Model(torch.nn.Module):
         parts: list[State] = []
         for index, module in enumerate(self.stack):
             first = index * self.layers_per_module
-            layers = slice(first, first + self.layers_per_module)
-            masks = dict(enumerate(window.weight_masks[layers]))
-            carried = tuple(array[layers] for array in state)
+            carried = tuple(array[first : first + self.layers_per_module] for array in state)
             read = read_chunks if window.segments is None else read_segments
-            xs, last = read(module, masks, xs, window, carried)
+            xs, last = read(module, xs, window, carried)
             parts.append(last)
             if window.output_masks:
                 xs = drop(xs, window.output_masks[index], window.streams)
@@ -115,32 +117,49 @@ def drop(xs: torch.Tensor, mask: torch.Tensor, streams: torch.Tensor | None) -> 
     return (xs.unflatten(0, (-1, len(mask))) * mask).flatten(0, 1)
 
 
-def run(module: torch.nn.Module, masks: Mapping[int, torch.Tensor], xs: Any, state: State) -> tuple[Any, State]:
-    """Run the layers of a module over a sequence; return outputs and last state.  masks: of recurrent weights."""
-    arguments = (xs, state if len(state) > 1 else state[0])
-    weights = {f"weight_hh_l{k}": module.get_parameter(f"weight_hh_l{k}") * mask for k, mask in masks.items()}
-    outputs, last = torch.func.functional_call(module, weights, arguments) if weights else module(*arguments)
+@contextmanager
+def drop_weights(weights: Sequence[torch.nn.Parameter], masks: Sequence[torch.Tensor]) -> Iterator[None]:
+    """Multiply weights by masks for a forward and a backward pass, and their gradients at the end.
+
+    The weights keep their memory, which cuDNN reads in one piece. No masks change nothing.
+    """
+    if not masks:
+        yield
+        return
+    own = [weight.detach() for weight in weights]
+    kept = [weight.clone() for weight in own]
+    torch._foreach_mul_(own, list(masks))
+    try:
+        yield
+    finally:
+        torch._foreach_copy_(own, kept)
+    torch._foreach_mul_([weight.grad for weight in weights], list(masks))
+
+
+def run(module: torch.nn.Module, xs: Any, state: State) -> tuple[Any, State]:
+    """Run the layers of a module over a sequence; return outputs and last state."""
+    outputs, last = module(xs, state if len(state) > 1 else state[0])
     return outputs, last if isinstance(last, tuple) else (last,)
 
 
 def read_segments(
-    module: torch.nn.Module, masks: Mapping[int, torch.Tensor], xs: torch.Tensor, window: DeviceWindow, carried: State
+    module: torch.nn.Module, xs: torch.Tensor, window: DeviceWindow, carried: State
 ) -> tuple[torch.Tensor, State]:
     """Read packed segments (N, F); only those that continue a stream start from its carried state."""
     segments = window.segments
     assert segments is not None
     first = tuple(array[:, segments.columns] * segments.carried for array in carried)
-    outputs, last = run(module, masks, PackedSequence(xs, segments.sizes), first)
+    outputs, last = run(module, PackedSequence(xs, segments.sizes), first)
     return outputs.data, tuple(array[:, segments.last] for array in last)
 
 
 def read_chunks(
-    module: torch.nn.Module, masks: Mapping[int, torch.Tensor], xs: torch.Tensor, window: DeviceWindow, carried: State
+    module: torch.nn.Module, xs: torch.Tensor, window: DeviceWindow, carried: State
 ) -> tuple[torch.Tensor, State]:
     """Read a window (N, F) chunk by chunk; the state is reset at the first step of a chunk."""
     steps, outputs, last = xs.unflatten(0, (-1, carried[0].shape[1])), [], carried
     for chunk, reset_mask in window.chunks:
         first = tuple(array.float() if reset_mask is None else array.float() * reset_mask for array in last)
-        hs, last = run(module, masks, steps[chunk], first)
+        hs, last = run(module, steps[chunk], first)
         outputs.append(hs)
     return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).flatten(0, 1), last

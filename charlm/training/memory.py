@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from charlm.config import EngineConfig, TrainConfig
+from charlm.engines.create import uses_gpu
+from charlm.engines.process_group import ProcessGroup
 from charlm.engines.shared_memory import micro_batches_of
 from charlm.errors import ResourceError
 from charlm.machine import free_group_memory
@@ -129,6 +131,8 @@ def _of_process() -> float | None:
 def run_memory(engine: EngineConfig, network: BaseNetwork, train: TrainConfig, batches: Batches) -> float:
     """Estimate the bytes that this process and its workers need."""
     steps, streams = batches.steps, batches.local_slice.stop - batches.local_slice.start
+    if uses_gpu(engine, ProcessGroup()):
+        steps, streams = 0, 0  # the windows are in the memory of the GPU
     is_torch = engine.name == "torch"
     shards = 1 if is_torch else min(-(-train.threads // train.ensemble), streams)
     micro_batches = 1 if is_torch else micro_batches_of(network, steps, -(-streams // shards))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step of training.
+    """One step of training, or several of a GPU or an ensemble.
 
     Attributes
     ----------
@@ -20,15 +20,15 @@ class StepReport:
     seconds : float
         Training time so far.
     train_loss : float
-        Mean loss of the window in nats per character.
+        Mean loss of the windows of these steps in nats per character.
     valid_loss : float or None
         Held-out loss in nats per character; None if it was not measured.
     learning_rate : float
-        Learning rate of the step.
+        Learning rate of the last step.
     grad_norm : float
-        L2 norm of the gradient before clipping.
+        L2 norm of the gradient before clipping, the mean of these steps.
     chars_per_second : float
-        Training speed of the step, without evaluation.
+        Training speed of these steps, without evaluation.
     progress : float
         Fraction of the budget that is used, 1 or more at the end.
     is_best : bool

@@ -145,7 +145,7 @@ def test_layers_without_dropout_between_are_one_module(layers: int, dropout: flo
     network = Network(NetworkConfig("gru", 5, layers, dropout), VOCABULARY)
     model = Model(network)
     assert len(model.stack) == modules
-    assert {name: tuple(tensor.shape) for name, tensor in model.names.items()} == network.layout
+    assert {name: tuple(tensor.shape) for name, tensor in model.named_tensors().items()} == network.layout
 
 
 @pytest.mark.parametrize("reset_rate", [0.0, 0.06, 0.5])

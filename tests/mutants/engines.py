@@ -45,6 +45,13 @@ FAULTS = (
         "test_losses_are_those_of_numpy",
     ),
     fault(
+        "the gradients of dropped weights are not dropped",
+        MODEL,
+        "    torch._foreach_mul_([weight.grad for weight in weights], list(masks))\n",
+        "",
+        "test_losses_in_lines_with_dropout_are_those_of_numpy_on_one_thread",
+    ),
+    fault(
         "the state is not carried to the next window",
         ENGINE,
         "loss, self._state = self._run(",
