@@ -114,7 +114,8 @@ class Trainer:
     def reports(self) -> Iterator[StepReport]:
         """Train until the budget is used up or early stopping, and yield a report for each step.
 
-        A GPU and an ensemble report several steps at once. The clock starts after the first snapshot. The smallest budget gives one step.
+        A GPU and an ensemble report several steps at once. The clock starts after the first snapshot. The smallest
+        budget gives one step.
 
         Raises
         ------

@@ -15,6 +15,7 @@ import pytest
 import charlm
 import charlm.cli
 from charlm.checkpoint import read_state
+from charlm.engines.host_engine import HostEngine
 from charlm.errors import DivergedError
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
@@ -81,6 +82,17 @@ def test_clock_excludes_setup(text: Path, tmp_path: Path, time: Time, slow: str)
         time.now += 100.0
         seconds = [report.seconds for report in run.reports()]
     assert seconds == [float(n) for n in range(1, 31)]
+
+
+def test_steps_between_two_reads_end_with_the_minutes(
+    text: Path, tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first step, an asynchronous engine takes those of five seconds, up to the next tenth of the minutes."""
+    monkeypatch.setattr(HostEngine, "is_asynchronous", True)
+    tuning = TrainingTuning(round_seconds=5.0)
+    with Run([text], tmp_path / "m.safetensors", TINY | {"minutes": 0.5, "valid": 0.0}, tuning=tuning) as run:
+        seconds = [report.seconds for report in run.reports()]
+    assert seconds == [1.0, *map(float, range(3, 31, 3))]
 
 
 def test_clock_excludes_pause_between_processes(text: Path, tmp_path: Path, time: Time) -> None:
