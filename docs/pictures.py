@@ -36,7 +36,22 @@ def run(*words: object) -> None:
 def train(text: Path, model: Path, steps: int) -> None:
     """Train a model on all but the last tenth of a text, unless it exists."""
     if not model.exists():
-        flags = ("--held-out", "end", "--valid", 0.1, "--ensemble", 1, "--hidden", 256, "--seed", 0, "--threads", 2)
+        flags = (
+            "--held-out",
+            "end",
+            "--valid",
+            0.1,
+            "--ensemble",
+            1,
+            "--hidden",
+            256,
+            "--layers",
+            1,
+            "--seed",
+            0,
+            "--threads",
+            1,
+        )
         run("-m", "charlm", "train", text, "--steps", steps, *flags, "-m", model)
 
 
@@ -83,7 +98,7 @@ def photograph(page: Path, picture: Path) -> None:
 @click.command()
 @click.argument("text", type=click.Path(exists=True, path_type=Path))
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("build/pictures"), show_default=True)
-@click.option("--steps", default=6000, show_default=True)
+@click.option("--steps", default=2500, show_default=True)
 def main(text: Path, folder: Path, steps: int) -> None:
     """Draw the pictures of README and docs with a model of TEXT, a play such as tinyshakespeare.txt."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -25,8 +25,18 @@ COMMENT = re.compile(r"(?:^|(?<=\s))(?:#|//|%)[^\n]*|/\*.*?\*/", re.DOTALL)
 """A comment of Python, a shell, C, Java, JavaScript, TeX or ABC notation."""
 FIELD = re.compile(r"^[A-Za-z][\w-]*:(?=.).*$", re.MULTILINE)
 """A line "name: value", such as a header of ABC notation or of an e-mail."""
-QUOTED = re.compile(r"\"[^\"]*?\"|\u201c[^\u201d]*?\u201d|\u00ab[^\u00bb]*?\u00bb")
-"""A text in double quotes, in one paragraph."""
+QUOTES = ('"', '"'), ("\u201c", "\u201d"), ("\u00ab", "\u00bb")
+"""Opening and closing double quotes."""
+DOCSTRING = re.compile(r'"""(.*?)"""', re.DOTALL)
+"""A text in triple quotes."""
+QUOTED = re.compile(
+    "|".join([DOCSTRING.pattern, *(rf"{one}((?:(?!\n\n)[^{other}])*){other}" for one, other in QUOTES)]), re.DOTALL
+)
+"""A text in double quotes in one paragraph, or in triple quotes."""
+IMPORT = re.compile(r"^(?:from|import|#include|using|use|require)\b.*$", re.MULTILINE)
+"""A line that imports, in Python, C, C#, Rust or JavaScript."""
+MIN_BAR_LENGTH = 100
+"""Characters of a text for each bar line, at most, in which bars are looked for."""
 PARAGRAPH = re.compile(r"(?:[^\n]+\n?)+")
 
 
@@ -40,9 +50,7 @@ def inside(text: str, spans: Iterable[tuple[int, int]]) -> Mask:
 
 def quoted_text(text: str) -> Mask:
     """Return whether a character is inside double quotes; the closing quote is outside."""
-    paragraphs = PARAGRAPH.finditer(text)
-    found = (match for one in paragraphs for match in QUOTED.finditer(text, one.start(), one.end()))
-    return inside(text, ((match.start(), match.end() - 1) for match in found))
+    return inside(text, ((match.start(), match.end(match.lastindex or 0)) for match in QUOTED.finditer(text)))
 
 
 def bracket_depth(text: str) -> Array:
@@ -61,6 +69,12 @@ def since(text: str, is_start: Callable[[str], bool]) -> Array:
         count = 0 if is_start(character) else count + 1
         counts.append(count)
     return np.array(counts, np.float64)
+
+
+def position_in_bar(text: str) -> Array:
+    """Return the number of characters since the last bar line of a tune; 0 in a text that has few."""
+    has_bars = text.count("|") * MIN_BAR_LENGTH > len(text)
+    return since(text, "|\n".__contains__) if has_bars else np.zeros(len(text))
 
 
 def indentation(text: str) -> Array:
@@ -92,7 +106,7 @@ def verse_line(text: str) -> Mask:
         speaker = SPEAKER.match(text, paragraph.start())
         start = speaker.end() + 1 if speaker else paragraph.start()
         lines = text[start : paragraph.end()].splitlines()
-        if len(lines) > 1 and all(re.match(r"\W*[^\W\d_a-z]", line) for line in lines):
+        if len(lines) > 1 and all(re.match(r"[^\w\s]?[^\W\d_a-z]", line) for line in lines):
             spans.append((start, paragraph.end()))
     return inside(text, spans)
 
@@ -113,12 +127,14 @@ PROPERTIES: dict[str, Callable[[str], Values]] = {
     "depth of brackets": bracket_depth,
     "position in the line": lambda text: since(text, "\n".__eq__),
     "position in the word": lambda text: since(text, lambda character: not character.isalnum()),
-    "position in the bar": lambda text: since(text, "|\n".__contains__) if "|" in text else np.zeros(len(text)),
+    "position in the bar": position_in_bar,
     "indentation of the line": indentation,
     "upper case": each(str.isupper),
     "after a capital": after_capital,
     "in a word": each(str.isalnum),
     "in a comment": spans_of(COMMENT),
+    "in a docstring": spans_of(DOCSTRING),
+    "in an import": spans_of(IMPORT),
     "in a field": spans_of(FIELD),
     "in a verse line": verse_line,
     "in a speaker's name": spans_of(SPEAKER),

@@ -7,7 +7,10 @@ import pytest
 
 from charlm.diagnostics.properties import PROPERTIES, measure_properties
 
-PLAY = "ROMEO:\nBut soft,\nWhat light\n\nSampson:\nno, sir, I do not\nBite my thumb\n\nnot a: speaker\n"
+PLAY = (
+    'ROMEO:\nBut soft,\n"What light\n\nSampson:\nno, sir, I do not\nBite my thumb\n\n'
+    "not a: speaker\n\nIf so\n  Then no\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +19,9 @@ PLAY = "ROMEO:\nBut soft,\nWhat light\n\nSampson:\nno, sir, I do not\nBite my th
         ("inside quotes", 'say "no" and "yes".', "....###......####.."),
         ("inside quotes", "a “b” «cd» x", "..##..###..."),
         ("inside quotes", 'open "quote\n\nnext "one" ', "..................####"),
+        ("inside quotes", '"""a\n\n"b" c""" "d"', "###########....##"),
+        ("in a docstring", 'x = 1\n"""a\n"""\n', "......########."),
+        ("in an import", "import a\nfrom b import c\nimports = 1\n", "########.###############............."),
         ("inside brackets", "f(a[1]) + 2)", ".#####......"),
         ("in a comment", "x = 1  # why\ny = 2", ".......#####......"),
         ("in a comment", "a /* b */ c//d // e", "..#######......####"),
@@ -39,6 +45,7 @@ def test_mask_of_a_text(name: str, text: str, marks: str) -> None:
         ("position in the word", "ab  c", [1, 2, 0, 0, 1]),
         ("position in the bar", "a|bc\nd", [1, 0, 1, 2, 0, 1]),
         ("position in the bar", "abc", [0, 0, 0]),
+        ("position in the bar", "a|" + "b" * 198, [0] * 200),
         ("indentation of the line", "  a b\n\tc", [1, 2, 2, 2, 2, 0, 8, 8]),
     ],
 )
@@ -53,7 +60,7 @@ def test_speakers_are_lines_with_a_colon_at_the_start_of_a_paragraph() -> None:
 
 def test_verse_is_a_paragraph_of_lines_that_begin_with_a_capital() -> None:
     mask = PROPERTIES["in a verse line"](PLAY)
-    assert "".join(np.array(list(PLAY))[mask]) == "But soft,\nWhat light\n"
+    assert "".join(np.array(list(PLAY))[mask]) == 'But soft,\n"What light\n'
 
 
 def test_words_have_the_properties_of_their_last_characters() -> None:
