@@ -10,6 +10,7 @@ import base64
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -17,13 +18,18 @@ import click
 import charlm
 
 IMAGES = Path(__file__).parent / "images"
+TOP = Path(__file__).parents[1]
 HEAT = Path(__file__).parent / "heat.py"
 SLIP = "My lord, the king hath lost his corwn to-night."
 """The sentence of the picture in README."""
-EXCERPT = 420
+EXCERPT = 300
 """Characters of the pictures of cells, at least; they end with a paragraph."""
-CELLS = {"position in the line": "line", "in a speaker's name": "speaker", "in a verse line": "verse"}
-"""Properties whose best cells are drawn, and the names of their pictures."""
+PLAY_CELLS = {"position in the line": "line", "in a speaker's name": "speaker"}
+"""Properties of a play whose best cells are drawn, and the names of their pictures."""
+CODE_CELLS = {"in a docstring": "docstring"}
+"""Properties of code whose best cells are drawn."""
+CODE_CHARACTERS = 900_000
+"""Characters of the sources of charlm that a model is trained on."""
 SIZE = 1200, 1000
 """Width and height of the picture of the page, in pixels."""
 
@@ -61,12 +67,26 @@ def paragraphs(text: str, length: int) -> str:
     return text[: end if end >= 0 else len(text)]
 
 
-def draw_cells(model: Path, held_out: Path) -> None:
-    """Draw the best cell of each property in CELLS over the start of the held-out text."""
+def write_code(path: Path) -> None:
+    """Write the sources of charlm and of its tests into one file, unless it exists."""
+    if not path.exists():
+        sources = [source for folder in ("charlm", "tests") for source in sorted((TOP / folder).rglob("*.py"))]
+        code = "".join(source.read_text(encoding="utf-8") for source in sources)
+        path.write_text(code[:CODE_CHARACTERS], encoding="utf-8")
+
+
+def write_held_out(text: Path, held_out: Path) -> None:
+    """Write the end of a text, from a paragraph in the held-out tenth on."""
+    whole = text.read_text(encoding="utf-8")
+    held_out.write_text(whole[whole.index("\n\n", int(0.91 * len(whole))) + 2 :], encoding="utf-8")
+
+
+def draw_cells(model: Path, held_out: Path, cells: Mapping[str, str], start: str = "") -> None:
+    """Draw the best cell of each property over the held-out text, from the first occurrence of `start` on."""
     text = held_out.read_text(encoding="utf-8")
-    excerpt = paragraphs(text, EXCERPT)
-    best = {score.name: score for score in reversed(charlm.load(model).cells(text[:20_000], best=1))}
-    for name, picture in CELLS.items():
+    excerpt = paragraphs(text[text.index(start) :], EXCERPT)
+    best = {score.name: score for score in charlm.load(model).cells(text[:40_000], best=1)}
+    for name, picture in cells.items():
         cell = f"{best[name].layer}.{best[name].cell}"
         run(HEAT, "-m", model, "--cell", cell, "--columns", 60, excerpt, IMAGES / f"cell-{picture}.svg")
 
@@ -100,18 +120,21 @@ def photograph(page: Path, picture: Path) -> None:
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("build/pictures"), show_default=True)
 @click.option("--steps", default=2500, show_default=True)
 def main(text: Path, folder: Path, steps: int) -> None:
-    """Draw the pictures of README and docs with a model of TEXT, a play such as tinyshakespeare.txt."""
+    """Draw the pictures of README and docs with a model of TEXT, such as tinyshakespeare.txt, and one of charlm's code."""
     folder.mkdir(parents=True, exist_ok=True)
     model, held_out, page = folder / "play.safetensors", folder / "held-out.txt", folder / "play.html"
     train(text, model, steps)
-    whole = text.read_text(encoding="utf-8")
-    start = whole.index("\n\n", int(0.91 * len(whole))) + 2  # the last tenth is held out
-    held_out.write_text(whole[start:], encoding="utf-8")
+    write_held_out(text, held_out)
     run(HEAT, "-m", model, SLIP, IMAGES / "heat.svg")
-    draw_cells(model, held_out)
+    draw_cells(model, held_out, PLAY_CELLS)
     run("-m", "charlm", "plot", "-m", model, "-o", IMAGES / "loss.svg")
     run("-m", "charlm", "inspect", "-m", model, "--file", held_out, "-o", page)
     photograph(page, IMAGES / "inspect.png")
+    code, code_model, code_held_out = folder / "code.txt", folder / "code.safetensors", folder / "code-held-out.txt"
+    write_code(code)
+    train(code, code_model, steps)
+    write_held_out(code, code_held_out)
+    draw_cells(code_model, code_held_out, CODE_CELLS, "def ")
 
 
 if __name__ == "__main__":
