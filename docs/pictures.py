@@ -120,7 +120,7 @@ def photograph(page: Path, picture: Path) -> None:
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("build/pictures"), show_default=True)
 @click.option("--steps", default=2500, show_default=True)
 def main(text: Path, folder: Path, steps: int) -> None:
-    """Draw the pictures of README and docs with a model of TEXT, such as tinyshakespeare.txt, and one of charlm's code."""
+    """Draw the pictures of README and docs with a model of TEXT, such as tinyshakespeare.txt, and one of code."""
     folder.mkdir(parents=True, exist_ok=True)
     model, held_out, page = folder / "play.safetensors", folder / "held-out.txt", folder / "play.html"
     train(text, model, steps)
