@@ -42,6 +42,9 @@ PLACEHOLDERS = {
         "names",
         "story",
         "openings",
+        "dates",
+        "piece",
+        "verse",
     )
 }
 """Placeholders for texts of the reader."""

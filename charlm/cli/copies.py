@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,13 +12,14 @@ import charlm
 from charlm.cli import options
 from charlm.cli.command import Command, option_group
 from charlm.cli.inputs import name_stdin_once, piped_input, require_files
-from charlm.cli.records import copies_record, copy_record
 from charlm.cli.sample import training_texts
 from charlm.cli.tables import aligned, show, show_json, show_tsv
 from charlm.config import TextConfig
-from charlm.text.copies import Copies
 from charlm.text.position import lines_and_columns
 from charlm.text.reading import read_text
+
+if TYPE_CHECKING:
+    from charlm.text.copies import Copies
 
 LENGTHS = (5, 10, 15, 20, 25, 30, 40, 50)
 """Lengths whose novelty the table shows."""
@@ -50,6 +52,8 @@ def command(
       charlm copies story.txt
       charlm copies poem.txt --corpus corpus.txt --min-length 30 --json
     """
+    from charlm.cli.records import copies_record, copy_record
+
     path = piped_input("name a file, or pipe a text into the command") if file is None else file
     name_stdin_once(path, *corpus)
     require_files([path, *corpus])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KEYS = """\
 1-9 pick   Tab others   Enter add what you typed
-Left/Right shorter/longer   Up/Down bolder/safer
+Left/Right shorter/longer   Up/Down warmer/cooler
 Ctrl-Z undo   Ctrl-Y redo   Ctrl-S save and leave"""
 SHOWN = 4000
 """Characters of the end of the text that are laid out."""

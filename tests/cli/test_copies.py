@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import charlm as package
+from tests.cli.test_records import tables
 from tests.cli.tiny import Terminal, make_model
 
 CORPUS = "".join(f"{k:x} some words of line {k * k}\n" for k in range(200))
@@ -60,6 +61,13 @@ def test_table_has_the_measures_the_novelty_and_the_longest_first(charlm: Termin
     lengths = [int(row.split()[0]) for row in runs.splitlines()[1:] if not row.startswith("...")]
     assert lengths == sorted(map(len, found.runs), reverse=True)[:20]
     assert lengths[0] == found.longest
+
+
+def test_keys_are_those_of_the_page(charlm: Terminal) -> None:
+    record = json.loads(charlm("copies", "story.txt", "--json").out)
+    assert [list(record), list(record["runs"][0])] == [list(table) for table in tables("copies")]
+    head = charlm("copies", "story.txt", "--tsv").out.splitlines()[0]
+    assert head.split("\t") == ["line", "column", *record["runs"][0]]
 
 
 @pytest.mark.parametrize("command", [["copies", "story.txt"], ["sample", "--max-copy", "9", "--length", "5"]])

@@ -22,6 +22,8 @@ SMALL = {"hidden": 20, "batch": 8, "bptt": 32, "ensemble": 1, "threads": 1, "ove
 charlm.train = lambda *paths, **settings: train(*paths, **({} if "resume" in settings else SMALL) | settings)
 """
 PREPARATION = {
+    "constraints": "cp corpora/lighthouse.txt tinyshakespeare.txt",
+    "writers": "cp corpora/lighthouse.txt tinyshakespeare.txt",
     "course": """cp corpora/lighthouse.txt tinyshakespeare.txt; mkdir cells
         for cell in rnn lstm; do charlm train tinyshakespeare.txt --cell $cell -m cells/$cell.safetensors; done""",
     "infilling": "cp corpora/lighthouse.txt corpus.txt; head -n 2 corpus.txt > letter.txt",
@@ -39,7 +41,7 @@ PREPARATION = {
         charlm train corpora/lighthouse.txt -m old.safetensors""",
 }
 """Commands that make the files which a page takes for granted."""
-VARIES = re.compile(r"charlm (sample|next|odd|fill|proof)\b|--per-char|--rank")
+VARIES = re.compile(r"charlm (sample|next|write|copies|odd|fill|proof)\b|--per-char|--rank")
 """Commands whose output is text that depends on the weights: only its number of lines is compared."""
 OF_TRAINING = re.compile(r"charlm: (# characters|wrote|next)")
 """Lines of `charlm train` that depend on the text alone."""

@@ -58,7 +58,7 @@ def test_a_run_with_closed_streams_trains(tmp_path: Path, closed: str, threads: 
 COMMANDS = [
     ["sample", "-m", "m", "--length", "5"],
     ["next", "-m", "m", "brown "],
-    ["write", "-m", "m", "-p", "brown ", "--seed", "1"],
+    ["write", "-m", "m", "new.txt", "--seed", "1"],
     ["score", "-m", "m", "brown fox"],
     ["classify", "-m", "m", "-m", "both", "--pseudo", "brown fox"],
     ["odd", "-m", "m", "text.txt"],
