@@ -45,6 +45,7 @@ PLACEHOLDERS = {
         "dates",
         "piece",
         "verse",
+        "build/pictures/code",  # of make pictures
     )
 }
 """Placeholders for texts of the reader."""
