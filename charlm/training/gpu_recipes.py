@@ -19,6 +19,11 @@ BATCH = 128
 """Streams of a window."""
 LONG_WINDOW, SHORT_WINDOW = 128, 64
 """Steps of a window."""
+MAX_LOGITS, MIN_BATCH = 250_000_000, 16
+"""Logits of a window, of 4 bytes each, above which a large vocabulary gets fewer streams, and the fewest streams.
+
+Their softmax and their gradients take as much memory again.
+"""
 MIN_UPDATES = 1000
 """Updates in long windows below which windows are short."""
 RATE_FACTOR = 1.2
@@ -31,7 +36,7 @@ REASON = "; a large batch because a GPU reads many streams at once"
 """The explanation that a user reads."""
 
 
-def adapt_to_gpu(recipe: Mapping[str, Any], characters: int, read: float) -> dict[str, Any]:
+def adapt_to_gpu(recipe: Mapping[str, Any], characters: int, read: float, vocabulary: int) -> dict[str, Any]:
     """Return the recipe for a long text with the windows of a GPU.
 
     Parameters
@@ -42,12 +47,17 @@ def adapt_to_gpu(recipe: Mapping[str, Any], characters: int, read: float) -> dic
         Length of the training text.
     read : float
         Characters that the network reads within the budget.
+    vocabulary : int
+        Number of distinct tokens, V.
     """
     bptt = LONG_WINDOW if read >= MIN_UPDATES * BATCH * LONG_WINDOW else SHORT_WINDOW
-    averaged = max(AVERAGED_UPDATES * read / (BATCH * bptt), 10.0)
+    batch = BATCH
+    while batch * bptt * vocabulary > MAX_LOGITS and batch > MIN_BATCH:
+        batch //= 2
+    averaged = max(AVERAGED_UPDATES * read / (batch * bptt), 10.0)
     return {
         **recipe,
-        "batch": BATCH,
+        "batch": batch,
         "bptt": bptt,
         "learning_rate": round(RATE_FACTOR * recipe["learning_rate"], 5),
         "average": min(recipe["average"], round(1 - 1 / averaged, 4)),

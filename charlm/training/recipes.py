@@ -129,8 +129,8 @@ def choose(
     recipe = adapt_recipe(recipe_for(reference_minutes, characters, bool(given.get("outputs"))), given, size)
     if speed.is_gpu and characters > SMALL_RECIPES[-1][0]:
         cost = relative_cost(given.get("hidden", recipe["hidden"]), given.get("layers", recipe["layers"]))
-        recipe = gpu_recipes.adapt_to_gpu(recipe, characters, 60 * minutes * speed.all_cores / cost)
-        reason += "" if "batch" in given else gpu_recipes.REASON
+        recipe = gpu_recipes.adapt_to_gpu(recipe, characters, 60 * minutes * speed.all_cores / cost, vocabulary)
+        reason += "" if "batch" in given or recipe["batch"] == ALL_BOOKS["batch"] else gpu_recipes.REASON
     chosen = {**default, "patience": 4, "ensemble": members, "tied": is_tied(given, vocabulary), **recipe}
     network, train = configs_of(chosen | given)
     if is_by_time and size is None and "hidden" not in given:

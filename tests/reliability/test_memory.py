@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from charlm.config import NetworkConfig, TrainConfig
+from charlm.config import EngineConfig, NetworkConfig, TrainConfig
 from charlm.errors import ResourceError
 from charlm.nn.network import Network
+from charlm.text.corpus import Corpus
+from charlm.text.windows import batches_over
 from charlm.training import memory
 from charlm.training.memory import as_size, check_memory, free_memory, memory_needed
 from tests.cli.command import charlm
@@ -111,6 +113,18 @@ def test_larger_settings_need_more_memory() -> None:
     least = needed()
     assert least < min(needed(hidden=128), needed(layers=2), needed(steps=64), needed(streams=32), needed(shards=2))
     assert needed(steps=512, streams=64, parts=2) < 0.9 * needed(steps=512, streams=64)
+
+
+def test_windows_on_a_gpu_take_no_memory_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, train = Network(NetworkConfig("lstm", 64, 2), 50), TrainConfig(batch=16, bptt=64, ensemble=1, threads=1)
+    batches = batches_over(Corpus.read([write_text(tmp_path)]), train)
+    found = {}
+    for has_gpu in (False, True):
+        monkeypatch.setattr(memory, "uses_gpu", lambda *_, has_gpu=has_gpu: has_gpu)
+        found[has_gpu] = memory.run_memory(EngineConfig("torch"), network, train, batches)
+    windows = 4 * network.window_size(batches.steps, batches.streams)
+    assert found[False] - found[True] > windows
+    assert found[True] > 300e6
 
 
 def test_memory_of_logits_is_bounded_with_large_vocabulary() -> None:

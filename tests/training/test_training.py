@@ -176,6 +176,12 @@ class TestGpu:
         assert (choice.network.hidden, choice.network.layers) == (384, 1)
         assert (choice.train.batch, choice.train.bptt, choice.train.learning_rate) == (128, 64, 0.012)
 
+    @pytest.mark.parametrize(("vocabulary", "batch"), [(60, 128), (15_000, 128), (60_000, 32), (10**7, 16)])
+    def test_large_vocabulary_gets_fewer_streams(self, vocabulary: int, batch: int) -> None:
+        settings = {"minutes": 1.0, "ensemble": 1, "hidden": 512, "layers": 2}
+        choice = choose(settings, 10**7, self.fast, vocabulary=vocabulary)
+        assert (choice.train.batch, "large batch" in choice.reason) == (batch, batch > 16)
+
     @pytest.mark.parametrize(("characters", "dropout"), [(3_000_000, 0.4), (6_000_000, 0.2), (300_000_000, 0.0)])
     def test_few_passes_need_little_dropout(self, characters: int, dropout: float) -> None:
         assert choose({"minutes": 1.0, "ensemble": 1}, characters, self.fast).network.dropout == dropout
