@@ -14,6 +14,7 @@ from charlm.checks import is_real
 from charlm.config import SampleConfig
 from charlm.diagnostics.activations import Activations, read_cells
 from charlm.diagnostics.cell_ranking import CellScore, rank_cells
+from charlm.diagnostics.gradient_flow import GradientFlow
 from charlm.diagnostics.properties import PROPERTIES, measure_properties
 from charlm.diagnostics.saliency import measure_saliency
 from charlm.diagnostics.training_log import TrainingLog
@@ -134,7 +135,7 @@ def cell_facts(inspection: Inspection) -> Facts:
     return {
         "properties": {
             "characters": len(tokens),
-            "ranked": [asdict(score) for score in ranked],
+            "ranked": [named(score) for score in ranked],
             "rare": [name for name in PROPERTIES if name not in names],
         },
         "cells": {
@@ -146,6 +147,12 @@ def cell_facts(inspection: Inspection) -> Facts:
         },
         "saturation": {gate: activations.saturation(gate) for gate in activations.sigmoid_gates},
     }
+
+
+def named(score: CellScore) -> Facts:
+    """Return the fields of a score as `charlm cells --json` names them."""
+    fields = asdict(score)
+    return {"property": fields.pop("name"), **fields}
 
 
 def shown_cells(activations: Activations, ranked: Sequence[CellScore], max_values: int) -> list[Facts]:
@@ -210,7 +217,7 @@ def gradient_facts(inspection: Inspection) -> Facts:
     if model.network.size > tuning.max_slow_gradient:
         back, positions = back // 2, positions // 4
     if not inspection.passage.shown.strip("\n"):
-        return {"gradients": {"norms": [], "places": []}}
+        return {"gradients": GradientFlow(np.empty((0, 0)), np.empty(0, np.intp)).as_json()}
     flow = model.gradients(inspection.passage.shown, back=back, places=positions, member=inspection.member)
     return {"gradients": flow.as_json()}
 

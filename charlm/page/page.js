@@ -236,7 +236,7 @@ function showProperties() {
       choose(one.layer, one.cell, "cell");
       byId("text-title").scrollIntoView();
     });
-    return [one.name, button, one.sign > 0 ? "+" : "-", one.measure === "auc" ? "AUC" : "correlation", fixed(one.chosen), fixed(one.held_out), fixed(one.baseline)];
+    return [one.property, button, one.sign > 0 ? "+" : "-", one.measure === "auc" ? "AUC" : "correlation", fixed(one.chosen), fixed(one.held_out), fixed(one.baseline)];
   });
   byId("properties").replaceWith(Object.assign(table("", ["property", "cell", "sign", "measure", "first half", "held-out", `${unit} alone`], rows), { id: "properties" }));
   byId("rare").textContent = rare.length ? `Too rare in this text to be ranked: ${rare.join(", ")}.` : "";

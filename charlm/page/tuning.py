@@ -17,11 +17,11 @@ class PageTuning:
     """Activations and gate values of all cells on a page; a value takes 4/3 bytes in the file."""
     expected_length: int = 20
     """Characters that the model writes from each position."""
-    max_expected_multiplications: int = 20_000_000_000
+    max_expected_multiplications: int = 12_000_000_000
     """Multiplications of writing them; they limit the number of positions."""
     saliency_back: int = 60
     """Characters before a character whose saliency is shown."""
-    max_saliency_multiplications: int = 8_000_000_000
+    max_saliency_multiplications: int = 6_000_000_000
     """Multiplications of measuring saliency; they limit the number of characters."""
     max_saliency_characters: int = 250
     """Characters whose saliency is shown, at most."""

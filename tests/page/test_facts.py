@@ -41,7 +41,10 @@ def test_cells_and_gates_are_those_of_the_model(inspections: dict[str, Inspectio
         np.testing.assert_array_equal(cell["values"], found.cells[cell["layer"], :, cell["cell"]])
         for gate, values in cell["gates"].items():
             np.testing.assert_array_equal(values, found.gates[gate][cell["layer"], :, cell["cell"]])
-    ranked = [asdict(score) for score in model.cells(passage.text, member=member)]
+    scores = model.cells(passage.text, member=member)
+    ranked = [{"property": score.name, **asdict(score)} for score in scores]
+    for record in ranked:
+        del record["name"]
     assert facts["properties"]["ranked"] == ranked
     with_gates = [(one["layer"], one["cell"]) for one in facts["cells"]["shown"] if one["gates"]]
     assert with_gates == list(dict.fromkeys((one["layer"], one["cell"]) for one in ranked)) * bool(found.gates)

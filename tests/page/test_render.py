@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,7 +100,17 @@ def test_numbers_are_rounded_and_activations_are_bytes(
     for packed, cell in zip(found["cells"]["shown"], facts["cells"]["shown"], strict=True):
         values = np.frombuffer(base64.b64decode(packed["values"]["int8"]), np.int8) * packed["values"]["scale"]
         np.testing.assert_allclose(values, cell["values"], atol=0.5 / 127 + 1e-6)
-    assert found["properties"]["ranked"][0]["name"] == facts["properties"]["ranked"][0]["name"]
+    assert found["properties"]["ranked"][0]["property"] == facts["properties"]["ranked"][0]["property"]
+
+
+def test_keys_of_the_json_are_documented(inspections: dict[str, Inspection]) -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/output.md").read_text(encoding="utf-8")
+    section = page.partition("\n## inspect\n")[2].partition("\n## ")[0]
+    keys = set()
+    for name, value in collect(inspections["text"], threads=1).items():
+        is_open = isinstance(value, dict) and name != "saturation"  # its keys are the gates
+        keys |= {f"{name}.{key}" for key in value} if is_open else {name}
+    assert set(re.findall(r"^\| `([\w.]+)` \|", section, re.MULTILINE)) == keys
 
 
 def test_json_has_all_digits_and_no_arrays(inspections: dict[str, Inspection]) -> None:
