@@ -37,7 +37,8 @@ PREPARATION = {
     "scripts": """for i in $(seq 200); do echo "worker $((i % 4)) done"; done > good.log
         cp good.log new.log; head -n 5 good.log > book.txt
         charlm train good.log; charlm train good.log --bidirectional -m both.safetensors""",
-    "text": """for name in a b c new; do cp corpora/lighthouse.txt $name.txt; done; gzip b.txt; xz c.txt
+    "text": """for name in a b c new; do cp corpora/lighthouse.txt $name.txt; done; gzip b.txt
+        python -c "import lzma; lzma.open('c.txt.xz', 'w').write(open('c.txt', 'rb').read())"
         charlm train corpora/lighthouse.txt -m old.safetensors""",
 }
 """Commands that make the files which a page takes for granted."""
