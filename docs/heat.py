@@ -52,8 +52,8 @@ def heat_map(characters: Sequence[tuple[str, int]], columns: int, scale: Scale) 
         if column == columns:
             row, column = row + 1, 0
         shown = "\u21b5" if character == "\n" else character
-        place = MARGIN + column * CELL, MARGIN + row * ROW
-        boxes.append(box(*place, CELL - 1, shown, (scale.colours[index], scale.inks[index])))
+        corner = MARGIN + column * CELL, MARGIN + row * ROW
+        boxes.append(box(*corner, CELL - 1, shown, (scale.colours[index], scale.inks[index])))
         column += 1
         widest = max(widest, column)
         if character == "\n":

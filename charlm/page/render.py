@@ -26,8 +26,8 @@ DIGITS = 4
 """Significant digits of a number in the HTML file."""
 LEVELS = 127
 """Largest value of an activation in the HTML file, where it is an int8."""
-PLACE = re.compile(r"\{\{(\w+)\}\}")
-"""A place of the HTML file that a part fills, such as {{data}}."""
+PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+"""A placeholder of the HTML file, such as {{data}}."""
 MAX_NAME = 80
 """Characters of the name of the model in the title."""
 
@@ -60,7 +60,8 @@ def to_html(facts: Facts) -> str:
         "script": script,
         "data": in_script(json.dumps(packed(facts), separators=(",", ":"))),
     }
-    return PLACE.sub(lambda match: parts[match[1]], read_part("page.html"))  # in one pass: parts may look like places
+    # in one pass, because parts may contain placeholders
+    return PLACEHOLDER.sub(lambda match: parts[match[1]], read_part("page.html"))
 
 
 def read_part(name: str) -> str:
