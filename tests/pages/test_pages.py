@@ -66,6 +66,7 @@ def test_wrong_output_is_found() -> None:
     drawn = Step("charlm sample -n 2", ["Abc", "Def"])
     assert differences(drawn, Result(0, ["Xyz", "Uvw"])) == []
     assert differences(drawn, Result(0, ["Xyz"])) == ["1 lines"]
+    assert differences(Step("charlm sample --length 9", ["one line"]), Result(0, ["a line", "two"])) == []
     assert differences(Step("charlm train t", ["charlm: 3 characters", "charlm: 2 networks"]), Result(0, [])) == [
         "charlm: # characters"
     ]
