@@ -32,7 +32,14 @@ inspection_option = option_group("Inspection")
 @inspection_option("--length", default=2000, metavar="N", help="Show N characters, at most 10,000.")
 @inspection_option("--limit", default=10_000, metavar="N", help="Rank cells on N characters.")
 @inspection_option("--member", default=0, metavar="K", help="Look inside member K of a mixture; the first is 0.")
-@options.output("-o", "--output", type=options.PATH, default=PAGE, metavar="PATH", help="Write the page to this file.")
+@options.output(
+    "-o",
+    "--output",
+    type=options.PATH,
+    default=PAGE,
+    metavar="PATH",
+    help='Write the page to this file; "-" is standard output.',
+)
 @options.output("--open", "is_opened", is_flag=True, help="Open the page in the browser.")
 @options.output("--json", "as_json", is_flag=True, help="Print all numbers of the page as a JSON object instead.")
 @options.threads
@@ -67,6 +74,9 @@ def command(
         click.echo(to_json(facts))
         return
     page = to_html(facts).encode()
+    if str(output) == "-":
+        click.echo(page, nl=False)
+        return
     atomic_write(output, [page])
     warn(f"wrote {output}, {len(page) / 1000:,.0f} kB")
     if is_opened and not webbrowser.open(output.resolve().as_uri()):

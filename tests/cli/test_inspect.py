@@ -29,6 +29,14 @@ def test_page_is_written_and_reported(charlm: Terminal, folder: Path) -> None:  
     assert charlm("inspect", "a fox").err.startswith("charlm: wrote charlm.html, ")
 
 
+def test_page_is_printed_for_a_dash(charlm: Terminal, folder: Path) -> None:  # noqa: F811
+    shown = charlm("inspect", "a fox", "-o", "-")
+    charlm("inspect", "a fox", "-o", "a.html")
+    assert shown.out == (folder / "a.html").read_text(encoding="utf-8")
+    assert shown.err == ""
+    assert not (folder / "-").exists()
+
+
 def test_json_has_the_part_of_the_text_and_the_log(charlm: Terminal, folder: Path) -> None:  # noqa: F811
     out = charlm("inspect", "--file", "t.txt", "--json", "--start", 10, "--length", 30).out
     found = json.loads(out)
