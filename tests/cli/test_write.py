@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from charlm.cli.tables import percent
 from charlm.model import load
 from charlm.writing import WritingSession
+from tests.cli.test_records import tables
 from tests.cli.tiny import Terminal, make_model
 
 DRAFT = Path("draft.txt")
@@ -63,6 +65,12 @@ def test_lines_pick_type_undo_and_change_settings(charlm: Terminal, pipe: Any) -
     assert steps[4]["text"] == steps[1]["text"] + " dab"
     assert steps[6]["text"] == "ab"
     assert DRAFT.read_text() == steps[-1]["text"] == steps[1]["text"] + "\n"
+
+
+def test_keys_are_those_of_the_page(charlm: Terminal, pipe: Any) -> None:
+    pipe("")
+    [step] = objects(charlm("write", "--json").out)
+    assert [list(step), list(step["continuations"][0])] == [list(table) for table in tables("write")]
 
 
 def test_plain_lines_are_the_text_the_settings_and_the_continuations(charlm: Terminal, pipe: Any) -> None:
@@ -173,6 +181,16 @@ class TestScreen:
             assert time.monotonic() < deadline, (text, DRAFT.read_text() if DRAFT.exists() else None)
             time.sleep(0.02)
 
+    def resize_until(self, screen: Any, text: str) -> None:
+        """Resize the terminal, which draws the whole screen again, until that has a text."""
+        for columns in range(100, 130):
+            screen.shown = ""
+            screen.resize(columns)
+            with suppress(AssertionError):
+                screen.read_until(text, seconds=2)
+                return
+        raise AssertionError(screen.shown)
+
     def test_keys_pick_type_undo_resize_and_save(self, charlm: Terminal, tmp_path: Path) -> None:
         from tests.cli.screen import Screen
 
@@ -193,9 +211,7 @@ class TestScreen:
             same.redo()
             self.wait_for(same.text)
             screen.send("\x1b[A\x1b[A\x1b[C\t")  # up, up, right, tab
-            screen.shown = ""
-            screen.resize(100)
-            screen.read_until("8 words, temperature 1,")
+            self.resize_until(screen, "8 words, temperature 1,")
             screen.send("\r d\x13")  # Ctrl-S
             assert screen.end() == 0
         assert DRAFT.read_text() == same.text + "\n d"
