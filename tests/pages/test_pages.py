@@ -43,17 +43,6 @@ def test_blocks_of_a_page_run_and_print_what_it_shows(page: Path, tmp_path: Path
         assert done.returncode == 0, done.stderr
 
 
-def test_pytorch_computes_the_score_of_charlm(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    text = (TOP / "docs/how-to/pytorch.md").read_text(encoding="utf-8")
-    environment = prepare(tmp_path)
-    run(steps(text), tmp_path, environment)
-    compare = 'import charlm\nprint(log_prob, charlm.load("dinosaurs.safetensors").score("Velocisaurus").log_prob)'
-    done = run_python(f"{python(text)}\n{compare}", tmp_path, environment)
-    of_torch, of_charlm = map(float, done.stdout.split())
-    assert of_torch == pytest.approx(of_charlm, abs=1e-4)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_of_a_page_are_in_blocks_that_run(page: Path) -> None:
     assert not re.findall(r"^ {4}(?:\$ )?charlm .*", page.read_text(encoding="utf-8"), re.MULTILINE)
