@@ -175,14 +175,13 @@ class Restorer:
         for part in regroup(chunks, TO_LAST_NEWLINE):
             units = self.stripper.units(part)
             tokens = self._vocabulary.encode("".join(self.stripper.strip_character(unit[0]) or " " for unit in units))
-            closed = np.zeros(len(part) + 1, bool)
+            in_address = np.zeros(len(part), bool)
             for address in ADDRESS.finditer(part):
-                closed[address.start() : address.end()] = True
+                in_address[address.start() : address.end()] = True
             start = 0
             for unit, token in zip(units, tokens.tolist(), strict=True):
-                is_open = token != self._vocabulary.unk and not (closed[start] and closed[start + len(unit)])
-                is_open = is_open and not self.stripper.is_removed(unit[0]) and not closed[start]
-                yield Position(offset + start, unit, is_open, token)
+                is_known = token != self._vocabulary.unk and not self.stripper.is_removed(unit[0])
+                yield Position(offset + start, unit, is_known and not in_address[start], token)
                 start += len(unit)
             offset += len(part)
 

@@ -9,26 +9,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-SETTINGS = ("hidden", "learning_rate", "warmup", "average", "batch", "dropout", "epochs")
+SETTINGS = ("hidden", "learning_rate", "warmup", "average", "batch", "dropout", "recurrent_dropout", "epochs")
 SHORT: tuple[tuple[int, tuple[float, ...]], ...] = (
-    (30_000, (64, 0.02, 0.1, 0.98, 8, 0.3, 40.0)),
-    (100_000, (96, 0.016, 0.1, 0.98, 16, 0.3, 20.0)),
-    (400_000, (128, 0.016, 0.1, 0.99, 16, 0.3, 12.0)),
+    (30_000, (64, 0.02, 0.1, 0.98, 8, 0.3, 0.0, 40.0)),
+    (100_000, (96, 0.016, 0.1, 0.98, 16, 0.3, 0.2, 24.0)),
+    (400_000, (128, 0.016, 0.1, 0.99, 16, 0.3, 0.3, 16.0)),
 )
 """Maximum characters of the training text -> values of SETTINGS for short texts."""
 LONG: tuple[tuple[float, tuple[float, ...]], ...] = (
-    (0.5, (64, 0.02, 0.1, 0.98, 16, 0.0)),
-    (1.5, (128, 0.016, 0.1, 0.98, 16, 0.0)),
-    (4.0, (192, 0.016, 0.1, 0.99, 16, 0.1)),
-    (float("inf"), (256, 0.01, 0.1, 0.995, 16, 0.2)),
+    (3.0, (96, 0.02, 0.1, 0.98, 16, 0.0, 0.0)),
+    (8.0, (128, 0.016, 0.1, 0.98, 16, 0.0, 0.0)),
+    (16.0, (192, 0.016, 0.1, 0.99, 16, 0.2, 0.0)),
+    (40.0, (256, 0.01, 0.1, 0.995, 16, 0.3, 0.2)),
+    (float("inf"), (384, 0.008, 0.1, 0.997, 16, 0.4, 0.3)),
 )
-"""Maximum minutes at the reference speed -> values of SETTINGS, without epochs, for long texts."""
+"""Maximum passes of the reference network over the text -> values of SETTINGS, without epochs, for long texts."""
 
 
-def label_recipe(minutes: float, characters: int) -> Mapping[str, Any]:
-    """Return the settings for a budget, in minutes at the reference speed, and a length of the training text."""
+def label_recipe(passes: float, characters: int) -> Mapping[str, Any]:
+    """Return the settings of a network of labels.
+
+    Parameters
+    ----------
+    passes : float
+        How often the reference network can read the text within the budget.
+    characters : int
+        Length of the training text.
+    """
     for max_characters, values in SHORT:
         if characters <= max_characters:
             return dict(zip(SETTINGS, values, strict=True))
-    values = next(values for max_minutes, values in LONG if minutes <= max_minutes)
+    values = next(values for max_passes, values in LONG if passes <= max_passes)
     return {"layers": 1, **dict(zip(SETTINGS, values, strict=False))}

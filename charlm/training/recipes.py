@@ -228,7 +228,7 @@ def recipe_for(minutes: float, characters: int, has_labels: bool = False) -> Rec
     has_labels: whether the network predicts labels.
     """
     if has_labels:
-        return label_recipe(minutes, characters)
+        return label_recipe(60 * minutes * REFERENCE_SPEED.all_cores / characters, characters)
     for max_characters, values in SMALL_RECIPES:
         if characters <= max_characters:
             recipe = dict(zip(SMALL_SETTINGS, values, strict=True))

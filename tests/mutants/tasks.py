@@ -52,8 +52,8 @@ FAULTS = (
     Fault(
         "addresses are changed",
         "charlm/tasks/restore.py",
-        "closed[address.start() : address.end()] = True",
-        "closed[address.start() : address.end()] = False",
+        "in_address[address.start() : address.end()] = True",
+        "in_address[address.start() : address.end()] = False",
         (RESTORE + "test_addresses_numbers_and_unknown_characters_stay",),
     ),
     Fault(

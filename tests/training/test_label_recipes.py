@@ -18,15 +18,16 @@ def test_network_of_labels_is_smaller_than_a_language_model(characters: int, min
     language = choose(settings, characters, SPEED, vocabulary=60).network
     labels = choose(settings | {"outputs": 5}, characters, SPEED, vocabulary=5).network
     assert labels.hidden * labels.layers < language.hidden * language.layers
-    assert labels.dropout <= 0.3
-    assert labels.recurrent_dropout == 0
+    assert labels.dropout <= 0.4
+    assert labels.recurrent_dropout <= 0.3
 
 
-def test_longer_text_and_budget_get_larger_networks() -> None:
-    by_length = [label_recipe(2.0, characters)["hidden"] for characters in (10_000, 80_000, 300_000)]
-    by_minutes = [label_recipe(minutes, 10**6)["hidden"] for minutes in (0.2, 1.0, 3.0, 20.0)]
-    assert by_length == sorted(by_length)
-    assert by_minutes == sorted(by_minutes)
+def test_longer_text_and_more_passes_get_larger_networks() -> None:
+    by_length = [label_recipe(10.0, characters)["hidden"] for characters in (10_000, 80_000, 300_000)]
+    recipes = [label_recipe(passes, 10**6) for passes in (1.0, 5.0, 12.0, 30.0, 100.0)]
+    assert by_length == sorted(set(by_length))
+    assert [recipe["hidden"] for recipe in recipes] == sorted({recipe["hidden"] for recipe in recipes})
+    assert [recipe["dropout"] for recipe in recipes] == sorted(recipe["dropout"] for recipe in recipes)
 
 
 def test_short_text_gets_several_networks_where_time_is_left() -> None:
