@@ -66,12 +66,14 @@ class StoredModel(TextModel):
             f"{count} x {self.config}" if count > 1 else str(self.config),
             f"{len(self.vocabulary):,} {'characters' if unit == 'char' else 'words'}",
         ]
+        if self.labels:
+            facts.insert(0, f"{self.text.task}, {len(self.labels):,} labels")
         if record.sources:
             more = f" and {len(record.sources) - 1} more" if len(record.sources) > 1 else ""
             facts.append(printable(os.path.basename(record.sources[0]), MAX_NAME) + more)
         if record.valid_loss is not None:
-            pseudo = " (pseudo-likelihood)" if self.config.bidirectional else ""
-            facts.append(f"held-out {record.valid_loss:.2f} nats/{unit}{pseudo}")
+            pseudo = " (pseudo-likelihood)" if self.config.bidirectional and not self.labels else ""
+            facts.append(f"held-out {record.valid_loss:.2f} nats/{'label' if self.labels else unit}{pseudo}")
         return f"<{type(self).__name__} {', '.join(facts)}>"
 
     def __getstate__(self) -> dict[str, Any]:

@@ -74,12 +74,13 @@ def readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "vocabulary", f"{len(tokens):,} {unit}s, with EOS and UNK: {shown}"
     if labels := facts.get("labels"):
         task = text["task"] + f" {text['remove']}" * bool(text["remove"])
-        yield "task", f"{task}, {len(labels):,} labels"
+        names = "" if text["remove"] else f": {' '.join(labels[:MAX_TOKENS])}" + " ..." * (len(labels) > MAX_TOKENS)
+        yield "task", f"{task}, {len(labels):,} labels{names}"
     if training:
-        yield from training_lines(training, "label" if labels else unit, f"{PSEUDO} " * (both and not labels))
+        yield from training_lines(training, unit, f"{PSEUDO} " * (both and not labels), "label" if labels else unit)
 
 
-def training_lines(training: dict[str, Any], unit: str, loss_name: str) -> Iterator[tuple[str, str]]:
+def training_lines(training: dict[str, Any], unit: str, loss_name: str, unit_of_loss: str) -> Iterator[tuple[str, str]]:
     """Yield names and values of the training, as far as the file holds them."""
 
     def amount(name: str) -> float:
@@ -93,6 +94,7 @@ def training_lines(training: dict[str, Any], unit: str, loss_name: str) -> Itera
     for key, (title, data) in losses.items():
         nats = training.get(key)
         if isinstance(nats, (int, float)):
-            yield title, f"{loss_name}{nats:.4f} nats/{unit}, {nats / log(2):.4f} bits/{unit}, {data}"
+            bits = nats / log(2)
+            yield title, f"{loss_name}{nats:.4f} nats/{unit_of_loss}, {bits:.4f} bits/{unit_of_loss}, {data}"
     if isinstance(training.get("sharpness"), (int, float)):
         yield "logit scale", f"{training['sharpness']:.3f}, calibrated on the held-out text"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from charlm.checkpoint import TrainingRecord
 from tests.cli.command import charlm
 from tests.cli.tiny import Terminal, make_model
 from tests.tasks.tiny import random_classifier, random_restorer
@@ -93,6 +94,16 @@ def test_what_does_not_fit_is_refused(terminal: Terminal, arguments: tuple[str, 
 )
 def test_commands_of_language_models_say_what_the_model_is_for(terminal: Terminal, command: list[str]) -> None:
     assert "this model predicts the label of a text: it is for `charlm classify`" in terminal(*command, code=2).err
+
+
+def test_info_lists_the_labels_and_counts_characters(terminal: Terminal) -> None:
+    model = random_classifier()
+    model.training = TrainingRecord(sources=("rows.tsv",), characters=1234, valid_loss=0.25)
+    model.save("charlm.safetensors", overwrite=True)
+    shown = terminal("info").out
+    assert "task          classify, 3 labels: one two three" in shown
+    assert "1,234 chars, " in shown
+    assert "held-out loss 0.2500 nats/label" in shown
 
 
 def test_language_models_need_to_be_named(terminal: Terminal) -> None:

@@ -94,8 +94,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "info: bits are nats times ln 2",
         "charlm/cli/info.py",
-        "{nats / log(2):.4f} bits",
-        "{nats * log(2):.4f} bits",
+        "bits = nats / log(2)",
+        "bits = nats * log(2)",
         (f"{FIGURES}::TestInfo",),
     ),
     Fault(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charlm.checkpoint import TrainingRecord
 from charlm.config import TextConfig, TrainConfig
 from charlm.errors import ConfigError, CorpusError
 from charlm.model import LanguageModel
@@ -18,7 +19,7 @@ from charlm.text.corpus import Corpus
 from charlm.text.holdout import HoldOut
 from charlm.text.rows import Row
 from charlm.text.windows import batches_over
-from tests.tasks.tiny import random_classifier
+from tests.tasks.tiny import random_classifier, random_restorer
 
 MODEL = random_classifier()
 TEXTS = ["abc", "", "dddd a", "a\nb", "cccccccccccccccc", "xyz", "abc"]
@@ -69,6 +70,13 @@ def test_mixture_averages_the_probabilities_of_its_members() -> None:
     for label, probability in mixture.classify("abca").probabilities.items():
         mean = np.mean([model.classify("abca").probabilities[label] for model in each])
         assert probability == pytest.approx(mean, rel=1e-5)
+
+
+def test_description_of_a_model_names_its_task_and_losses_per_label() -> None:
+    for model, task in ((MODEL, "classify, 3 labels"), (random_restorer(), "restore, 6 labels")):
+        model.training = TrainingRecord(valid_loss=0.25)
+        assert task in repr(model)
+        assert repr(model).endswith("held-out 0.25 nats/label>")
 
 
 def test_other_uses_of_the_model_are_refused() -> None:
