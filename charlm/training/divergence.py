@@ -24,6 +24,8 @@ class DivergenceGuard:
     vocabulary : int
         Number of tokens, V. A uniform model has the loss log V.
     tuning : TrainingTuning
+    has_labels : bool
+        Whether the targets are labels, of which a window may have few or none.
 
     Attributes
     ----------
@@ -37,8 +39,8 @@ class DivergenceGuard:
         Last step at which training diverged, -1 for none.
     """
 
-    def __init__(self, vocabulary: int, tuning: TrainingTuning = DEFAULT_TUNING) -> None:
-        self.tuning = tuning
+    def __init__(self, vocabulary: int, tuning: TrainingTuning = DEFAULT_TUNING, *, has_labels: bool = False) -> None:
+        self.tuning, self.has_labels = tuning, has_labels
         self.uniform_loss = math.log(vocabulary)
         self.rate_factor = 1.0
         self.level = self.uniform_loss
@@ -106,13 +108,18 @@ class DivergenceGuard:
         Raises
         ------
         DivergedError
-            If the loss is not finite, or more than a uniform model's loss above its level, noise included.
+            If the loss is not finite, or more than a uniform model's loss above its level, noise included. A few labels
+            may all be surprising; of such windows the new level must not be so high.
         """
-        noise = self.tuning.loss_noise / math.sqrt(max(characters, 1))
+        if self.has_labels and characters == 0:
+            return
+        is_sparse = self.has_labels and characters < self.tuning.few_labels
+        level = self.level + self.tuning.level_rate * (loss - self.level)
+        noise = self.tuning.loss_noise / math.sqrt(1 if is_sparse else max(characters, 1))
         max_loss = min(self.level, self.uniform_loss) + self.uniform_loss * (1 + noise)
-        if not loss <= max_loss:
+        if not (level if is_sparse else loss) <= max_loss:
             raise DivergedError(f"the loss is {loss:.4g} nats, far above its level of {self.level:.4g}")
-        self.level += self.tuning.level_rate * (loss - self.level)
+        self.level = level
         if step > self.furthest + self.tuning.snapshot_steps:
             self.rollbacks = 0
 

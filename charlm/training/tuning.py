@@ -47,6 +47,8 @@ class TrainingTuning:
     """Rollbacks to the same snapshot before training gives up."""
     level_rate: float = 0.05
     """Update rate of the running mean of the loss."""
+    few_labels: int = 200
+    """Labels of a window below which divergence is detected in the running mean of the loss, not in its loss."""
     loss_noise: float = 3.0
     """Noise of the loss of a window of n characters, as a multiple of the uniform loss / sqrt(n)."""
     max_snapshot_bytes: int = 16 << 20

@@ -12,6 +12,7 @@ import pytest
 
 import charlm
 from charlm.checkpoint import read_state
+from charlm.config import TextConfig
 from charlm.errors import DivergedError
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
@@ -198,3 +199,51 @@ def test_loss_far_above_its_usual_level_is_divergence(loss: float) -> None:
         guard.check_loss(3.0 + 0.1 * (step % 3), 256, step)
     with pytest.raises(DivergedError, match="far above its level of 3"):
         guard.check_loss(loss, 256, 100)
+
+
+class TestLabels:
+    def test_few_surprising_labels_are_no_divergence(self) -> None:
+        guard = DivergenceGuard(2, has_labels=True)
+        guard.level = 0.1
+        for loss in (6.0, 0.0, 0.1, 7.0, 0.05):
+            guard.check_loss(loss, 1, 10)
+        assert guard.level < 1
+        with pytest.raises(DivergedError):
+            DivergenceGuard(2).check_loss(7.0, 100, 10)
+
+    @pytest.mark.parametrize("loss", [1000.0, float("nan"), float("inf")])
+    def test_huge_loss_of_few_labels_is_a_divergence(self, loss: float) -> None:
+        with pytest.raises(DivergedError):
+            DivergenceGuard(2, has_labels=True).check_loss(loss, 1, 10)
+
+    def test_loss_that_stays_high_is_a_divergence(self) -> None:
+        guard = DivergenceGuard(2, has_labels=True)
+        for _ in range(6):
+            guard.check_loss(9.0, 3, 10)
+        guard.level = 3.3
+        with pytest.raises(DivergedError):
+            guard.check_loss(9.0, 3, 10)
+
+    def test_window_without_labels_does_not_count(self) -> None:
+        guard = DivergenceGuard(2, has_labels=True)
+        guard.check_loss(0.0, 0, 10)
+        assert guard.level == guard.uniform_loss
+
+
+def test_documents_with_wrong_labels_train(tmp_path: Path) -> None:
+    """A window has one label or none; a wrong one has a large loss."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(150):
+        label = int(rng.integers(2))
+        text = " ".join(rng.choice(["lamp", "light", "sea"] if label else ["bank", "coin", "paper"], 20))
+        rows.append(f"{label ^ int(rng.random() < 0.07)}\t{text}\n")
+    (tmp_path / "rows.tsv").write_text("".join(rows))
+    events: list[Event] = []
+    settings = {"hidden": 16, "layers": 1, "batch": 2, "bptt": 32, "steps": 300, "threads": 1, "dropout": 0.0,
+                "learning_rate": 0.03, "patience": 0, "ensemble": 1}  # fmt: skip
+    options = RunOptions(TextConfig(task="classify"))
+    with Run([tmp_path / "rows.tsv"], tmp_path / "m.safetensors", settings, options, events.append) as run:
+        losses = [report.train_loss for report in run.reports()]
+    assert not [event for event in events if "diverged" in event.message]
+    assert 0 < min(losses[10:]) < 0.5
