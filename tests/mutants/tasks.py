@@ -92,6 +92,13 @@ FAULTS = (
         ("tests/tasks/test_spans.py::test_best_sequence_is_the_best_of_all_valid_ones",),
     ),
     Fault(
+        "a few surprising labels end a run",
+        "charlm/training/divergence.py",
+        "if not (level if is_sparse else loss) <= max_loss:",
+        "if not loss <= max_loss:",
+        ("tests/reliability/test_divergence.py::test_documents_with_wrong_labels_train",),
+    ),
+    Fault(
         "a resumed run numbers its labels again",
         "charlm/runs/setup.py",
         "saved.labels if saved else None",
