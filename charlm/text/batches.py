@@ -52,11 +52,14 @@ class Batches(ABC):
         The streams that `next` returns: all, unless other processes compute the rest.
     windows_per_epoch : int
         Windows in a pass over the text.
+    has_labels : bool
+        Whether the targets are labels, of which a window may have none.
     size_message : str or None
         A message if the text is too short for the window of `config`, so that T or B is smaller; None otherwise.
     """
 
     eos, unk = Vocabulary.eos, Vocabulary.unk
+    has_labels = False
 
     def __init__(self, corpus: Corpus, config: TrainConfig, steps: int, max_streams: int, tuning: TextTuning) -> None:
         self.corpus, self.tuning = corpus, tuning

@@ -30,6 +30,8 @@ def mask_unknown(tokens: Ids, rate: float, rng: np.random.Generator) -> None:
 class LabelledTextBatches(BidirectionalTextBatches):
     """Running text: segments in a random order each epoch, each with a margin on both sides."""
 
+    has_labels = True
+
     def read(self, epoch: int, index: int) -> Batch:
         """Return a window of an epoch."""
         tables = symbols_of(self.corpus)
@@ -47,6 +49,8 @@ class LabelledTextBatches(BidirectionalTextBatches):
 
 class LabelledLineBatches(LineBatches):
     """Lines, packed into columns: each is between two EOS."""
+
+    has_labels = True
 
     def read(self, epoch: int, index: int) -> Batch:
         """Return a window of an epoch."""

@@ -66,8 +66,8 @@ class Learner:
 
     def __post_init__(self) -> None:
         self.step = 0
-        self._has_labels = self.batches.corpus.symbols is not None
-        self.guard = DivergenceGuard(self.params["head.bias"].size, self.tuning, has_labels=self._has_labels)
+        has_labels = self.batches.has_labels
+        self.guard = DivergenceGuard(self.params["head.bias"].size, self.tuning, has_labels=has_labels)
         self._seconds_per_step = 0.0  # of the last steps; 0 before the first
 
     @property
@@ -147,7 +147,7 @@ class Learner:
             if not math.isfinite(one.norm):
                 raise DivergedError("the norm of the gradient is not finite")
         self.step = end
-        if self._has_labels:  # a window without labels has no loss of its own
+        if self.batches.has_labels:  # a window without labels has no loss of its own
             values = [one if one.characters else one._replace(loss=self.guard.level) for one in values]
         return values
 
