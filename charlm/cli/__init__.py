@@ -32,7 +32,7 @@ COMMANDS = {
     "next": "Print what may come next, with probabilities.",
     "write": "Write a text together with a model.",
     "score": "Print how probable texts are.",
-    "classify": "Find which of several models a text is from.",
+    "classify": "Find the label of a text, or the model it is from.",
     "copies": "Find what of a text is copied from the training text.",
     "odd": "Find the most surprising lines or characters of a text.",
     "fill": "Restore missing characters.",
