@@ -1,4 +1,4 @@
-"""Find what of a text stands in other texts: the runs of characters that they share.
+"""Find what of a text is copied from other texts: the runs of characters that they share.
 
 The n-grams of the text are hashed (`ngrams`). The other texts, which may be large, are read once in chunks. For n = 1,
 2, ... the positions of a chunk are kept whose n-gram is one of the text: few are left after ten characters. Where an
@@ -57,7 +57,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Copies:
-    """What of a text stands in other texts.
+    """What of a text is copied from other texts.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ def copies(
     min_length: int = 20,
     config: TextConfig | None = None,
 ) -> Copies:
-    """Return what of a text stands in files, such as the training text of a model.
+    """Return what of a text is copied from files, such as the training text of a model.
 
     Parameters
     ----------

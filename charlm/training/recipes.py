@@ -38,7 +38,7 @@ MIN_STEPS = 100
 MIN_HIDDEN = 32
 """Units of a layer that a large vocabulary leaves."""
 TIED_VOCABULARY = 1000
-"""Tokens from which a network is tied: it learns rare tokens better, and its steps take less time."""
+"""Tokens from which a network is tied: it has the same test loss with a fraction of the weights."""
 
 Recipe = Mapping[str, Any]
 

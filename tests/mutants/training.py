@@ -82,7 +82,7 @@ FAULTS = (
         ("tests/training/test_training.py::TestGpu::test_given_settings_and_recipes_for_short_texts_are_kept",),
     ),
     Fault(
-        "a resumed run is told of the GPU again",
+        "a resumed run prints the hint about the GPU again",
         "charlm/runs/run.py",
         "if not saved and (hint :=",
         "if (hint :=",
