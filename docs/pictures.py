@@ -19,7 +19,8 @@ import charlm
 
 IMAGES = Path(__file__).parent / "images"
 TOP = Path(__file__).parents[1]
-HEAT = Path(__file__).parent / "heat.py"
+HEAT, DIAGRAMS = Path(__file__).parent / "heat.py", Path(__file__).parent / "diagrams.py"
+NAMES = TOP / "corpora/dinosaurs.txt"
 SLIP = "My lord, the king hath lost his corwn to-night."
 """The sentence of the picture in README."""
 EXCERPT = 300
@@ -135,6 +136,9 @@ def main(text: Path, folder: Path, steps: int) -> None:
     train(code, code_model, steps)
     write_held_out(code, code_held_out)
     draw_cells(code_model, code_held_out, CODE_CELLS, "def ")
+    names = folder / "dinos.safetensors"
+    run("-m", "charlm", "train", NAMES, "--lines", "--steps", 300, "--threads", 1, "-m", names, "--overwrite")
+    run(DIAGRAMS, "-m", names)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Every location, command and link in docs/tutorial/course.md exists."""
+"""Every location, command, link and picture in docs/tutorial/course.md exists."""
 
 from __future__ import annotations
 
 import ast
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -89,3 +91,25 @@ def test_every_link_target_exists() -> None:
     assert "../images/gradients.svg" in links
     for link in links:
         assert (TOP / "docs/tutorial" / link).is_file(), link
+
+
+def test_every_topic_has_a_picture_with_a_description() -> None:
+    for section in DOC.split("\n## ")[1:]:
+        assert re.search(r"^!\[[^\]]{30,}\]\(\.\./images/[\w-]+\.svg\)$", section, re.MULTILINE), section.partition(
+            "\n"
+        )[0]
+
+
+def test_diagrams_are_those_of_the_program(tmp_path: Path) -> None:
+    model = TOP / "tests/golden/lines.safetensors"
+    subprocess.run([sys.executable, TOP / "docs/diagrams.py", "--folder", tmp_path], check=True, timeout=60)
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert len(written) == 12
+    for name, drawing in written.items():
+        assert drawing == (TOP / "docs/images" / name).read_text(encoding="utf-8"), "run: python docs/diagrams.py"
+    command = [sys.executable, TOP / "docs/diagrams.py", "--folder", tmp_path, "-m", model]
+    subprocess.run(command, check=True, timeout=60)
+    of_model = {path.name for path in tmp_path.iterdir()} - written.keys()
+    assert of_model == {"course-products.svg", "course-sampling.svg"}
+    for name in of_model:
+        assert f"../images/{name}" in DOC
