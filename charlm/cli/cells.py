@@ -43,7 +43,7 @@ def cell_name(context: click.Context, option: click.Parameter, value: str | None
 @options.decoding
 @options.model
 @cells_option("--member", default=0, metavar="K", help="Inspect member K of a mixture; the first is 0.")
-@cells_option("--cell", "shown", callback=cell_name, metavar="LAYER.CELL", help="Show this cell over the text.")
+@cells_option("--cell", "shown", callback=cell_name, metavar="LAYER.CELL", help="Colour the text by this cell.")
 @cells_option("--limit", default=20_000, type=options.COUNT, metavar="N", help="Read the first N characters.")
 @options.output("-k", "--best", default=3, type=options.COUNT, metavar="K", help="Print K cells for each property.")
 @options.output("--color/--no-color", default=None, show_default="on a terminal", help="Colour the text for --cell.")

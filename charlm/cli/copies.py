@@ -43,10 +43,10 @@ def command(
     context: click.Context, file: Path | None, encoding: str | None, errors: str | None, model_path: Path,
     corpus: tuple[Path, ...], min_length: int, form: str | None,
 ) -> None:  # fmt: skip
-    """Print how much of FILE is copied from the training text, and the longest copies with their places.
+    """Print how much of FILE is copied from the training text, and where the longest copies are.
 
     "-" is standard input. The training text is in the files that the model was trained on, or in --corpus, for which
-    no model is needed. A substring is novel if the training text does not have it.
+    no model is needed. A substring is novel if the training text does not contain it.
 
     Examples:
       charlm copies story.txt

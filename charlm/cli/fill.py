@@ -28,8 +28,8 @@ def command(
 ) -> None:  # fmt: skip
     """Print the K best readings of each TEXT in which _ marks a missing character.
 
-    Each reading has its fraction of the probability of all readings found, and its log-probability in nats. A
-    bidirectional model uses the text on both sides of a gap; other models fill from left to right. With --lines, a
+    Prints for each reading its probability, if one of the readings found is right, and its log-probability in nats.
+    A bidirectional model uses the text on both sides of a gap; other models fill from left to right. With --lines, a
     line without a gap is printed unchanged.
 
     Examples:

@@ -47,11 +47,11 @@ def command(
     inputs: Inputs, encoding: str | None, errors: str | None, model_path: Path, start: int, length: int, limit: int,
     member: int, output: Path, is_opened: bool, as_json: bool, threads: int | None,
 ) -> None:  # fmt: skip
-    """Write a page with the surprisal of each character, cells and gates, saliency, training and gradient flow.
+    """Write an HTML page that shows what a model does on a text.
 
-    The page is one HTML file that needs no network. It shows what the model expected at each character, ranks the
-    cells by the properties of the text that they predict, and colours the text by a cell. The text should be one that
-    the model was not trained on.
+    It shows the surprisal of each character and what the model expected there, cells and gates, saliency, gradient
+    flow and the training. It ranks the cells by the properties of the text that they predict, and colours the text by
+    a cell. The page is one file and needs no network. The model should not have been trained on the text.
 
     Examples:
       charlm inspect "To be, or not to be" -o hamlet.html --open

@@ -51,8 +51,8 @@ def command(
 ) -> int:  # fmt: skip
     """Print the words that do not fit the text on both sides of them: typos, OCR errors.
 
-    A proposal replaces, inserts or deletes one character, or transposes two. For each word: line and column of the
-    change, the nats that the best proposal gains over the characters nearby, and the proposals with their
+    A proposal replaces, inserts or deletes one character, or transposes two. Prints for each word the line and column
+    of the change, the log-probability in nats that the best proposal gains, and the proposals with their
     probabilities. Needs a model trained with --bidirectional. With several files, a column names the file.
 
     Examples:

@@ -42,8 +42,8 @@ def command(
     """Restore what is missing in each TEXT: marks, capitals, spaces or punctuation, as the model was trained.
 
     Nothing else changes: marks and capitals that are there, numbers, URLs and characters that the model does not know
-    stay as they are. The text streams; with --lines, each line is restored by itself and printed at once. --json and
-    --tsv print a record for each change.
+    stay as they are. Long texts are printed while they are read; with --lines, each line is restored by itself
+    and printed at once. --json and --tsv print a record for each change.
 
     Examples:
       charlm restore -m marks.safetensors --file mail.txt > restored.txt

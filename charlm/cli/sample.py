@@ -66,7 +66,7 @@ match_option = option_group("Constraints")
                  help="Draw among the characters with at least P times the probability of the most "
                  "probable one.")  # fmt: skip
 @sampling_option("--word-temp", "word_temperature", type=float, metavar="T", show_default="that of --temp",
-                 help="Set the temperature at the start of words apart from that inside words.")  # fmt: skip
+                 help="Use this temperature for the first character of a word.")  # fmt: skip
 @sampling_option("--no-loop", type=int, default=0, show_default="0, off", metavar="CHARACTERS",
                  help="Make repetitions of more than this number of characters improbable.")  # fmt: skip
 @sampling_option("--seed", type=int, metavar="N", show_default="random", help="Draw the same texts for the same seed.")
@@ -89,13 +89,12 @@ match_option = option_group("Constraints")
 @options.output("--per-char", is_flag=True,
                 help="Add the log-probability of each character to the records.")  # fmt: skip
 @novelty_option("--novel", is_flag=True,
-                help="Write only whole lines that are not in the training text; of a model of running text, "
-                "only texts that do not occur in --corpus.")  # fmt: skip
+                help="Write only lines that are not in the training text; with a model of running text, only "
+                "texts that --corpus does not contain.")  # fmt: skip
 @novelty_option("--max-copy", type=int, metavar="CHARACTERS", show_default="no limit",
-                help="Let no run of the text that is longer than this be a copy of the training "
-                "text.")  # fmt: skip
+                help="Copy at most this number of characters in a row from the training text.")  # fmt: skip
 @novelty_option("--corpus", type=options.PATH, metavar="FILE",
-                show_default="hashes of lines in the model file for --novel, the files of its training for --max-copy",
+                show_default="for --novel, hashes of the lines, in the model file; for --max-copy, the training files",
                 help="Read the training text from this file.")  # fmt: skip
 @options.threads
 def command(

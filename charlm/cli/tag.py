@@ -43,8 +43,8 @@ def command(
 ) -> None:  # fmt: skip
     """Label the tokens of each TEXT, and of each line of the files.
 
-    Each token is printed in a line, with its columns and its label after a tab; an empty line ends a sentence. On a
-    terminal the text is printed with its spans in colour. Train the model with --task tag.
+    Prints a line for each token, with its columns and its label after tabs; an empty line ends a sentence. On a
+    terminal, prints the text with its spans in colour. Train the model with --task tag.
 
     Examples:
       charlm tag -m names.safetensors "Harry met Hermione in London."

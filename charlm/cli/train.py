@@ -41,7 +41,7 @@ torch_option = option_group("PyTorch")
 @text_option("--errors", type=click.Choice(config.DECODING_ERRORS), default="strict",
              help="Refuse, replace or ignore invalid bytes.")  # fmt: skip
 @text_option("--normalize", type=click.Choice(config.NORMALIZATIONS), default="none",
-             help="Bring the text into this Unicode normal form, and later prompts and scored texts too.")  # fmt: skip
+             help="Convert the text to this Unicode normal form, and later all prompts and scored texts.")  # fmt: skip
 @text_option("--task", type=click.Choice(list(TASKS)), default="language",
              help="Learn to predict text, restore what --remove removes, classify texts or tag tokens.")  # fmt: skip
 @text_option("--remove", default="", metavar="KINDS", show_default="none",
@@ -87,7 +87,7 @@ torch_option = option_group("PyTorch")
 @options.threads_in("Advanced")
 @torch_option("--engine", type=click.Choice(config.ENGINES), default="numpy",
               help="Compute with NumPy, or with PyTorch, also under torchrun.")  # fmt: skip
-@torch_option("--device", type=click.Choice(config.DEVICES), default="auto", help="Use this device of PyTorch.")
+@torch_option("--device", type=click.Choice(config.DEVICES), default="auto", help="Compute on this device.")
 @torch_option("--precision", type=click.Choice(config.PRECISIONS), default="float32",
               help="Multiply matrices in this precision of PyTorch; the weights are float32.")  # fmt: skip
 @options.output("--progress/--no-progress", "shows_progress", default=True, show_default=False,

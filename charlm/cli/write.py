@@ -32,7 +32,7 @@ sampling_option = option_group("Sampling")
 @options.output("-k", "--best", "count", type=click.IntRange(1, 9), default=8, metavar="K",
                 help="Propose K continuations.")  # fmt: skip
 @options.output("--plain", is_flag=True, help="Read commands as lines and print lines, as in a pipe.")
-@options.output("--json", "as_json", is_flag=True, help="Do the same with a JSON object for each step.")
+@options.output("--json", "as_json", is_flag=True, help="Read commands as lines and print a JSON object for each step.")
 @options.threads
 def command(
     file: Path, prompt: str, chosen: mixing.Chosen, threads: int | None, temperature: float, length: int,
