@@ -15,6 +15,8 @@ PASSES_OF_TWO = 16
 """Passes of the reference network over a long text, on all cores, from which two members pay."""
 PASSES_PER_MEMBER = 32
 """Passes over a long text from which a further member pays more than further passes."""
+MEMBER_PASSES = 3
+"""Passes of its own network over a long text for which a member must have time."""
 
 
 class Speed(NamedTuple):
@@ -40,14 +42,20 @@ class Speed(NamedTuple):
         return self.one_core * math.pow(cores, math.log(self.all_cores / self.one_core) / math.log(self.cores))
 
 
-def members_for_long_text(passes: float) -> int:
+def members_for_long_text(passes: float, own_passes: float) -> int:
     """Return the number of members for a text on which no recipe limits the passes.
 
-    passes: those of the reference network, on all cores by themselves, within the time.
+    Parameters
+    ----------
+    passes : float
+        Those of the reference network, on all cores by themselves, within the time.
+    own_passes : float
+        The same of the network that is trained.
     """
     if passes < PASSES_OF_TWO:
         return 1
-    return min(MAX_CHOSEN_MEMBERS, max(2, round(passes / PASSES_PER_MEMBER)))
+    wanted = min(MAX_CHOSEN_MEMBERS, max(2, round(passes / PASSES_PER_MEMBER)))
+    return max(1, min(wanted, int(own_passes / MEMBER_PASSES)))
 
 
 def members_for_short_text(passes: float, passes_of_member: float) -> int:

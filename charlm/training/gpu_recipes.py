@@ -2,8 +2,9 @@
 
 A GPU reads 128 streams in about the time of a few, as long as they leave parts of it idle; what takes time is the
 number of steps, each of which waits for the one before. So the batch is large, and the windows are shorter if there is
-time for few of them. The batch of 128 at a learning rate of 0.006 with an LSTM 512x2 are known to work; the other
-numbers are estimates that no GPU has measured.
+time for few of them. The networks of an ensemble share the GPU, and each must have enough time for its steps. The
+batch of 128 at a learning rate of 0.006 with an LSTM 512x2 are known to work; the other numbers are estimates that no
+GPU has measured.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from charlm.config import NetworkConfig
+from charlm.training.ensemble_size import MAX_CHOSEN_MEMBERS
 
 SHAPE = NetworkConfig("lstm", 512, 2)
 """The network whose speed is measured on a GPU: smaller ones take about as long."""
@@ -19,6 +21,8 @@ BATCH = 128
 """Streams of a window."""
 LONG_WINDOW, SHORT_WINDOW = 128, 64
 """Steps of a window."""
+WINDOWS = {"batch": BATCH, "bptt": LONG_WINDOW}
+"""The windows of a long run."""
 MAX_LOGITS, MIN_BATCH = 250_000_000, 16
 """Logits of a window, of 4 bytes each, above which a large vocabulary gets fewer streams, and the fewest streams.
 
@@ -30,21 +34,36 @@ RATE_FACTOR = 1.2
 """Learning rate, relative to a batch of 16."""
 AVERAGED_UPDATES = 0.04
 """Fraction of the updates that the average of the weights may extend over, as in the longest recipe for a CPU."""
-PASSES_OF_FULL_DROPOUT = 10.0
-"""Passes over the text from which the dropout is that of the recipe; fewer passes need less."""
+MEMBER_UPDATES, MEMBER_PASSES = 4000, 6
+"""Updates in long windows, and passes over the text, for which each network of an ensemble must have time.
+
+In a pass with a large batch, a network learns less.
+"""
 REASON = "; a large batch because a GPU reads many streams at once"
 """The explanation that a user reads."""
 
 
-def adapt_to_gpu(recipe: Mapping[str, Any], characters: int, read: float, vocabulary: int) -> dict[str, Any]:
+def character_cost(hidden: int, layers: int, vocabulary: int) -> float:
+    """Return the multiplications per character of a network, relative to an LSTM 256x1 with a small vocabulary."""
+    return (layers * hidden + vocabulary / 8) * hidden / 256**2
+
+
+def members_on_gpu(read: float, characters: int) -> int:
+    """Return the number of networks that have time for enough updates and passes.
+
+    read: characters that one network reads within the budget.  characters: length of the training text.
+    """
+    needed = max(MEMBER_UPDATES * BATCH * LONG_WINDOW, MEMBER_PASSES * characters)
+    return min(MAX_CHOSEN_MEMBERS, max(1, int(read / needed)))
+
+
+def adapt_to_gpu(recipe: Mapping[str, Any], read: float, vocabulary: int) -> dict[str, Any]:
     """Return the recipe for a long text with the windows of a GPU.
 
     Parameters
     ----------
     recipe : mapping
         Settings for a CPU.
-    characters : int
-        Length of the training text.
     read : float
         Characters that the network reads within the budget.
     vocabulary : int
@@ -61,6 +80,5 @@ def adapt_to_gpu(recipe: Mapping[str, Any], characters: int, read: float, vocabu
         "bptt": bptt,
         "learning_rate": round(RATE_FACTOR * recipe["learning_rate"], 5),
         "average": min(recipe["average"], round(1 - 1 / averaged, 4)),
-        "dropout": round(recipe["dropout"] * min(1.0, read / characters / PASSES_OF_FULL_DROPOUT), 2),
         "recurrent_dropout": 0.0,  # its masks are drawn on the CPU, for longer than a GPU takes for a window
     }

@@ -66,6 +66,12 @@ TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008, "epochs": 24.0}
 """Changes to the last of these recipes for a longer budget."""
 MIN_MINUTES_OF_TWO_LAYERS = 1.0
 """Minutes at the reference speed from which two layers pay."""
+DROPOUT_PER_PASS, DROPOUT_PER_PASS_OF_WORDS = 0.05, 0.1
+"""Dropout for each pass over a long text, at most, if the network has a weight for each token, or more.
+
+A text that is read once, or that is far longer than the network is large, is not memorised. A large vocabulary, from
+TIED_VOCABULARY, is one of words.
+"""
 
 
 class Choice(NamedTuple):
@@ -125,12 +131,13 @@ def choose(
         passes = reading_passes(reference_minutes, characters, speed)
         if members > 1:
             reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
-    reference_minutes *= speed.of_member(members) / REFERENCE_SPEED.all_cores
-    recipe = adapt_recipe(recipe_for(reference_minutes, characters, bool(given.get("outputs"))), given, size)
-    if speed.is_gpu and characters > SMALL_RECIPES[-1][0]:
-        cost = relative_cost(given.get("hidden", recipe["hidden"]), given.get("layers", recipe["layers"]))
-        recipe = gpu_recipes.adapt_to_gpu(recipe, characters, 60 * minutes * speed.all_cores / cost, vocabulary)
-        reason += "" if "batch" in given or recipe["batch"] == ALL_BOOKS["batch"] else gpu_recipes.REASON
+    at_reference_speed = reference_minutes * speed.of_member(members) / REFERENCE_SPEED.all_cores
+    recipe = adapt_recipe(recipe_for(at_reference_speed, characters, bool(given.get("outputs"))), given, size)
+    if characters > SMALL_RECIPES[-1][0]:
+        per_minute = 60 * speed.of_member(members) * reference_minutes / minutes
+        recipe = adapt_to_long_text(recipe, {**default, **given}, characters, per_minute, vocabulary, speed.is_gpu)
+        has_large_batch = speed.is_gpu and "batch" not in given and recipe["batch"] > ALL_BOOKS["batch"]
+        reason += gpu_recipes.REASON if has_large_batch else ""
     chosen = {**default, "patience": 4, "ensemble": members, "tied": is_tied(given, vocabulary), **recipe}
     network, train = configs_of(chosen | given)
     if is_by_time and size is None and "hidden" not in given:
@@ -163,15 +170,46 @@ def adapt_recipe(recipe: Recipe, given: Mapping[str, Any], size: str | None) -> 
     return adapted
 
 
+def adapt_to_long_text(
+    recipe: Recipe, given: Recipe, characters: int, per_minute: float, vocabulary: int, is_gpu: bool
+) -> dict[str, Any]:
+    """Return a recipe with the windows of a GPU, and with no more dropout than the passes over the text need.
+
+    given: settings, and the default budget.  per_minute: characters that the reference network reads in a minute.
+    """
+    settings = {**recipe, **(gpu_recipes.WINDOWS if is_gpu else {}), **given}
+    if is_gpu:
+        cost = gpu_recipes.character_cost(settings["hidden"], settings["layers"], vocabulary)
+    else:
+        cost = character_cost(settings, vocabulary)
+    per_unit = {
+        "epochs": characters,
+        "steps": settings["batch"] * settings.get("bptt", 64),
+        "minutes": per_minute / cost,
+    }
+    read = min(settings[budget] * amount for budget, amount in per_unit.items() if settings.get(budget))
+    adapted = gpu_recipes.adapt_to_gpu(recipe, read, vocabulary) if is_gpu else dict(recipe)
+    if not given.get("outputs"):
+        weights = stack_weights(settings["hidden"], settings["layers"]) + settings["hidden"] * vocabulary
+        per_pass = DROPOUT_PER_PASS_OF_WORDS if vocabulary >= TIED_VOCABULARY else DROPOUT_PER_PASS
+        limit = round(20 * per_pass * read / characters * min(1.0, weights / characters)) / 20
+        adapted |= {name: min(adapted[name], limit) for name in ("dropout", "recurrent_dropout") if name in adapted}
+    return adapted
+
+
 def choose_members(minutes: float, characters: int, speed: Speed, vocabulary: int, given: Mapping[str, Any]) -> int:
     """Return the number of networks to train in a number of minutes; given: settings of the network, and `size`."""
     passes = reading_passes(minutes, characters, speed)
     speed_factor = speed.all_cores / REFERENCE_SPEED.all_cores
     recipe = recipe_for(minutes * speed_factor, characters, bool(given.get("outputs")))
-    cost = character_cost({**adapt_recipe(recipe, given, given["size"]), **given}, vocabulary)
+    settings = {**adapt_recipe(recipe, given, given["size"]), **given}
+    cost = character_cost(settings, vocabulary)
+    if speed.is_gpu and "epochs" not in recipe:
+        cost = gpu_recipes.character_cost(settings["hidden"], settings["layers"], vocabulary)
+        return gpu_recipes.members_on_gpu(60 * minutes * speed.all_cores / cost, characters)
     if "epochs" in recipe:
         return members_for_short_text(passes, recipe["epochs"] * SMALL_BATCH_COST * cost)
-    return members_for_long_text(passes * character_cost(recipe, BOOK_VOCABULARY) / cost)
+    return members_for_long_text(passes * character_cost(recipe, BOOK_VOCABULARY) / cost, passes / cost)
 
 
 def is_tied(given: Mapping[str, Any], vocabulary: int) -> bool:
@@ -212,9 +250,14 @@ def step_cost(network: NetworkConfig, train: TrainConfig, vocabulary: int) -> fl
     a recurrent part and a part of the vocabulary: the output layer and, for the update, a one-hot input.
     """
     hidden = network.hidden
-    recurrent = network.layers * 8 * hidden**2  # weights of the stack, about
+    recurrent = stack_weights(hidden, network.layers)
     character = relative_cost(hidden, network.layers) + vocabulary * (2.7e-6 * hidden + 0.12e-3)
     return train.batch * train.bptt * character + 70e-6 * (recurrent + (1 if network.tied else 5) * hidden * vocabulary)
+
+
+def stack_weights(hidden: int, layers: int) -> int:
+    """Return the number of weights of a stack of LSTM layers, about."""
+    return 8 * layers * hidden**2
 
 
 def relative_cost(hidden: int, layers: int) -> float:

@@ -92,6 +92,27 @@ class TestChoice:
         assert budget_of(TrainConfig(minutes=1.0)) == "1 minute"
         assert budget_of(TrainConfig(steps=1000, epochs=0.5)) == "0.5 epochs or 1,000 steps"
 
+    @pytest.mark.parametrize(
+        ("minutes", "characters", "dropout", "recurrent"),
+        [(2, 10**6, 0.2, 0.0), (30, 10**6, 0.4, 0.2), (10, 5 * 10**6, 0.1, 0.0), (2, 10**8, 0.0, 0.0)],
+    )
+    def test_long_text_that_is_read_a_few_times_needs_little_dropout(
+        self, minutes: float, characters: int, dropout: float, recurrent: float
+    ) -> None:
+        """Ten minutes are five passes over five million characters, for an LSTM of two million weights."""
+        network = choose({"minutes": minutes, "ensemble": 1}, characters, vocabulary=65).network
+        assert (network.dropout, network.recurrent_dropout) == (dropout, recurrent)
+
+    def test_words_that_are_read_a_few_times_need_more_dropout(self) -> None:
+        settings = {"epochs": 2, "hidden": 512}
+        assert [choose(settings, 10**6, vocabulary=size).network.dropout for size in (999, 1000)] == [0.1, 0.2]
+
+    def test_dropout_follows_from_a_budget_of_epochs_or_steps(self) -> None:
+        """Steps of 16 x 64 characters; the earlier of two limits counts."""
+        budgets = ({"epochs": 40}, {"epochs": 2}, {"steps": 2000}, {"epochs": 40, "steps": 2000}, {"steps": 10})
+        assert [choose(budget, 10**6).network.dropout for budget in budgets] == [0.2, 0.1, 0.1, 0.1, 0.0]
+        assert choose({"epochs": 2, "dropout": 0.5}, 10**6).network.dropout == 0.5
+
     def test_size_sets_hidden_only(self) -> None:
         assert choose({"size": "tiny"}, 10**6).network.hidden == 64
         assert choose({"size": "tiny", "hidden": 7}, 10**6).network.hidden == 7
@@ -176,15 +197,30 @@ class TestGpu:
         assert (choice.network.hidden, choice.network.layers) == (384, 1)
         assert (choice.train.batch, choice.train.bptt, choice.train.learning_rate) == (128, 64, 0.012)
 
-    @pytest.mark.parametrize(("vocabulary", "batch"), [(60, 128), (15_000, 128), (60_000, 32), (10**7, 16)])
+    @pytest.mark.parametrize(("vocabulary", "batch"), [(60, 128), (15_000, 128), (60_000, 64), (10**7, 16)])
     def test_large_vocabulary_gets_fewer_streams(self, vocabulary: int, batch: int) -> None:
         settings = {"minutes": 1.0, "ensemble": 1, "hidden": 512, "layers": 2}
         choice = choose(settings, 10**7, self.fast, vocabulary=vocabulary)
         assert (choice.train.batch, "large batch" in choice.reason) == (batch, batch > 16)
 
-    @pytest.mark.parametrize(("characters", "dropout"), [(3_000_000, 0.4), (6_000_000, 0.2), (300_000_000, 0.0)])
-    def test_few_passes_need_little_dropout(self, characters: int, dropout: float) -> None:
-        assert choose({"minutes": 1.0, "ensemble": 1}, characters, self.fast).network.dropout == dropout
+    def test_budget_of_epochs_or_steps_limits_what_is_averaged(self) -> None:
+        """A twenty-fifth of the updates: three passes over eight million characters are 1,465 updates."""
+        epochs, steps = (choose(budget, 8 * 10**6, self.fast).train for budget in ({"epochs": 3}, {"steps": 2000}))
+        assert epochs.average == pytest.approx(1 - 25 / 1465, abs=1e-4)
+        assert steps.average == pytest.approx(1 - 25 / 2000, abs=1e-4)
+
+    def test_large_vocabulary_slows_a_gpu_down(self) -> None:
+        """The output layer has about seven times as many multiplications as the two layers of 512 units."""
+        words = choose({"minutes": 1.0, "ensemble": 1}, 10**7, self.fast, vocabulary=60_000).train
+        assert words.average == pytest.approx(1 - 25 / (60 * 500_000 / 8.3 / (64 * 64)), abs=2e-4)
+
+    @pytest.mark.parametrize(
+        ("minutes", "characters", "members"),
+        [(1, 10**6, 1), (5, 10**6, 2), (30, 10**6, 4), (30, 60 * 10**6, 2), (30, 10**9, 1), (5, 300_000, 4)],
+    )
+    def test_members_share_the_time_of_a_gpu(self, minutes: float, characters: int, members: int) -> None:
+        """Each has time for 4,000 updates of 16,384 characters and for six passes, or for the passes of its recipe."""
+        assert choose({"minutes": minutes}, characters, self.fast).train.ensemble == members
 
     def test_given_settings_and_recipes_for_short_texts_are_kept(self) -> None:
         given = {"batch": 16, "bptt": 32, "learning_rate": 0.001, "dropout": 0.3, "ensemble": 1, "steps": 9}
@@ -207,7 +243,11 @@ class TestEnsembleSize:
         assert Speed(100, 100, 1).of_member(4) == 25
 
     def test_members_for_long_text_grow_with_the_passes(self) -> None:
-        assert [members_for_long_text(passes) for passes in (0.1, 15, 16, 75, 81, 1000)] == [1, 1, 2, 2, 3, 4]
+        assert [members_for_long_text(passes, 99) for passes in (0.1, 15, 16, 75, 81, 1000)] == [1, 1, 2, 2, 3, 4]
+
+    def test_members_for_long_text_make_three_passes_each(self) -> None:
+        assert [members_for_long_text(1000, own) for own in (1, 5.9, 6, 11.9, 12, 99)] == [1, 1, 2, 3, 4, 4]
+        assert choose({"minutes": 30}, 20 * 10**6, vocabulary=65).train.ensemble == 1
 
     def test_members_for_short_text_have_time_for_all_passes(self) -> None:
         assert [members_for_short_text(passes, 20) for passes in (1, 39, 40, 1000)] == [1, 1, 2, 4]
