@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
@@ -58,3 +59,22 @@ def test_benchmark_of_a_device_measures_charlm_and_pytorch(capsys: pytest.Captur
     lines = capsys.readouterr().out.splitlines()[-2:]
     assert [line.split(" | ")[0] for line in lines] == ["| lstm 8x2 4 16 float32", "| gru 8x1 4 16 bfloat16"]
     assert all(float(line.split(" | ")[4]) > 0 for line in lines)
+
+
+def test_benchmark_of_a_device_trains_by_default_after_a_row_that_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.txt").write_text("to be or not to be\n" * 40)
+
+    def fail(*_: object) -> str:
+        raise RuntimeError("out of memory\nand more")
+
+    monkeypatch.setattr("benchmarks.speed.device.measure", fail)
+    options = ["--device", "cpu", "--rows", "lstm 8x2 4 16 float32", "--train", str(tmp_path / "text.txt")]
+    with pytest.raises(click.ClickException, match="1 of 1 rows failed"):
+        measure_device([*options, "--minutes", "0.01"], standalone_mode=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert "| lstm 8x2 4 16 float32 | failed: out of memory |" in lines
+    minutes, loss, steps, speed, _, settings = lines[-1].strip("| ").split(" | ")
+    assert (minutes, float(loss) < 3, int(steps) > 0, float(speed.replace(",", "")) > 0) == ("0.01", True, True, True)
+    assert "lstm 128x1, batch 8" in settings

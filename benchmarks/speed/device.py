@@ -1,12 +1,19 @@
-"""Training speed of the PyTorch engine on a device, against a plain PyTorch loop in the same process."""
+"""Training on a device by the PyTorch engine: its speed against a plain PyTorch loop in the same process, and runs.
+
+With the default options, the loops take about a minute and a half, and each run its minutes.
+"""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import click
@@ -18,6 +25,8 @@ from charlm.config import EngineConfig, NetworkConfig, TextConfig, TrainConfig
 from charlm.engines.engine import Engine
 from charlm.engines.process_group import ProcessGroup
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
+from charlm.errors import ResourceError
+from charlm.model import load
 from charlm.nn.network import Network
 from charlm.text.corpus import Corpus
 from charlm.text.holdout import HoldOut
@@ -32,6 +41,8 @@ CHUNKS = EngineTuning(min_steps_per_chunk_on_gpu=DEFAULT_TUNING.min_steps_per_ch
 """Windows with resets are read in chunks on a GPU, as on a CPU."""
 READ_SECONDS = 0.25
 """Seconds between two reads of the losses, as in a run."""
+MAX_EXTRA_SECONDS = 120.0
+"""Seconds in addition to its minutes after which a run is ended."""
 
 
 class Row(NamedTuple):
@@ -107,14 +118,19 @@ def plain_loop(corpus: Corpus, row: Row, form: Form) -> Measured:
 
 @click.command()
 @click.option("--text", type=click.Path(exists=True, path_type=Path), default="corpora/lighthouse.txt",
-              show_default=True, help="Repeated until it is long enough.")  # fmt: skip
+              show_default=True, help="Text of the loops, repeated until it is long enough.")  # fmt: skip
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cuda", show_default=True)
 @click.option("--rows", default=ROWS, help="Cell, shape, batch, BPTT and precision, separated by commas.")
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--seconds", default=2.0, show_default=True, help="Length of a measurement.")
+@click.option("--seconds", default=0.7, show_default=True, help="Length of a measurement.")
 @click.option("--threads", default=1, show_default=True, help="Threads of PyTorch on the CPU.")
-def main(text: Path, device: str, rows: str, rounds: int, seconds: float, threads: int) -> None:
-    """Measure the PyTorch engine of charlm and a plain PyTorch loop in turn, and the time of Python per step."""
+@click.option("--train", type=click.Path(exists=True, path_type=Path),
+              help="Then train on this text by default settings, with the last tenth held out.")  # fmt: skip
+@click.option("--minutes", default="1,5", show_default=True, help="Budgets of these runs, separated by commas.")
+def main(
+    text: Path, device: str, rows: str, rounds: int, seconds: float, threads: int, train: Path | None, minutes: str
+) -> None:
+    """Measure the PyTorch engine of charlm and a plain PyTorch loop in turn, and train with default settings."""
     import torch
 
     chosen = [Row.parse(words) for words in rows.split(",")]
@@ -124,8 +140,45 @@ def main(text: Path, device: str, rows: str, rounds: int, seconds: float, thread
     print(f"{describe_machine()}; {name}; {rounds} rounds of {seconds:g} s\n")
     print("| row | charlm chars/s | in chunks | PyTorch chars/s | ratio | ms of Python: charlm, PyTorch | GPU memory |")
     print("|---|---|---|---|---|---|---|")
+    failed = 0
     for row in chosen:
-        print(measure(corpus, row, Form(threads, device=device, bfloat16=row.precision == "bfloat16"), rounds, seconds))
+        form = Form(threads, device=device, bfloat16=row.precision == "bfloat16")
+        try:
+            print(measure(corpus, row, form, rounds, seconds), flush=True)
+        except (RuntimeError, ResourceError) as error:  # such as a lack of memory; the other rows are measured
+            print(f"| {' '.join(map(str, row))} | failed: {str(error).splitlines()[0]} |", flush=True)
+            failed += 1
+    if train is not None:
+        print("\n| minutes | held-out loss | steps | chars/s while it trains | seconds of the command | settings |")
+        print("|---|---|---|---|---|---|")
+        for budget in minutes.split(","):
+            print(train_by_default(train, device, float(budget)), flush=True)
+    if failed:
+        raise click.ClickException(f"{failed} of {len(chosen)} rows failed")
+
+
+def train_by_default(text: Path, device: str, minutes: float) -> str:
+    """Run `charlm train` with default settings, and return the row of the table."""
+    with TemporaryDirectory() as folder:
+        model = Path(folder) / "m.safetensors"
+        command = ["train", str(text), "-m", str(model), "--engine", "torch", "--device", device, "--no-progress",
+                   "--minutes", f"{minutes:g}", "--held-out", "end", "--valid", "0.1"]  # fmt: skip
+        started = time.perf_counter()
+        try:
+            run = subprocess.run(
+                [sys.executable, "-m", "charlm", *command], capture_output=True, text=True,
+                timeout=60 * minutes + MAX_EXTRA_SECONDS,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            return f"| {minutes:g} | failed: {error} |"
+        seconds = time.perf_counter() - started
+        if run.returncode:
+            return f"| {minutes:g} | failed: {run.stderr.strip()} |"
+        log = [json.loads(line) for line in model.with_suffix(".log.jsonl").read_text().splitlines()]
+        speed = float(np.median([row["chars_per_second"] for row in log]))
+        loss = load(model).training.valid_loss
+    settings = next(line for line in run.stderr.splitlines() if " chosen for " in line).removeprefix("charlm: ")
+    return f"| {minutes:g} | {loss:.4f} | {log[-1]['step']:,} | {speed:,.0f} | {seconds:.0f} | {settings} |"
 
 
 def measure(corpus: Corpus, row: Row, form: Form, rounds: int, seconds: float) -> str:

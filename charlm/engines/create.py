@@ -43,6 +43,15 @@ def uses_gpu(engine: EngineConfig, group: ProcessGroup) -> bool:
     return bool(find_device(engine.device, group).type != "cpu")
 
 
+def free_gpu_memory(engine: EngineConfig, group: ProcessGroup) -> float | None:
+    """Return the free bytes of the GPU that an engine trains on; None without a GPU, or if it does not report them."""
+    if not uses_gpu(engine, group):
+        return None
+    from charlm.engines.torch_engine import find_device, free_memory
+
+    return free_memory(find_device(engine.device, group))
+
+
 def create_process_group(
     engine: EngineConfig, paths: Sequence[str | os.PathLike[str]], tuning: EngineTuning = DEFAULT_TUNING
 ) -> ProcessGroup:

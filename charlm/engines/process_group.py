@@ -68,6 +68,10 @@ class ProcessGroup:
         return list(values)
 
 
+ALONE = ProcessGroup()
+"""A group of one process."""
+
+
 def read_environment() -> dict[str, Any]:
     """Return the fields of `ProcessGroup` that torchrun sets in the environment.
 

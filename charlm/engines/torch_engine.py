@@ -74,7 +74,7 @@ class TorchEngine:
         self._network, self._streams, self._config, self._train = network, streams, config, train
         self._group, self._tuning = group, tuning
         self._own = group.local_slice(streams)
-        self._pending: list[tuple[torch.Tensor, torch.Tensor, float]] = []  # summed loss, norm, characters of steps
+        self._pending: list[tuple[torch.Tensor, ...]] = []  # summed loss, norm, characters of steps
 
     def __enter__(self) -> TorchEngine:
         """Build the modules on the device.
@@ -85,6 +85,8 @@ class TorchEngine:
             If this machine has no such device, or too little memory.
         """
         self._device = find_device(self._config.device, self._group)
+        if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)
         torch.set_num_threads(self._train.threads)
         with as_resource_errors():
             self._model = Model(self._network).to(self._device)
@@ -104,28 +106,35 @@ class TorchEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Free the tensors, and so the reference of DistributedDataParallel to the process group."""
+        """Free the tensors, and so the reference of DistributedDataParallel to the process group.
+
+        Memory of a GPU that PyTorch keeps goes to other processes, such as the members of an ensemble.
+        """
         del self._run, self._model, self._averaged, self._update, self._state
         del self._weights, self._averages, self._recurrent
         self._pending = []
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     @property
     def is_asynchronous(self) -> bool:
-        """Whether the device computes while the host continues; several ranks wait for each other at each step."""
-        return self._device.type != "cpu" and self._group.world_size == 1
+        """Whether the device computes while the host continues."""
+        return bool(self._device.type != "cpu")
 
     def step(self, inputs: Ids, targets: Ids, weights: Array | None, window: int, rate: float) -> None:
         """Train on this rank's streams (T, b) of a window; see `Engine.step`."""
         own = inputs.size if weights is None else float(weights.sum())
-        (characters,) = self._group.all_reduce_sum(own)
         with as_resource_errors():
+            characters = torch.full((), own, device=self._device, dtype=torch.float32)
+            if self._group.world_size > 1:
+                distributed.all_reduce(characters)
             there, _ = to_window(self._device, inputs, targets, weights, self._network.start, self._tuning)
             output_masks, weight_masks = self._draw_masks(window)
             self._model.zero_grad(set_to_none=True)
             with drop_weights(self._recurrent, weight_masks):
                 with self._autocast():
                     loss, self._state = self._run(there._replace(output_masks=output_masks), self._state)
-                scale = self._group.world_size / max(characters, 1.0)  # DistributedDataParallel takes the mean of ranks
+                scale = self._group.world_size / characters.clamp(min=1.0)  # DistributedDataParallel takes a mean
                 (loss * scale).backward()
             norm = self._update.apply(rate)
         self._pending.append((loss.detach(), norm, characters))
@@ -135,9 +144,9 @@ class TorchEngine:
         pending, self._pending = self._pending, []
         if not pending:
             return []
-        losses, norms, counts = zip(*pending, strict=True)
         with as_resource_errors():
-            own_losses, all_norms = torch.stack([torch.stack(losses), torch.stack(norms)]).tolist()
+            columns = torch.stack([torch.stack(column) for column in zip(*pending, strict=True)])
+            own_losses, all_norms, counts = columns.tolist()
         all_losses = self._group.all_reduce_sum(*own_losses)
         return [
             StepValues(loss / max(characters, 1.0), norm, characters)
@@ -255,7 +264,9 @@ def find_device(name: str, group: ProcessGroup) -> torch.device:
         name = "cuda" if has["cuda"] else "mps" if has["mps"] and group.world_size == 1 else "cpu"
     if not has[name]:
         raise ResourceError(f"`device` is {name!r}, and PyTorch finds no such device here; leave `device` out")
-    device = torch.device(name, group.local_rank) if name == "cuda" else torch.device(name)
-    if name == "cuda":
-        torch.cuda.set_device(device)
-    return device
+    return torch.device(name, group.local_rank) if name == "cuda" else torch.device(name)
+
+
+def free_memory(device: torch.device) -> float | None:
+    """Return the free bytes of a GPU of Nvidia or AMD; None for other devices."""
+    return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None

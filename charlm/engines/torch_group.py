@@ -23,6 +23,10 @@ def as_resource_errors() -> Iterator[None]:
     """Turn errors of PyTorch, such as a lack of memory or a rank that has exited, into a ResourceError of one line."""
     try:
         yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ResourceError(
+            "the GPU has too little memory; a smaller `hidden`, `layers`, `batch`, `bptt` or `ensemble` needs less"
+        ) from error
     except RuntimeError as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ResourceError(f"PyTorch failed, or another rank has exited: {why}") from error

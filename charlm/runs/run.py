@@ -107,7 +107,7 @@ class Run:
                     self.files.delete_state()  # a restart must not resume from it
             saved = SavedRun.read(self.files.state_to_resume()) if resume else None
             parent = load(options.init_from) if options.init_from is not None and not resume else None
-            self.setup = self._create_setup(saved, parent)
+            self.setup = self._create_setup(saved, parent, stack)
             self.trainer = self._create_trainer(parent, stack)
             self._saver = Saver(
                 self.setup, self.trainer, self.files if self.group.is_main_process else None,
@@ -121,10 +121,10 @@ class Run:
     def __exit__(self, *error: Any) -> None:
         self._resources.__exit__(*error)
 
-    def _create_setup(self, saved: SavedRun | None, parent: LanguageModel | None) -> Setup:
-        """Read the text, complete the settings and define the network.
+    def _create_setup(self, saved: SavedRun | None, parent: LanguageModel | None, stack: ExitStack) -> Setup:
+        """Read the text, join the other processes, complete the settings and define the network.
 
-        saved: the run to resume, or None.  parent: the model to start with, or None.
+        saved: the run to resume, or None.  parent: the model to start with, or None.  stack: leaves the processes.
         """
         settings, text = setup.resolve_settings(self.settings, self.options.text, saved, parent)
         draft = choose(settings, 1)  # for a text of one character: reports invalid settings before a long text is read
@@ -141,6 +141,7 @@ class Run:
             self._report_event(Event(f"{fraction} is rare and becomes UNK; a lower `min_count` keeps more"))
         if not saved and not text.lines and corpus.symbols is None and is_list(corpus):
             self._report_event(Event("nearly all lines are short; if each is a name or word, pass `lines=True`"))
+        stack.enter_context(self.group)
         choice = setup.choose_settings(settings, corpus, self.options.engine, self.group)
         if not saved and (hint := setup.gpu_hint(choice.network, self.options.engine)):
             self._report_event(Event(hint, is_warning=False))
@@ -167,7 +168,6 @@ class Run:
         if parent:
             message = f"started with a model of {parent.training.steps or 0:,} steps"
             self._report_event(Event(message, is_warning=False))
-        stack.enter_context(group)
         held_out = setup.held_out_of(self.setup, group, self.tuning)
         learner: Trainable
         if train.ensemble > 1 and group.world_size > 1:
@@ -180,7 +180,7 @@ class Run:
             engine = stack.enter_context(
                 create_engine(self.options.engine, group, network, params[0], train, batches.steps, batches.streams)
             )
-            learner = Learner(engine, batches, train, self._report_event, self.tuning)
+            learner = Learner(engine, batches, train, self._report_event, self.tuning, group)
             stack.callback(learner.guard.close)
         return Trainer(learner, group, held_out, train, self._report_event, self.tuning)
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from charlm.checks import NON_NEGATIVE, PATH, TRUTH, check_fields
 from charlm.config import EngineConfig, NetworkConfig, TextConfig, TrainConfig
-from charlm.engines.create import uses_gpu
-from charlm.engines.process_group import ProcessGroup
+from charlm.engines.create import free_gpu_memory, uses_gpu
+from charlm.engines.process_group import ALONE, ProcessGroup
 from charlm.errors import ConfigError
 from charlm.machine import has_nvidia_gpu, usable_cores
 from charlm.model import LanguageModel
@@ -29,9 +29,9 @@ from charlm.text.symbols import Scheme
 from charlm.text.windows import batches_over
 from charlm.training.evaluation import HeldOut
 from charlm.training.members import member_configs
-from charlm.training.memory import free_memory, run_memory
+from charlm.training.memory import free_memory, gpu_memory_needed, run_memory
 from charlm.training.probe import measure_speed
-from charlm.training.recipes import REFERENCE_SPEED, Choice, choose
+from charlm.training.recipes import MAX_SHORT, REFERENCE_SPEED, Choice, choose
 from charlm.training.tuning import TrainingTuning
 from charlm.training.warm_start import extend_parameters, inherit_shape
 
@@ -132,13 +132,15 @@ def scheme_of(text: TextConfig, saved: SavedRun | None) -> Scheme | None:
 
 
 def choose_settings(settings: Mapping[str, Any], corpus: Corpus, engine: EngineConfig, group: ProcessGroup) -> Choice:
-    """Complete the settings by the corpus, the speed of this machine and its free memory."""
+    """Complete the settings by the corpus, the speed of this machine and its free memory; all processes agree."""
     threads = settings.get("threads") or max(1, usable_cores() // group.local_world_size)
     complete = {**settings, "threads": threads, "outputs": len(corpus.labels)}
-    if engine.name != "numpy":
-        complete["ensemble"] = settings.get("ensemble") or 1
-    speed = measure_speed(threads, engine) if depends_on_speed(complete, engine, group) else REFERENCE_SPEED
     characters, vocabulary = len(corpus.train_ids), len(corpus.labels) or len(corpus.vocabulary)
+    if engine.name != "numpy" and (group.world_size > 1 or free_gpu_memory(engine, group) is None):
+        complete["ensemble"] = settings.get("ensemble") or 1
+    speed = REFERENCE_SPEED
+    if depends_on_speed(complete, engine, group):
+        speed = measure_speed(threads, engine, group, is_short=characters <= MAX_SHORT)
     choice = choose(complete, characters, speed, vocabulary=vocabulary)
     while choice.train.ensemble > 1 and settings.get("ensemble") is None and not fits_memory(choice, corpus, engine):
         choice = choose(complete, characters, speed, vocabulary=vocabulary, max_members=choice.train.ensemble - 1)
@@ -146,16 +148,11 @@ def choose_settings(settings: Mapping[str, Any], corpus: Corpus, engine: EngineC
 
 
 def depends_on_speed(settings: Mapping[str, Any], engine: EngineConfig, group: ProcessGroup) -> bool:
-    """Return whether a setting that is not given depends on the speed of this machine.
-
-    Several ranks must agree, so that they do not measure it.
-    """
-    if group.world_size > 1:
-        return False
+    """Return whether a setting that is not given depends on the speed of this machine."""
     if settings.get("hidden") is None and settings.get("size") is None:
         return True
-    if uses_gpu(engine, group):
-        return any(settings.get(name) is None for name in ("batch", "bptt", "learning_rate"))
+    if uses_gpu(engine, group) and any(settings.get(name) is None for name in ("batch", "bptt", "learning_rate")):
+        return True
     return settings.get("ensemble") is None and not (settings.get("epochs") or settings.get("steps"))
 
 
@@ -175,10 +172,14 @@ def held_out_of(setup: Setup, group: ProcessGroup, tuning: TrainingTuning) -> He
 
 
 def fits_memory(choice: Choice, corpus: Corpus, engine: EngineConfig) -> bool:
-    """Return whether the free memory is enough for a run."""
+    """Return whether the free memory, and that of a GPU, is enough for a run."""
     network = make_network(choice.network, len(corpus.vocabulary), start=corpus.vocabulary.eos)
     batches = batches_over(corpus, choice.train, bidirectional=network.config.bidirectional)
-    free = free_memory()
+    free, on_gpu = free_memory(), free_gpu_memory(engine, ALONE)
+    if on_gpu is not None:
+        needed = gpu_memory_needed(network, choice.train, steps=batches.steps, streams=batches.streams)
+        if needed > on_gpu:
+            return False
     return free is None or run_memory(engine, network, choice.train, batches) <= free
 
 

@@ -22,13 +22,18 @@ MEMBER_PASSES = 3
 class Speed(NamedTuple):
     """The speed of a machine: characters per second of the reference network, on one core and on all cores.
 
-    A GPU counts as one core. is_gpu: whether the speed is that of a GPU.
+    A GPU or another rank counts as one core. is_gpu: whether the speed is that of a GPU.
     """
 
     one_core: float
     all_cores: float
     cores: int
     is_gpu: bool = False
+
+    @property
+    def gpus(self) -> int:
+        """Number of GPUs, 0 for a CPU."""
+        return self.cores if self.is_gpu else 0
 
     def of_member(self, members: int) -> float:
         """Return the characters per second of each of several networks in training side by side.

@@ -28,6 +28,8 @@ MAX_LOGITS, MIN_BATCH = 250_000_000, 16
 
 Their softmax and their gradients take as much memory again.
 """
+MIN_WINDOWS = 64
+"""Windows in a pass over the text that several GPUs leave: they share a larger batch of a long text."""
 MIN_UPDATES = 1000
 """Updates in long windows below which windows are short."""
 RATE_FACTOR = 1.2
@@ -43,11 +45,6 @@ REASON = "; a large batch because a GPU reads many streams at once"
 """The explanation that a user reads."""
 
 
-def character_cost(hidden: int, layers: int, vocabulary: int) -> float:
-    """Return the multiplications per character of a network, relative to an LSTM 256x1 with a small vocabulary."""
-    return (layers * hidden + vocabulary / 8) * hidden / 256**2
-
-
 def members_on_gpu(read: float, characters: int) -> int:
     """Return the number of networks that have time for enough updates and passes.
 
@@ -57,7 +54,14 @@ def members_on_gpu(read: float, characters: int) -> int:
     return min(MAX_CHOSEN_MEMBERS, max(1, int(read / needed)))
 
 
-def adapt_to_gpu(recipe: Mapping[str, Any], read: float, vocabulary: int) -> dict[str, Any]:
+def largest_batch(characters: int, gpus: int) -> int:
+    """Return the streams of a window on several GPUs: those of one for each, but fewer of a text that is not long."""
+    return max(BATCH, min(BATCH, characters // (MIN_WINDOWS * LONG_WINDOW) // gpus) * gpus)
+
+
+def adapt_to_gpu(
+    recipe: Mapping[str, Any], read: float, vocabulary: int, batch: int = BATCH, gpus: int = 1
+) -> dict[str, Any]:
     """Return the recipe for a long text with the windows of a GPU.
 
     Parameters
@@ -68,10 +72,11 @@ def adapt_to_gpu(recipe: Mapping[str, Any], read: float, vocabulary: int) -> dic
         Characters that the network reads within the budget.
     vocabulary : int
         Number of distinct tokens, V.
+    batch, gpus : int
+        Streams of a window, at most, and the number of GPUs that share them.
     """
-    bptt = LONG_WINDOW if read >= MIN_UPDATES * BATCH * LONG_WINDOW else SHORT_WINDOW
-    batch = BATCH
-    while batch * bptt * vocabulary > MAX_LOGITS and batch > MIN_BATCH:
+    bptt = LONG_WINDOW if read >= MIN_UPDATES * batch * LONG_WINDOW else SHORT_WINDOW
+    while batch * bptt * vocabulary > MAX_LOGITS * gpus and batch > MIN_BATCH:
         batch //= 2
     averaged = max(AVERAGED_UPDATES * read / (batch * bptt), 10.0)
     return {

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from charlm.arrays import Array
 from charlm.config import TrainConfig
 from charlm.engines.engine import Engine, StepValues
+from charlm.engines.process_group import ALONE, ProcessGroup
 from charlm.errors import DivergedError
 from charlm.nn.layout import Parameters
 from charlm.text.batches import Batches
@@ -49,6 +50,8 @@ class Learner:
     on_event : callable
         Receives an Event for each rollback.
     tuning : TrainingTuning
+    group : ProcessGroup
+        The processes that train this network together.
 
     Attributes
     ----------
@@ -63,6 +66,7 @@ class Learner:
     config: TrainConfig
     on_event: OnEvent = log_event
     tuning: TrainingTuning = DEFAULT_TUNING
+    group: ProcessGroup = ALONE
 
     def __post_init__(self) -> None:
         self.step = 0
@@ -115,9 +119,12 @@ class Learner:
     def _rates(self, progress: float, seconds: float, until: float) -> list[float]:
         """Return the learning rates of the steps to take before their values are read.
 
-        An asynchronous device takes as many steps as fit into `round_seconds`, up to the next snapshot.
+        An asynchronous device takes as many steps as fit into `round_seconds`, up to the next snapshot. All processes
+        take the same number.
         """
         fractions, per_step = [progress], self._seconds_per_step
+        if self.engine.is_asynchronous:
+            seconds, per_step = self.group.all_reduce_max(seconds, per_step)
         steps = int(self.tuning.round_seconds / per_step) if self.engine.is_asynchronous and per_step else 1
         for ahead in range(1, steps):
             step = self.step + ahead

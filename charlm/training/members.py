@@ -17,6 +17,8 @@ import numpy as np
 
 from charlm.arrays import split_evenly
 from charlm.config import EngineConfig, TrainConfig
+from charlm.engines.create import uses_gpu
+from charlm.engines.process_group import ALONE
 from charlm.engines.shared_memory import allocate_shared_block
 from charlm.engines.worker_process import start_worker
 from charlm.errors import CharlmError, ResourceError
@@ -86,11 +88,14 @@ class Members:
         self._network, self._params, self._corpus = network, params, batches.corpus
         self._train, self._engine, self._on_event, self._tuning = train, engine, on_event, tuning
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._at_once = max(1, train.threads)
         self._diverged: int | None = None  # the member whose request failed
 
     def __enter__(self) -> Members:
         """Start the processes. Raises ResourceError if the system refuses memory or a process."""
         ids = self._corpus.ids
+        if uses_gpu(self._engine, ALONE):
+            self._at_once = self.networks
         with ExitStack() as stack:
             try:
                 block, file = allocate_shared_block(max(ids.nbytes, 1), stack)
@@ -199,12 +204,12 @@ class Members:
         """Call a method of every member and return the results. Raises the first error.
 
         As many members as there are cores work at the same time. More would displace each other's weights from the
-        caches.
+        caches. A GPU is shared by all.
         """
         results: list[Any] = []
         first: CharlmError | None = None
-        for start in range(0, self.networks, max(1, self._train.threads)):
-            group = range(start, min(start + max(1, self._train.threads), self.networks))
+        for start in range(0, self.networks, self._at_once):
+            group = range(start, min(start + self._at_once, self.networks))
             for k in group:
                 self._send(self._processes[k], (method, arguments))
             for k in group:

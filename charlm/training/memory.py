@@ -63,6 +63,17 @@ def memory_needed(
     return shards * DEFAULT_TUNING.process_bytes + TextTuning.max_bytes_in_memory + snapshot + VALUE_BYTES * values
 
 
+def gpu_memory_needed(network: BaseNetwork, train: TrainConfig, *, steps: int, streams: int) -> float:
+    """Estimate the bytes of a GPU that a run needs, all members of its ensemble together; no GPU has measured it.
+
+    A vector of P parameters is counted once for the gradient, and twice for the weights, their average and the moments
+    of the optimizer (in use, and in a snapshot). Logits are counted three times: with their softmax and their gradient.
+    """
+    vectors = 1 + 2 * state_vectors(train)
+    values = network.size * vectors + network.window_size(steps, streams) + 3 * network.outputs * steps * streams
+    return train.ensemble * (DEFAULT_TUNING.gpu_bytes + VALUE_BYTES * values)
+
+
 def state_vectors(train: TrainConfig) -> int:
     """Return how many vectors of P values the weights, their average and the moments of the optimizer are."""
     return 2 + len(find_optimizer(train.optimizer, 0, "float32").moments)

@@ -10,12 +10,12 @@ import numpy as np
 from charlm.config import EngineConfig, NetworkConfig, TrainConfig
 from charlm.engines.create import create_engine, uses_gpu
 from charlm.engines.numpy_engine import NumpyEngine
-from charlm.engines.process_group import ProcessGroup
+from charlm.engines.process_group import ALONE, ProcessGroup
 from charlm.kernels.threads import blas_on_one_thread
 from charlm.nn.network import Network
 from charlm.training import gpu_recipes
+from charlm.training.cost import relative_cost
 from charlm.training.ensemble_size import Speed
-from charlm.training.recipes import relative_cost
 
 SHAPE, VOCABULARY, BATCH, STEPS = NetworkConfig("lstm", 256, 1), 64, 32, 64
 """The reference network and its windows."""
@@ -38,12 +38,18 @@ ON_GPU = Windows(gpu_recipes.SHAPE, gpu_recipes.BATCH, gpu_recipes.LONG_WINDOW)
 
 
 def measure_speed(
-    cores: int, engine: EngineConfig = NUMPY, *, on_cpu: Windows = ON_CPU, on_gpu: Windows = ON_GPU
+    cores: int,
+    engine: EngineConfig = NUMPY,
+    group: ProcessGroup = ALONE,
+    *,
+    is_short: bool = False,
+    on_cpu: Windows = ON_CPU,
+    on_gpu: Windows = ON_GPU,
 ) -> Speed:
     """Measure the speed of this machine with one of its cores and with `cores`, or that of the device of PyTorch.
 
-    A GPU reads a large batch with a larger network; the result is that of the reference network at the same number of
-    multiplications.
+    For a long text a GPU reads a large batch with a larger network; the result is that of the reference network at the
+    same number of multiplications. All ranks count as fast as the slowest; every rank must call this together.
 
     Parameters
     ----------
@@ -51,15 +57,20 @@ def measure_speed(
         Cores to use.
     engine : EngineConfig
         What will train.
+    group : ProcessGroup
+        The ranks that will train together.
+    is_short : bool
+        Whether the text is short, so that a GPU will not read it in large batches.
     on_cpu, on_gpu : Windows
         What PyTorch trains in the measurement.
     """
     if engine.name != "numpy":
-        is_gpu = uses_gpu(engine, ProcessGroup())
-        windows = on_gpu if is_gpu else on_cpu
+        is_gpu = uses_gpu(engine, group)
+        windows = on_gpu if is_gpu and not is_short else on_cpu
         relative = relative_cost(windows.shape.hidden, windows.shape.layers)
-        speed = relative * device_speed(engine, cores, windows)
-        return Speed(speed, speed, 1, is_gpu)
+        own = relative * device_speed(engine, cores, windows, ProcessGroup(local_rank=group.local_rank))
+        slowest = -group.all_reduce_max(-own)[0]
+        return Speed(slowest, group.world_size * slowest, group.world_size, is_gpu)
     one_core = characters_per_second(1)
     return Speed(one_core, characters_per_second(cores) if cores > 1 else one_core, cores)
 
@@ -90,7 +101,9 @@ def characters_per_second(threads: int, max_seconds: float = 0.3) -> float:
     return BATCH * STEPS / float(np.quantile(times, 0.25))
 
 
-def device_speed(engine: EngineConfig, threads: int, windows: Windows, max_seconds: float = 0.5) -> float:
+def device_speed(
+    engine: EngineConfig, threads: int, windows: Windows, group: ProcessGroup = ALONE, max_seconds: float = 0.5
+) -> float:
     """Train a network on noise by PyTorch, and return the speed of the faster rounds in characters per second.
 
     Parameters
@@ -101,6 +114,8 @@ def device_speed(engine: EngineConfig, threads: int, windows: Windows, max_secon
         Cores to use on a CPU.
     windows : Windows
         The network and its windows.
+    group : ProcessGroup
+        A group of one process.
     max_seconds : float
         Duration of the measurement, from the second round.
     """
@@ -109,7 +124,7 @@ def device_speed(engine: EngineConfig, threads: int, windows: Windows, max_secon
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(1, VOCABULARY, (2, steps, batch))
     times: list[float] = []
-    with create_engine(engine, ProcessGroup(), network, network.initial(rng), train, steps, batch) as own:
+    with create_engine(engine, group, network, network.initial(rng), train, steps, batch) as own:
         start = perf_counter()
         while len(times) < 2 or perf_counter() - start < max_seconds:
             round_start = perf_counter()

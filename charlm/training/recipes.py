@@ -14,6 +14,7 @@ from charlm.checks import COUNT, POSITIVE, check_choice, check_value
 from charlm.config import SIZES, NetworkConfig, TrainConfig
 from charlm.settings import refuse_unknown
 from charlm.training import gpu_recipes
+from charlm.training.cost import multiplications, stack_weights, step_cost
 from charlm.training.ensemble_size import MAX_CHOSEN_MEMBERS, Speed, members_for_long_text, members_for_short_text
 from charlm.training.label_recipes import label_recipe
 
@@ -66,6 +67,8 @@ TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008, "epochs": 24.0}
 """Changes to the last of these recipes for a longer budget."""
 MIN_MINUTES_OF_TWO_LAYERS = 1.0
 """Minutes at the reference speed from which two layers pay."""
+MAX_SHORT = SMALL_RECIPES[-1][0]
+"""Characters of a short text, at most."""
 DROPOUT_PER_PASS, DROPOUT_PER_PASS_OF_WORDS = 0.05, 0.1
 """Dropout for each pass over a long text, at most, if the network has a weight for each token, or more.
 
@@ -133,9 +136,9 @@ def choose(
             reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
     at_reference_speed = reference_minutes * speed.of_member(members) / REFERENCE_SPEED.all_cores
     recipe = adapt_recipe(recipe_for(at_reference_speed, characters, bool(given.get("outputs"))), given, size)
-    if characters > SMALL_RECIPES[-1][0]:
+    if characters > MAX_SHORT:
         per_minute = 60 * speed.of_member(members) * reference_minutes / minutes
-        recipe = adapt_to_long_text(recipe, {**default, **given}, characters, per_minute, vocabulary, speed.is_gpu)
+        recipe = adapt_to_long_text(recipe, {**default, **given}, characters, per_minute, vocabulary, speed.gpus)
         has_large_batch = speed.is_gpu and "batch" not in given and recipe["batch"] > ALL_BOOKS["batch"]
         reason += gpu_recipes.REASON if has_large_batch else ""
     chosen = {**default, "patience": 4, "ensemble": members, "tied": is_tied(given, vocabulary), **recipe}
@@ -171,15 +174,16 @@ def adapt_recipe(recipe: Recipe, given: Mapping[str, Any], size: str | None) -> 
 
 
 def adapt_to_long_text(
-    recipe: Recipe, given: Recipe, characters: int, per_minute: float, vocabulary: int, is_gpu: bool
+    recipe: Recipe, given: Recipe, characters: int, per_minute: float, vocabulary: int, gpus: int
 ) -> dict[str, Any]:
-    """Return a recipe with the windows of a GPU, and with no more dropout than the passes over the text need.
+    """Return a recipe with the windows of GPUs, and with no more dropout than the passes over the text need.
 
     given: settings, and the default budget.  per_minute: characters that the reference network reads in a minute.
+    gpus: number of GPUs that train together, 0 for a CPU.
     """
-    settings = {**recipe, **(gpu_recipes.WINDOWS if is_gpu else {}), **given}
-    if is_gpu:
-        cost = gpu_recipes.character_cost(settings["hidden"], settings["layers"], vocabulary)
+    settings = {**recipe, **(gpu_recipes.WINDOWS if gpus else {}), **given}
+    if gpus:
+        cost = multiplications(settings["hidden"], settings["layers"], vocabulary)
     else:
         cost = character_cost(settings, vocabulary)
     per_unit = {
@@ -188,7 +192,10 @@ def adapt_to_long_text(
         "minutes": per_minute / cost,
     }
     read = min(settings[budget] * amount for budget, amount in per_unit.items() if settings.get(budget))
-    adapted = gpu_recipes.adapt_to_gpu(recipe, read, vocabulary) if is_gpu else dict(recipe)
+    adapted = dict(recipe)
+    if gpus:
+        batch = gpu_recipes.largest_batch(characters, gpus)
+        adapted = gpu_recipes.adapt_to_gpu(recipe, read, vocabulary, batch, gpus)
     if not given.get("outputs"):
         weights = stack_weights(settings["hidden"], settings["layers"]) + settings["hidden"] * vocabulary
         per_pass = DROPOUT_PER_PASS_OF_WORDS if vocabulary >= TIED_VOCABULARY else DROPOUT_PER_PASS
@@ -205,7 +212,7 @@ def choose_members(minutes: float, characters: int, speed: Speed, vocabulary: in
     settings = {**adapt_recipe(recipe, given, given["size"]), **given}
     cost = character_cost(settings, vocabulary)
     if speed.is_gpu and "epochs" not in recipe:
-        cost = gpu_recipes.character_cost(settings["hidden"], settings["layers"], vocabulary)
+        cost = multiplications(settings["hidden"], settings["layers"], vocabulary)
         return gpu_recipes.members_on_gpu(60 * minutes * speed.all_cores / cost, characters)
     if "epochs" in recipe:
         return members_for_short_text(passes, recipe["epochs"] * SMALL_BATCH_COST * cost)
@@ -243,28 +250,6 @@ def fit_to_vocabulary(network: NetworkConfig, train: TrainConfig, vocabulary: in
     return network
 
 
-def step_cost(network: NetworkConfig, train: TrainConfig, vocabulary: int) -> float:
-    """Estimate the time of a training step, in characters of the reference network.
-
-    The first term is the forward and backward pass of the window, the second the update of the parameters. Each has
-    a recurrent part and a part of the vocabulary: the output layer and, for the update, a one-hot input.
-    """
-    hidden = network.hidden
-    recurrent = stack_weights(hidden, network.layers)
-    character = relative_cost(hidden, network.layers) + vocabulary * (2.7e-6 * hidden + 0.12e-3)
-    return train.batch * train.bptt * character + 70e-6 * (recurrent + (1 if network.tied else 5) * hidden * vocabulary)
-
-
-def stack_weights(hidden: int, layers: int) -> int:
-    """Return the number of weights of a stack of LSTM layers, about."""
-    return 8 * layers * hidden**2
-
-
-def relative_cost(hidden: int, layers: int) -> float:
-    """Return the time per character of a stack, relative to the reference network."""
-    return layers * hidden**2 / 256**2
-
-
 def recipe_for(minutes: float, characters: int, has_labels: bool = False) -> Recipe:
     """Return the settings for a budget, in minutes at the reference speed, and a length of the training text.
 
@@ -275,7 +260,7 @@ def recipe_for(minutes: float, characters: int, has_labels: bool = False) -> Rec
     for max_characters, values in SMALL_RECIPES:
         if characters <= max_characters:
             recipe = dict(zip(SMALL_SETTINGS, values, strict=True))
-            has_two_layers = max_characters == SMALL_RECIPES[-1][0] and minutes >= MIN_MINUTES_OF_TWO_LAYERS
+            has_two_layers = max_characters == MAX_SHORT and minutes >= MIN_MINUTES_OF_TWO_LAYERS
             return {**recipe, **TWO_LAYERS} if has_two_layers else recipe
     values = next(values for max_minutes, values in BOOK_RECIPES if minutes <= max_minutes)
     return {**ALL_BOOKS, **dict(zip(BOOK_SETTINGS, values, strict=True))}

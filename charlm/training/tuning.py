@@ -57,6 +57,8 @@ class TrainingTuning:
     """Bytes of an interpreter with NumPy, about."""
     pytorch_bytes: float = 300e6
     """Additional bytes of PyTorch, about."""
+    gpu_bytes: float = 600e6
+    """Bytes of a GPU that a process of PyTorch takes for itself and for the buffers of cuDNN, about."""
     max_unknown_fraction: float = 0.05
     """Fraction of UNK in the training text above which a warning is due."""
     save_fraction: float = 0.05

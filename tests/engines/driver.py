@@ -1,15 +1,17 @@
-"""Train and write the loss of each step to a file: `python -m tests.engines.driver`, alone or under torchrun."""
+"""Train and write losses to a file: `python -m tests.engines.driver FUNCTION ARGUMENTS`, alone or under torchrun."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from charlm.config import EngineConfig, TextConfig
 from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions
+from charlm.training.tuning import TrainingTuning
 
 
 def losses(
@@ -32,5 +34,28 @@ def losses(
     return found
 
 
+def rounds(text: str, model: str, engine: str, settings: dict[str, Any]) -> None:
+    """Train on PyTorch's CPU as on a GPU, and write for each round its last step, its mean loss and a count.
+
+    It counts the times so far that the ranks have exchanged values of the host.
+    """
+    from charlm.engines.torch_engine import TorchEngine
+    from charlm.engines.torch_group import TorchProcessGroup
+
+    own, counted = TorchProcessGroup._all_reduce, []
+
+    def all_reduce(group: TorchProcessGroup, values: Sequence[float], operation: str) -> list[float]:
+        counted.append(operation)
+        return own(group, values, operation)
+
+    TorchProcessGroup._all_reduce = all_reduce  # type: ignore[method-assign]
+    TorchEngine.is_asynchronous = True  # type: ignore[assignment, method-assign]
+    options = RunOptions(engine=EngineConfig(engine, "cpu"))
+    with Run([text], model, settings, options, tuning=TrainingTuning(round_seconds=60.0)) as run:
+        found = [(report.step, report.train_loss, len(counted)) for report in run.reports()]
+        if run.group.is_main_process:
+            Path(model).with_suffix(".losses").write_text(json.dumps(found))
+
+
 if __name__ == "__main__":
-    losses(**json.loads(sys.argv[1]))
+    {"losses": losses, "rounds": rounds}[sys.argv[1]](**json.loads(sys.argv[2]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 
 import charlm
 from charlm.config import EngineConfig, NetworkConfig, TrainConfig
+from charlm.engines.create import free_gpu_memory
 from charlm.engines.process_group import ProcessGroup
+from charlm.errors import ResourceError
 from charlm.inference.prepare import prepare_network
 from charlm.nn.network import Network
 from charlm.optim import OPTIMIZERS, find_optimizer
@@ -30,6 +33,7 @@ torch = pytest.importorskip("torch")
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from charlm.engines.torch_engine import TorchEngine  # noqa: E402
+from charlm.engines.torch_group import as_resource_errors  # noqa: E402
 from charlm.engines.torch_model import Model  # noqa: E402
 from charlm.engines.torch_update import TorchUpdate  # noqa: E402
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning  # noqa: E402
@@ -192,15 +196,46 @@ def test_probe_measures_the_device_that_will_run(monkeypatch: pytest.MonkeyPatch
     on_gpu = probe.Windows(NetworkConfig("gru", 32, 2), 2, 8)
     own = probe.device_speed
 
-    def device_speed(engine: EngineConfig, threads: int, windows: probe.Windows) -> float:
-        measured.append(own(engine, threads, windows, max_seconds=0.01))
+    def device_speed(engine: EngineConfig, threads: int, windows: probe.Windows, group: ProcessGroup) -> float:
+        measured.append(own(engine, threads, windows, group, max_seconds=0.01))
         return 1000.0 if windows == on_cpu else 500.0
 
     monkeypatch.setattr(probe, "device_speed", device_speed)
     assert probe.measure_speed(1, engine, on_cpu=on_cpu, on_gpu=on_gpu) == Speed(1000 / 256, 1000 / 256, 1)
     monkeypatch.setattr(probe, "uses_gpu", lambda *_: True)
     assert probe.measure_speed(1, engine, on_cpu=on_cpu, on_gpu=on_gpu) == Speed(500 / 32, 500 / 32, 1, is_gpu=True)
+    short = probe.measure_speed(1, engine, is_short=True, on_cpu=on_cpu, on_gpu=on_gpu)
+    assert short == Speed(1000 / 256, 1000 / 256, 1, is_gpu=True)
     assert min(measured) > 1
+
+
+def test_ranks_are_as_fast_as_the_slowest_with_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Ranks(ProcessGroup):
+        def _all_reduce(self, values: Sequence[float], operation: str) -> list[float]:
+            return [max(value, -40.0) for value in values] if operation == "MAX" else []
+
+    def device_speed(*arguments: Any) -> float:
+        assert arguments[3] == ProcessGroup(local_rank=1)
+        return float("inf")
+
+    monkeypatch.setattr(probe, "device_speed", device_speed)
+    monkeypatch.setattr(probe, "uses_gpu", lambda *_: True)
+    speed = probe.measure_speed(1, EngineConfig("torch", "cpu"), Ranks(rank=3, world_size=4, local_rank=1))
+    assert speed == Speed(40, 160, 4, is_gpu=True)
+
+
+def test_free_memory_is_that_of_the_gpu_of_the_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert free_gpu_memory(EngineConfig("torch", "cpu"), ProcessGroup()) is None
+    assert free_gpu_memory(EngineConfig(), ProcessGroup()) is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100 + device.index, 1000))
+    assert free_gpu_memory(EngineConfig("torch"), ProcessGroup(local_rank=3)) == 103
+
+
+def test_lack_of_gpu_memory_says_what_needs_less() -> None:
+    with pytest.raises(ResourceError, match="the GPU has too little memory; a smaller `hidden`"), as_resource_errors():
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
 
 @pytest.mark.usefixtures("asynchronous")

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,15 @@ def torchrun(*arguments: str, ranks: int = 2, restarts: int = 0) -> Iterator[sub
             process.terminate()  # torchrun ends its ranks
 
 
-def losses_on_ranks(text: Path, model: Path, settings: dict[str, Any], **options: Any) -> list[float]:
-    """Train on two ranks by the driver; return the loss of each step."""
+def losses_on_ranks(
+    text: Path, model: Path, settings: dict[str, Any], function: str = "losses", **options: Any
+) -> list[Any]:
+    """Train on two ranks by a function of the driver; return what it writes, such as the loss of each step."""
     arguments = {"text": str(text), "model": str(model), "engine": "torch", "settings": settings} | options
-    with torchrun("tests.engines.driver", json.dumps(arguments)) as process:
+    with torchrun("tests.engines.driver", function, json.dumps(arguments)) as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    found: list[float] = json.loads(model.with_suffix(".losses").read_text())
+    found: list[Any] = json.loads(model.with_suffix(".losses").read_text())
     return found
 
 
@@ -128,6 +131,18 @@ def test_two_ranks_train_as_one(text: Path, lines: bool) -> None:
         settings |= {"optimizer": "sgd", "learning_rate": 0.1}  # Adam's steps do not depend on the gradient's scale
     alone = losses(text, text.with_name("alone"), "torch", settings, lines=lines)
     assert_close(losses_on_ranks(text, text.with_name("m"), settings, lines=lines), alone, first=1e-5, all_=1e-4)
+
+
+def test_two_ranks_on_devices_take_their_steps_in_rounds(text: Path) -> None:
+    """The CPU is read in rounds, as a GPU is: the ranks exchange host values for each round, not for each step."""
+    settings = TINY | {"dropout": 0.2}
+    alone = losses(text, text.with_name("alone"), "torch", settings)
+    rounds = losses_on_ranks(text, text.with_name("m"), settings, "rounds")
+    steps, means, exchanges = zip(*rounds, strict=True)
+    assert steps == (1, *range(10, 101, 10))
+    expected = [np.mean(alone[first:last]) for first, last in pairwise([0, *steps])]
+    np.testing.assert_allclose(means, expected, rtol=0, atol=1e-4)
+    assert exchanges[-1] < 100
 
 
 def test_number_of_ranks_may_change_at_a_resume(text: Path) -> None:
@@ -241,12 +256,8 @@ def test_rank_that_waits_for_another_responds_to_a_signal(text: Path, rank: int)
 
 
 def test_each_rank_takes_the_gpu_of_its_local_rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    device = torch_engine.find_device("auto", ProcessGroup(3, 4, 1, 2))
-    assert device == torch.device("cuda", 1)
-    assert taken == [device]
+    assert torch_engine.find_device("auto", ProcessGroup(3, 4, 1, 2)) == torch.device("cuda", 1)
 
 
 @pytest.mark.parametrize(("count", "device"), [(1, "mps"), (2, "cpu")])

@@ -26,8 +26,8 @@ FAULTS = (
     fault(
         "the mean over ranks that DistributedDataParallel takes is not undone",
         ENGINE,
-        "scale = self._group.world_size / max(characters, 1.0)",
-        "scale = 1 / max(characters, 1.0)",
+        "scale = self._group.world_size / characters.clamp(min=1.0)",
+        "scale = 1 / characters.clamp(min=1.0)",
         "test_two_ranks_train_as_one",
     ),
     fault(
@@ -120,6 +120,20 @@ FAULTS = (
         "[tensor.clone() for tensor in own]",
         "own",
         "test_state_of_the_engine_returns_from_a_snapshot_and_from_arrays",
+    ),
+    device_fault(
+        "each rank trusts its own speed",
+        "charlm/training/probe.py",
+        "slowest = -group.all_reduce_max(-own)[0]",
+        "slowest = own",
+        "test_ranks_are_as_fast_as_the_slowest_with_its_own_device",
+    ),
+    fault(
+        "a rank divides by the number of its own characters",
+        ENGINE,
+        "                distributed.all_reduce(characters)\n",
+        "                pass\n",
+        "test_two_ranks_train_as_one",
     ),
     fault(
         "all ranks of a machine take its first GPU",

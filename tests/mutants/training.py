@@ -82,6 +82,20 @@ FAULTS = (
         ("tests/training/test_training.py::TestEnsembleSize::test_members_for_long_text_make_three_passes_each",),
     ),
     Fault(
+        "members on a GPU wait for each other",
+        "charlm/training/members.py",
+        "            self._at_once = self.networks\n",
+        "            pass\n",
+        (f"{MEMBERS}test_members_on_a_gpu_do_not_wait_for_each_other",),
+    ),
+    Fault(
+        "more members are chosen than fit into the memory of a GPU",
+        "charlm/runs/setup.py",
+        "if needed > on_gpu:",
+        "if False:",
+        (f"{MEMBERS}test_pytorch_trains_several_networks_on_one_gpu_with_enough_memory",),
+    ),
+    Fault(
         "each member on a GPU has the time of all",
         "charlm/training/gpu_recipes.py",
         "needed = max(MEMBER_UPDATES * BATCH * LONG_WINDOW, MEMBER_PASSES * characters)",
@@ -91,8 +105,8 @@ FAULTS = (
     Fault(
         "a GPU reads short texts in large batches",
         "charlm/training/recipes.py",
-        "    if characters > SMALL_RECIPES[-1][0]:\n        per_minute",
-        "    if characters > SMALL_RECIPES[-1][0] or speed.is_gpu:\n        per_minute",
+        "    if characters > MAX_SHORT:\n        per_minute",
+        "    if characters > MAX_SHORT or speed.is_gpu:\n        per_minute",
         ("tests/training/test_training.py::TestGpu::test_given_settings_and_recipes_for_short_texts_are_kept",),
     ),
     Fault(

@@ -24,6 +24,7 @@ from charlm.runs.run import Run
 from charlm.runs.setup import RunOptions, choose_settings
 from charlm.text.batches import StreamBatches
 from charlm.text.corpus import Corpus
+from charlm.training.ensemble_size import Speed
 from charlm.training.evaluation import mix_terms
 from charlm.training.learner import StepResult
 from charlm.training.member import Job, Member, Progress
@@ -231,15 +232,49 @@ def test_number_of_members_that_is_chosen_fits_the_memory(
 def test_speed_is_measured_only_where_a_choice_depends_on_it(
     text: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("charlm.runs.setup.measure_speed", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("charlm.runs.setup.measure_speed", lambda *_, **__: pytest.fail("measured"))
     choice = choose_settings(TINY | given, Corpus.read([text]), EngineConfig(), ProcessGroup())
     assert choice.train.ensemble == 1
 
 
-def test_pytorch_trains_one_network_where_none_is_given(text: Path) -> None:
-    """Several ranks do not measure the speed."""
-    choice = choose_settings({"minutes": 10}, Corpus.read([text]), EngineConfig("torch"), ProcessGroup(0, 2))
-    assert choice.train.ensemble == 1
+@pytest.mark.parametrize(
+    ("ranks", "on_gpu", "members"), [(1, 1e12, 4), (1, 2.9e9, 4), (1, 2e9, 3), (1, 1e6, 1), (1, None, 1), (2, 1e12, 1)]
+)
+def test_pytorch_trains_several_networks_on_one_gpu_with_enough_memory(
+    text: Path, monkeypatch: pytest.MonkeyPatch, ranks: int, on_gpu: float | None, members: int
+) -> None:
+    """A member takes about 0.6 GB; a CPU and several ranks train one network."""
+    measured = []
+
+    def measure_speed(*arguments: object, is_short: bool) -> Speed:
+        measured.append((arguments[2], is_short))
+        return Speed(1e6, 1e6, 1, is_gpu=on_gpu is not None)
+
+    monkeypatch.setattr("charlm.runs.setup.free_memory", lambda: None)
+    monkeypatch.setattr("charlm.runs.setup.free_gpu_memory", lambda *_: on_gpu)
+    monkeypatch.setattr("charlm.runs.setup.uses_gpu", lambda *_: on_gpu is not None)
+    monkeypatch.setattr("charlm.runs.setup.measure_speed", measure_speed)
+    group = ProcessGroup(0, ranks)
+    choice = choose_settings({"minutes": 10}, Corpus.read([text]), EngineConfig("torch"), group)
+    assert choice.train.ensemble == members
+    assert measured == [(group, True)]
+
+
+@pytest.mark.parametrize(("is_gpu", "order"), [(False, "srsrsr"), (True, "sssrrr")])
+def test_members_on_a_gpu_do_not_wait_for_each_other(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_gpu: bool, order: str
+) -> None:
+    """On a CPU of one core, a member starts when the one before has ended."""
+    calls: list[str] = []
+    monkeypatch.setattr("charlm.training.members.uses_gpu", lambda *_: is_gpu)
+    with Run([text], tmp_path / "m", TINY | {"steps": 5, "ensemble": 3}) as run:
+        members = run.trainer.learner
+        assert isinstance(members, Members)
+        send, receive = members._send, members._receive
+        monkeypatch.setattr(members, "_send", lambda *arguments: (calls.append("s"), send(*arguments)))
+        monkeypatch.setattr(members, "_receive", lambda k: (calls.append("r"), receive(k))[1])
+        members.snapshot()
+    assert "".join(calls) == order
 
 
 def test_ensemble_under_several_ranks_is_refused(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,11 @@ from charlm.errors import ConfigError
 from charlm.inference.prepared_network import PreparedNetwork
 from charlm.nn.functional import loss_and_derivatives
 from charlm.nn.network import Network
+from charlm.training.cost import step_cost
 from charlm.training.ensemble_size import Speed, members_for_long_text, members_for_short_text
 from charlm.training.evaluation import better_logit_scale, cut_into_streams
 from charlm.training.probe import measure_speed
-from charlm.training.recipes import budget_of, choose, step_cost
+from charlm.training.recipes import budget_of, choose
 from charlm.training.schedule import budget_fraction, learning_rate
 from charlm.training.tuning import DEFAULT_TUNING
 from tests.training.held_out import held_out_loss
@@ -213,6 +214,24 @@ class TestGpu:
         """The output layer has about seven times as many multiplications as the two layers of 512 units."""
         words = choose({"minutes": 1.0, "ensemble": 1}, 10**7, self.fast, vocabulary=60_000).train
         assert words.average == pytest.approx(1 - 25 / (60 * 500_000 / 8.3 / (64 * 64)), abs=2e-4)
+
+    @pytest.mark.parametrize(
+        ("gpus", "characters", "vocabulary", "batch"),
+        [
+            (8, 10**6, 60, 128),
+            (8, 10**8, 60, 1024),
+            (2, 10**8, 60, 256),
+            (4, 4 * 10**6, 60, 488),
+            (8, 10**8, 60_000, 256),
+        ],
+    )
+    def test_several_gpus_share_a_larger_batch_of_a_long_text(
+        self, gpus: int, characters: int, vocabulary: int, batch: int
+    ) -> None:
+        """A pass over the text has 64 windows, or more; a GPU has 250 million logits, or fewer."""
+        speed = Speed(self.fast.one_core, gpus * self.fast.one_core, gpus, is_gpu=True)
+        choice = choose({"minutes": 10.0, "ensemble": 1}, characters, speed, vocabulary=vocabulary)
+        assert (choice.train.batch, choice.train.learning_rate) == (batch, 0.006)
 
     @pytest.mark.parametrize(
         ("minutes", "characters", "members"),
