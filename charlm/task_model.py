@@ -34,7 +34,7 @@ class TaskModel(StoredModel):
         if self.text.task != "restore" or not isinstance(self.network, Tagger):
             raise ConfigError(f"restoring needs a model of the task 'restore'; {self.task.for_commands()}")
         network = prepare_bidirectional(self.network, self.members)
-        return Restorer(network, self.vocabulary, self.labels, self.text)
+        return Restorer(network, self.vocabulary, self.labels, self.text, self.training.forms)
 
     def restore(self, text: str, *, min_probability: float = 0.0) -> str:
         """Return a text with what the model was trained to restore, such as its marks.

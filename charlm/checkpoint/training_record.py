@@ -8,12 +8,14 @@ from typing import Any
 
 from charlm.checkpoint.storage import printable
 from charlm.checkpoint.strict_json import as_object
-from charlm.checks import is_real
+from charlm.checks import is_count, is_real
 
 KEYS = {"logit_scale": "sharpness"}
 """Field -> its key in the file, where the two differ."""
-KINDS: dict[str, type[Any]] = {"digest": str, "settings": dict, "line_hashes": str}
+KINDS: dict[str, type[Any]] = {"digest": str, "settings": dict, "line_hashes": str, "forms": dict}
 """Fields that are only shown, with the type of their JSON; a value of another type is dropped. The rest are numbers."""
+MAX_COUNT = 1 << 53
+"""Largest count of a form of a word: integers up to it are exact as numbers of JSON."""
 LOSSES = ("train_loss", "valid_loss")
 """Fields that are written even if they are None, unless the model was never trained."""
 
@@ -44,6 +46,8 @@ class TrainingRecord:
         Fields of the TrainConfig.
     line_hashes : str
         Hashes of the training lines, see `charlm.text.novelty`.
+    forms : mapping of str to int
+        Counts of the forms of words, see `charlm.text.lexicon`.
     other : mapping
         Entries of the file that this version does not know.
     """
@@ -61,6 +65,7 @@ class TrainingRecord:
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     line_hashes: str = field(default="", repr=False)
+    forms: Mapping[str, int] = field(default_factory=dict, repr=False)
     other: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -84,6 +89,8 @@ class TrainingRecord:
                 raise ValueError(f"its training record says {printable(value, 40)} of {key}, which is not a number")
             if isinstance(value, KINDS.get(name, (int, float))):
                 found[name] = value
+        if not all(is_count(count) and count <= MAX_COUNT for count in found.get("forms", {}).values()):
+            raise ValueError(f"a form of a word in its training record has a count that is not from 1 to {MAX_COUNT:,}")
         return cls(tuple(sources), **found, other=other)
 
     def to_json(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def facts_of(model: charlm.LanguageModel, path: Path) -> dict[str, Any]:
         "unit": model.text.unit,
         "vocabulary": model.vocabulary.to_json(),
         **({"labels": list(model.labels)} if model.labels else {}),
-        "training": replace(model.training, line_hashes="").to_json(),
+        "training": replace(model.training, line_hashes="", forms={}).to_json(),
     }
 
 

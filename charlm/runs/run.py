@@ -22,6 +22,7 @@ from charlm.runs.log import Log
 from charlm.runs.resume import SavedRun, check_not_finished, identity
 from charlm.runs.saving import Saver
 from charlm.runs.setup import RunOptions, Setup
+from charlm.tasks import find_task
 from charlm.text.corpus import Corpus
 from charlm.text.holdout import HoldOut
 from charlm.text.lists import is_list
@@ -146,7 +147,8 @@ class Run:
         if not saved and (hint := setup.gpu_hint(choice.network, self.options.engine)):
             self._report_event(Event(hint, is_warning=False))
         network = make_network(choice.network, len(corpus.vocabulary), start=corpus.vocabulary.eos)
-        return Setup(text, corpus, choice, network, setup.hash_lines(corpus))
+        forms = find_task(text.task).forms(text, corpus)
+        return Setup(text, corpus, choice, network, setup.hash_lines(corpus), forms)
 
     def _create_trainer(self, parent: LanguageModel | None, stack: ExitStack) -> Trainer:
         """Create the batches, start the engine, and create the trainer; `stack` closes them.

@@ -88,6 +88,8 @@ class Setup:
         The network.
     line_hashes : str
         Hashes of the training lines, empty for running text.
+    forms : mapping of str to int
+        Counts of the forms of words, if the task needs them.
     """
 
     text: TextConfig
@@ -95,6 +97,7 @@ class Setup:
     choice: Choice
     network: BaseNetwork
     line_hashes: str
+    forms: Mapping[str, int]
 
     @property
     def train(self) -> TrainConfig:

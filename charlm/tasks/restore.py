@@ -21,13 +21,20 @@ from charlm.errors import ConfigError
 from charlm.inference.interface import BidirectionalModel
 from charlm.tasks.task import Task
 from charlm.tasks.tuning import DEFAULT_TUNING, TaskTuning
+from charlm.tasks.word_labels import WordLabels
+from charlm.text.corpus import Corpus
+from charlm.text.lexicon import Lexicon, count_forms, has_words, words_in
 from charlm.text.reading import read_chunks, regroup
 from charlm.text.stripping import Label, Stripper
+from charlm.text.symbols import NO_LABEL
+from charlm.text.tuning import DEFAULT_TUNING as DEFAULT_TEXT_TUNING
 from charlm.text.tuning import TextTuning
 from charlm.text.vocabulary import EOS, Vocabulary
 
 TO_LAST_NEWLINE = re.compile(r".+(?=\n)", re.DOTALL)
 """Matches a text up to its last newline, which starts the next part."""
+TO_LAST_SPACE = re.compile(r".+(?=\s)", re.DOTALL)
+"""Matches a text up to its last space."""
 ADDRESS = re.compile(r"\S+://\S+|www\.\S+|\S+@\S+\.\S+")
 """A URL or an e-mail address; nothing is restored in it."""
 
@@ -56,6 +63,25 @@ class Restore(Task):
     def scheme(self, config: TextConfig, labels: tuple[str, ...] | None) -> RestoreScheme:
         """See `Task.scheme`."""
         return RestoreScheme(Stripper.of(config.remove), labels)
+
+    def forms(self, config: TextConfig, corpus: Corpus) -> dict[str, int]:
+        """See `Task.forms`. Text without spaces has no words."""
+        stripper = Stripper.of(config.remove)
+        return count_forms(training_text(corpus, stripper), stripper) if has_words(stripper) else {}
+
+
+def training_text(corpus: Corpus, stripper: Stripper) -> Iterator[str]:
+    """Yield the training part of a corpus of units in parts that end between words; a space is for what is unknown."""
+    assert corpus.symbols is not None
+    labels, tokens = [Label.parse(label) for label in corpus.labels], corpus.vocabulary.tokens
+    units = [
+        " " if token in (corpus.vocabulary.eos, corpus.vocabulary.unk) or label == NO_LABEL
+        else stripper.restore(tokens[token], labels[label])
+        for token, label in zip(corpus.symbols.tokens.tolist(), corpus.symbols.labels.tolist(), strict=True)
+    ]  # fmt: skip
+    ids, size = corpus.train_ids, DEFAULT_TEXT_TUNING.ids_per_chunk
+    parts = ("".join(map(units.__getitem__, ids[k : k + size].tolist())) for k in range(0, len(ids), size))
+    return regroup(parts, TO_LAST_SPACE)
 
 
 @dataclass
@@ -129,8 +155,10 @@ class Restorer:
         The labels that it predicts.
     text : TextConfig
         What was removed in training, and whether lines were documents.
+    forms : mapping of str to int, optional
+        Counts of the forms of words in the training text.
     tuning : TaskTuning
-        Sizes of windows.
+        Sizes of windows, and how much the counts weigh.
     """
 
     def __init__(
@@ -139,11 +167,14 @@ class Restorer:
         vocabulary: Vocabulary,
         labels: Sequence[str],
         text: TextConfig,
+        forms: Mapping[str, int] | None = None,
         tuning: TaskTuning = DEFAULT_TUNING,
     ) -> None:
         self.stripper = Stripper.of(text.remove)
         self._network, self._vocabulary, self._tuning = network, vocabulary, tuning
         self._labels = [Label.parse(label) for label in labels]
+        self._has_words = bool(forms)
+        self._word_labels = WordLabels(self._labels, Lexicon(forms or {}, self.stripper), tuning)
 
     def restore(self, chunks: Iterable[str], min_probability: float = 0.0) -> Iterator[Restored]:
         """Restore a text, part by part, in bounded memory.
@@ -163,11 +194,19 @@ class Restorer:
         for position in self._positions(chunks):
             held.append(position)
             if len(held) - first >= size + context:
-                yield self._restore(held, first, first + size, min_probability)
-                held = held[max(0, first + size - context) :]
-                first = min(first + size, context)
+                last = self._word_border(held, first, first + size)
+                yield self._restore(held, first, last, min_probability)
+                held = held[max(0, last - context) :]
+                first = min(last, context)
         if len(held) > first:
             yield self._restore(held, first, len(held), min_probability)
+
+    def _word_border(self, held: Sequence[Position], first: int, last: int) -> int:
+        """Return the last border between words in held[first:last]; `last` if there is none, or words do not matter."""
+        if not self._has_words:
+            return last
+        borders = (index for index in range(last, first, -1) if held[index - 1].unit[0].isspace())
+        return next(borders, last)
 
     def _positions(self, chunks: Iterable[str]) -> Iterator[Position]:
         """Yield the positions of a text; letters in addresses and unknown characters are not open."""
@@ -187,9 +226,14 @@ class Restorer:
 
     def _restore(self, held: Sequence[Position], first: int, last: int, min_probability: float) -> Restored:
         """Predict the labels of held[first:last], and return that part with its changes."""
-        numbers, probabilities = self._predict(np.array([position.token for position in held]), first, last)
+        probs = self._predict(np.array([position.token for position in held]), first, last)
+        tokens = self._vocabulary.tokens
+        known = (position.token for position in held[first:last])
+        stripped = "".join(tokens[token] if len(tokens[token]) == 1 else " " for token in known)
+        chosen = self._word_labels.choose(probs, words_in(stripped))
         changes = []
-        for index, number, probability in zip(range(first, last), numbers, probabilities, strict=True):
+        labelled = zip(range(first, last), chosen.labels.tolist(), chosen.probabilities.tolist(), strict=True)
+        for index, number, probability in labelled:
             position, label = held[index], self._labels[number]
             if not position.is_open or probability < min_probability:
                 continue
@@ -202,8 +246,8 @@ class Restorer:
         text = "".join(position.unit for position in held[first:last])
         return Restored(text, held[first].offset, tuple(changes))
 
-    def _predict(self, tokens: Ids, first: int, last: int) -> tuple[list[int], list[float]]:
-        """Return the most probable label of each of tokens[first:last], and its probability."""
+    def _predict(self, tokens: Ids, first: int, last: int) -> Array:
+        """Return the probabilities of the labels of tokens[first:last], (last - first, L)."""
         context, inner = self._tuning.margin + 1, min(self._tuning.window, last - first)
         starts = np.arange(first, last, inner)
         indices = starts - context + np.arange(inner + 2 * context)[:, None]  # (T, B)
@@ -213,8 +257,6 @@ class Restorer:
         inside = tokens[np.clip(indices, 0, len(tokens) - 1)]
         windows = np.where(is_text, inside, self._vocabulary.eos).astype(np.intp)
         log_probs = self._network.predict(windows, windows)  # (T, L, B)
-        best = log_probs.argmax(axis=1)  # (T, B)
-        top: Array = np.exp(np.take_along_axis(log_probs, best[:, None], axis=1)[:, 0])
         own = is_text & (indices >= starts) & (indices < np.minimum(starts + inner, last))
-        order = np.argsort(indices[own])
-        return best[own][order].tolist(), top[own][order].tolist()
+        probs: Array = np.exp(log_probs.transpose(0, 2, 1)[own][np.argsort(indices[own])])
+        return probs

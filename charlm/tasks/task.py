@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from charlm.config import NetworkConfig, TextConfig
 from charlm.errors import ConfigError
+from charlm.text.corpus import Corpus
 from charlm.text.symbols import Scheme
 
 
@@ -64,6 +65,10 @@ class Task(ABC):
 
         labels: those of a resumed run; None to collect them from the text.
         """
+
+    def forms(self, config: TextConfig, corpus: Corpus) -> dict[str, int]:
+        """Return the counts of the forms of words that a model remembers; none if the task has no use for them."""
+        return {}
 
     def check_model(self, text: TextConfig, config: NetworkConfig, labels: tuple[str, ...]) -> None:
         """Raise ConfigError or ValueError unless a model file of this task has the settings and the labels for it."""

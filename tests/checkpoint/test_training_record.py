@@ -12,7 +12,7 @@ from charlm.checkpoint import TrainingRecord
 COMPLETE: dict[str, Any] = {
     "sources": ["a.txt", "b.txt"], "characters": 100, "digest": "ab12", "steps": 7, "epochs": 0.5, "seconds": 1.25,
     "train_loss": 2.5, "valid_loss": 2.75, "valid": 0.0, "sharpness": 1.125, "seed": 0, "settings": {"clip": 1.0},
-    "line_hashes": "eJw=",
+    "line_hashes": "eJw=", "forms": {"být": 20, "byt": 3},
 }  # fmt: skip
 
 
@@ -34,12 +34,25 @@ def test_empty_record_writes_no_entries() -> None:
     assert TrainingRecord().to_json() == {}
 
 
-@pytest.mark.parametrize("content", [{"digest": 7}, {"settings": [1]}, {"line_hashes": {}}])
+@pytest.mark.parametrize("content", [{"digest": 7}, {"settings": [1]}, {"line_hashes": {}}, {"forms": ["byt"]}])
 def test_entries_of_wrong_type_that_are_only_shown_are_dropped(content: dict[str, Any]) -> None:
     assert TrainingRecord.from_json(content) == TrainingRecord()
 
 
-@pytest.mark.parametrize("content", [None, [1], {"steps": "7"}, {"sharpness": True}, {"sources": "a"}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        [1],
+        {"steps": "7"},
+        {"sharpness": True},
+        {"sources": "a"},
+        {"forms": {"byt": "3"}},
+        {"forms": {"byt": True}},
+        {"forms": {"byt": 0}},
+        {"forms": {"byt": 10**400}},
+    ],
+)
 def test_wrong_types_are_refused(content: Any) -> None:
     with pytest.raises(ValueError, match=r"training record"):
         TrainingRecord.from_json(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.fault import Fault
 
 RESTORE = "tests/tasks/test_restore.py::"
+WORD_LABELS = "tests/tasks/test_word_labels.py::"
 TAG = "tests/tasks/test_tag.py::"
 CLASSIFY = "tests/tasks/test_classify.py::"
 STRIPPING = "tests/text/test_stripping.py::"
@@ -44,10 +45,31 @@ FAULTS = (
     Fault(
         "blocks are restored without the text around them",
         "charlm/tasks/restore.py",
-        "held = held[max(0, first + size - context) :]",
-        "held = held[first + size :]",
+        "held = held[max(0, last - context) :]",
+        "held = held[last:]",
         (RESTORE + "test_result_does_not_depend_on_the_windows_read_at_a_time",),
-        (("charlm/tasks/restore.py", "first = min(first + size, context)", "first = 0"),),
+        (("charlm/tasks/restore.py", "first = min(last, context)", "first = 0"),),
+    ),
+    Fault(
+        "the probability of a label is that of the chosen form alone",
+        "charlm/tasks/word_labels.py",
+        "(own[steps, chosen] + gains @ (forms == chosen)) / (1 + gains.sum())",
+        "(own[steps, chosen] + gains.max()) / (1 + gains.sum())",
+        (WORD_LABELS + "test_choice_and_probabilities_are_those_of_all_forms",),
+    ),
+    Fault(
+        "windows end inside words",
+        "charlm/tasks/restore.py",
+        "return next(borders, last)",
+        "return last",
+        (RESTORE + "test_words_are_known_wherever_a_window_ends",),
+    ),
+    Fault(
+        "forms of the held-out text are counted",
+        "charlm/tasks/restore.py",
+        "ids, size = corpus.train_ids, ",
+        "ids, size = corpus.ids, ",
+        ("tests/runs/test_labelled_runs.py::test_model_remembers_the_forms_of_the_training_part",),
     ),
     Fault(
         "addresses are changed",

@@ -56,6 +56,29 @@ def test_resume_is_exact(text: Path, tmp_path: Path, cell: str, lines: bool) -> 
     assert whole.labels == parts.labels
 
 
+def test_model_remembers_the_forms_of_the_training_part(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("Byl byt a být.\n" * 90 + "Konec dům.\n" * 10, encoding="utf-8")
+    settings = TINY | {"steps": 3, "held_out": "end", "valid": 0.05}
+    for model, stop_at, resume in (("whole", None, False), ("parts", 1, False), ("parts", None, True)):
+        config = TextConfig(task="restore", remove="marks")
+        train_until(
+            path, tmp_path / f"{model}.safetensors", {} if resume else settings, stop_at, text=config, resume=resume
+        )
+    whole, parts = (charlm.load(tmp_path / f"{name}.safetensors") for name in ("whole", "parts"))
+    assert whole.training.forms == parts.training.forms
+    assert {form: whole.training.forms[form] for form in ("byl", "byt", "být")} == dict.fromkeys(
+        ("byl", "byt", "být"), 90
+    )
+    assert 0 < whole.training.forms["dům"] < 10
+
+
+def test_text_without_spaces_has_no_forms(text: Path, tmp_path: Path) -> None:
+    config = TextConfig(task="restore", remove="marks,spaces")
+    train_until(text, tmp_path / "m.safetensors", TINY | {"steps": 1}, text=config)
+    assert charlm.load(tmp_path / "m.safetensors").training.forms == {}
+
+
 def test_resume_of_an_ensemble_is_exact(text: Path, tmp_path: Path) -> None:
     settings = TINY | {"steps": 8, "ensemble": 2}
     expected = train_until(text, tmp_path / "whole.safetensors", settings)
