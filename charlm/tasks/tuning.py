@@ -23,10 +23,8 @@ class TaskTuning:
     """Sentences that are tagged at a time, at most."""
     min_label_count: int = 3
     """Occurrences of a label in a long text below which it is not learned."""
-    count_of_doubt: float = 0.1
-    """Occurrences of a form of a word that double its weight, before `count_power`."""
-    count_power: float = 1.0
-    """Power of that weight."""
+    occurrence_weight: float = 100.0
+    """Weight that each occurrence of a form of a word adds to the weight 1 of a form that never occurs."""
 
 
 DEFAULT_TUNING = TaskTuning()

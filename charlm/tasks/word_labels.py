@@ -1,6 +1,6 @@
 """Labels of the letters of words, from the probabilities of a network and the counts of a lexicon.
 
-    P(form) ~ prod_t p_t(label_t) w(form),        w(form) = (1 + count / a)^b
+    P(form) ~ prod_t p_t(label_t) w(form),        w(form) = 1 + a count(form)
 
 p_t are the probabilities of the network for the letter at t, which knows the context. A form that the lexicon does not
 have keeps its probability: it has the weight 1. So the counts decide where the network hesitates. This is a product of
@@ -100,5 +100,4 @@ class WordLabels:
             if all(label in self._numbers for label in form.labels)
         ]
         counts = np.array([count for _, count in known], float)
-        weights = (1 + counts / self._tuning.count_of_doubt) ** self._tuning.count_power
-        return np.array([letters for letters, _ in known], int), weights
+        return np.array([letters for letters, _ in known], int), 1 + self._tuning.occurrence_weight * counts
