@@ -27,13 +27,12 @@ from charlm.errors import ConfigError
 NORMALIZATIONS = ("none", "NFC", "NFKC")
 DECODING_ERRORS = ("strict", "replace", "ignore")
 UNITS = ("char", "word")
+TARGET_UNITS = ("char", "symbol")
 HELD_OUT = ("spread", "end")
 ENGINES = ("numpy", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16")
 SIZES = ("tiny", "small", "medium", "large")
-LOGARITHMS = {"e": "nats", "2": "bits", "10": "bans"}
-"""The unit of information for each base of the logarithm."""
 MAX_LABELS = 1 << 20
 """Largest number of labels that a network can predict."""
 MAX_MEMBERS = 64
@@ -56,6 +55,7 @@ class NetworkConfig:
     tied : whether the rows of the softmax head are also the inputs of the first layer, as embeddings of the tokens,
         default False; saves parameters and learns rare tokens better (Press & Wolf 2017, arXiv:1608.05859)
     outputs : number of labels that are predicted, 0 to 1048576; 0 (default) if tokens of the vocabulary are predicted
+    encoder_decoder : whether a decoder predicts a target from the last state of an encoder of its source, default False
     """
 
     cell: str = "lstm"
@@ -66,6 +66,7 @@ class NetworkConfig:
     bidirectional: bool = False
     tied: bool = False
     outputs: int = 0
+    encoder_decoder: bool = False
 
     def __post_init__(self) -> None:
         check(isinstance(self.cell, str), "cell", self.cell, "the name of a cell")
@@ -73,14 +74,17 @@ class NetworkConfig:
         check_fields(self, integer_rule(1, 64), "layers")
         check_fields(self, integer_rule(0, MAX_LABELS), "outputs")
         check_fields(self, FRACTION, "dropout", "recurrent_dropout")
-        check_fields(self, TRUTH, "bidirectional", "tied")
+        check_fields(self, TRUTH, "bidirectional", "tied", "encoder_decoder")
         if self.tied and self.bidirectional:
             raise ConfigError("`tied` is for networks of one direction, and this one is `bidirectional`")
+        if self.encoder_decoder and (self.bidirectional or self.tied):
+            raise ConfigError("a network of encoder and decoder is neither `bidirectional` nor `tied`")
         if self.tied and self.outputs:
             raise ConfigError("`tied` is for networks that predict what they read, and this one predicts labels")
 
     def __str__(self) -> str:
-        return f"{'bidirectional ' * self.bidirectional}{'tied ' * self.tied}{self.cell} {self.hidden}x{self.layers}"
+        kind = "bidirectional " * self.bidirectional + "tied " * self.tied + "encoder-decoder " * self.encoder_decoder
+        return f"{kind}{self.cell} {self.hidden}x{self.layers}"
 
     @property
     def has_dropout(self) -> bool:
@@ -102,6 +106,7 @@ class TextConfig:
     task : what the model predicts, a name in `charlm.tasks.TASKS`, default "language"
     remove : what the task "restore" removes and restores: "marks", "case", "spaces", "punctuation", or several with
         commas; empty (default) for other tasks
+    target_unit : unit of the targets of the task "pairs": "char" (default), or "symbol" for symbols between spaces
     """
 
     unit: str = "char"
@@ -112,15 +117,16 @@ class TextConfig:
     normalize: str = "none"
     task: str = "language"
     remove: str = ""
+    target_unit: str = "char"
 
     def __post_init__(self) -> None:
         check_choice("unit", self.unit, UNITS)
         check_fields(self, TRUTH, "lines")
         check_fields(self, COUNT, "min_count")
-        check_fields(self, STRING, "encoding")
         check_choice("errors", self.errors, DECODING_ERRORS)
         check_choice("normalize", self.normalize, NORMALIZATIONS)
-        check_fields(self, STRING, "task", "remove")
+        check_fields(self, STRING, "encoding", "task", "remove")
+        check_choice("target_unit", self.target_unit, TARGET_UNITS)
 
 
 @runtime_checkable
@@ -140,22 +146,19 @@ class SampleConfig:
 
     Attributes
     ----------
-    temperature : divisor of the logits, >= 0, default 0.8; 0 always takes the most probable character, and 1 draws from
-        the model as it is
+    temperature : divisor of the logits, >= 0, default 0.8; 0 takes the most probable character, 1 draws from the model
     top_k : number of characters to draw from, the most probable ones; 0 (default) is all
     top_p : draw from the smallest set of characters with this total probability (nucleus), in (0, 1], default 1
     length : maximum length of a text in characters, >= 0, default 1000; None for no maximum
     stop : a text ends after this string, None (default) for no such string
     can_end : whether the model may end a text by drawing EOS, default True
-    min_p : draw from the characters with at least this fraction of the probability of the most probable one, in [0, 1],
-        default 0
+    min_p : draw from the characters with at least this fraction of the highest probability, in [0, 1], default 0
     word_temperature : temperature at the start of words, >= 0; None (default) is `temperature`
     no_loop : a repetition of the text so far beyond this number of characters becomes improbable, >= 0, default 0 (off)
     match : each text matches this regular expression as a whole, in the syntax of `re`; None (default) for any text
     starts_with, contains, ends_with : each text starts with, contains or ends with this; None (default) for any text
     without : characters that no text has, default ""
-    max_copy : a CopyIndex of the training text: no text shares a longer run than its limit with it; None (default) for
-        no limit
+    max_copy : a CopyIndex of the training text: no text shares a longer run with it than its limit; None (default)
     exact : whether texts are drawn from the conditional distribution given that they match, by rejection, default
         False: from the distribution that is masked step by step
     """

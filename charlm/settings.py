@@ -32,6 +32,7 @@ class TextSettings(TypedDict, total=False):
     normalize: Literal["none", "NFC", "NFKC"]
     task: str
     remove: str
+    target_unit: Literal["char", "symbol"]
 
 
 class NetworkSettings(TypedDict, total=False):

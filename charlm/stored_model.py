@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # `charlm score` starts faster without this package
 
     from charlm.infilling.bidirectional_reader import BidirectionalReader
 
-CACHES = ("prepared", "bidirectional", "restorer", "classifier", "tagger")
+CACHES = ("prepared", "bidirectional", "restorer", "classifier", "tagger", "translator")
 """Attributes that are computed from the weights at their first use."""
 MAX_NAME = 60
 """Characters of the name of a training text that are shown."""

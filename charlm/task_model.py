@@ -6,17 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from charlm.checks import check_texts, check_value, number_rule
+from charlm.checks import COUNT, NON_NEGATIVE, check_texts, check_value, number_rule
 from charlm.errors import ConfigError
-from charlm.inference.prepare import prepare_bidirectional, prepare_causal
+from charlm.inference.prepare import prepare_bidirectional, prepare_causal, prepare_pairs
 from charlm.kernels.threads import cores_for
 from charlm.nn.bidirectional import Tagger
+from charlm.nn.encoder_decoder import EncoderDecoder
 from charlm.nn.network import Network
 from charlm.settings import plain
 from charlm.stored_model import StoredModel
 
 if TYPE_CHECKING:
     from charlm.tasks.classify import Classifier, Labelled
+    from charlm.tasks.pairs import Translation, Translator
     from charlm.tasks.restore import Restored, Restorer
     from charlm.tasks.tag import Tagged, TokenTagger
 
@@ -109,3 +111,53 @@ class TaskModel(StoredModel):
         """
         check_texts(sentences)
         return self.tagger.tag(sentences)
+
+    @cached_property
+    def translator(self) -> Translator:
+        """The model, prepared for predicting targets; ConfigError if it is of another task."""
+        from charlm.tasks.pairs import Translator
+
+        if self.text.task != "pairs" or not isinstance(self.network, EncoderDecoder):
+            raise ConfigError(f"translating needs a model of the task 'pairs'; {self.task.for_commands()}")
+        network = prepare_pairs(self.network, self.members)
+        return Translator(network, self.vocabulary, self.labels, self.text.target_unit)
+
+    def translate(self, source: str, *, beam: int = 1, best: int = 1, length_exponent: float = 0.0) -> Translation:
+        """Return the most probable target of a source, such as the pronunciation of a word.
+
+        See `translate_each` for the parameters.
+        """
+        return next(self.translate_each([source], beam=beam, best=best, length_exponent=length_exponent))
+
+    def translate_each(
+        self,
+        sources: Iterable[str],
+        *,
+        beam: int = 1,
+        best: int = 1,
+        length_exponent: float = 0.0,
+        threads: int | None = None,
+    ) -> Iterator[Translation]:
+        """Yield the targets of each source, in order and in bounded memory.
+
+        Parameters
+        ----------
+        sources : iterable of str
+            The sources. An empty one has an empty target.
+        beam : int, default 1
+            Width of the beam search; 1 takes the most probable unit at each step. It is `best` at least.
+        best : int, default 1
+            Targets of each source, at most.
+        length_exponent : float, default 0
+            Targets are ranked by their log-probability, divided by their length to this power.
+        threads : int, optional
+            Cores to use; 0 or None for all that this process may use.
+        """
+        check_texts(sources)
+        check_value("beam", plain(beam), COUNT)
+        check_value("best", plain(best), COUNT)
+        check_value("length_exponent", plain(length_exponent), NON_NEGATIVE)
+        return self.translator.translate(
+            map(self.clean, sources), beam=max(plain(beam), plain(best)), best=plain(best),
+            length_exponent=plain(length_exponent), threads=cores_for(threads),
+        )  # fmt: skip

@@ -94,7 +94,7 @@ def test_wrong_name_of_the_package_gets_the_right_one_in_the_traceback() -> None
     ],
 )
 def test_typed_keywords_equal_the_fields_of_the_dataclass(keywords: type, dataclass: type, extra: set[str]) -> None:
-    parameters_of_train = {"name", "text", "engine", "outputs"}  # the last one follows from the text
+    parameters_of_train = {"name", "text", "engine", "outputs", "encoder_decoder"}  # the last two follow from the text
     names = {field.name for field in fields(dataclass)}
     assert keywords.__annotations__.keys() == names - parameters_of_train | extra
 
@@ -107,6 +107,7 @@ def test_choices_of_typed_keywords_equal_those_of_the_settings() -> None:
     }
     assert {name: found for name, found in choices.items() if found} == {
         "unit": config.UNITS, "errors": config.DECODING_ERRORS, "normalize": config.NORMALIZATIONS,
+        "target_unit": config.TARGET_UNITS,
         "size": config.SIZES, "held_out": config.HELD_OUT, "device": config.DEVICES, "precision": config.PRECISIONS,
     }  # fmt: skip
 

@@ -113,12 +113,12 @@ def to_json(model: ModelFile) -> dict[str, Any]:
     training = model.training.to_json()
     TrainingRecord.from_json(training)  # refuses what `read_model` would refuse
     # versions of charlm without these fields can read the file
-    config = without_defaults(model.config, "bidirectional", "tied", "outputs")
+    config = without_defaults(model.config, "bidirectional", "tied", "outputs", "encoder_decoder")
     check_outputs(model.config, model.labels)
     mixture = {} if model.members == 1 else {"members": model.members}
     members_from_json(mixture)  # refuses what `read_model` would refuse
     return {
-        "config": {**config, "text": without_defaults(text, "task", "remove")},
+        "config": {**config, "text": without_defaults(text, "task", "remove", "target_unit")},
         **mixture,
         **({"labels": list(model.labels)} if model.labels else {}),
         "torch": find_cell(model.config.cell).in_torch() or "none: PyTorch has no such cell",

@@ -42,6 +42,7 @@ COMMANDS = {
     "plot": "Draw the losses of training runs.",
     "restore": "Restore marks, capitals, spaces or punctuation.",
     "tag": "Label the tokens of sentences, such as names.",
+    "translate": "Predict targets of sources, such as pronunciations.",
     "gradients": "Measure whether gradients vanish, last or explode.",
     "info": "Describe a model.",
     "help": "Print the help of a command.",

@@ -42,6 +42,8 @@ def facts_of(model: charlm.LanguageModel, path: Path) -> dict[str, Any]:
     config, text = asdict(model.config), asdict(model.text)
     if not model.labels:
         del config["outputs"], text["task"], text["remove"]
+    if not model.config.encoder_decoder:
+        del config["encoder_decoder"], text["target_unit"]
     return {
         "path": str(path),
         "config": config,
@@ -60,7 +62,9 @@ def readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield names and values of the text output, each value with its unit."""
     config, text, training = facts["config"], facts["text"], facts["training"]
     unit, tokens, both = text["unit"], facts["vocabulary"]["tokens"], bool(config["bidirectional"])
-    shape = f"{config['hidden']} units x {config['layers']}{' in both directions' * both}"
+    of_pairs = bool(config.get("encoder_decoder"))
+    kind = " in both directions" * both + " in encoder and decoder" * of_pairs
+    shape = f"{config['hidden']} units x {config['layers']}{kind}"
     shape += ", tied to the softmax head" * bool(config.get("tied"))
     documents = "each line is a document" if text["lines"] else "running text"
     shown = " ".join(map(repr, tokens[2:MAX_TOKENS])) + " ..." * (len(tokens) > MAX_TOKENS)
@@ -69,13 +73,17 @@ def readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if facts["members"] > 1:
         each = facts["parameters"] // facts["members"]
         yield "members", f"{facts['members']}, {each:,} parameters each; their probabilities are averaged"
-    yield "PyTorch", f"loads into {'two ' * both}{facts['torch']}" if facts["torch"] else "has no such cell"
+    yield (
+        "PyTorch",
+        f"loads into {'two ' * (both or of_pairs)}{facts['torch']}" if facts["torch"] else "has no such cell",
+    )
     yield "text", f"{documents}, {text['encoding']}, normal form {text['normalize']}"
     yield "vocabulary", f"{len(tokens):,} {unit}s, with EOS and UNK: {shown}"
     if labels := facts.get("labels"):
         task = text["task"] + f" {text['remove']}" * bool(text["remove"])
-        names = "" if text["remove"] else f": {' '.join(labels[:MAX_TOKENS])}" + " ..." * (len(labels) > MAX_TOKENS)
-        yield "task", f"{task}, {len(labels):,} labels{names}"
+        shown_labels = labels[of_pairs:MAX_TOKENS]  # the first one of pairs is empty
+        names = "" if text["remove"] else f": {' '.join(shown_labels)}" + " ..." * (len(labels) > MAX_TOKENS)
+        yield "task", f"{task}, {len(labels):,} labels{' with END' * of_pairs}{names}"
     if training:
         yield from training_lines(training, unit, f"{PSEUDO} " * (both and not labels), "label" if labels else unit)
 

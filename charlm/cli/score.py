@@ -12,8 +12,8 @@ import charlm
 from charlm.cli import mixing, options
 from charlm.cli.command import Command, option_group
 from charlm.cli.inputs import Inputs, each_with, name_stdin_once, read_groups, read_option, refuse_unknown
+from charlm.cli.tables import LOGARITHMS
 from charlm.cli.terminal import shows_colors, warn
-from charlm.config import LOGARITHMS
 
 scoring_option = option_group("Scoring")
 

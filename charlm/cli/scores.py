@@ -19,9 +19,8 @@ from charlm.cli.records import (
     summary_record,
     word_record,
 )
-from charlm.cli.tables import aligned, percent, show, show_tsv
+from charlm.cli.tables import LOGARITHMS, aligned, percent, show, show_tsv
 from charlm.cli.terminal import escape, warn
-from charlm.config import LOGARITHMS
 from charlm.scoring.heat_map import LIMITS, level
 from charlm.scoring.ranking import rank
 from charlm.scoring.score import CharScore, Score, Summary, in_base

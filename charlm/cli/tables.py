@@ -13,6 +13,8 @@ import click
 from charlm.cli.inputs import Inputs, NamedText
 from charlm.cli.terminal import escape, for_output
 
+LOGARITHMS = {"e": "nats", "2": "bits", "10": "bans"}
+"""The unit of information for each base of the logarithm."""
 PSEUDO = "negative pseudo-log-likelihood"
 """The loss of a bidirectional model; it is not comparable with other losses."""
 MIN_PERCENT = 5e-5

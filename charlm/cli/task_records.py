@@ -1,4 +1,4 @@
-"""The records of models that predict labels: their keys, in order. docs/reference/output.md documents them."""
+"""The records of models of the tasks: their keys, in order. docs/reference/output.md documents them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from charlm.cli.sentences import Sentence
 
 if TYPE_CHECKING:
     from charlm.tasks.classify import Labelled
+    from charlm.tasks.pairs import Candidate, Translation
     from charlm.tasks.restore import Change
     from charlm.tasks.tag import Tagged
 
@@ -50,4 +51,28 @@ def tagged_record(found: Tagged, sentence: Sentence) -> Record:
         "spans": spans,
         "file": sentence.file,
         "line": sentence.line,
+    }
+
+
+def translated_record(found: Translation, text: NamedText) -> Record:
+    """Return the record of a source, in `translate --json`."""
+    best, *_ = found.candidates
+    candidates = [
+        {"target": one.target, "probability": one.probability, "log_prob": one.log_prob, "complete": one.is_complete}
+        for one in found.candidates
+    ]
+    named = {"source": found.source, "target": best.target, "probability": best.probability, "log_prob": best.log_prob}
+    return {**named, "candidates": candidates, **origin(text, "char")}
+
+
+def candidate_record(found: Candidate, rank: int, text: NamedText) -> Record:
+    """Return the record of a target, in `translate --tsv`."""
+    return {
+        "source": text.text,
+        "rank": rank,
+        "target": found.target,
+        "probability": found.probability,
+        "log_prob": found.log_prob,
+        "complete": found.is_complete,
+        **origin(text, "char"),
     }

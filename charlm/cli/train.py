@@ -43,9 +43,11 @@ torch_option = option_group("PyTorch")
 @text_option("--normalize", type=click.Choice(config.NORMALIZATIONS), default="none",
              help="Convert the text to this Unicode normal form, and later all prompts and scored texts.")  # fmt: skip
 @text_option("--task", type=click.Choice(list(TASKS)), default="language",
-             help="Learn to predict text, restore what --remove removes, classify texts or tag tokens.")  # fmt: skip
+             help="Predict text, restore what --remove removes, classify texts, tag tokens or map pairs.")  # fmt: skip
 @text_option("--remove", default="", metavar="KINDS", show_default="none",
              help="Remove marks, case, spaces or punctuation; several with commas.")  # fmt: skip
+@text_option("--target-unit", type=click.Choice(config.TARGET_UNITS), default="char",
+             help="Split the targets of --task pairs into characters, or symbols between spaces.")  # fmt: skip
 @budget_option("--minutes", type=float, metavar="MINUTES", show_default="by the length of the text",
                help="Train for this time.")  # fmt: skip
 @budget_option("--epochs", type=float, metavar="N", help="Read the text N times.")
@@ -96,9 +98,9 @@ torch_option = option_group("PyTorch")
                 help="Show a sample of the model at each evaluation, on a terminal.")  # fmt: skip
 def command(
     files: tuple[str, ...], lines: bool, unit: str, min_count: int | None, encoding: str, errors: str, normalize: str,
-    task: str, remove: str, model_path: Path, init_from: Path | None, resume: bool, save_minutes: float,
-    keep_state: bool, overwrite: bool, shows_progress: bool, shows_samples: bool, engine: str, device: str,
-    precision: str, **settings: Any,
+    task: str, remove: str, target_unit: str, model_path: Path, init_from: Path | None, resume: bool,
+    save_minutes: float, keep_state: bool, overwrite: bool, shows_progress: bool, shows_samples: bool, engine: str,
+    device: str, precision: str, **settings: Any,
 ) -> int:  # fmt: skip
     """Train a model on the text in FILE... and write it to a file.
 
@@ -109,13 +111,14 @@ def command(
       charlm train corpus.txt --minutes 10 --keep-state
       charlm train names.txt --lines -m names.safetensors
       charlm train corpus.txt --task restore --remove marks -m marks
+      charlm train words.tsv --task pairs --target-unit symbol -m sounds
       charlm train corpus.txt --resume --minutes 30
     """
     from charlm.cli.progress import print_event, train_with_progress
     from charlm.runs.run import Run
     from charlm.runs.setup import RunOptions
 
-    text = config.TextConfig(unit, lines, min_count, encoding, errors, normalize, task, remove)
+    text = config.TextConfig(unit, lines, min_count, encoding, errors, normalize, task, remove, target_unit)
     computing = config.EngineConfig(engine, device, precision)
     run_options = RunOptions(text, computing, overwrite, resume, save_minutes, init_from, keep_state)
     with Signals() as signals:

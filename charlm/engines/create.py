@@ -24,7 +24,7 @@ def check_network(engine: EngineConfig, network: NetworkConfig) -> None:
     Raises
     ------
     ConfigError
-        If PyTorch lacks its cell, or it is bidirectional.
+        If PyTorch lacks its cell, or it is bidirectional or of encoder and decoder.
     """
     if engine.name == "numpy":
         return
@@ -32,6 +32,8 @@ def check_network(engine: EngineConfig, network: NetworkConfig) -> None:
         raise ConfigError(f"`cell` is {network.cell!r}, which PyTorch does not have; leave `engine` out")
     if network.bidirectional:
         raise ConfigError("only NumPy trains a `bidirectional` network; leave `engine` out")
+    if network.encoder_decoder:
+        raise ConfigError("only NumPy trains a network of encoder and decoder; leave `engine` out")
 
 
 def uses_gpu(engine: EngineConfig, group: ProcessGroup) -> bool:

@@ -75,3 +75,16 @@ class BidirectionalModel(Protocol):
 
     def score(self, inputs: Ids, targets: Ids, state: NetworkState) -> tuple[Array, NetworkState]:
         """Return log p(target | all other characters), (T, B) in nats, 0 for the last target; and `state`."""
+
+
+class PairModel(Protocol):
+    """Predicts the target of a source: see `PreparedEncoderDecoder`."""
+
+    dtype: Any
+    """The dtype of states and results."""
+
+    def encode(self, sources: Ids) -> NetworkState:
+        """Return the last state of the encoder after sources (T, B)."""
+
+    def stepper(self, state: NetworkState) -> CausalStepper:
+        """Return a decoder that reads one label per stream, from a copy of a state of the encoder."""

@@ -1,4 +1,4 @@
-"""The base class of both kinds of network: shapes, initial values and the interface of training."""
+"""The base class of all kinds of network: shapes, initial values and the interface of training."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from charlm.config import NetworkConfig
 from charlm.kernels.workspace import Workspace
 from charlm.nn.cells import find_cell
 from charlm.nn.cells.cell import State
-from charlm.nn.layout import Parameters, parameter_layout, size_of
+from charlm.nn.layout import Parameters, parameter_layout, size_of, stack_names
 from charlm.nn.window import Window
 
 NetworkState: TypeAlias = list[State]
-"""State of each layer, first layer first; empty for a bidirectional network."""
+"""State of each layer, first layer first; empty for a network that carries no state."""
+ONE_HOT = ("rnn.weight_ih_l0", "encoder.weight_ih_l0", "decoder.weight_ih_l0")
+"""Weights whose inputs are one-hot unless the network is tied."""
 
 
 class BaseNetwork(ABC):
@@ -53,13 +55,13 @@ class BaseNetwork(ABC):
     @property
     def state_shape(self) -> tuple[int, int, int]:
         """Layers, arrays per layer and H of the state that one window passes to the next."""
-        layers = 0 if self.config.bidirectional else self.config.layers
+        layers = 0 if self.config.bidirectional or self.config.encoder_decoder else self.config.layers
         return layers, self.cell.state_arrays, self.config.hidden
 
     def window_size(self, steps: int, streams: int) -> int:
         """Return the number of values that the arrays of a training window (T, B) hold, dropout included."""
-        stacks = 2 if self.config.bidirectional else 1
-        return stacks * ((self.cell.gates + 2) * self.config.layers + 2) * steps * streams * self.config.hidden
+        values = (self.cell.gates + 2) * self.config.layers + 2  # of a stack, for each hidden unit
+        return len(stack_names(self.config)) * values * steps * streams * self.config.hidden
 
     def parameters(self, flat: Array) -> Parameters:
         """Return named views into the vector `flat`, (P,)."""
@@ -74,7 +76,7 @@ class BaseNetwork(ABC):
             if "weight_hh" in name:
                 view[...] = self.cell.initial_recurrence(rng, hidden)
             elif "weight_ih" in name:
-                is_one_hot = name == "rnn.weight_ih_l0" and not self.config.tied
+                is_one_hot = name in ONE_HOT and not self.config.tied
                 view[...] = self.cell.initial_input(rng, hidden, view.shape[1], is_one_hot=is_one_hot)
             elif "bias_ih" in name:
                 view[...] = self.cell.initial_bias(hidden)

@@ -1,8 +1,9 @@
 """Names and shapes of the parameters: those of `torch.nn.LSTM` and `torch.nn.Linear`.
 
-A network has the stack `rnn`; a bidirectional network has the stack `reverse` too. Each is the parameters of one
-`torch.nn.LSTM` (`GRU`, `RNN`). The head is one `torch.nn.Linear`. The input of the first layer is one-hot, (V,), or if
-the network is tied the row of `head.weight` that belongs to the token, (H,).
+A network has the stack `rnn`; a bidirectional network has the stack `reverse` too, and a network for pairs of texts
+has `encoder` and `decoder` instead. Each is the parameters of one `torch.nn.LSTM` (`GRU`, `RNN`). The head is one
+`torch.nn.Linear`. The input of the first layer is one-hot: (V,), (outputs,) for a decoder; or if the network is tied
+the row of `head.weight` that belongs to the token, (H,).
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ from charlm.nn.cells import find_cell
 
 FORWARD, REVERSE = "rnn", "reverse"
 """Prefixes of the parameter names of the stack that reads from left to right, and of the one from right to left."""
+ENCODER, DECODER = "encoder", "decoder"
+"""Prefixes of the parameter names of the stack that reads a source, and of the one that predicts its target."""
+
+
+def stack_names(config: NetworkConfig) -> tuple[str, ...]:
+    """Return the names of the stacks of a network."""
+    if config.encoder_decoder:
+        return ENCODER, DECODER
+    return (FORWARD, REVERSE) if config.bidirectional else (FORWARD,)
 
 
 def parameter_layout(config: NetworkConfig, vocabulary: int) -> dict[str, tuple[int, ...]]:
@@ -32,15 +42,15 @@ def parameter_layout(config: NetworkConfig, vocabulary: int) -> dict[str, tuple[
     """
     hidden = config.hidden
     rows = find_cell(config.cell).gates * hidden
-    stacks = (FORWARD, REVERSE) if config.bidirectional else (FORWARD,)
+    outputs = config.outputs or vocabulary
     layout: dict[str, tuple[int, ...]] = {}
-    for stack in stacks:
+    for stack in stack_names(config):
+        inputs = hidden if config.tied else outputs if stack == DECODER else vocabulary
         for layer in range(config.layers):
-            layout[f"{stack}.weight_ih_l{layer}"] = (rows, hidden if layer or config.tied else vocabulary)
+            layout[f"{stack}.weight_ih_l{layer}"] = (rows, hidden if layer else inputs)
             layout[f"{stack}.weight_hh_l{layer}"] = (rows, hidden)
             layout[f"{stack}.bias_ih_l{layer}"] = layout[f"{stack}.bias_hh_l{layer}"] = (rows,)
-    outputs = config.outputs or vocabulary
-    layout["head.weight"] = (outputs, hidden * len(stacks))
+    layout["head.weight"] = (outputs, hidden * (2 if config.bidirectional else 1))
     layout["head.bias"] = (outputs,)
     return layout
 

@@ -67,7 +67,7 @@ class Stack:
     ----------
     config : NetworkConfig
     start : int
-        EOS: an input of this id resets the state of its stream.
+        EOS: an input of this id resets the state of its stream; -1 for no reset.
     name : str, default "rnn"
         Prefix of the names of its parameters.
     """

@@ -19,6 +19,7 @@ TASKS: dict[str, str] = {
     "restore": "Restore",
     "classify": "Classify",
     "tag": "Tag",
+    "pairs": "Pairs",
 }
 """Name in settings and model files -> class name, in the module of the same name."""
 

@@ -43,6 +43,8 @@ class Task(ABC):
         """
         if config.remove and "remove" not in self.options:
             raise ConfigError("`remove` is a setting of the task 'restore'; leave it out, or pass `task=restore`")
+        if config.target_unit != "char" and "target_unit" not in self.options:
+            raise ConfigError("`target_unit` is a setting of the task 'pairs'; leave it out, or pass `task=pairs`")
         if config.unit != "char" and self.is_labelled:
             raise ConfigError(f"the task {config.task!r} reads characters; leave `unit` out")
         return config
@@ -54,10 +56,11 @@ class Task(ABC):
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings of the network with those that the task determines; ConfigError if others are given."""
-        for name, value in self.network.items():
+        determined = {"encoder_decoder": False, **self.network}
+        for name, value in determined.items():
             if given.get(name) not in (None, value):
                 raise ConfigError(f"`{name}` is {given[name]!r}, which this task does not have; leave `{name}` out")
-        return {**given, **self.network}
+        return {**given, **determined}
 
     @abstractmethod
     def scheme(self, config: TextConfig, labels: tuple[str, ...] | None) -> Scheme | None:

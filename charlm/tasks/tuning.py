@@ -21,6 +21,14 @@ class TaskTuning:
     """Texts that are classified at a time, at most."""
     sentences_per_batch: int = 1024
     """Sentences that are tagged at a time, at most."""
+    max_hypotheses: int = 512
+    """Beginnings of targets that a beam search extends at a time."""
+    max_source_ids: int = 1 << 20
+    """Ids of sources, with their padding, that are read at a time, unless one source has more."""
+    min_target_limit: int = 50
+    """Maximum length of the target of an empty source."""
+    target_factor: int = 4
+    """Increase of the maximum length of a target with each character of its source."""
     min_label_count: int = 3
     """Occurrences of a label in a long text below which it is not learned."""
     occurrence_weight: float = 100.0

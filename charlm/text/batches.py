@@ -89,6 +89,11 @@ class Batches(ABC):
             release_pages(self.corpus.ids)
         return batch
 
+    @property
+    def symbols_per_window(self) -> float:
+        """Mean number of tokens in a window, without padding, for the speed."""
+        return self.steps * self.streams
+
     @abstractmethod
     def read(self, epoch: int, index: int) -> Batch:
         """Return a window of an epoch; it may advance the random generator."""

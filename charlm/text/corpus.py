@@ -23,7 +23,7 @@ from charlm.text.numbering import DocumentReader
 from charlm.text.store import GrowingIds, store_ids
 from charlm.text.symbols import Scheme, Symbols, collect_labels
 from charlm.text.tuning import DEFAULT_TUNING, TextTuning
-from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import EOS, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,9 @@ class Corpus:
         """
         counts = train.counts(len(tokens))
         ids = token_ids(tokens, vocabulary)
-        n_train, n_once = int(counts[1:].sum()), int((sum_counts(tokens, counts)[1][2:] == 1).sum())
-        unknown = int(counts[1:][ids[1:] == vocabulary.unk].sum()) / max(n_train, 1)
+        is_read = ids != vocabulary.eos
+        n_train, n_once = int(counts[is_read].sum()), int((sum_counts(tokens, counts)[1][2:] == 1).sum())
+        unknown = int(counts[ids == vocabulary.unk].sum()) / max(n_train, 1)
         if unknown == 1:
             raise EmptyCorpusError(
                 f"{', '.join(reader.names)}: 100% of the training text would become UNK: "
@@ -210,8 +211,12 @@ def split(reader: DocumentReader, fraction: float, hold_out: HoldOut) -> tuple[G
 
 
 def token_ids(tokens: list[str], vocabulary: Vocabulary) -> Ids:
-    """Return the id of each token in a vocabulary, (n,); the first two are EOS and UNK."""
-    return np.concatenate([[vocabulary.eos, vocabulary.unk], vocabulary.ids(tokens[2:])])
+    """Return the id of each token in a vocabulary, (n,); the first two are EOS and UNK.
+
+    A later EOS is a symbol that is a label alone.
+    """
+    ids = np.concatenate([[vocabulary.eos, vocabulary.unk], vocabulary.ids(tokens[2:])])
+    return np.where([token == EOS for token in tokens], vocabulary.eos, ids)
 
 
 def sum_counts(tokens: list[str], counts: Ids) -> tuple[list[str], Ids]:

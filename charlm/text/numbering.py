@@ -73,8 +73,16 @@ class DocumentReader:
             self._append(np.zeros(1, np.uint8))
 
     def token_keys(self) -> Ids:
-        """Return 64 random bits for each provisional id; they depend on the token alone, (tokens,)."""
-        return np.fromiter(map(hash_of, self._ids), np.uint64, len(self._ids))
+        """Return 64 random bits for each provisional id; they depend on the token alone, (tokens,).
+
+        In a corpus of pairs they are 0 for the symbols of targets and for EOS: all pairs of a source are in one part.
+        """
+        keys = np.fromiter(map(hash_of, self._ids), np.uint64, len(self._ids))
+        if self.scheme is not None:
+            is_label = [number > 1 and self.scheme.split(symbol)[0] == EOS for symbol, number in self._ids.items()]
+            keys[is_label] = 0
+            keys[0] *= not any(is_label)
+        return keys
 
     def _tokens(self, path: str | PathLike[str]) -> Iterator[Sequence[str]]:
         """Yield the tokens of a document in parts; a str has one token for each character."""

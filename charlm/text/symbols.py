@@ -39,7 +39,7 @@ class Scheme(Protocol):
         """Yield the symbols of a file in parts; the symbol "<EOS>" ends a document."""
 
     def split(self, symbol: str) -> tuple[str, str | None]:
-        """Return the token and the label of a symbol; None for no label."""
+        """Return the token and the label of a symbol; None for no label, and EOS for no token that is read."""
 
 
 class Symbols(NamedTuple):
@@ -48,13 +48,18 @@ class Symbols(NamedTuple):
     Attributes
     ----------
     tokens : ndarray of int, (S,)
-        Id of the token of each symbol.
+        Id of the token of each symbol; 0, EOS, for a symbol that is a label alone.
     labels : ndarray of int, (S,)
         Number of the label of each symbol, NO_LABEL for none.
     """
 
     tokens: Ids
     labels: Ids
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether some symbols are labels alone: those of the targets of pairs."""
+        return bool((self.tokens[1:] == 0).any())
 
     def windows(self, symbols: Ids, counts: Mask) -> tuple[Ids, Ids, Mask]:
         """Return inputs, targets and a mask of the targets that count, (T, B) each, of windows of symbols."""
@@ -77,7 +82,7 @@ def collect_labels(scheme: Scheme, symbols: Sequence[str], counts: Ids) -> tuple
     Returns
     -------
     labels : tuple of str
-        The labels by their numbers, the most frequent first.
+        The labels by their numbers: the empty one, which ends the target of a pair, then the most frequent first.
     numbers : ndarray of int, (S,)
         Number of the label of each symbol, NO_LABEL for none.
 
@@ -94,7 +99,7 @@ def collect_labels(scheme: Scheme, symbols: Sequence[str], counts: Ids) -> tuple
             if label is not None:
                 totals[label] = totals.get(label, 0) + count
         frequent = [label for label, total in totals.items() if total >= scheme.min_count]
-        labels = tuple(sorted(frequent, key=lambda label: (-totals[label], label)))
+        labels = tuple(sorted(frequent, key=lambda label: (label != "", -totals[label], label)))
     if not 1 < len(labels) <= MAX_LABELS:
         raise CorpusError(
             f"the training text has {len(labels):,} label{'s' * (len(labels) != 1)}; "

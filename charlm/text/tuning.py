@@ -25,6 +25,10 @@ class TextTuning:
     """Length of the training text in tokens from which tokens seen once become UNK by default."""
     max_unknown_rate: float = 0.01
     """Maximum fraction of the training tokens that is replaced by UNK, so that UNK is learned."""
+    max_pair_length: int = 500
+    """Maximum length of the source and of the target of a pair."""
+    pairs_per_part: int = 1024
+    """Pairs that are numbered at a time."""
     masked_streams: float = 0.5
     """Fraction of the streams of a bidirectional window that have masked tokens."""
     max_masked_rate: float = 0.3

@@ -23,6 +23,7 @@ from charlm.nn.base import BaseNetwork
 from charlm.nn.functional import mix_log_probs
 from charlm.nn.layout import Parameters
 from charlm.text.bidirectional import cut_into_windows
+from charlm.text.pairs import lay_out_pairs
 from charlm.text.symbols import NO_LABEL, Symbols
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
@@ -155,6 +156,9 @@ class HeldOut:
     def _windows(self, max_streams: int) -> tuple[Ids, Ids, Mask]:
         """Cut the text into inputs and targets, (T, B), and a mask of the targets that count."""
         ids = self.ids[: self.characters + 1]
+        if self.symbols and self.network.config.encoder_decoder:
+            inputs, targets, weights = lay_out_pairs(self.ids, self.symbols, self.characters)
+            return inputs, targets, weights > 0
         if self.network.config.bidirectional:
             inputs, targets, counts = cut_into_windows(ids)
             return self.symbols.windows(targets, counts) if self.symbols else (inputs, targets, counts)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from charlm.training.pair_recipes import pair_recipe
+
 SETTINGS = ("hidden", "learning_rate", "warmup", "average", "batch", "dropout", "recurrent_dropout", "epochs")
 SHORT: tuple[tuple[int, tuple[float, ...]], ...] = (
     (30_000, (64, 0.02, 0.1, 0.98, 8, 0.3, 0.0, 40.0)),
@@ -26,7 +28,7 @@ LONG: tuple[tuple[float, tuple[float, ...]], ...] = (
 """Maximum passes of the reference network over the text -> values of SETTINGS, without epochs, for long texts."""
 
 
-def label_recipe(passes: float, characters: int) -> Mapping[str, Any]:
+def label_recipe(passes: float, characters: int, *, of_pairs: bool = False) -> Mapping[str, Any]:
     """Return the settings of a network of labels.
 
     Parameters
@@ -35,7 +37,11 @@ def label_recipe(passes: float, characters: int) -> Mapping[str, Any]:
         How often the reference network can read the text within the budget.
     characters : int
         Length of the training text.
+    of_pairs : bool
+        Whether the labels are those of the targets of pairs.
     """
+    if of_pairs:
+        return pair_recipe(passes, characters)
     for max_characters, values in SHORT:
         if characters <= max_characters:
             return dict(zip(SETTINGS, values, strict=True))

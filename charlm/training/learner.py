@@ -113,8 +113,7 @@ class Learner:
             return None
         self._seconds_per_step = (monotonic() - start) / len(rates)
         loss, norm = (sum(column) / len(rates) for column in ([v.loss for v in values], [v.norm for v in values]))
-        characters = self.batches.steps * self.batches.streams
-        return StepResult(loss, norm, rates[-1], characters / self._seconds_per_step)
+        return StepResult(loss, norm, rates[-1], self.batches.symbols_per_window / self._seconds_per_step)
 
     def _rates(self, progress: float, seconds: float, until: float) -> list[float]:
         """Return the learning rates of the steps to take before their values are read.

@@ -13,6 +13,7 @@ from charlm.engines.shared_memory import micro_batches_of
 from charlm.errors import ResourceError
 from charlm.machine import free_group_memory
 from charlm.nn.base import BaseNetwork
+from charlm.nn.layout import stack_names
 from charlm.nn.tuning import DEFAULT_TUNING as NETWORK_TUNING
 from charlm.optim import find_optimizer
 from charlm.text.batches import Batches
@@ -51,12 +52,12 @@ def memory_needed(
     parameters = network.size
     vectors = state_vectors(train)
     gates, layers, hidden = network.cell.gates, network.config.layers, network.config.hidden
-    stacks = 2 if network.config.bidirectional else 1
     window = network.window_size(steps, streams) / micro_batches
     gradients = shards * (1 + (micro_batches > 1))
     logits = max(NETWORK_TUNING.max_cached_logits, NETWORK_TUNING.min_head_rows * network.outputs)
     head = min(logits, network.outputs * steps * streams) * 2 * shards
     dropout = 2 * layers if network.config.recurrent_dropout else 0  # masks and masked weights
+    stacks = len(stack_names(network.config))
     packed = (1 + dropout) * stacks * gates * hidden * hidden * shards  # recurrent weights for the products
     values = parameters * (gradients + 2 * vectors + 2) + window + head + packed
     snapshot = min(DEFAULT_TUNING.max_snapshot_bytes, VALUE_BYTES * parameters * vectors)

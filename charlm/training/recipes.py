@@ -135,7 +135,7 @@ def choose(
         if members > 1:
             reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
     at_reference_speed = reference_minutes * speed.of_member(members) / REFERENCE_SPEED.all_cores
-    recipe = adapt_recipe(recipe_for(at_reference_speed, characters, bool(given.get("outputs"))), given, size)
+    recipe = adapt_recipe(recipe_for(at_reference_speed, characters, given), given, size)
     if characters > MAX_SHORT:
         per_minute = 60 * speed.of_member(members) * reference_minutes / minutes
         recipe = adapt_to_long_text(recipe, {**default, **given}, characters, per_minute, vocabulary, speed.gpus)
@@ -208,7 +208,7 @@ def choose_members(minutes: float, characters: int, speed: Speed, vocabulary: in
     """Return the number of networks to train in a number of minutes; given: settings of the network, and `size`."""
     passes = reading_passes(minutes, characters, speed)
     speed_factor = speed.all_cores / REFERENCE_SPEED.all_cores
-    recipe = recipe_for(minutes * speed_factor, characters, bool(given.get("outputs")))
+    recipe = recipe_for(minutes * speed_factor, characters, given)
     settings = {**adapt_recipe(recipe, given, given["size"]), **given}
     cost = character_cost(settings, vocabulary)
     if speed.is_gpu and "epochs" not in recipe:
@@ -250,13 +250,14 @@ def fit_to_vocabulary(network: NetworkConfig, train: TrainConfig, vocabulary: in
     return network
 
 
-def recipe_for(minutes: float, characters: int, has_labels: bool = False) -> Recipe:
+def recipe_for(minutes: float, characters: int, given: Mapping[str, Any]) -> Recipe:
     """Return the settings for a budget, in minutes at the reference speed, and a length of the training text.
 
-    has_labels: whether the network predicts labels.
+    given: settings that say whether the network predicts labels, or the targets of pairs.
     """
-    if has_labels:
-        return label_recipe(60 * minutes * REFERENCE_SPEED.all_cores / characters, characters)
+    if given.get("outputs"):
+        passes = 60 * minutes * REFERENCE_SPEED.all_cores / characters
+        return label_recipe(passes, characters, of_pairs=bool(given.get("encoder_decoder")))
     for max_characters, values in SMALL_RECIPES:
         if characters <= max_characters:
             recipe = dict(zip(SMALL_SETTINGS, values, strict=True))
@@ -271,9 +272,8 @@ def describe(network: NetworkConfig, train: TrainConfig, is_chosen: bool, charac
     recurrent = f" (recurrent {network.recurrent_dropout:g})" if network.recurrent_dropout else ""
     members = f"{train.ensemble} networks, each " if train.ensemble > 1 else ""
     return (
-        f"{members}{network}, "
-        f"batch {train.batch}, bptt {train.bptt}, dropout {network.dropout:g}{recurrent}, "
-        f"{train.optimizer} at {train.learning_rate:g}, "
+        f"{members}{network}, batch {train.batch}{'' if network.encoder_decoder else f', bptt {train.bptt}'}, "
+        f"dropout {network.dropout:g}{recurrent}, {train.optimizer} at {train.learning_rate:g}, "
         f"{'chosen for' if is_chosen else 'as given for'} {characters:,} characters and at most {budget_of(train)}"
     )
 

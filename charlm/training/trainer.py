@@ -233,7 +233,7 @@ class Trainer:
         is_first = held_out.limit is None and math.isinf(self.best_loss)
         if is_first and self.config.minutes is not None and self._is_limited_by_time:
             total, batches = held_out.characters, self.learner.batches
-            speed = self.step * batches.steps * batches.streams / self.seconds
+            speed = self.step * batches.symbols_per_window / self.seconds
             size = self._affordable_size(replace(held_out), speed, self.config.minutes)
             if size < total:
                 held_out.limit = size

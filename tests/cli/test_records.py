@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "gradients": ("gradients", "--file", "t.txt", "--back", "2"),
 }
 """A command for each section of the page."""
-ELSEWHERE = ("copies", "inspect", "restore", "tag", "write")
+ELSEWHERE = ("copies", "inspect", "restore", "tag", "translate", "write")
 """Sections that the tests of these commands compare."""
 LIKE = {"odd": "score", "odd --spots": "score --per-char"}
 """Sections whose keys are those of another."""

@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent
 EXPECTED = FOLDER / "expected.json"
 TEXT, LINES, BIDIRECTIONAL = "text.safetensors", "lines.safetensors", "bidirectional.safetensors"
 RESTORE, LABELS, TAGS = "restore.safetensors", "labels.safetensors", "tags.safetensors"
+PAIRS = "pairs.safetensors"
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sample", "-m", TEXT, "--seed", "1", "--length", "60"),
@@ -68,6 +69,9 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("tag", "-m", TAGS, "Ann met Bob Lee in Rome.", "--json"),
     ("tag", "-m", TAGS, "--conll", "--file", "tags.conll"),
     ("tag", "-m", TAGS, "--evaluate", "tags.conll"),
+    ("translate", "-m", PAIRS, "5 May 2001", "3.12.1977", "--json"),
+    ("translate", "-m", PAIRS, "5 May 2001", "3.12.1977", "-k", "2", "--beam", "4"),
+    ("info", PAIRS, "--json"),
 )
 
 

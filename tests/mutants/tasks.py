@@ -1,4 +1,4 @@
-"""Faults of the tasks: labelled text, taggers and restoring."""
+"""Faults of the tasks: labelled text, taggers, restoring and pairs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ CLASSIFY = "tests/tasks/test_classify.py::"
 STRIPPING = "tests/text/test_stripping.py::"
 LABELLED = "tests/text/test_labelled.py::"
 TAGGER = "tests/nn/test_tagger.py::"
+PAIRS = "tests/tasks/test_pairs.py::"
+ENCODER = "tests/nn/test_encoder_decoder.py::TestEveryCell::"
+PAIR_TEXT = "tests/text/test_pairs.py::"
 RUNS = "tests/runs/test_labelled_runs.py::"
 
 FAULTS = (
@@ -126,5 +129,61 @@ FAULTS = (
         "saved.labels if saved else None",
         "None if saved else None",
         (RUNS + "test_resumed_run_keeps_the_numbers_of_its_labels",),
+    ),
+    Fault(
+        "the encoder gets no gradient from the decoder",
+        "charlm/nn/encoder_decoder.py",
+        "self.encoder.backward(params, grads, encoded, no_dhs, dstate, encoder_work)",
+        "self.encoder.backward(params, grads, encoded, no_dhs, None, encoder_work)",
+        (ENCODER + "test_gradients_equal_numeric_ones",),
+    ),
+    Fault(
+        "the decoder starts from a zero state",
+        "charlm/nn/encoder_decoder.py",
+        "shift(targets), encoded.state, decoder_work, rng)",
+        "shift(targets), None, decoder_work, rng)",
+        (ENCODER + "test_loss_and_probabilities_equal_the_equations",),
+    ),
+    Fault(
+        "sources are cropped to their characters, so that some have no EOS before them",
+        "charlm/nn/encoder_decoder.py",
+        "return inputs[max(0, first - 1) :]",
+        "return inputs[first:]",
+        (ENCODER + "test_loss_and_probabilities_equal_the_equations",),
+    ),
+    Fault(
+        "the decoder reads the label that it predicts",
+        "charlm/nn/encoder_decoder.py",
+        "previous[:1], previous[1:] = END, targets[:-1]",
+        "previous[...] = targets",
+        (ENCODER + "test_loss_and_probabilities_equal_the_equations",),
+    ),
+    Fault(
+        "pairs of one source are in both parts",
+        "charlm/text/numbering.py",
+        "keys[is_label] = 0",
+        "keys[is_label] += 0",
+        (PAIR_TEXT + "TestCorpus::test_all_pairs_of_a_source_are_in_one_part",),
+    ),
+    Fault(
+        "a target continues after its end",
+        "charlm/tasks/beam_search.py",
+        "scores[labels == END] = -np.inf",
+        "scores[:0] = -np.inf",
+        (PAIRS + "test_beam_of_one_takes_the_best_label_at_each_step",),
+    ),
+    Fault(
+        "beginnings continue with the state of others",
+        "charlm/tasks/beam_search.py",
+        "(np.arange(rows)[:, None] * beam + parents).ravel()",
+        "np.arange(rows * beam)",
+        (PAIRS + "test_probabilities_are_those_of_reading_the_target",),
+    ),
+    Fault(
+        "a search ends before a longer target that may be better",
+        "charlm/tasks/beam_search.py",
+        "return top / math.pow(limit, self._exponent) > worst",
+        "return top > worst",
+        (PAIRS + "test_wide_beam_finds_the_best_of_all_targets",),
     ),
 )

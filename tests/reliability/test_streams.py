@@ -39,6 +39,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "labels.tsv").write_text("a\tfox\nb\tdog\n" * 40)
     done = shell(folder, "", "train", "labels.tsv", *TRAIN[2:], "-m", "labels", "--task", "classify")
     assert done.returncode == 0, done.stderr
+    (folder / "pairs.tsv").write_text("ab\txy\nc\tz\n" * 40)
+    done = shell(folder, "", "train", "pairs.tsv", *TRAIN[2:], "-m", "pairs", "--task", "pairs")
+    assert done.returncode == 0, done.stderr
     done = shell(folder, "", *TRAIN, "-m", "restore", "--task", "restore", "--remove", "spaces")
     assert done.returncode == 0, done.stderr
     return folder
@@ -69,6 +72,7 @@ COMMANDS = [
     ["restore", "-m", "restore", "--file", "text.txt"],
     ["classify", "-m", "labels", "--lines", "--file", "text.txt"],
     ["tag", "-m", "tags", "--file", "text.txt"],
+    ["translate", "-m", "pairs", "--file", "text.txt"],
     ["gradients", "m", "text.txt"],
     ["info", "-m", "m"],
     ["--help"],

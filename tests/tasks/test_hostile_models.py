@@ -13,7 +13,7 @@ from charlm.cli.info import facts_of, readable
 from charlm.errors import CheckpointError
 from charlm.model import LanguageModel
 from tests.reliability.mutations import damaged
-from tests.tasks.tiny import random_classifier, random_restorer, random_tagger
+from tests.tasks.tiny import random_classifier, random_restorer, random_tagger, random_translator
 
 TEXT = "abc cde. É ł 11\nels"
 
@@ -31,8 +31,13 @@ def tag(model: LanguageModel) -> None:
     assert len(model.tag(TEXT).labels) == 7
 
 
+def translate(model: LanguageModel) -> None:
+    assert 0 <= model.translate("abc").probability <= 1
+
+
 @pytest.mark.parametrize(
-    ("make", "use"), [(random_restorer, restore), (random_classifier, classify), (random_tagger, tag)]
+    ("make", "use"),
+    [(random_restorer, restore), (random_classifier, classify), (random_tagger, tag), (random_translator, translate)],
 )
 def test_damaged_model_is_refused_or_works(
     make: Callable[[], LanguageModel], use: Callable[[LanguageModel], None], tmp_path: Path

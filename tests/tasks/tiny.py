@@ -50,3 +50,18 @@ def random_tagger(
     params = network.initial(np.random.default_rng(seed))
     params.flat[...] *= 4
     return LanguageModel(network, params, vocabulary, TextConfig(task="tag", lines=True), labels=labels)
+
+
+def random_translator(
+    *, labels: tuple[str, ...] = ("", "x", "y", "z"), seed: int = 9, members: int = 1, target_unit: str = "char"
+) -> LanguageModel:
+    """Return an untrained model of pairs, whose targets differ from source to source."""
+    vocabulary = Vocabulary.build(dict.fromkeys("abcd ", 1))
+    config = NetworkConfig("lstm", 6, 2, outputs=len(labels), encoder_decoder=True)
+    network = make_network(config, len(vocabulary), vocabulary.eos)
+    rng = np.random.default_rng(seed)
+    params = [network.initial(rng) for _ in range(members)]
+    for one in params:
+        one.flat[...] *= 8
+    text = TextConfig(task="pairs", lines=True, target_unit=target_unit)
+    return LanguageModel(network, params, vocabulary, text, labels=labels)
