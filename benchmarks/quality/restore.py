@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -16,9 +15,6 @@ from charlm.tasks.restore_evaluation import Evaluation
 from charlm.text.reading import read_text
 from charlm.text.stripping import Stripper
 
-WORD = re.compile(r"[^\W\d_]+")
-"""A word for the dictionary: a run of letters."""
-
 
 def split_lines(text: str, fraction: float) -> tuple[str, str]:
     """Return all lines but the last fraction of them, and the last ones."""
@@ -28,12 +24,15 @@ def split_lines(text: str, fraction: float) -> tuple[str, str]:
 
 
 def dictionary_accuracy(stripper: Stripper, learned: str, test: str) -> tuple[float, float]:
-    """Return the fraction of right words if nothing is restored, and if each gets its most frequent form."""
+    """Return the fraction of right words if nothing is restored, and if each gets its most frequent form.
+
+    Words are those of `Evaluation`: between spaces, with a letter, and with their punctuation.
+    """
     forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for word in WORD.findall(learned):
+    for word in learned.split():
         forms[stripper.strip(word)][word] += 1
     best = {stripped: found.most_common(1)[0][0] for stripped, found in forms.items()}
-    words = WORD.findall(test)
+    words = [word for word in test.split() if any(map(str.isalpha, word))]
     unchanged = sum(stripper.strip(word) == word for word in words)
     right = sum(best.get(stripper.strip(word), stripper.strip(word)) == word for word in words)
     return unchanged / len(words), right / len(words)

@@ -23,7 +23,7 @@ from charlm.tasks.task import Task
 from charlm.tasks.tuning import DEFAULT_TUNING, TaskTuning
 from charlm.tasks.word_labels import WordLabels
 from charlm.text.corpus import Corpus
-from charlm.text.lexicon import Lexicon, count_forms, has_words, words_in
+from charlm.text.lexicon import Lexicon, count_forms, words_in
 from charlm.text.reading import read_chunks, regroup
 from charlm.text.stripping import Label, Stripper
 from charlm.text.symbols import NO_LABEL
@@ -65,9 +65,10 @@ class Restore(Task):
         return RestoreScheme(Stripper.of(config.remove), labels)
 
     def forms(self, config: TextConfig, corpus: Corpus) -> dict[str, int]:
-        """See `Task.forms`. Text without spaces has no words."""
+        """See `Task.forms`. They tell of marks; text without spaces has no words."""
         stripper = Stripper.of(config.remove)
-        return count_forms(training_text(corpus, stripper), stripper) if has_words(stripper) else {}
+        has_forms = "marks" in stripper.kinds and "spaces" not in stripper.kinds
+        return count_forms(training_text(corpus, stripper)) if has_forms else {}
 
 
 def training_text(corpus: Corpus, stripper: Stripper) -> Iterator[str]:
@@ -174,7 +175,7 @@ class Restorer:
         self._network, self._vocabulary, self._tuning = network, vocabulary, tuning
         self._labels = [Label.parse(label) for label in labels]
         self._has_words = bool(forms)
-        self._word_labels = WordLabels(self._labels, Lexicon(forms or {}, self.stripper), tuning)
+        self._word_labels = WordLabels(self._labels, Lexicon(forms or {}), tuning)
 
     def restore(self, chunks: Iterable[str], min_probability: float = 0.0) -> Iterator[Restored]:
         """Restore a text, part by part, in bounded memory.

@@ -33,7 +33,8 @@ class Choices(NamedTuple):
 class WordLabels:
     """Chooses the labels of a text.
 
-    A letter form is a label without the spaces and the punctuation after the letter; a lexicon tells nothing of those.
+    A letter form is the part of a label that a lexicon tells of: the letter and its marks. The network alone decides on
+    its case, and on what follows it.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class WordLabels:
     """
 
     def __init__(self, labels: Sequence[Label], lexicon: Lexicon, tuning: TaskTuning = DEFAULT_TUNING) -> None:
-        letters = [label._replace(trailing="") for label in labels]
+        letters = [label._replace(is_upper=False, trailing="") for label in labels]
         self._numbers = {letter: number for number, letter in enumerate(dict.fromkeys(letters))}
         self._letter_of = np.array([self._numbers[letter] for letter in letters])  # (L,)
         self._lexicon, self._tuning = lexicon, tuning

@@ -1,6 +1,7 @@
-"""How often each form of a word occurs in a text: "byt" and "být" are forms of the stripped word "byt".
+"""How often each form of a word occurs in a text: "byt" and "být" are forms of "byt", a word without marks.
 
-A network knows how words are built and what stands around them; the counts know rare words that it has not learned.
+Words are in small letters: a capital depends on the place of a word, which a network knows better than counts. A
+network knows how words are built and what stands around them; the counts know rare words that it has not learned.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from charlm.text.stripping import Label, Stripper, is_mark
 
+STRIPPER = Stripper(["marks"])
 MAX_FORMS = 100_000
 """Forms of a text that are kept, the most frequent ones."""
 
@@ -23,11 +25,6 @@ class Form(NamedTuple):
     frequency: int
 
 
-def has_words(stripper: Stripper) -> bool:
-    """Return whether stripped text still has words, and something is missing in them."""
-    return "spaces" not in stripper.kinds and bool(stripper.kinds & {"marks", "case"})
-
-
 def words_in(text: str) -> Iterator[tuple[int, str]]:
     """Yield the offset and the characters of each word: from its first to its last letter, between spaces."""
     edges = "".join(character for character in set(text) if not (character.isalpha() or is_mark(character)))
@@ -37,47 +34,38 @@ def words_in(text: str) -> Iterator[tuple[int, str]]:
             yield match.end() - len(rest), word
 
 
-def count_forms(texts: Iterable[str], stripper: Stripper) -> dict[str, int]:
-    """Count the words of texts; the most frequent ones are kept, in the order of their counts.
-
-    Capitals become small letters unless they are what is removed.
-    """
+def count_forms(texts: Iterable[str]) -> dict[str, int]:
+    """Count the words of texts; the most frequent ones are kept, in the order of their counts."""
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(word for _, word in words_in(text if "case" in stripper.kinds else text.lower()))
+        counts.update(word for _, word in words_in(text.lower()))
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return dict(ranked[:MAX_FORMS])
 
 
 class Lexicon:
-    """The forms of stripped words.
+    """The forms of words without marks.
 
     Parameters
     ----------
     counts : mapping of str to int
         How often each form occurs, as from `count_forms`.
-    stripper : Stripper
-        Strips words.
 
     Examples
     --------
-    >>> lexicon = Lexicon({"byt": 3, "být": 20}, Stripper(["marks"]))
-    >>> [form.frequency for form in lexicon.forms("Byt")]
+    >>> [form.frequency for form in Lexicon({"byt": 3, "být": 20}).forms("Byt")]
     [3, 20]
     """
 
-    def __init__(self, counts: Mapping[str, int], stripper: Stripper) -> None:
-        self._keeps_case = "case" in stripper.kinds
+    def __init__(self, counts: Mapping[str, int]) -> None:
         self._forms: dict[str, list[Form]] = {}
         for form, count in counts.items():
-            labels = tuple(stripper.label(unit) for unit in stripper.units(form))
-            if not any(label.trailing for label in labels):  # nothing is missing between letters
-                self._forms.setdefault(stripper.strip(form), []).append(Form(labels, count))
+            labels = tuple(STRIPPER.label(unit) for unit in STRIPPER.units(form))
+            self._forms.setdefault(STRIPPER.strip(form), []).append(Form(labels, count))
 
     def __bool__(self) -> bool:
         return bool(self._forms)
 
     def forms(self, word: str) -> list[Form]:
-        """Return the forms of a stripped word; none for an unknown one. Each has a label for each of its characters."""
-        found = self._forms.get(word if self._keeps_case else word.lower(), [])
-        return [form for form in found if len(form.labels) == len(word)]
+        """Return the forms of a word without marks; each has a label for each of its characters."""
+        return [form for form in self._forms.get(word.lower(), []) if len(form.labels) == len(word)]

@@ -10,7 +10,7 @@ import pytest
 from charlm.tasks.tuning import TaskTuning
 from charlm.tasks.word_labels import WordLabels
 from charlm.text.lexicon import Lexicon
-from charlm.text.stripping import Label, Stripper
+from charlm.text.stripping import Label
 
 LABELS = [Label(), Label(marks="\u0301"), Label(trailing=", "), Label(marks="\u0301", trailing=".")]
 COUNTS = {"byt": 1, "být": 4, "býť": 9}
@@ -19,7 +19,7 @@ TUNING = TaskTuning(occurrence_weight=2.0)
 
 
 def word_labels(counts: dict[str, int] = COUNTS) -> WordLabels:
-    return WordLabels(LABELS, Lexicon(counts, Stripper.of("marks,punctuation")), TUNING)
+    return WordLabels(LABELS, Lexicon(counts), TUNING)
 
 
 def random_probs(n: int, seed: int = 0) -> np.ndarray:
@@ -64,6 +64,14 @@ def test_unknown_words_and_what_follows_a_word_are_left_to_the_network() -> None
     outside = [0, 1, 2, 3, 7, 8]
     assert found.labels[outside].tolist() == expected[outside].tolist()
     np.testing.assert_array_equal(found.probabilities[outside], probs.max(axis=1)[outside].astype(float))
+
+
+def test_case_is_left_to_the_network() -> None:
+    labels = [Label(), Label(is_upper=True), Label(marks="\u0301"), Label(is_upper=True, marks="\u0301")]
+    probs = np.array([[0.1, 0.6, 0.1, 0.2], [0.9, 0.0, 0.1, 0.0]], np.float32)
+    found = WordLabels(labels, Lexicon({"áb": 7})).choose(probs, [(0, "ab")])
+    assert found.labels.tolist() == [3, 0]
+    assert found.probabilities[0] == pytest.approx((0.3 + 0.27 * 700) / (1 + 0.27 * 700) * 0.2 / 0.3)
 
 
 def test_a_long_word_of_improbable_letters_has_probabilities() -> None:
