@@ -24,14 +24,12 @@ def check_network(engine: EngineConfig, network: NetworkConfig) -> None:
     Raises
     ------
     ConfigError
-        If PyTorch lacks its cell, or it is bidirectional or of encoder and decoder.
+        If PyTorch lacks its cell, or it is of encoder and decoder.
     """
     if engine.name == "numpy":
         return
     if find_cell(network.cell).torch_name is None:
         raise ConfigError(f"`cell` is {network.cell!r}, which PyTorch does not have; leave `engine` out")
-    if network.bidirectional:
-        raise ConfigError("only NumPy trains a `bidirectional` network; leave `engine` out")
     if network.encoder_decoder:
         raise ConfigError("only NumPy trains a network of encoder and decoder; leave `engine` out")
 

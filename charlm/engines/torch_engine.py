@@ -6,7 +6,7 @@ losses and norms that it reads, and the weights when something is saved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,13 +21,14 @@ from charlm.engines.engine import StepValues, load_state, state_to_dict
 from charlm.engines.process_group import ProcessGroup
 from charlm.engines.torch_evaluator import TorchEvaluator
 from charlm.engines.torch_group import as_resource_errors
-from charlm.engines.torch_model import Model, State, drop_weights
+from charlm.engines.torch_model import BidirectionalWindow, DeviceWindow, Model, State, drop_weights
 from charlm.engines.torch_update import TorchUpdate, flatten, load, total_norm
-from charlm.engines.torch_window import copy_to, to_window
+from charlm.engines.torch_window import copy_to, to_bidirectional_window, to_window
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
 from charlm.errors import ConfigError, ResourceError
 from charlm.kernels.workspace import Workspace
 from charlm.nn.base import BaseNetwork, NetworkState
+from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.layout import Parameters
 from charlm.nn.stack import Stack
 
@@ -53,7 +54,7 @@ class TorchEngine:
     Raises
     ------
     ConfigError
-        If there are fewer streams than ranks.
+        If there are fewer streams than ranks, or several ranks for a bidirectional network.
     """
 
     _state: State
@@ -70,6 +71,8 @@ class TorchEngine:
     ) -> None:
         if streams < group.world_size:
             raise ConfigError(f"{streams} streams cannot be split over {group.world_size} ranks; increase `batch`")
+        if group.world_size > 1 and network.config.bidirectional:
+            raise ConfigError("several ranks cannot train a `bidirectional` network; start one process")
         self._initial = params
         self._network, self._streams, self._config, self._train = network, streams, config, train
         self._group, self._tuning = group, tuning
@@ -128,12 +131,12 @@ class TorchEngine:
             characters = torch.full((), own, device=self._device, dtype=torch.float32)
             if self._group.world_size > 1:
                 distributed.all_reduce(characters)
-            there, _ = to_window(self._device, inputs, targets, weights, self._network.start, self._tuning)
             output_masks, weight_masks = self._draw_masks(window)
+            there = self._to_device(inputs, targets, weights, output_masks)
             self._model.zero_grad(set_to_none=True)
             with drop_weights(self._recurrent, weight_masks):
                 with self._autocast():
-                    loss, self._state = self._run(there._replace(output_masks=output_masks), self._state)
+                    loss, self._state = self._run(there, self._state)
                 scale = self._group.world_size / characters.clamp(min=1.0)  # DistributedDataParallel takes a mean
                 (loss * scale).backward()
             norm = self._update.apply(rate)
@@ -169,6 +172,16 @@ class TorchEngine:
         finally:
             one_dnn.enabled = before
 
+    def _to_device(
+        self, inputs: Ids, targets: Ids, weights: Array | None, output_masks: Sequence[torch.Tensor]
+    ) -> DeviceWindow | BidirectionalWindow:
+        """Copy a window of this rank's streams, (T, b), to the device."""
+        network = self._network
+        if isinstance(network, BidirectionalNetwork):
+            return to_bidirectional_window(self._device, network, inputs, targets, weights, output_masks, self._tuning)
+        window, _ = to_window(self._device, inputs, targets, weights, network.start, self._tuning)
+        return window._replace(output_masks=output_masks)
+
     def _draw_masks(self, window: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Draw the dropout masks of a window, of the outputs of each layer and of its recurrent weights.
 
@@ -178,11 +191,13 @@ class TorchEngine:
             return [], []
         rng = np.random.default_rng([self._train.seed, 4, window, 0])
         stack = Stack(self._network.config, self._network.start)
-        output_masks, weight_masks = stack.draw_masks(rng, self._streams, Workspace(np.float32))
-        return (
-            [copy_to(self._device, mask[self._own]) for mask in output_masks],
-            [copy_to(self._device, mask) for mask in weight_masks],
-        )
+        output_masks: list[torch.Tensor] = []
+        weight_masks: list[torch.Tensor] = []
+        for _ in range(2 if self._network.config.bidirectional else 1):
+            of_outputs, of_weights = stack.draw_masks(rng, self._streams, Workspace(np.float32))
+            output_masks += (copy_to(self._device, mask[self._own]) for mask in of_outputs)
+            weight_masks += (copy_to(self._device, mask) for mask in of_weights)
+        return output_masks, weight_masks
 
     @property
     def params(self) -> Parameters:

@@ -8,9 +8,10 @@ import torch
 from charlm.arrays import Array, Ids
 from charlm.engines.torch_group import as_resource_errors
 from charlm.engines.torch_model import Model
-from charlm.engines.torch_window import copy_to, to_window
+from charlm.engines.torch_window import copy_to, to_bidirectional_window, to_window
 from charlm.engines.tuning import EngineTuning
 from charlm.nn.base import BaseNetwork
+from charlm.nn.bidirectional import BidirectionalNetwork
 
 
 class TorchEvaluator:
@@ -40,6 +41,8 @@ class TorchEvaluator:
     def measure(self, inputs: Ids, targets: Ids, logit_scale: float) -> Array:
         """Return the loss of each target and its derivatives, (3, T, B); see `Evaluator.measure`."""
         (steps, streams), network = inputs.shape, self._network
+        if isinstance(network, BidirectionalNetwork):
+            return self._measure_both(network, inputs, targets, logit_scale)
         layers, arrays, hidden = network.state_shape
         width = max(network.cell.gates * hidden, network.vocabulary)
         length = max(1, self._max_values // (width * streams))
@@ -58,6 +61,24 @@ class TorchEvaluator:
                 parts.append(terms)
             result: Array = torch.cat(parts, dim=1).cpu().numpy()
         return result.reshape(3, steps, streams)
+
+    def _measure_both(self, network: BidirectionalNetwork, inputs: Ids, targets: Ids, logit_scale: float) -> Array:
+        """Return the result of `measure` for a bidirectional network; a last target that is not predicted has 0."""
+        steps, streams = inputs.shape
+        result: Array = np.zeros((3, steps, streams), np.float32)
+        width = max(network.cell.gates * network.config.hidden, network.vocabulary)
+        count = max(1, self._max_values // (width * steps))
+        with as_resource_errors(), torch.no_grad():
+            for first in range(0, streams, count):
+                part = slice(first, first + count)
+                window = to_bidirectional_window(
+                    self._device, network, inputs[:, part], targets[:, part], None, (), self._tuning
+                )
+                hs, _ = self._model.read(window, ())
+                terms = loss_and_derivatives(self._model.head(hs) * logit_scale, window.targets)
+                own = terms.cpu().numpy().reshape(3, -1, window.streams)
+                result[:, : own.shape[1], part] = own
+        return result
 
 
 def loss_and_derivatives(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from charlm.engines.segments import Segments
 from charlm.nn.base import BaseNetwork
+from charlm.nn.layout import FORWARD, REVERSE
 
 State = tuple[torch.Tensor, ...]
 """The state of all layers, (L, B, H) each."""
@@ -52,8 +53,33 @@ class DeviceWindow(NamedTuple):
     output_masks: Sequence[torch.Tensor] = ()
 
 
+class BidirectionalWindow(NamedTuple):
+    """A window of a bidirectional network on the device, N = T*B targets, step by step.
+
+    Attributes
+    ----------
+    directions : sequence of DeviceWindow
+        What each stack reads, in its direction.
+    indices : sequence of tensor of int64, shape (N,)
+        Index of each target in the outputs of each stack.
+    targets, weights : tensor of shape (N,)
+        As those of `DeviceWindow`.
+    streams : int
+        B.
+    """
+
+    directions: Sequence[DeviceWindow]
+    indices: Sequence[torch.Tensor]
+    targets: torch.Tensor
+    weights: torch.Tensor | None
+    streams: int
+
+
 class Model(torch.nn.Module):
-    """Recurrent layers in one module, or in one module each if there is dropout between them, and a `Linear` head."""
+    """Recurrent layers in one module, or in one module each if there is dropout between them, and a `Linear` head.
+
+    A bidirectional network has two such stacks, `stack` and `reverse`; its head reads the outputs of both.
+    """
 
     def __init__(self, network: BaseNetwork) -> None:
         super().__init__()
@@ -62,24 +88,29 @@ class Model(torch.nn.Module):
         rnn = getattr(torch.nn, str(cell.torch_name))
         self.tied = config.tied
         self.layers_per_module = 1 if config.dropout else config.layers
-        self.stack = torch.nn.ModuleList(
-            rnn(config.hidden if first or config.tied else network.vocabulary, config.hidden, self.layers_per_module,
-                **cell.torch_options)
-            for first in range(0, config.layers, self.layers_per_module)
+        self.state_shape = config.layers, cell.state_arrays, config.hidden
+        self.stack, self.reverse = (
+            torch.nn.ModuleList(
+                rnn(config.hidden if first or config.tied else network.vocabulary, config.hidden,
+                    self.layers_per_module, **cell.torch_options)
+                for first in range(0, layers, self.layers_per_module)
+            )
+            for layers in (config.layers, config.layers if config.bidirectional else 0)
         )  # fmt: skip
-        self.head = torch.nn.Linear(config.hidden, network.outputs)
+        self.head = torch.nn.Linear((1 + config.bidirectional) * config.hidden, network.outputs)
         self.layout = tuple(network.layout)
 
     def named_tensors(self) -> dict[str, torch.nn.Parameter]:
         """Return the parameters by their names in a model file, in its order."""
         named = {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
-        for index, module in enumerate(self.stack):
-            for name, parameter in module.named_parameters():
-                kind, _, layer = name.rpartition("_l")
-                named[f"rnn.{kind}_l{index * self.layers_per_module + int(layer)}"] = parameter
+        for stack, modules in ((FORWARD, self.stack), (REVERSE, self.reverse)):
+            for index, module in enumerate(modules):
+                for name, parameter in module.named_parameters():
+                    kind, _, layer = name.rpartition("_l")
+                    named[f"{stack}.{kind}_l{index * self.layers_per_module + int(layer)}"] = parameter
         return {name: named[name] for name in self.layout}
 
-    def forward(self, window: DeviceWindow, state: State) -> tuple[torch.Tensor, State]:
+    def forward(self, window: DeviceWindow | BidirectionalWindow, state: State) -> tuple[torch.Tensor, State]:
         """Return the summed loss of a window, in nats, and the new state."""
         xs, new_state = self.read(window, state)
         logits, targets = self.head(xs).float(), window.targets
@@ -95,11 +126,26 @@ class Model(torch.nn.Module):
         one_hot = torch.zeros(len(ids), self.vocabulary, device=ids.device)
         return one_hot.scatter_(1, ids[:, None], 1.0)  # `one_hot` would check the ids, and wait for the device
 
-    def read(self, window: DeviceWindow, state: State) -> tuple[torch.Tensor, State]:
-        """Return the outputs of the last layer after dropout, (N, H), and the new state."""
+    def read(self, window: DeviceWindow | BidirectionalWindow, state: State) -> tuple[torch.Tensor, State]:
+        """Return the outputs of the last layer after dropout, (N, H) or (N, 2H) of two stacks, and the new state.
+
+        A bidirectional network starts from a zero state, and carries none.
+        """
+        if isinstance(window, DeviceWindow):
+            return self.read_stack(self.stack, window, state)
+        layers, arrays, hidden = self.state_shape
+        zero = (torch.zeros(layers, window.streams, hidden, device=window.targets.device),) * arrays
+        halves = [
+            self.read_stack(stack, own, zero)[0].index_select(0, indices)
+            for stack, own, indices in zip((self.stack, self.reverse), window.directions, window.indices, strict=True)
+        ]
+        return torch.cat(halves, dim=1), ()
+
+    def read_stack(self, stack: torch.nn.ModuleList, window: DeviceWindow, state: State) -> tuple[torch.Tensor, State]:
+        """Return the outputs of the last layer of a stack after dropout, (N, H), and the new state."""
         xs = self.embed(window.inputs)
         parts: list[State] = []
-        for index, module in enumerate(self.stack):
+        for index, module in enumerate(stack):
             first = index * self.layers_per_module
             carried = tuple(array[first : first + self.layers_per_module] for array in state)
             read = read_chunks if window.segments is None else read_segments

@@ -9,8 +9,9 @@ import torch
 
 from charlm.arrays import Array, Ids
 from charlm.engines.segments import Segments, cut_into_chunks, cut_into_segments
-from charlm.engines.torch_model import DeviceWindow
+from charlm.engines.torch_model import BidirectionalWindow, DeviceWindow
 from charlm.engines.tuning import EngineTuning
+from charlm.nn.bidirectional import BidirectionalNetwork
 
 
 def copy_to(device: torch.device, array: Array | Ids) -> torch.Tensor:
@@ -65,3 +66,35 @@ def to_window(
     segments = Segments(None, torch.from_numpy(cut.sizes), columns, copy_to(device, cut.carried), last)
     own = None if weights is None else copy_to(device, weights.ravel()[order])
     return DeviceWindow(ids_there, targets_there, own, streams, segments, []), order
+
+
+def to_bidirectional_window(
+    device: torch.device,
+    network: BidirectionalNetwork,
+    inputs: Ids,
+    targets: Ids,
+    weights: Array | None,
+    output_masks: Sequence[torch.Tensor],
+    tuning: EngineTuning,
+) -> BidirectionalWindow:
+    """Copy a window (T, B) of a bidirectional network to the device.
+
+    Parameters
+    ----------
+    network : BidirectionalNetwork
+        Says what each stack reads, and so how many steps are predicted.
+    output_masks : sequence of tensor
+        Dropout masks of the layers of both stacks, (B, H); empty without dropout.
+    tuning : EngineTuning
+    """
+    directions, indices = [], []
+    layers = len(output_masks) // 2
+    for k, ids in enumerate(network.directions(inputs, targets)):
+        window, order = to_window(device, ids, ids, None, network.start, tuning)
+        directions.append(window._replace(output_masks=output_masks[k * layers : (k + 1) * layers]))
+        at = np.arange(ids.size) if order is None else np.argsort(order)
+        indices.append(at.reshape(ids.shape)[:: -1 if k else 1].ravel())
+    steps, streams = ids.shape
+    own = None if weights is None else copy_to(device, weights[:steps].ravel())
+    *there, predicted = copy_all_to(device, [*indices, targets[:steps].ravel()])
+    return BidirectionalWindow(directions, there, predicted, own, streams)

@@ -161,8 +161,7 @@ def depends_on_speed(settings: Mapping[str, Any], engine: EngineConfig, group: P
 
 def gpu_hint(network: NetworkConfig, engine: EngineConfig) -> str:
     """Return a message for a user of NumPy whose GPU PyTorch would use; an empty one for other users."""
-    has_two_stacks = network.bidirectional or network.encoder_decoder
-    is_trainable = find_cell(network.cell).torch_name is not None and not has_two_stacks
+    is_trainable = find_cell(network.cell).torch_name is not None and not network.encoder_decoder
     if engine.name != "numpy" or not is_trainable or not has_nvidia_gpu() or find_spec("torch") is None:
         return ""
     return 'this machine has a GPU, and PyTorch is installed; `engine="torch"` trains on it'

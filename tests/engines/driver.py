@@ -16,13 +16,13 @@ from charlm.training.tuning import TrainingTuning
 
 def losses(
     text: Path | str, model: Path | str, engine: str, settings: dict[str, Any], *,
-    lines: bool = False, task: str = "language", resume: bool = False, stop_at: int | None = None,
+    lines: bool = False, task: str = "language", remove: str = "", resume: bool = False, stop_at: int | None = None,
 ) -> list[float]:  # fmt: skip
     """Train, stop after the step `stop_at` if given, and return the loss of each step."""
     found = []
     config = EngineConfig(engine, "auto" if engine == "numpy" else "cpu")
     options = RunOptions(
-        TextConfig(lines=lines, task=task), config, overwrite=not resume, resume=resume, keep_state=True
+        TextConfig(lines=lines, task=task, remove=remove), config, overwrite=not resume, resume=resume, keep_state=True
     )
     with Run([text], model, settings, options) as run:
         for report in run.reports():

@@ -17,7 +17,9 @@ from charlm.engines.create import free_gpu_memory
 from charlm.engines.process_group import ProcessGroup
 from charlm.errors import ResourceError
 from charlm.inference.prepare import prepare_network
+from charlm.nn.base import BaseNetwork
 from charlm.nn.network import Network
+from charlm.nn.networks import make_network
 from charlm.optim import OPTIMIZERS, find_optimizer
 from charlm.optim.averaging import new_fraction
 from charlm.optim.clipping import clip_by_global_norm
@@ -63,7 +65,7 @@ def asynchronous(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def engine(
-    network: Network, train: TrainConfig = ONE_THREAD, tuning: EngineTuning = DEFAULT_TUNING
+    network: BaseNetwork, train: TrainConfig = ONE_THREAD, tuning: EngineTuning = DEFAULT_TUNING
 ) -> Iterator[TorchEngine]:
     """Yield an engine of random weights on the CPU."""
     params = network.initial(np.random.default_rng(0))
@@ -160,6 +162,23 @@ def test_evaluator_measures_the_losses_of_numpy(cell: str, layers: int, reset_ra
     inputs, targets = windows(np.random.default_rng(2), reset_rate)
     with engine(network, tuning=EngineTuning(max_held_out_values_on_cpu=4 * 20 * STREAMS)) as own:
         own.step(inputs, targets, None, 0, 0.1)
+        found = own.evaluated.measure(inputs, targets, 1.5)
+        params = own.average
+    for name in ("head.weight", "head.bias"):
+        params[name][...] *= 1.5
+    expected = prepare_network(network, params).measure(inputs, targets)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [0, 3])
+@pytest.mark.parametrize("reset_rate", [0.0, 0.06, 0.5])
+def test_evaluator_measures_the_losses_of_a_bidirectional_network(outputs: int, reset_rate: float) -> None:
+    """The streams are read one after another."""
+    network = make_network(NetworkConfig("lstm", 5, 2, bidirectional=True, outputs=outputs), VOCABULARY)
+    inputs, targets = windows(np.random.default_rng(2), reset_rate)
+    targets = targets % 3 if outputs else np.concatenate([inputs[1:], targets[-1:]])
+    with engine(network, tuning=EngineTuning(max_held_out_values_on_cpu=1)) as own:
+        own.step(inputs, targets, np.ones(inputs.shape, np.float32), 0, 0.1)
         found = own.evaluated.measure(inputs, targets, 1.5)
         params = own.average
     for name in ("head.weight", "head.bias"):

@@ -21,8 +21,9 @@ import pytest
 
 import charlm
 from charlm.checkpoint import read_state
-from charlm.config import EngineConfig
+from charlm.config import EngineConfig, NetworkConfig, TrainConfig
 from charlm.errors import ConfigError, ResourceError
+from charlm.nn.networks import make_network
 from charlm.training.members import SEED_STRIDE
 from tests.engines.driver import losses
 
@@ -92,6 +93,32 @@ def test_losses_of_labels_are_those_of_numpy(text: Path) -> None:
     text.write_text("".join(rows))
     runs = [losses(text, text.with_name("m"), engine, TINY, task="classify") for engine in ("numpy", "torch")]
     assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("cell", "settings", "options"),
+    [
+        ("lstm", {"dropout": 0.2, "recurrent_dropout": 0.3}, {"lines": True}),
+        ("gru", {}, {}),
+        ("lstm", {"dropout": 0.2}, {"task": "restore", "remove": "case"}),
+        ("lstm", {"recurrent_dropout": 0.2}, {"task": "tag"}),
+    ],
+)
+def test_losses_of_bidirectional_networks_are_those_of_numpy(
+    text: Path, cell: str, settings: dict[str, Any], options: dict[str, Any]
+) -> None:
+    """A run that starts on PyTorch continues on NumPy. Both predict the held-out text with the same loss."""
+    if options.get("task") == "tag":
+        text.write_text((ROOT / "corpora/names.conll").read_text()[:9000].rpartition("\n\n")[0] + "\n")
+    given = TINY | {"cell": cell, "steps": 40, "bidirectional": True} | settings
+    expected = losses(text, text.with_name("n"), "numpy", given, **options)
+    begun = losses(text, text.with_name("m"), "torch", given, **options, stop_at=30)
+    rest = losses(text, text.with_name("m"), "numpy", {"threads": 1}, **options, resume=True)
+    assert_close(begun + rest, expected, first=1e-5, all_=1e-3)
+    whole = losses(text, text.with_name("t"), "torch", given, **options)
+    assert whole[: len(begun)] == begun
+    found, other = (charlm.load(text.with_name(name)).training.valid_loss for name in ("t", "n"))
+    assert found == pytest.approx(other, abs=1e-3)
 
 
 @pytest.mark.parametrize("dropout", [{"dropout": 0.3}, {"dropout": 0.2, "recurrent_dropout": 0.3}])
@@ -215,15 +242,24 @@ def test_networks_and_devices_that_pytorch_lacks_are_refused(text: Path) -> None
     for cell in ("gru-simple", "gru-before"):
         with pytest.raises(ConfigError, match="PyTorch does not have"):
             losses(text, text.with_name("m"), "torch", TINY | {"cell": cell})
-    with pytest.raises(ConfigError, match="`bidirectional`"):
-        losses(text, text.with_name("m"), "torch", TINY | {"bidirectional": True})
     missing = "mps" if torch.cuda.is_available() else "cuda"
     with pytest.raises(ResourceError, match="no such device"):
         charlm.train(text, text.with_name("m"), engine=EngineConfig("torch", missing), **TINY)
 
 
+def test_several_ranks_for_a_bidirectional_network_are_refused() -> None:
+    network = make_network(NetworkConfig(bidirectional=True), 7)
+    with pytest.raises(ConfigError, match="several ranks cannot train a `bidirectional` network; start one process"):
+        torch_engine.TorchEngine(
+            network, network.initial(np.random.default_rng(0)), 4, EngineConfig("torch"), TrainConfig(),
+            ProcessGroup(0, 2),
+        )  # fmt: skip
+
+
 def test_more_ranks_than_streams_are_refused(text: Path) -> None:
-    with torchrun("charlm", "train", str(text), "--engine=torch", "--batch=1", "-m", str(text.parent / "m")) as process:
+    with torchrun(
+        "charlm", "train", str(text), "--engine=torch", "--batch=1", "--hidden=8", "-m", str(text.parent / "m")
+    ) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "cannot be split over 2 ranks" in err

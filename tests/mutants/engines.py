@@ -65,6 +65,20 @@ FAULTS = (
         "drop(xs, window.output_masks[0], window.streams)",
         "test_losses_in_lines_with_dropout_are_those_of_numpy_on_one_thread",
     ),
+    device_fault(
+        "the head reads the outputs of the reverse stack in its order",
+        "charlm/engines/torch_window.py",
+        "[:: -1 if k else 1]",
+        "[::1]",
+        "test_evaluator_measures_the_losses_of_a_bidirectional_network",
+    ),
+    fault(
+        "both stacks of a bidirectional network use the same dropout masks",
+        "charlm/engines/torch_window.py",
+        "output_masks[k * layers : (k + 1) * layers]",
+        "output_masks[:layers]",
+        "test_losses_of_bidirectional_networks_are_those_of_numpy",
+    ),
     fault(
         "half of the state is carried",
         MODEL,

@@ -41,7 +41,7 @@ def test_new_run_tells_once_of_the_gpu(
 @pytest.mark.usefixtures("machine")
 def test_networks_that_numpy_alone_trains_get_no_hint() -> None:
     assert gpu_hint(NetworkConfig("gru"), EngineConfig())
-    for network in (NetworkConfig("gru-simple"), NetworkConfig(bidirectional=True)):
+    for network in (NetworkConfig("gru-simple"), NetworkConfig(encoder_decoder=True, outputs=3)):
         assert gpu_hint(network, EngineConfig()) == ""
     assert gpu_hint(NetworkConfig("gru"), EngineConfig("torch")) == ""
 
