@@ -1,4 +1,4 @@
-"""Types of arrays, numbers for JSON, and even splits."""
+"""Types of arrays, ids of tokens with labels, numbers for JSON, and even splits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,21 @@ Ids: TypeAlias = npt.NDArray[np.integer[Any]]
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 """True or false for each element."""
+
+
+def join_ids(tokens: Ids, labels: Ids, count: int) -> Ids:
+    """Return one id for each token with its label, one of `count`: token * count + label."""
+    return tokens * count + labels
+
+
+def split_ids(ids: Ids, count: int) -> tuple[Ids, Ids]:
+    """Return the tokens and the labels of ids that `join_ids` returned."""
+    return ids // count, ids % count
+
+
+def tokens_of(ids: Ids, count: int) -> Ids:
+    """Return the tokens of ids with one of `count` labels; the ids themselves if there are none."""
+    return split_ids(ids, count)[0] if count else ids
 
 
 def finite_or_none(value: Any) -> Any:

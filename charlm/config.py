@@ -34,7 +34,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16")
 SIZES = ("tiny", "small", "medium", "large")
 MAX_LABELS = 1 << 20
-"""Largest number of labels that a network can predict."""
+"""Largest number of labels of a network."""
 MAX_MEMBERS = 64
 """Largest number of members of a mixture; it bounds the tensors that a model file may name."""
 
@@ -50,12 +50,12 @@ class NetworkConfig:
     layers : number of layers, 1 to 64, default 1
     dropout : probability of dropping an output of a layer in training, in [0, 1), default 0
     recurrent_dropout : probability of dropping a recurrent weight in a training window, in [0, 1), default 0
-    bidirectional : whether a second stack reads from right to left, so that each character is predicted from both
-        sides, default False
+    bidirectional : whether a second stack reads from right to left, for predictions from both sides, default False
     tied : whether the rows of the softmax head are also the inputs of the first layer, as embeddings of the tokens,
         default False; saves parameters and learns rare tokens better (Press & Wolf 2017, arXiv:1608.05859)
     outputs : number of labels that are predicted, 0 to 1048576; 0 (default) if tokens of the vocabulary are predicted
     encoder_decoder : whether a decoder predicts a target from the last state of an encoder of its source, default False
+    conditions : number of labels, one of which is read with each token, 0 to 1048576, default 0
     """
 
     cell: str = "lstm"
@@ -67,18 +67,19 @@ class NetworkConfig:
     tied: bool = False
     outputs: int = 0
     encoder_decoder: bool = False
+    conditions: int = 0
 
     def __post_init__(self) -> None:
         check(isinstance(self.cell, str), "cell", self.cell, "the name of a cell")
         check_fields(self, integer_rule(1, 65536), "hidden")
         check_fields(self, integer_rule(1, 64), "layers")
-        check_fields(self, integer_rule(0, MAX_LABELS), "outputs")
+        check_fields(self, integer_rule(0, MAX_LABELS), "outputs", "conditions")
         check_fields(self, FRACTION, "dropout", "recurrent_dropout")
         check_fields(self, TRUTH, "bidirectional", "tied", "encoder_decoder")
         if self.tied and self.bidirectional:
             raise ConfigError("`tied` is for networks of one direction, and this one is `bidirectional`")
-        if self.encoder_decoder and (self.bidirectional or self.tied):
-            raise ConfigError("a network of encoder and decoder is neither `bidirectional` nor `tied`")
+        if (self.encoder_decoder or self.conditions) and (self.bidirectional or self.tied):
+            raise ConfigError("this network of pairs, or that reads labels, cannot be `bidirectional` or `tied`")
         if self.tied and self.outputs:
             raise ConfigError("`tied` is for networks that predict what they read, and this one predicts labels")
 
@@ -159,8 +160,7 @@ class SampleConfig:
     starts_with, contains, ends_with : each text starts with, contains or ends with this; None (default) for any text
     without : characters that no text has, default ""
     max_copy : a CopyIndex of the training text: no text shares a longer run with it than its limit; None (default)
-    exact : whether texts are drawn from the conditional distribution given that they match, by rejection, default
-        False: from the distribution that is masked step by step
+    exact : whether texts that must match are drawn by rejection, not by masking step by step, default False
     """
 
     temperature: float = 0.8

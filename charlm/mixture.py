@@ -89,6 +89,19 @@ class Mixture(TextModel):
         """The models with a weight above 0, with their weights."""
         return [pair for pair in zip(self.models, self.weights, strict=True) if pair[1] > 0]
 
+    @property
+    def reads_labels(self) -> bool:
+        """See `TextModel.reads_labels`."""
+        return any(model.reads_labels for model in self.models)
+
+    def given(self, label: str | None) -> Mixture:
+        """Return the mixture whose models with labels are those of a label; see `TextModel.given`."""
+        if label is None:
+            return self
+        if not self.reads_labels:
+            super().given(label)
+        return Mixture([model.given(label) if model.reads_labels else model for model in self.models], self.weights)
+
     @cached_property
     def prepared(self) -> CausalModel:
         """The networks of all models, over the union of their vocabularies."""

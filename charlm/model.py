@@ -37,7 +37,8 @@ class LanguageModel(InspectedModel, TaskModel):
     training : TrainingRecord, optional
         Training texts, duration and losses.
     labels : sequence of str, optional
-        The labels that the network predicts. A model with labels is for its task (`text.task`), such as `restore`.
+        The labels that the network predicts or reads. A model with labels is for its task (`text.task`), such as
+        `restore`.
 
     Notes
     -----
@@ -88,6 +89,7 @@ class LanguageModel(InspectedModel, TaskModel):
         """
         from charlm.infilling.filling import fill_bidirectional, fill_left_to_right, find_blanks
 
+        self.require_language()
         check_value("beam", beam, COUNT)
         check_value("best", best, COUNT)
         blank = self.clean(blank)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from charlm.any_label import AnyLabel
 from charlm.checkpoint import ModelFile, TrainingRecord, named_tensors, printable, read_model, write_model
 from charlm.checks import PATH, check, check_value
 from charlm.config import NetworkConfig, TextConfig
@@ -22,8 +23,9 @@ from charlm.nn.base import BaseNetwork
 from charlm.nn.bidirectional import BidirectionalNetwork
 from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
-from charlm.nn.networks import make_network
+from charlm.nn.networks import condition, make_network
 from charlm.tasks import find_task
+from charlm.text.quoting import listed
 from charlm.text.vocabulary import LineVocabulary, Vocabulary
 from charlm.text_model import TextModel
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:  # `charlm score` starts faster without this package
 
     from charlm.infilling.bidirectional_reader import BidirectionalReader
 
-CACHES = ("prepared", "bidirectional", "restorer", "classifier", "tagger", "translator")
+CACHES = ("prepared", "bidirectional", "restorer", "classifier", "tagger", "translator", "any_label")
 """Attributes that are computed from the weights at their first use."""
 MAX_NAME = 60
 """Characters of the name of a training text that are shown."""
@@ -72,8 +74,8 @@ class StoredModel(TextModel):
             more = f" and {len(record.sources) - 1} more" if len(record.sources) > 1 else ""
             facts.append(printable(os.path.basename(record.sources[0]), MAX_NAME) + more)
         if record.valid_loss is not None:
-            pseudo = " (pseudo-likelihood)" if self.config.bidirectional and not self.labels else ""
-            facts.append(f"held-out {record.valid_loss:.2f} nats/{'label' if self.labels else unit}{pseudo}")
+            pseudo = " (pseudo-likelihood)" if self.config.bidirectional and not self.config.outputs else ""
+            facts.append(f"held-out {record.valid_loss:.2f} nats/{'label' if self.config.outputs else unit}{pseudo}")
         return f"<{type(self).__name__} {', '.join(facts)}>"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -83,7 +85,7 @@ class StoredModel(TextModel):
     @cached_property
     def prepared(self) -> CausalModel:
         """The network or the mixture with its weights prepared for inference; ConfigError if it is bidirectional."""
-        return prepare_causal(self.causal_network, self.members)
+        return self.any_label.prepared if self.reads_labels else prepare_causal(self.causal_network, self.members)
 
     @property
     def causal_network(self) -> Network:
@@ -112,9 +114,48 @@ class StoredModel(TextModel):
         return BidirectionalReader(prepare_bidirectional(self.network, self.members), self.vocabulary)
 
     def require_language(self) -> None:
-        """Raise ConfigError, with the commands that the model is for, unless it is a language model."""
+        """Raise ConfigError, with the commands that the model is for, unless it is a language model without labels."""
         if self.task.is_labelled:
             raise ConfigError(self.task.for_commands())
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the network reads a label with each token."""
+        return self.config.conditions > 0
+
+    @property
+    def priors(self) -> tuple[float, ...]:
+        """The fraction of the training texts with each label that the network reads; empty for other models."""
+        if not self.reads_labels:
+            return ()
+        counts = self.training.label_counts or (1,) * len(self.labels)
+        return tuple(count / sum(counts) for count in counts)
+
+    @cached_property
+    def any_label(self) -> AnyLabel:
+        """The distribution over texts without a label, of a model whose network reads labels."""
+        return AnyLabel(self, self.conditioned, self.labels, self.priors)
+
+    def given(self, label: str | None) -> TextModel:
+        """See `TextModel.given`."""
+        return self.any_label.given(label) if self.reads_labels else super().given(label)
+
+    def conditioned(self, label: str) -> Self:
+        """Return the language model of the texts with a label, which has no labels.
+
+        Raises
+        ------
+        ConfigError
+            If the network does not read labels, or has no such label.
+        """
+        if not self.reads_labels:
+            super().given(label)
+        if label not in self.labels:
+            raise ConfigError(f"the model has no label {label!r}; it has {listed(self.labels)}")
+        network = make_network(replace(self.config, conditions=0), len(self.vocabulary), self.network.start)
+        members = [condition(params, network, self.labels.index(label)) for params in self.members]
+        text, training = replace(self.text, task="language"), replace(self.training, label_counts=())
+        return type(self)(network, members, self.vocabulary, text, training)
 
     @property
     def params(self) -> Parameters:

@@ -69,7 +69,8 @@ class TaskModel(StoredModel):
     def classify(self, text: str) -> Labelled:
         """Return the most probable label of a text, and the probability of each label.
 
-        For language models, see `charlm.classify`.
+        A model that reads labels compares the probabilities of the text given each of them. For several language
+        models, see `charlm.classify`.
         """
         return next(self.classify_each([text]))
 
@@ -84,6 +85,8 @@ class TaskModel(StoredModel):
             Cores to use; 0 or None for all that this process may use.
         """
         check_texts(texts)
+        if self.reads_labels:
+            return self.any_label.classify(map(self.clean, texts), threads)
         return self.classifier.classify(map(self.clean, texts), cores_for(threads))
 
     @cached_property

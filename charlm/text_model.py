@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from charlm.checkpoint import TrainingRecord
 from charlm.checks import COUNT, NATURAL, TRUTH, check, check_texts, check_value
 from charlm.config import SampleConfig, TextConfig
+from charlm.errors import ConfigError
 from charlm.inference.interface import CausalModel
 from charlm.kernels.threads import cores_for
 from charlm.sampling.sampler import Sample, Sampler
@@ -50,6 +51,23 @@ class TextModel(ABC):
     def training_records(self) -> tuple[TrainingRecord, ...]:
         """What each model remembers of its training."""
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether its texts have labels, so that some methods need one."""
+        return False
+
+    def given(self, label: str | None) -> TextModel:
+        """Return the model of the texts with a label; for None, of all texts.
+
+        Raises
+        ------
+        ConfigError
+            If a label is given, and the model was trained without labels or does not have it.
+        """
+        if label is not None:
+            raise ConfigError("`label` is for models that were trained with labels, and this one has none")
+        return self
+
     @show_keywords(SampleSettings, SampleConfig)
     def sample(
         self,
@@ -59,6 +77,7 @@ class TextModel(ABC):
         seed: int | None = None,
         threads: int | None = None,
         config: SampleConfig | None = None,
+        label: str | None = None,
         **settings: Unpack[SampleSettings],
     ) -> list[Sample]:
         """Draw n texts that continue a prompt.
@@ -76,11 +95,14 @@ class TextModel(ABC):
             Cores to use; 0 or None for all that this process may use.
         config : SampleConfig, optional
             How characters are drawn.
+        label : str, optional
+            The label of the texts, of a model with labels; by default each text has one that is drawn by its frequency.
         **settings
             Fields of SampleConfig that override `config`, such as `temperature=0.5` or `length=200`.
         """
         check_value("n", plain(n), COUNT)
-        return list(self.sample_each(prompt, n=n, seed=seed, threads=threads, config=config, **settings))
+        model = self.given(label)
+        return list(model.sample_each(prompt, n=n, seed=seed, threads=threads, config=config, **settings))
 
     @show_keywords(SampleSettings, SampleConfig)
     def sample_each(
@@ -91,9 +113,13 @@ class TextModel(ABC):
         seed: int | None = None,
         threads: int | None = None,
         config: SampleConfig | None = None,
+        label: str | None = None,
         **settings: Unpack[SampleSettings],
     ) -> Iterator[Sample]:
         """Yield the texts of `sample` in batches as they are drawn, without end if n is None."""
+        model = self.given(label)
+        if model is not self:
+            return model.sample_each(prompt, n=n, seed=seed, threads=threads, config=config, **settings)
         config = self.sampling(config, settings)
         sampler = Sampler(self.prepared, self.vocabulary, config, threads=cores_for(threads))
         return sampler.texts(self.clean_prompt(prompt), n=plain(n), seed=plain(seed))
@@ -105,9 +131,13 @@ class TextModel(ABC):
         *,
         seed: int | None = None,
         config: SampleConfig | None = None,
+        label: str | None = None,
         **settings: Unpack[SampleSettings],
     ) -> Iterator[str]:
         """Draw one text, and yield each character as it is drawn; see `sample`."""
+        model = self.given(label)
+        if model is not self:
+            return model.stream(prompt, seed=seed, config=config, **settings)
         sampler = Sampler(self.prepared, self.vocabulary, self.sampling(config, settings))
         return sampler.stream(self.clean_prompt(prompt), seed=plain(seed))
 
@@ -127,15 +157,19 @@ class TextModel(ABC):
         cleaned: dict[str, Any] = {name: self.clean(text) for name, text in given.items() if text is not None}
         return replace(config, **cleaned)
 
-    def score(self, text: str, *, end: bool | None = None, context: str = "") -> Score:
+    def score(self, text: str, *, end: bool | None = None, context: str = "", label: str | None = None) -> Score:
         """Return the log probability of a text and of each of its characters; see `score_many`."""
+        model = self.given(label)
+        if model is not self:
+            return model.score(text, end=end, context=context)
         text, context = self.clean(text), self.clean(context)
         end, threads = self.counts_end(end), cores_for(None)
         return score_text(self.prepared, self.vocabulary, text, end=end, context=context, threads=threads)
 
     def score_many(
-        self, texts: Iterable[str], *, end: bool | None = None, context: str = "", threads: int | None = None
-    ) -> Iterator[Score]:
+        self, texts: Iterable[str], *, end: bool | None = None, context: str = "", threads: int | None = None,
+        label: str | None = None,
+    ) -> Iterator[Score]:  # fmt: skip
         """Yield the log probability of each text, in order and in bounded memory, without those of its characters.
 
         Parameters
@@ -148,21 +182,31 @@ class TextModel(ABC):
             Text that precedes each text and does not count.
         threads : int, optional
             Cores to use; 0 or None for all that this process may use.
+        label : str, optional
+            The label of the texts, of a model with labels; by default their probability is summed over all labels.
         """
+        model = self.given(label)
+        if model is not self:
+            return model.score_many(texts, end=end, context=context, threads=threads)
         check_texts(texts)
         texts, context = map(self.clean, texts), self.clean(context)
         end, threads = self.counts_end(end), cores_for(threads)
         return score_texts(self.prepared, self.vocabulary, texts, end=end, context=context, threads=threads)
 
     def score_characters(
-        self, text: str, *, end: bool | None = None, context: str = "", alternatives: int = 5
-    ) -> Iterator[CharScore]:
-        """Yield the score of each character, with the `alternatives` most probable ones; see `score_many`."""
+        self, text: str, *, end: bool | None = None, context: str = "", alternatives: int = 5,
+        label: str | None = None,
+    ) -> Iterator[CharScore]:  # fmt: skip
+        """Yield the score of each character, with the `alternatives` most probable ones; see `score_many`.
+
+        A model with labels needs a `label`.
+        """
         check_value("alternatives", alternatives, NATURAL)
-        network, text, context, end = self.prepared, self.clean(text), self.clean(context), self.counts_end(end)
+        network = self.given(label).prepared
+        text, context, end = self.clean(text), self.clean(context), self.counts_end(end)
         return score_characters(network, self.vocabulary, text, end=end, context=context, alternatives=alternatives)
 
-    def next(self, prompt: str = "", *, words: int = 10) -> Next:
+    def next(self, prompt: str = "", *, words: int = 10, label: str | None = None) -> Next:
         """Return what the model expects after a prompt.
 
         Parameters
@@ -171,6 +215,8 @@ class TextModel(ABC):
             The text before; EOS precedes it.
         words : int, default 10
             Number of next words to search for.
+        label : str, optional
+            The label of the text; a model with labels needs it.
 
         Returns
         -------
@@ -180,7 +226,8 @@ class TextModel(ABC):
         from charlm.scoring.continuations import expect_next
 
         check_value("words", plain(words), NATURAL)
-        return expect_next(self.prepared, self.vocabulary, self.clean_prompt(prompt), words=plain(words))
+        network = self.given(label).prepared
+        return expect_next(network, self.vocabulary, self.clean_prompt(prompt), words=plain(words))
 
     def refuse_unknown(self, text: str) -> None:
         """Raise UnknownCharacterError, with line and column, if a token of a text is not in the vocabulary."""

@@ -2,8 +2,8 @@
 
 The object holds `format_version`; `charlm_version`, which wrote it; `config`, a NetworkConfig and in its `text` a
 TextConfig; `torch`, the class that takes the recurrent weights, or that PyTorch has none; `vocabulary`, as from
-`Vocabulary.to_json`; `training`, the training record; `labels`, the list of the labels that it predicts, unless it is
-a language model. The object of a mixture holds `members`, their number K from 2.
+`Vocabulary.to_json`; `training`, the training record; `labels`, the list of the labels that it predicts or reads, if
+there are any. The object of a mixture holds `members`, their number K from 2.
 The tensors of member k then have the prefix `k.` before PyTorch's names, k from 0.
 """
 
@@ -50,7 +50,7 @@ class ModelFile:
     members : int, default 1
         K of a mixture.
     labels : tuple of str, default none
-        The labels that the network predicts; as many as its `outputs`.
+        The labels that the network predicts or reads; as many as its `outputs` or its `conditions`.
     """
 
     config: NetworkConfig
@@ -99,7 +99,7 @@ def read_model(path: Path) -> ModelFile:
         config, text = configs_from_json(as_object(content.get("config"), "its config"), vocabulary)
         training = TrainingRecord.from_json(content.get("training"))
         members, labels = members_from_json(content), labels_from_json(content)
-        check_outputs(config, labels)
+        check_labels(config, labels, training)
         check_shapes(container.shapes, file_layout(config, len(vocabulary), members))  # before the data is read
         tensors = container.tensors()
         check_weights(tensors)
@@ -113,8 +113,9 @@ def to_json(model: ModelFile) -> dict[str, Any]:
     training = model.training.to_json()
     TrainingRecord.from_json(training)  # refuses what `read_model` would refuse
     # versions of charlm without these fields can read the file
-    config = without_defaults(model.config, "bidirectional", "tied", "outputs", "encoder_decoder")
-    check_outputs(model.config, model.labels)
+    defaults = ("bidirectional", "tied", "outputs", "encoder_decoder", "conditions")
+    config = without_defaults(model.config, *defaults)
+    check_labels(model.config, model.labels, model.training)
     mixture = {} if model.members == 1 else {"members": model.members}
     members_from_json(mixture)  # refuses what `read_model` would refuse
     return {
@@ -158,7 +159,7 @@ def without_defaults(config: NetworkConfig | TextConfig, *names: str) -> dict[st
 
 
 def labels_from_json(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the labels that a network predicts, none for a language model; ValueError if they are not a list of them.
+    """Return the labels of a network, none for most language models; ValueError if they are not a list of them.
 
     The list has distinct strings.
     """
@@ -170,10 +171,18 @@ def labels_from_json(content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def check_outputs(config: NetworkConfig, labels: Sequence[str]) -> None:
-    """Raise ValueError unless a network predicts the labels, or a language model has none."""
-    if config.outputs != len(labels):
-        raise ValueError(f"its network predicts {config.outputs:,} labels, and it has {len(labels):,}")
+def check_labels(config: NetworkConfig, labels: Sequence[str], training: TrainingRecord) -> None:
+    """Raise ValueError unless a network predicts or reads as many labels as there are, and their counts are as many."""
+    if config.outputs + config.conditions != len(labels):
+        verb = "reads" if config.conditions else "predicts"
+        raise ValueError(
+            f"its network {verb} {config.outputs + config.conditions:,} labels, and it has {len(labels):,}"
+        )
+    if len(training.label_counts) not in (0, config.conditions):
+        raise ValueError(
+            f"its network reads {config.conditions:,} labels, and its training record counts "
+            f"{len(training.label_counts):,}"
+        )
 
 
 def members_from_json(content: Mapping[str, Any]) -> int:

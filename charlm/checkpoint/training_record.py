@@ -14,8 +14,10 @@ KEYS = {"logit_scale": "sharpness"}
 """Field -> its key in the file, where the two differ."""
 KINDS: dict[str, type[Any]] = {"digest": str, "settings": dict, "line_hashes": str, "forms": dict}
 """Fields that are only shown, with the type of their JSON; a value of another type is dropped. The rest are numbers."""
+LISTS = ("sources", "label_counts", "other")
+"""Fields that are no numbers, and are checked apart."""
 MAX_COUNT = 1 << 53
-"""Largest count of a form of a word: integers up to it are exact as numbers of JSON."""
+"""Largest count of a form of a word, or of texts: integers up to it are exact as numbers of JSON."""
 LOSSES = ("train_loss", "valid_loss")
 """Fields that are written even if they are None, unless the model was never trained."""
 
@@ -48,6 +50,8 @@ class TrainingRecord:
         Hashes of the training lines, see `charlm.text.novelty`.
     forms : mapping of str to int
         Counts of the forms of words, see `charlm.text.lexicon`.
+    label_counts : tuple of int
+        Number of training texts with each label that the network reads.
     other : mapping
         Entries of the file that this version does not know.
     """
@@ -66,6 +70,7 @@ class TrainingRecord:
     settings: Mapping[str, Any] = field(default_factory=dict)
     line_hashes: str = field(default="", repr=False)
     forms: Mapping[str, int] = field(default_factory=dict, repr=False)
+    label_counts: tuple[int, ...] = ()
     other: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -82,7 +87,10 @@ class TrainingRecord:
         if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
             raise ValueError("the sources in its training record are no list of names")
         found: dict[str, Any] = {}
-        for name in [one.name for one in fields(cls) if one.name not in ("sources", "other")]:
+        counts = other.pop("label_counts", [])
+        if not isinstance(counts, list) or not all(is_count(count) and count <= MAX_COUNT for count in counts):
+            raise ValueError("the label_counts in its training record are no list of counts")
+        for name in [one.name for one in fields(cls) if one.name not in LISTS]:
             key = KEYS.get(name, name)
             value = other.pop(key, None)
             if name not in KINDS and not (value is None or is_real(value)):
@@ -91,11 +99,11 @@ class TrainingRecord:
                 found[name] = value
         if not all(is_count(count) and count <= MAX_COUNT for count in found.get("forms", {}).values()):
             raise ValueError(f"a form of a word in its training record has a count that is not from 1 to {MAX_COUNT:,}")
-        return cls(tuple(sources), **found, other=other)
+        return cls(tuple(sources), **found, label_counts=tuple(counts), other=other)
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry `training` of a model file."""
-        entries = asdict(self) | {"sources": list(self.sources)}
+        entries = asdict(self) | {"sources": list(self.sources), "label_counts": list(self.label_counts)}
         other: dict[str, Any] = entries.pop("other")
         always = () if self.steps is None else LOSSES
         kept = {name: value for name, value in entries.items() if name in always or value not in (None, "", [], {})}

@@ -45,7 +45,8 @@ def command(
 ) -> None:  # fmt: skip
     """Print the label of each TEXT, or the probability that it is from each of several models.
 
-    One model of --task classify predicts its labels. Several language models are compared by Bayes' rule: a model
+    One model of --task classify predicts its labels; one of --labels compares the probabilities of the text given each
+    label, with their priors. Several language models are compared by Bayes' rule: a model
     divides the probability of its UNK among the characters that it does not know, so that models with different
     vocabularies are comparable. Results come in the order of the input. --tsv prints all labels.
 

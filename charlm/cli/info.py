@@ -44,6 +44,8 @@ def facts_of(model: charlm.LanguageModel, path: Path) -> dict[str, Any]:
         del config["outputs"], text["task"], text["remove"]
     if not model.config.encoder_decoder:
         del config["encoder_decoder"], text["target_unit"]
+    if not model.reads_labels:
+        del config["conditions"]
     return {
         "path": str(path),
         "config": config,
@@ -54,6 +56,7 @@ def facts_of(model: charlm.LanguageModel, path: Path) -> dict[str, Any]:
         "unit": model.text.unit,
         "vocabulary": model.vocabulary.to_json(),
         **({"labels": list(model.labels)} if model.labels else {}),
+        **({"priors": list(model.priors)} if model.priors else {}),
         "training": replace(model.training, line_hashes="", forms={}).to_json(),
     }
 
@@ -79,13 +82,18 @@ def readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
     yield "text", f"{documents}, {text['encoding']}, normal form {text['normalize']}"
     yield "vocabulary", f"{len(tokens):,} {unit}s, with EOS and UNK: {shown}"
-    if labels := facts.get("labels"):
+    labels, priors = facts.get("labels", []), facts.get("priors")
+    if priors:
+        names = " ".join(f"{label} {prior:.1%}" for label, prior in zip(labels[:MAX_TOKENS], priors, strict=False))
+        yield "labels", f"{len(labels):,}, with their priors: {names}" + " ..." * (len(labels) > MAX_TOKENS)
+    elif labels:
         task = text["task"] + f" {text['remove']}" * bool(text["remove"])
         shown_labels = labels[of_pairs:MAX_TOKENS]  # the first one of pairs is empty
         names = "" if text["remove"] else f": {' '.join(shown_labels)}" + " ..." * (len(labels) > MAX_TOKENS)
         yield "task", f"{task}, {len(labels):,} labels{' with END' * of_pairs}{names}"
     if training:
-        yield from training_lines(training, unit, f"{PSEUDO} " * (both and not labels), "label" if labels else unit)
+        unit_of_loss = "label" if config.get("outputs") else unit
+        yield from training_lines(training, unit, f"{PSEUDO} " * (both and not labels), unit_of_loss)
 
 
 def training_lines(training: dict[str, Any], unit: str, loss_name: str, unit_of_loss: str) -> Iterator[tuple[str, str]]:

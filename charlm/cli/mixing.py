@@ -40,30 +40,36 @@ class Chosen(NamedTuple):
     paths : one or more model files; a pattern of a shell names all files that match it
     weights : the weight of each model; none for equal weights
     sample : the text on which the weights are fitted, or None
+    label : the label of the texts, for models with labels, or None
     """
 
     paths: tuple[Path, ...]
     weights: tuple[float, ...]
     sample: Path | None
+    label: str | None
 
 
 def models(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add -m, --weight and --fit; the command gets the models as `chosen`."""
+    """Add -m, --label, --weight and --fit; the command gets the models as `chosen`."""
 
     @wraps(function)
-    def command(model_paths: tuple[Path, ...], weights: tuple[float, ...], fit: Path | None, **settings: Any) -> Any:
-        return function(chosen=Chosen(model_paths, weights, fit), **settings)
+    def command(
+        model_paths: tuple[Path, ...], label: str | None, weights: tuple[float, ...], fit: Path | None, **settings: Any
+    ) -> Any:
+        return function(chosen=Chosen(model_paths, weights, fit, label), **settings)
 
     paths = model_option(
         "-m", "--model", "model_paths", type=ModelPath(path_type=Path), multiple=True, default=(MODEL,),
         show_default=MODEL, envvar=MODEL_VARIABLE, show_envvar=True, metavar="PATH...", shell_complete=model_files,
         help="Read this model file. Repeatable: the probabilities of several models are averaged.",
     )  # fmt: skip
+    label = model_option("--label", metavar="LABEL", show_default=False,
+                         help="Use a model of train --labels for texts with this label.")  # fmt: skip
     weight = model_option("--weight", "weights", type=float, multiple=True, metavar="W", show_default="equal",
                           help="Weight of each model, in their order. Repeatable.")  # fmt: skip
     fit = model_option("--fit", type=INPUT, metavar="FILE",
                        help="Fit the weights of several models to the text of this file.")  # fmt: skip
-    return paths(weight(fit(command)))
+    return paths(label(weight(fit(command))))
 
 
 def open_models(
@@ -74,6 +80,7 @@ def open_models(
     Raises
     ------
     UsageError : --weight or --fit is given without several models, or both are given
+    ConfigError : the models have no labels, or not this one
     """
     paths = [path for pattern in chosen.paths for path in matches(pattern)]
     for value, flag in ((chosen.weights, "--weight"), (chosen.sample, "--fit")):
@@ -83,8 +90,8 @@ def open_models(
         raise click.UsageError("--weight and --fit exclude each other; pass one of them")
     loaded = [open_model(path, threads, encoding=encoding, errors=errors) for path in paths]
     if len(loaded) == 1:
-        return loaded[0]
-    mixture = charlm.Mixture(loaded, chosen.weights or None)
+        return loaded[0].given(chosen.label)
+    mixture = charlm.Mixture(loaded, chosen.weights or None).given(chosen.label)
     if chosen.sample is None:
         return mixture
     require_files([chosen.sample])
@@ -104,5 +111,7 @@ def matches(path: Path) -> list[Path]:
 def require_one(model: TextModel, flags: str) -> charlm.LanguageModel:
     """Return a model; raise UsageError if it is a mixture, for options that need the weights of one model."""
     if not isinstance(model, charlm.LanguageModel):
+        if not isinstance(model, charlm.Mixture):
+            raise click.UsageError(f"{flags} needs the --label of the texts with this model")
         raise click.UsageError(f"{flags} takes one model; pass one -m")
     return model

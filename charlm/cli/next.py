@@ -43,6 +43,7 @@ def command(
       charlm next "the qu" -k 3
       charlm next "the " --json
       charlm next -m a.safetensors b.safetensors "the "
+      charlm next -m surnames.safetensors --label italian "Ro"
     """
     from charlm.cli.records import next_record, show_records
     from charlm.scoring.continuations import Continuation

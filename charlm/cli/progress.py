@@ -51,12 +51,12 @@ def train_with_progress(run: Run, *, shows_progress: bool = True, shows_samples:
 
 def unit_of(run: Run) -> str:
     """Return what a loss is per: "char", "word" or "label"."""
-    return "label" if run.setup.corpus.labels else run.setup.corpus.vocabulary.unit
+    return "label" if run.setup.network.config.outputs else run.setup.corpus.vocabulary.unit
 
 
 def is_pseudo(run: Run) -> bool:
     """Return whether the losses are negative pseudo-log-likelihoods."""
-    return run.setup.network.config.bidirectional and not run.setup.corpus.labels
+    return run.setup.network.config.bidirectional and not run.setup.network.config.outputs
 
 
 def print_start(run: Run) -> None:

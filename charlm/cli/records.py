@@ -197,7 +197,8 @@ def sample_record(sample: Sample, prompt: str, index: int, unit: str, *, per_cha
         "unit": unit,
         "log_kept": sample.log_kept,
     }
-    return record | ({"log_probs": list(sample.log_probs)} if per_char else {})
+    drawn = {} if sample.label is None else {"label": sample.label}
+    return record | drawn | ({"log_probs": list(sample.log_probs)} if per_char else {})
 
 
 ACTIVATION_KEYS = ("index", "character", "activation", "gates", "unit")

@@ -108,12 +108,14 @@ def command(
 ) -> None:  # fmt: skip
     r"""Generate text, one character at a time.
 
-    Begins a document, or continues --prompt. A model of lines writes whole lines.
+    Begins a document, or continues --prompt. A model of lines writes whole lines. A model of train --labels writes
+    texts with --label, or draws the label of each text by its frequency; --json says which.
 
     Examples:
       charlm sample --length 500
       charlm sample -p "Once upon a time" -n 3 --seed 1
       charlm sample -m names.safetensors -n 20 --novel
+      charlm sample -m surnames.safetensors --label italian -n 5
       charlm sample --temp 0.5 --word-temp 1.2 --no-loop 20
       charlm sample -m a.safetensors b.safetensors --weight 0.7 --weight 0.3
       charlm sample -m names.safetensors -n 5 --match "[A-Z]\w{3,6}us" --without e
@@ -132,7 +134,7 @@ def command(
         warn_of_unknown(model, one)
     draw = partial(model.sample_each, seed=seed, threads=threads, config=config)
     if novel:
-        is_copy = copies_of(model, corpus)
+        is_copy = copies_of(model, corpus, has_labels=chosen.label is not None or model.reads_labels)
         drawn = ((one, novel_samples(part_of_text(model, one), draw(one), is_copy, n)) for one in prompts)
     elif n == len(prompts) == 1 and form is None:
         for piece in chain(prompts, model.stream(prompts[0], seed=seed, config=config), ["\n"]):
@@ -141,7 +143,7 @@ def command(
     else:
         drawn = ((one, draw(one, n=n)) for one in prompts)
     if form:
-        write_records(drawn, form, model.text.unit, per_char=per_char)
+        write_records(drawn, form, model, per_char=per_char)
     else:
         end = "\n" if novel or model.text.lines else "\n\n"
         write_texts(model, drawn, n * len(prompts), end=end)
@@ -181,17 +183,18 @@ def write_texts(model: TextModel, drawn: Iterable[tuple[str, Samples]], n: int, 
         sys.stdout.flush()  # the next batch may take long
 
 
-def write_records(drawn: Iterable[tuple[str, Samples]], form: str, unit: str, *, per_char: bool) -> None:
+def write_records(drawn: Iterable[tuple[str, Samples]], form: str, model: TextModel, *, per_char: bool) -> None:
     """Write a record for each text."""
     from charlm.cli.records import sample_record, show_records
     from charlm.sampling.sampler import Sample
 
+    unit, example = model.text.unit, Sample("", 0.0, False, label="" if model.reads_labels else None)
     records = (
         sample_record(sample, prompt, index, unit, per_char=per_char)
         for prompt, samples in drawn
         for index, sample in enumerate(samples)
     )
-    show_records(records, form, sample_record(Sample("", 0.0, False), "", 0, unit, per_char=per_char))
+    show_records(records, form, sample_record(example, "", 0, unit, per_char=per_char))
 
 
 def warn_of_unknown(model: TextModel, prompt: str) -> None:
@@ -228,17 +231,20 @@ def training_texts(model: TextModel, corpus: Path | None) -> list[Path]:
     return paths
 
 
-def copies_of(model: TextModel, corpus: Path | None) -> IsCopy:
+def copies_of(model: TextModel, corpus: Path | None, *, has_labels: bool = False) -> IsCopy:
     """Return a test of whether a text occurs in the training text.
 
     For running text, any part of the corpus is a copy. For lines, a whole line is a copy; of a text that was cut, the
     start of a line. Without the corpus only whole lines can be tested, by their hashes.
+
+    has_labels: whether the corpus is a file of labelled texts.
 
     Raises
     ------
     UsageError : no corpus is given, and the model has no hashes of lines
     """
     from charlm.text.novelty import hash_of, unpack_hashes
+    from charlm.text.rows import read_rows
 
     if corpus is None:
         of_models = [unpack_hashes(record.line_hashes) for record in model.training_records]
@@ -248,7 +254,8 @@ def copies_of(model: TextModel, corpus: Path | None) -> IsCopy:
                 "the model file holds no hashes of training lines; pass the training text with --corpus FILE"
             )
         return lambda text, is_whole: hash_of(model.clean(text)) in hashes if is_whole else None
-    learned = model.clean(read_text(corpus, model.text))
+    rows = "\n".join(row.text for row in read_rows(corpus, model.text)) if has_labels else None
+    learned = model.clean(read_text(corpus, model.text) if rows is None else rows)
     if not model.text.lines:
         return lambda text, is_whole: model.clean(text) in learned
     lines, framed = frozenset(learned.split("\n")), f"\n{learned}"

@@ -45,12 +45,15 @@ class TrainingSamples:
         network = self._run.setup.network.config
         if network.bidirectional or network.outputs or allowed <= self._preparation:
             return ""
-        model = self._run.current_model()
+        model, shown = self._run.current_model(), ""
+        if model.reads_labels:
+            label = model.labels[seed % len(model.labels)]
+            model, shown = model.conditioned(label), f"{label}: "
         sampler = Sampler(model.prepared, model.vocabulary, model.sampling(None, {"length": columns}))
         self._preparation = monotonic() - start
         text = draw_until(sampler, columns, seed, start + allowed)
         self._spent += monotonic() - start
-        return fit(in_one_line(text), columns)
+        return fit(in_one_line(shown + text), columns)
 
 
 def draw_until(sampler: Sampler, characters: int, seed: int, deadline: float) -> str:

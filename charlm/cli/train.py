@@ -43,7 +43,11 @@ torch_option = option_group("PyTorch")
 @text_option("--normalize", type=click.Choice(config.NORMALIZATIONS), default="none",
              help="Convert the text to this Unicode normal form, and later all prompts and scored texts.")  # fmt: skip
 @text_option("--task", type=click.Choice(list(TASKS)), default="language",
-             help="Predict text, restore what --remove removes, classify texts, tag tokens or map pairs.")  # fmt: skip
+             help="Predict text, restore what --remove removes, classify texts, tag tokens, map pairs, or predict "
+             "text with a label.")  # fmt: skip
+@text_option("--labels", is_flag=True,
+             help='Learn lines "label TAB text", or the lines of several files, for --label and classify; short for '
+             "--task conditional.")  # fmt: skip
 @text_option("--remove", default="", metavar="KINDS", show_default="none",
              help="Remove marks, case, spaces or punctuation; several with commas.")  # fmt: skip
 @text_option("--target-unit", type=click.Choice(config.TARGET_UNITS), default="char",
@@ -98,7 +102,7 @@ torch_option = option_group("PyTorch")
                 help="Show a sample of the model at each evaluation, on a terminal.")  # fmt: skip
 def command(
     files: tuple[str, ...], lines: bool, unit: str, min_count: int | None, encoding: str, errors: str, normalize: str,
-    task: str, remove: str, target_unit: str, model_path: Path, init_from: Path | None, resume: bool,
+    task: str, labels: bool, remove: str, target_unit: str, model_path: Path, init_from: Path | None, resume: bool,
     save_minutes: float, keep_state: bool, overwrite: bool, shows_progress: bool, shows_samples: bool, engine: str,
     device: str, precision: str, **settings: Any,
 ) -> int:  # fmt: skip
@@ -110,6 +114,7 @@ def command(
     Examples:
       charlm train corpus.txt --minutes 10 --keep-state
       charlm train names.txt --lines -m names.safetensors
+      charlm train surnames.tsv --labels -m surnames.safetensors
       charlm train corpus.txt --task restore --remove marks -m marks
       charlm train words.tsv --task pairs --target-unit symbol -m sounds
       charlm train corpus.txt --resume --minutes 30
@@ -118,6 +123,9 @@ def command(
     from charlm.runs.run import Run
     from charlm.runs.setup import RunOptions
 
+    if labels and task not in ("language", "conditional"):
+        raise click.UsageError(f"--labels is short for --task conditional; leave out --task {task}")
+    task = "conditional" if labels else task
     text = config.TextConfig(unit, lines, min_count, encoding, errors, normalize, task, remove, target_unit)
     computing = config.EngineConfig(engine, device, precision)
     run_options = RunOptions(text, computing, overwrite, resume, save_minutes, init_from, keep_state)
@@ -143,7 +151,9 @@ def command(
 def next_command(path: Path, model: LanguageModel) -> str:
     """Return a shell command that uses the model."""
     use = ["fill", "a lette_ is miss_ng"] if model.config.bidirectional else ["sample"]
-    if model.labels:
+    if model.reads_labels:
+        use = ["sample", "--label", model.labels[0]]
+    elif model.labels:
         use = [model.task.commands[0], "--file", "FILE"]
     return shlex.join(["charlm", *use, "-m", str(path)])
 

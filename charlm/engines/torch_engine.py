@@ -179,7 +179,7 @@ class TorchEngine:
         network = self._network
         if isinstance(network, BidirectionalNetwork):
             return to_bidirectional_window(self._device, network, inputs, targets, weights, output_masks, self._tuning)
-        window, _ = to_window(self._device, inputs, targets, weights, network.start, self._tuning)
+        window, _ = to_window(self._device, inputs, targets, weights, network, self._tuning)
         return window._replace(output_masks=output_masks)
 
     def _draw_masks(self, window: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:

@@ -51,9 +51,7 @@ class TorchEvaluator:
             state = (torch.zeros(layers, streams, hidden, device=self._device),) * arrays
             for first in range(0, steps, length):
                 chunk = slice(first, first + length)
-                window, order = to_window(
-                    self._device, inputs[chunk], targets[chunk], None, network.start, self._tuning
-                )
+                window, order = to_window(self._device, inputs[chunk], targets[chunk], None, network, self._tuning)
                 hs, state = self._model.read(window, state)
                 terms = loss_and_derivatives(self._model.head(hs) * logit_scale, window.targets)
                 if order is not None:

@@ -83,16 +83,17 @@ class Model(torch.nn.Module):
 
     def __init__(self, network: BaseNetwork) -> None:
         super().__init__()
-        self.vocabulary = network.vocabulary
         config, cell = network.config, network.cell
+        self.vocabulary, self.conditions = network.vocabulary, config.conditions
+        self.inputs = self.vocabulary + self.conditions
         rnn = getattr(torch.nn, str(cell.torch_name))
         self.tied = config.tied
         self.layers_per_module = 1 if config.dropout else config.layers
         self.state_shape = config.layers, cell.state_arrays, config.hidden
         self.stack, self.reverse = (
             torch.nn.ModuleList(
-                rnn(config.hidden if first or config.tied else network.vocabulary, config.hidden,
-                    self.layers_per_module, **cell.torch_options)
+                rnn(config.hidden if first or config.tied else self.inputs, config.hidden, self.layers_per_module,
+                    **cell.torch_options)
                 for first in range(0, layers, self.layers_per_module)
             )
             for layers in (config.layers, config.layers if config.bidirectional else 0)
@@ -123,8 +124,11 @@ class Model(torch.nn.Module):
         """Return the inputs of the first layer, (N, F): one-hot vectors, or rows of the tied output layer."""
         if self.tied:
             return torch.nn.functional.embedding(ids, self.head.weight)
-        one_hot = torch.zeros(len(ids), self.vocabulary, device=ids.device)
-        return one_hot.scatter_(1, ids[:, None], 1.0)  # `one_hot` would check the ids, and wait for the device
+        one_hot = torch.zeros(len(ids), self.inputs, device=ids.device)
+        columns = ids[:, None]
+        if self.conditions:
+            columns = torch.stack([ids // self.conditions, self.vocabulary + ids % self.conditions], dim=1)
+        return one_hot.scatter_(1, columns, 1.0)  # `one_hot` would check the ids, and wait for the device
 
     def read(self, window: DeviceWindow | BidirectionalWindow, state: State) -> tuple[torch.Tensor, State]:
         """Return the outputs of the last layer after dropout, (N, H) or (N, 2H) of two stacks, and the new state.

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from charlm.arrays import Array, Ids
+from charlm.arrays import Array, Ids, tokens_of
 from charlm.engines.segments import Segments, cut_into_chunks, cut_into_segments
 from charlm.engines.torch_model import BidirectionalWindow, DeviceWindow
 from charlm.engines.tuning import EngineTuning
+from charlm.nn.base import BaseNetwork
 from charlm.nn.bidirectional import BidirectionalNetwork
 
 
@@ -31,15 +32,15 @@ def to_window(
     inputs: Ids,
     targets: Ids,
     weights: Array | None,
-    start: int,
+    network: BaseNetwork,
     tuning: EngineTuning,
 ) -> tuple[DeviceWindow, Ids | None]:
     """Copy a window (T, B) to the device, without dropout.
 
     Parameters
     ----------
-    start : int
-        EOS: an input of this id resets the state of its stream.
+    network : BaseNetwork
+        Its `start`, EOS, is the input that resets the state of its stream.
     tuning : EngineTuning
         When to cut a window into chunks, and when into segments.
 
@@ -52,14 +53,15 @@ def to_window(
     ids = [inputs.ravel(), targets.ravel()]
     is_cpu = device.type == "cpu"
     min_steps = tuning.min_steps_per_chunk if is_cpu else tuning.min_steps_per_chunk_on_gpu
-    chunks = cut_into_chunks(inputs, start, min_steps)
+    tokens, start = tokens_of(inputs, network.config.conditions), network.start
+    chunks = cut_into_chunks(tokens, start, min_steps)
     if chunks:
-        resets = [inputs[chunk.start] != start for chunk in chunks]
+        resets = [tokens[chunk.start] != start for chunk in chunks]
         masks = [None if mask.all() else copy_to(device, mask[:, None].astype(np.float32)) for mask in resets]
         own = None if weights is None else copy_to(device, weights.ravel())
         ids_there, targets_there = copy_all_to(device, ids)
         return DeviceWindow(ids_there, targets_there, own, None, None, list(zip(chunks, masks, strict=True))), None
-    cut = cut_into_segments(inputs, start)
+    cut = cut_into_segments(tokens, start)
     order = cut.order
     vectors = [ids[0][order], ids[1][order], order % inputs.shape[1], cut.columns, cut.last]
     ids_there, targets_there, streams, columns, last = copy_all_to(device, vectors)
@@ -90,7 +92,7 @@ def to_bidirectional_window(
     directions, indices = [], []
     layers = len(output_masks) // 2
     for k, ids in enumerate(network.directions(inputs, targets)):
-        window, order = to_window(device, ids, ids, None, network.start, tuning)
+        window, order = to_window(device, ids, ids, None, network, tuning)
         directions.append(window._replace(output_masks=output_masks[k * layers : (k + 1) * layers]))
         at = np.arange(ids.size) if order is None else np.argsort(order)
         indices.append(at.reshape(ids.shape)[:: -1 if k else 1].ravel())

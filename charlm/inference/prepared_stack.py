@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
+from charlm.arrays import Array, Ids, split_ids
 from charlm.kernels.matmul import multiply_rows
 from charlm.kernels.workspace import Workspace, aligned
 from charlm.nn.base import NetworkState
@@ -32,16 +32,25 @@ class PreparedStack:
 
     def __init__(self, stack: Stack, params: Parameters, tuning: NnTuning) -> None:
         self.cell, self.start, self.hidden = stack.cell, stack.start, stack.config.hidden
+        self.is_start, self._conditions = stack.is_start, stack.config.conditions
         self.layers = stack.prepare(params, tuning=tuning)
         first = self.layers[0]
-        self.table = projection_table(params.one_hot_weight(stack.name), first.bias, first.recurrence.scale)
-        self.table = self.table.reshape(-1, self.cell.gates, 1, self.hidden)  # z of the first layer for each id
+        weight, scale = params.one_hot_weight(stack.name), first.recurrence.scale
+        vocabulary = weight.shape[1] - self._conditions
+        self.table = projection_table(weight[:, :vocabulary], first.bias, scale)
+        self.table = self.table.reshape(-1, self.cell.gates, 1, self.hidden)  # z of the first layer for each token
+        self._of_labels = projection_table(weight[:, vocabulary:], np.zeros_like(scale), scale)  # added to it
         self._gate_rows = np.arange(self.cell.gates)[:, None]
 
     def project(self, ids: Ids, out: Array) -> Array:
         """Fill and return `out` (..., G, B, H) with z of the first layer for ids (..., B)."""
-        rows = ids[..., None, :] * self.cell.gates + self._gate_rows
-        return self.table.reshape(-1, self.hidden).take(rows, axis=0, out=out, mode="clip")
+        tokens, labels = split_ids(ids, self._conditions) if self._conditions else (ids, None)
+        rows = tokens[..., None, :] * self.cell.gates + self._gate_rows
+        self.table.reshape(-1, self.hidden).take(rows, axis=0, out=out, mode="clip")
+        if labels is not None:
+            rows = labels[..., None, :] * self.cell.gates + self._gate_rows
+            out += self._of_labels.reshape(-1, self.hidden)[rows]
+        return out
 
     def read(self, ids: Ids, state: NetworkState | None, work: Workspace) -> tuple[Array, NetworkState]:
         """Read a window, layer by layer.
@@ -62,7 +71,7 @@ class PreparedStack:
             After the window.
         """
         (steps, streams), gates, hidden = ids.shape, self.cell.gates, self.hidden
-        resets = reset_steps((ids != self.start)[:, :, None])
+        resets = reset_steps(np.logical_not(self.is_start(ids))[:, :, None])
         if state is None:
             state = [tuple(np.zeros((self.cell.state_arrays, streams, hidden), work.dtype))] * len(self.layers)
         hs = np.empty((steps, streams, 0), work.dtype)

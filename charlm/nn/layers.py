@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
+from charlm.arrays import Array, Ids, split_ids
 from charlm.kernels.matmul import multiply_rows, rows_at_once, write_gradient
 from charlm.kernels.workspace import Workspace, sum_rows
 from charlm.nn.functional import cross_entropy
@@ -18,6 +18,8 @@ from charlm.nn.window import Window
 class OneHotProjection(NamedTuple):
     """W_ih @ one_hot(ids) + b as a table lookup, as in `torch.nn.Embedding`; W_ih @ embedding[ids] + b if tied.
 
+    An id of a token with one of L labels has two ones: the input is the one-hot vectors of both, (V + L,).
+
     Attributes
     ----------
     table : array (U, G*H)
@@ -28,22 +30,25 @@ class OneHotProjection(NamedTuple):
         Id of each row.
     embedding : array (U, H) or None
         Embedding of each row's id; None for a one-hot input.
+    conditions : int
+        L; 0 if no label is read.
     """
 
     table: Array
     rows: Ids
     used: Ids
     embedding: Array | None
+    conditions: int = 0
 
     @classmethod
     def prepare(
-        cls, weight: Array, bias: Array, scale: Array, ids: Ids, embedding: Array | None = None
+        cls, weight: Array, bias: Array, scale: Array, ids: Ids, embedding: Array | None = None, conditions: int = 0
     ) -> OneHotProjection:
         """Prepare the table for a window.
 
         Parameters
         ----------
-        weight : array (G*H, V), or (G*H, H) with an embedding
+        weight : array (G*H, V + L), or (G*H, H) with an embedding
             W_ih, not scaled.
         bias : array (1, G*H)
             Scaled.
@@ -51,12 +56,17 @@ class OneHotProjection(NamedTuple):
         ids : ids (T, B)
         embedding : array (V, H), optional
             Embeddings of the tokens, the inputs of a tied network.
+        conditions : int
+            L; 0 if no label is read.
         """
         is_used = np.bincount(ids.ravel()) > 0
         used, rows = np.flatnonzero(is_used), np.cumsum(is_used) - 1
         own = None if embedding is None else embedding[used]
-        columns = weight[:, used] if own is None else weight @ own.T
-        return cls(projection_table(columns, bias, scale), rows[ids], used, own)
+        tokens, labels = split_ids(used, conditions) if conditions else (used, None)
+        columns = weight[:, tokens] if own is None else weight @ own.T
+        if labels is not None:
+            columns += weight[:, weight.shape[1] - conditions + labels]
+        return cls(projection_table(columns, bias, scale), rows[ids], used, own, conditions)
 
     def forward(self, zs: Array) -> Array:
         """Write the projection into `zs` (G, T, B, H) and return it."""
@@ -67,9 +77,16 @@ class OneHotProjection(NamedTuple):
         return zs
 
     def backward(self, dzs: Array, grad: Array, work: Workspace) -> None:
-        """Write d loss / d W_ih of a one-hot input into `grad` (G*H, V), for dzs (G, T, B, H)."""
+        """Write d loss / d W_ih of a one-hot input into `grad` (G*H, V + L), for dzs (G, T, B, H)."""
         grad.fill(0)
-        grad[:, self.used] = self.sums(dzs, work).T
+        sums = self.sums(dzs, work)
+        if not self.conditions:
+            grad[:, self.used] = sums.T
+            return
+        tokens, labels = split_ids(self.used, self.conditions)
+        for columns in (tokens, grad.shape[1] - self.conditions + labels):
+            distinct, sums_of_columns = sum_groups(sums, columns)
+            grad[:, distinct] = sums_of_columns.T
 
     def backward_tied(
         self, dzs: Array, weight: Array, grad: LayerParameters, embedding_grad: Array, work: Workspace
@@ -99,6 +116,17 @@ class OneHotProjection(NamedTuple):
             for first in range(0, len(group), tuning.max_gathered_rows):
                 total += np.add.reduce(dzs.take(group[first : first + tuning.max_gathered_rows], axis=1), axis=1)
         return sums.reshape(len(groups), -1)
+
+
+def sum_groups(rows: Array, groups: Ids) -> tuple[Ids, Array]:
+    """Return the distinct groups, (n,), and the sum of the rows of each, (n, K).
+
+    rows: (U, K).  groups: the group of each row, (U,).
+    """
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    firsts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    return ordered[firsts], np.add.reduceat(rows[order], firsts, axis=0)
 
 
 def projection_table(weight: Array, bias: Array, scale: Array) -> Array:

@@ -3,7 +3,8 @@
 A network has the stack `rnn`; a bidirectional network has the stack `reverse` too, and a network for pairs of texts
 has `encoder` and `decoder` instead. Each is the parameters of one `torch.nn.LSTM` (`GRU`, `RNN`). The head is one
 `torch.nn.Linear`. The input of the first layer is one-hot: (V,), (outputs,) for a decoder; or if the network is tied
-the row of `head.weight` that belongs to the token, (H,).
+the row of `head.weight` that belongs to the token, (H,). If one of L labels is read with each token, it is the one-hot
+vectors of both, (V + L,).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def parameter_layout(config: NetworkConfig, vocabulary: int) -> dict[str, tuple[
     outputs = config.outputs or vocabulary
     layout: dict[str, tuple[int, ...]] = {}
     for stack in stack_names(config):
-        inputs = hidden if config.tied else outputs if stack == DECODER else vocabulary
+        inputs = hidden if config.tied else outputs if stack == DECODER else vocabulary + config.conditions
         for layer in range(config.layers):
             layout[f"{stack}.weight_ih_l{layer}"] = (rows, hidden if layer else inputs)
             layout[f"{stack}.weight_hh_l{layer}"] = (rows, hidden)
@@ -116,7 +117,7 @@ class Parameters:
         return LayerParameters(*(self[f"{stack}.{name}_l{layer}"] for name in LayerParameters._fields))
 
     def one_hot_weight(self, stack: str) -> Array:
-        """Return W_ih of one-hot inputs, (G*H, V); of a tied network, the product with the embeddings."""
+        """Return W_ih of one-hot inputs, (G*H, V + L); of a tied network, the product with the embeddings."""
         weight = self.layer(stack, 0).weight_ih
         return weight @ self["head.weight"].T if self.tied else weight
 

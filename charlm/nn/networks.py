@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from charlm.config import NetworkConfig
 from charlm.nn.base import BaseNetwork
 from charlm.nn.bidirectional import BidirectionalNetwork, Tagger
 from charlm.nn.encoder_decoder import EncoderDecoder
+from charlm.nn.layout import Parameters
 from charlm.nn.network import Network
 
 
@@ -17,3 +20,18 @@ def make_network(config: NetworkConfig, vocabulary: int, start: int = 0) -> Base
         kind = Tagger if config.outputs else BidirectionalNetwork
         return kind(config, vocabulary, start)
     return Network(config, vocabulary, start)
+
+
+def condition(params: Parameters, network: BaseNetwork, label: int) -> Parameters:
+    """Return the parameters of `network`, which reads no labels, from those of one that reads this label.
+
+    The input has a one at the token and a one at the label, so the column of the label is added to that of each token.
+    """
+    result = network.parameters(np.empty(network.size, params.flat.dtype))
+    for name, view in result.items():
+        source = params[name]
+        if source.shape != view.shape:
+            vocabulary = view.shape[1]
+            source = source[:, :vocabulary] + source[:, vocabulary + label, None]
+        view[...] = source
+    return result

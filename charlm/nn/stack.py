@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.arrays import Array, Ids
+from charlm.arrays import Array, Ids, Mask, tokens_of
 from charlm.config import NetworkConfig
 from charlm.kernels.matmul import write_gradient
 from charlm.kernels.packed_matrix import PackedMatrix
@@ -78,6 +78,11 @@ class Stack:
         self.name = name
         self.cell = find_cell(config.cell)
 
+    def is_start(self, ids: Ids) -> Mask:
+        """Return which ids reset the state: EOS, with any label."""
+        mask: Mask = tokens_of(ids, self.config.conditions) == self.start
+        return mask
+
     def prepare(
         self, params: Parameters, work: Workspace | None = None, weight_masks: Sequence[Array | None] = (),
         tuning: NnTuning = DEFAULT_TUNING,
@@ -139,7 +144,7 @@ class Stack:
         StackCache
         """
         (steps, streams), hidden, cell = ids.shape, self.config.hidden, self.cell
-        starts = ids == self.start
+        starts = self.is_start(ids)
         reset_mask = np.where(starts, 0, 1).astype(work.dtype)[:, :, None] if starts.any() else None
         output_masks, weight_masks = ([], []) if rng is None else self.draw_masks(rng, streams, work)
         all_weights = prepared or self.prepare(params, work, weight_masks)
@@ -147,7 +152,9 @@ class Stack:
             state = [tuple(np.zeros((cell.state_arrays, streams, hidden), work.dtype))] * self.config.layers
         bias, scale = all_weights[0].bias, all_weights[0].recurrence.scale
         embedding = params["head.weight"] if params.tied else None
-        projection = OneHotProjection.prepare(params.layer(self.name, 0).weight_ih, bias, scale, ids, embedding)
+        projection = OneHotProjection.prepare(
+            params.layer(self.name, 0).weight_ih, bias, scale, ids, embedding, self.config.conditions
+        )
         cache = StackCache(projection, [], [], [], output_masks, weight_masks)
         for layer, weights in enumerate(all_weights):
             scope = work.scope(f"layer{layer}")
@@ -204,7 +211,8 @@ class Stack:
                 cache.projection.backward_tied(dzs, weight, grad, grads["head.weight"], work)
             elif layer == 0:
                 cache.projection.backward(dzs, grad.weight_ih, work)
-                grad.weight_ih.sum(axis=1, out=grad.bias_ih)  # the sum of a one-hot input is 1
+                vocabulary = grad.weight_ih.shape[1] - self.config.conditions
+                grad.weight_ih[:, :vocabulary].sum(axis=1, out=grad.bias_ih)  # the sum of a one-hot input is 1
             else:
                 write_gradient(dzs, cache.output(layer - 1, work), grad.weight_ih, work)  # backward of W_ih x
                 grad.bias_ih[...] = sum_rows(dzs.reshape(len(dzs), -1, self.config.hidden)).ravel()

@@ -13,6 +13,7 @@ class Window(NamedTuple):
     Attributes
     ----------
     inputs : ids (T, B)
+        Of a network that reads labels, those of `charlm.arrays.join_ids`.
     targets : ids (T, B)
         The character that follows each input.
     weights : array (T, B), default None

@@ -219,8 +219,10 @@ class Saver:
 
     def current_model(self) -> LanguageModel:
         """Return a model of the averaged, calibrated weights."""
-        record = replace(self._record, line_hashes=self.setup.line_hashes, forms=self.setup.forms)
         setup, corpus = self.setup, self.setup.corpus
+        record = replace(
+            self._record, line_hashes=setup.line_hashes, forms=setup.forms, label_counts=corpus.label_counts
+        )
         return LanguageModel(
             setup.network, self.trainer.weights(), corpus.vocabulary, setup.text, record, corpus.labels
         )

@@ -137,8 +137,8 @@ def scheme_of(text: TextConfig, saved: SavedRun | None) -> Scheme | None:
 def choose_settings(settings: Mapping[str, Any], corpus: Corpus, engine: EngineConfig, group: ProcessGroup) -> Choice:
     """Complete the settings by the corpus, the speed of this machine and its free memory; all processes agree."""
     threads = settings.get("threads") or max(1, usable_cores() // group.local_world_size)
-    complete = {**settings, "threads": threads, "outputs": len(corpus.labels)}
-    characters, vocabulary = len(corpus.train_ids), len(corpus.labels) or len(corpus.vocabulary)
+    complete = {**settings, "threads": threads}
+    characters, vocabulary = len(corpus.train_ids), complete.get("outputs") or len(corpus.vocabulary)
     if engine.name != "numpy" and (group.world_size > 1 or free_gpu_memory(engine, group) is None):
         complete["ensemble"] = settings.get("ensemble") or 1
     speed = REFERENCE_SPEED
@@ -170,7 +170,10 @@ def gpu_hint(network: NetworkConfig, engine: EngineConfig) -> str:
 def held_out_of(setup: Setup, group: ProcessGroup, tuning: TrainingTuning) -> HeldOut | None:
     """Return the text of the held-out loss; None if there is none, or nothing in it to predict."""
     corpus, train = setup.corpus, setup.train
-    held_out = HeldOut(corpus.valid_ids, setup.network, group, train.threads, tuning, symbols=corpus.symbols)
+    held_out = HeldOut(
+        corpus.valid_ids, setup.network, group, train.threads, tuning,
+        symbols=corpus.symbols, conditions=corpus.conditions,
+    )  # fmt: skip
     return held_out if held_out.has_targets else None
 
 
@@ -191,7 +194,7 @@ def hash_lines(corpus: Corpus) -> str:
     ids = corpus.train_ids
     if not corpus.lines or corpus.symbols is not None or np.count_nonzero(ids == corpus.vocabulary.eos) > MAX_LINES:
         return ""
-    return pack_hashes(lines_in(ids, corpus.vocabulary))
+    return pack_hashes(lines_in(ids if corpus.conditions is None else corpus.conditions.tokens[ids], corpus.vocabulary))
 
 
 def initial_parameters(setup: Setup, parent: LanguageModel | None, member: int = 0) -> Parameters:

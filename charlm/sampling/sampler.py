@@ -3,8 +3,7 @@
     prompt ids -> stepper -> logits -> filters -> softmax -> draw an id -> character, and the id is the next input
 
 Every text begins with EOS, followed by the prompt. UNK is never drawn, nor a newline in a model of lines. EOS ends a
-text. No document of a corpus is empty, so EOS never follows EOS in training; it is never drawn as the first token of a
-text.
+text. No document of a corpus is empty, so EOS is never drawn as the first token of a text.
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ class Sample:
     Attributes
     ----------
     text : the characters after the prompt.
-    log_prob : ln p(text | prompt) in nats under the unfiltered model at temperature 1, including EOS if it was drawn.
-        Scoring the text gives the same value.
+    log_prob : ln p(text | prompt) in nats without filters at temperature 1, with EOS if it was drawn; that of `score`.
     has_ended : whether EOS was drawn. If not, the text ended at the maximum length or at the stop string.
     log_kept : if texts must match, the logarithm of the probability that the mask kept, summed over the steps: the
         importance weight. 0 otherwise.
     log_probs : the part of each character in `log_prob`, and that of EOS at the end if it was drawn.
+    label : the label that was drawn first, of a model with labels; `log_prob` is that of the text given it.
     """
 
     text: str
@@ -60,6 +59,7 @@ class Sample:
     has_ended: bool
     log_kept: float = 0.0
     log_probs: tuple[float, ...] = field(default=(), compare=False)
+    label: str | None = None
 
     def __str__(self) -> str:
         return self.text

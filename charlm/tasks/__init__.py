@@ -20,6 +20,7 @@ TASKS: dict[str, str] = {
     "classify": "Classify",
     "tag": "Tag",
     "pairs": "Pairs",
+    "conditional": "Conditional",
 }
 """Name in settings and model files -> class name, in the module of the same name."""
 

@@ -23,6 +23,7 @@ from charlm.kernels.threads import parallel_map
 from charlm.nn.functional import log_softmax
 from charlm.tasks.task import Task
 from charlm.tasks.tuning import DEFAULT_TUNING, TaskTuning
+from charlm.text.quoting import listed
 from charlm.text.rows import Row, read_rows
 from charlm.text.tuning import TextTuning
 from charlm.text.vocabulary import EOS, Vocabulary
@@ -54,6 +55,7 @@ class ClassifyScheme:
 
     labels: tuple[str, ...] | None
     min_count: int = 1
+    is_condition: bool = False
 
     def read(self, path: str | PathLike[str], config: TextConfig, tuning: TextTuning) -> Iterator[Sequence[str]]:
         """Yield the symbols of each row."""
@@ -81,6 +83,12 @@ class Labelled(NamedTuple):
     text: str
     label: str
     probabilities: dict[str, float]
+
+    @classmethod
+    def of(cls, text: str, labels: Sequence[str], log_probs: Array) -> Labelled:
+        """Return a text with its labels, from the log-probability of each, (L,), in nats."""
+        order = np.argsort(-log_probs, kind="stable").tolist()
+        return cls(text, labels[order[0]], {labels[k]: float(np.exp(log_probs[k])) for k in order})
 
     @property
     def probability(self) -> float:
@@ -123,9 +131,7 @@ class Classifier:
         while batch := list(islice(remaining, size)):
             size = min(4 * size, self._tuning.texts_per_batch)
             for text, log_probs in zip(batch, self._log_probs(batch, threads), strict=True):
-                order = np.argsort(-log_probs, kind="stable").tolist()
-                probabilities = {self._labels[k]: float(np.exp(log_probs[k])) for k in order}
-                yield Labelled(text, self._labels[order[0]], probabilities)
+                yield Labelled.of(text, self._labels, log_probs)
 
     def _log_probs(self, texts: Sequence[str], threads: int) -> Array:
         """Return the log-probability of each label of each text, (N, L), in nats."""
@@ -166,7 +172,7 @@ class Confusion:
     def number(self, row: Row, name: str) -> int:
         """Return the number of a row's label; CorpusError, with the labels, if the model does not have it."""
         if row.label not in self._numbers:
-            known = ", ".join(self.labels[:20]) + ", ..." * (len(self.labels) > 20)
+            known = listed(self.labels)
             raise CorpusError(f"{name}: line {row.line}: the model has no label {row.label!r}; it has {known}")
         return self._numbers[row.label]
 

@@ -92,6 +92,7 @@ class RestoreScheme:
     stripper: Stripper
     labels: tuple[str, ...] | None
     min_count: int = DEFAULT_TUNING.min_label_count
+    is_condition: bool = False
 
     def read(self, path: str | PathLike[str], config: TextConfig, tuning: TextTuning) -> Iterator[Sequence[str]]:
         """Yield the units of a text in parts; in a corpus of lines a newline becomes EOS."""

@@ -50,6 +50,7 @@ class TagScheme:
 
     labels: tuple[str, ...] | None
     min_count: int = 1
+    is_condition: bool = False
 
     def read(self, path: str | PathLike[str], config: TextConfig, tuning: TextTuning) -> Iterator[Sequence[str]]:
         """Yield the symbols of each sentence."""

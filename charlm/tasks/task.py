@@ -51,7 +51,7 @@ class Task(ABC):
 
     @property
     def is_labelled(self) -> bool:
-        """Whether the network predicts labels, not tokens of its vocabulary."""
+        """Whether texts, or parts of them, have labels, which the network predicts or reads."""
         return True
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +61,10 @@ class Task(ABC):
             if given.get(name) not in (None, value):
                 raise ConfigError(f"`{name}` is {given[name]!r}, which this task does not have; leave `{name}` out")
         return {**given, **determined}
+
+    def sizes(self, labels: int) -> dict[str, int]:
+        """Return the settings of the network that the number of labels determines."""
+        return {"outputs": labels}
 
     @abstractmethod
     def scheme(self, config: TextConfig, labels: tuple[str, ...] | None) -> Scheme | None:
@@ -79,7 +83,11 @@ class Task(ABC):
         self.settings(asdict(config))
         if self.is_labelled != bool(labels):
             raise ValueError(f"the task {text.task!r} does not fit {len(labels):,} labels")
+        for name, size in self.sizes(len(labels)).items():
+            if getattr(config, name) != size:
+                raise ValueError(f"the task {text.task!r} needs a network with `{name}` {size:,}")
 
     def for_commands(self) -> str:
         """Return what a model of this task does, and which commands do it."""
-        return f"this model {self.does}: it is for {' and '.join(f'`charlm {name}`' for name in self.commands)}"
+        *others, last = (f"`charlm {name}`" for name in self.commands)
+        return f"this model {self.does}: it is for {', '.join(others)}{' and ' * bool(others)}{last}"

@@ -21,7 +21,7 @@ from charlm.errors import EmptyCorpusError
 from charlm.text.holdout import HoldOut, held_out_fraction, split_lines, split_text
 from charlm.text.numbering import DocumentReader
 from charlm.text.store import GrowingIds, store_ids
-from charlm.text.symbols import Scheme, Symbols, collect_labels
+from charlm.text.symbols import Conditions, Scheme, Symbols, collect_labels
 from charlm.text.tuning import DEFAULT_TUNING, TextTuning
 from charlm.text.vocabulary import EOS, Vocabulary
 
@@ -72,6 +72,10 @@ class Corpus:
         The labels of labelled text, by their numbers.
     symbols : Symbols or None
         Tokens and labels of the symbols of labelled text.
+    conditions : Conditions or None
+        The same, if the labels are read and not predicted.
+    label_counts : tuple of int
+        Number of training texts with each label that is read.
     """
 
     ids: Ids
@@ -84,6 +88,8 @@ class Corpus:
     unknown_rate: float
     labels: tuple[str, ...] = ()
     symbols: Symbols | None = None
+    conditions: Conditions | None = None
+    label_counts: tuple[int, ...] = ()
 
     @property
     def train_ids(self) -> Ids:
@@ -165,7 +171,11 @@ class Corpus:
     def _with_labels(self, scheme: Scheme, symbols: list[str], tokens: list[str], counts: Ids) -> Corpus:
         """Return the corpus with its labels. tokens, counts: of each symbol, see `collect_labels`."""
         labels, numbers = collect_labels(scheme, symbols, counts)
-        return replace(self, labels=labels, symbols=Symbols(token_ids(tokens, self.vocabulary), numbers))
+        ids = token_ids(tokens, self.vocabulary)
+        if not scheme.is_condition:
+            return replace(self, labels=labels, symbols=Symbols(ids, numbers))
+        conditions = Conditions(ids, numbers, len(labels))
+        return replace(self, labels=labels, conditions=conditions, label_counts=conditions.texts(self.train_ids))
 
     @classmethod
     def _encode(

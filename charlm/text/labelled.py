@@ -1,10 +1,10 @@
-"""Windows of labelled text: tokens as inputs, and the labels of the same positions as targets."""
+"""Windows of labelled text: tokens as inputs, and the labels of the same positions as targets; or labels as inputs."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from charlm.arrays import Ids
+from charlm.arrays import Ids, join_ids
 from charlm.text.batches import Batch, LineBatches
 from charlm.text.bidirectional import BidirectionalTextBatches, gather_windows
 from charlm.text.corpus import Corpus
@@ -59,6 +59,22 @@ class LabelledLineBatches(LineBatches):
         tokens, targets, counts = symbols_of(self.corpus).windows(symbols, is_text)
         mask_unknown(tokens, self.unk_rate, self.rng)
         return Batch(tokens, targets, counts.astype(np.float32))
+
+    def substitute_unknown(self, inputs: Ids, targets: Ids) -> None:
+        """Do nothing: `read` replaces tokens, and the ids here are symbols."""
+
+
+class ConditionedLineBatches(LineBatches):
+    """Lines of a corpus with `conditions`: the inputs are tokens with the label of their line, see `join_ids`."""
+
+    def read(self, epoch: int, index: int) -> Batch:
+        """Return a window of an epoch."""
+        tables = self.corpus.conditions
+        assert tables is not None
+        symbols, following, weights = super().read(epoch, index)
+        tokens, targets, labels = tables.split(symbols, following)
+        super().substitute_unknown(tokens, targets)
+        return Batch(join_ids(tokens, np.maximum(labels, 0), tables.size), targets, weights)
 
     def substitute_unknown(self, inputs: Ids, targets: Ids) -> None:
         """Do nothing: `read` replaces tokens, and the ids here are symbols."""

@@ -85,6 +85,7 @@ class PairScheme:
 
     labels: tuple[str, ...] | None
     min_count: int = 1
+    is_condition: bool = False
 
     def read(self, path: str | PathLike[str], config: TextConfig, tuning: TextTuning) -> Iterator[Sequence[str]]:
         """Yield the symbols of the pairs, of some pairs at a time."""

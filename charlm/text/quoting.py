@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 MAX_QUOTED = 40
 """Characters of a text that are quoted."""
 
@@ -13,3 +15,8 @@ def quoted(text: str) -> str:
     "'red\\\\x1b[31m'"
     """
     return repr(text) if len(text) <= MAX_QUOTED else f"{text[: MAX_QUOTED - 3]!r}..."
+
+
+def listed(labels: Sequence[str], limit: int = 20) -> str:
+    """Return labels for a message; the first ones of many."""
+    return ", ".join(labels[:limit]) + ", ..." * (len(labels) > limit)

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from charlm.arrays import Ids, Mask
+from charlm.arrays import Ids, Mask, join_ids
 from charlm.config import MAX_LABELS, TextConfig
 from charlm.errors import CorpusError
 from charlm.text.tuning import TextTuning
@@ -30,10 +30,13 @@ class Scheme(Protocol):
         The labels, in the order of their numbers; None to collect those of the training part.
     min_count : int
         Labels that are collected occur at least this often.
+    is_condition : bool
+        Whether a label is read with each token, and not predicted.
     """
 
     labels: tuple[str, ...] | None
     min_count: int
+    is_condition: bool
 
     def read(self, path: str | PathLike[str], config: TextConfig, tuning: TextTuning) -> Iterator[Sequence[str]]:
         """Yield the symbols of a file in parts; the symbol "<EOS>" ends a document."""
@@ -65,6 +68,45 @@ class Symbols(NamedTuple):
         """Return inputs, targets and a mask of the targets that count, (T, B) each, of windows of symbols."""
         labels = self.labels[symbols]
         return self.tokens[symbols], np.maximum(labels, 0), counts & (labels != NO_LABEL)
+
+
+class Conditions(NamedTuple):
+    """Tables of S symbols, of which a network reads the tokens with their labels, and predicts the tokens.
+
+    Attributes
+    ----------
+    tokens : ndarray of int, (S,)
+        Id of the token of each symbol.
+    labels : ndarray of int, (S,)
+        Number of the label of each symbol, NO_LABEL for none.
+    size : int
+        Number of labels.
+    """
+
+    tokens: Ids
+    labels: Ids
+    size: int
+
+    def split(self, inputs: Ids, targets: Ids) -> tuple[Ids, Ids, Ids]:
+        """Return the tokens of inputs and targets and the label of each input, of windows (T, B) of symbols.
+
+        An EOS that is read has the label of the text after it.
+        """
+        labels = self.labels[np.where(targets == 0, inputs, targets)]
+        return self.tokens[inputs], self.tokens[targets], labels
+
+    def windows(self, inputs: Ids, targets: Ids, counts: Mask) -> tuple[Ids, Ids, Mask]:
+        """Return inputs, targets and a mask of the targets that count, of windows (T, B) of symbols.
+
+        Texts with a label that the training part does not have do not count.
+        """
+        tokens, targets, labels = self.split(inputs, targets)
+        return join_ids(tokens, np.maximum(labels, 0), self.size), targets, counts & (labels != NO_LABEL)
+
+    def texts(self, symbols: Ids) -> tuple[int, ...]:
+        """Return the number of texts with each label, for symbols (n,) that start with EOS."""
+        first = symbols[1:][np.asarray(symbols[:-1]) == 0]
+        return tuple(np.bincount(self.labels[first], minlength=self.size).tolist())
 
 
 def collect_labels(scheme: Scheme, symbols: Sequence[str], counts: Ids) -> tuple[tuple[str, ...], Ids]:

@@ -6,7 +6,7 @@ from charlm.config import TrainConfig
 from charlm.text.batches import Batches, LineBatches, StreamBatches
 from charlm.text.bidirectional import BidirectionalLineBatches, BidirectionalTextBatches
 from charlm.text.corpus import Corpus
-from charlm.text.labelled import LabelledLineBatches, LabelledTextBatches
+from charlm.text.labelled import ConditionedLineBatches, LabelledLineBatches, LabelledTextBatches
 from charlm.text.pairs import PairBatches
 
 
@@ -16,6 +16,8 @@ def batches_over(corpus: Corpus, config: TrainConfig, *, bidirectional: bool = F
         return PairBatches(corpus, config)
     if corpus.symbols is not None:
         return LabelledLineBatches(corpus, config) if corpus.lines else LabelledTextBatches(corpus, config)
+    if corpus.conditions is not None:
+        return ConditionedLineBatches(corpus, config)
     if bidirectional:
         return BidirectionalLineBatches(corpus, config) if corpus.lines else BidirectionalTextBatches(corpus, config)
     return LineBatches(corpus, config) if corpus.lines else StreamBatches(corpus, config)

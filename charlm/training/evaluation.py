@@ -24,7 +24,7 @@ from charlm.nn.functional import mix_log_probs
 from charlm.nn.layout import Parameters
 from charlm.text.bidirectional import cut_into_windows
 from charlm.text.pairs import lay_out_pairs
-from charlm.text.symbols import NO_LABEL, Symbols
+from charlm.text.symbols import NO_LABEL, Conditions, Symbols
 from charlm.training.tuning import DEFAULT_TUNING, TrainingTuning
 
 
@@ -96,6 +96,8 @@ class HeldOut:
         Maximum number of characters to evaluate; None for `max_held_out_characters`.
     symbols : Symbols or None
         Tokens and labels of the ids of labelled text. The loss is then that of the labels.
+    conditions : Conditions or None
+        The same, if the network reads the labels.
     """
 
     ids: Ids
@@ -105,6 +107,7 @@ class HeldOut:
     tuning: TrainingTuning = DEFAULT_TUNING
     limit: int | None = None
     symbols: Symbols | None = None
+    conditions: Conditions | None = None
 
     @property
     def has_targets(self) -> bool:
@@ -163,6 +166,8 @@ class HeldOut:
             inputs, targets, counts = cut_into_windows(ids)
             return self.symbols.windows(targets, counts) if self.symbols else (inputs, targets, counts)
         inputs, targets, counts = cut_into_streams(ids, max_streams, self.network.start, self.tuning.warm_up_characters)
+        if self.conditions is not None:
+            return self.conditions.windows(inputs, targets, counts)
         return self.symbols.windows(inputs, counts) if self.symbols else (inputs, targets, counts)
 
 

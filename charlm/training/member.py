@@ -104,7 +104,10 @@ class Member:
         self.events: list[Event] = []
         self._learner = Learner(engine, batches, train, self.events.append, job.tuning)
         stack.callback(self._learner.guard.close)
-        self._held_out = HeldOut(corpus.valid_ids, network, group, train.threads, job.tuning, symbols=corpus.symbols)
+        self._held_out = HeldOut(
+            corpus.valid_ids, network, group, train.threads, job.tuning,
+            symbols=corpus.symbols, conditions=corpus.conditions,
+        )  # fmt: skip
         self._without_clock = replace(train, minutes=None)
 
     def advance(self, seconds: float, until: float) -> Progress:

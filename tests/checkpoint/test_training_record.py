@@ -12,7 +12,7 @@ from charlm.checkpoint import TrainingRecord
 COMPLETE: dict[str, Any] = {
     "sources": ["a.txt", "b.txt"], "characters": 100, "digest": "ab12", "steps": 7, "epochs": 0.5, "seconds": 1.25,
     "train_loss": 2.5, "valid_loss": 2.75, "valid": 0.0, "sharpness": 1.125, "seed": 0, "settings": {"clip": 1.0},
-    "line_hashes": "eJw=", "forms": {"být": 20, "byt": 3},
+    "line_hashes": "eJw=", "forms": {"být": 20, "byt": 3}, "label_counts": [3, 1],
 }  # fmt: skip
 
 
@@ -51,6 +51,10 @@ def test_entries_of_wrong_type_that_are_only_shown_are_dropped(content: dict[str
         {"forms": {"byt": True}},
         {"forms": {"byt": 0}},
         {"forms": {"byt": 10**400}},
+        {"label_counts": 3},
+        {"label_counts": [1, 0]},
+        {"label_counts": [1, 1 << 60]},
+        {"label_counts": [True]},
     ],
 )
 def test_wrong_types_are_refused(content: Any) -> None:

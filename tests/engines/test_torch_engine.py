@@ -88,10 +88,11 @@ def test_losses_are_those_of_numpy(text: Path, cell: str) -> None:
     assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
 
 
-def test_losses_of_labels_are_those_of_numpy(text: Path) -> None:
+@pytest.mark.parametrize("task", ["classify", "conditional"])
+def test_losses_of_labels_are_those_of_numpy(text: Path, task: str) -> None:
     rows = (f"{len(line) % 2}\t{line}\n" for line in TEXT.splitlines() if line)
     text.write_text("".join(rows))
-    runs = [losses(text, text.with_name("m"), engine, TINY, task="classify") for engine in ("numpy", "torch")]
+    runs = [losses(text, text.with_name("m"), engine, TINY, task=task) for engine in ("numpy", "torch")]
     assert_close(runs[1], runs[0], first=1e-5, all_=1e-3)
 
 

@@ -370,8 +370,8 @@ NETWORK_FAULTS = (
     Fault(
         "an input of 0 resets, in training",
         STACK,
-        "starts = ids == self.start",
-        "starts = ids == 0",
+        "tokens_of(ids, self.config.conditions) == self.start",
+        "tokens_of(ids, self.config.conditions) == 0",
         (TRAINING,),
     ),
     Fault(

@@ -15,8 +15,38 @@ PAIRS = "tests/tasks/test_pairs.py::"
 ENCODER = "tests/nn/test_encoder_decoder.py::TestEveryCell::"
 PAIR_TEXT = "tests/text/test_pairs.py::"
 RUNS = "tests/runs/test_labelled_runs.py::"
+CONDITIONAL = "tests/tasks/test_conditional.py::"
+LABELS_READ = "tests/nn/test_conditional.py::"
 
 FAULTS = (
+    Fault(
+        "the gradient of a label misses some of its tokens",
+        "charlm/nn/layers.py",
+        'order = np.argsort(groups, kind="stable")',
+        "order = np.arange(len(groups))",
+        (LABELS_READ + "TestEveryCell::test_gradients_equal_numeric_ones",),
+    ),
+    Fault(
+        "the bias gets the gradient of the labels, too",
+        "charlm/nn/stack.py",
+        "grad.weight_ih[:, :vocabulary].sum(axis=1, out=grad.bias_ih)",
+        "grad.weight_ih.sum(axis=1, out=grad.bias_ih)",
+        (LABELS_READ + "TestEveryCell::test_gradients_equal_numeric_ones",),
+    ),
+    Fault(
+        "an EOS is read without the label of the text after it",
+        "charlm/text/symbols.py",
+        "labels = self.labels[np.where(targets == 0, inputs, targets)]",
+        "labels = self.labels[inputs]",
+        (CONDITIONAL + "TestCorpus::test_each_input_has_the_label_of_its_text",),
+    ),
+    Fault(
+        "labels have equal priors in a sum over them",
+        "charlm/any_label.py",
+        "self._labels, self._log_priors = tuple(labels), np.log(priors)",
+        "self._labels, self._log_priors = tuple(labels), np.log(np.full(len(priors), 1 / len(priors)))",
+        (CONDITIONAL + "TestAnyLabel::test_score_sums_over_the_labels",),
+    ),
     Fault(
         "a label changes what is left of the text",
         "charlm/text/stripping.py",

@@ -93,11 +93,13 @@ def read(
     stack: str = "rnn",
     masks: Sequence[Array] | None = None,
     tied: bool = False,
+    also: Ids | None = None,
 ) -> tuple[Array, State]:
     """Run a stack over ids (T, B). Return the outputs of its last layer (T, B, H) and the last state.
 
     An input `start` resets its stream to a zero state.
     tied: whether the inputs are rows of the head.
+    also: index of a second one in the input of each step, (T, B).
     masks: what each layer's outputs are multiplied by before the next layer or the head reads them, (B, H).
     """
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -110,7 +112,7 @@ def read(
         for t, chosen in enumerate(ids[:, stream]):
             if chosen == start:
                 states = [tuple(np.zeros_like(array) for array in layer) for layer in states]
-            x = inputs[chosen]
+            x = inputs[chosen] if also is None else inputs[chosen] + inputs[also[t, stream]]
             for layer in range(len(states)):
                 states[layer] = CELLS[cell](x, states[layer], *weights[layer])
                 x = states[layer][0] if masks is None else states[layer][0] * masks[layer][stream]

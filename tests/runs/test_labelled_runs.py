@@ -79,6 +79,30 @@ def test_text_without_spaces_has_no_forms(text: Path, tmp_path: Path) -> None:
     assert charlm.load(tmp_path / "m.safetensors").training.forms == {}
 
 
+@pytest.mark.parametrize("settings", [{"cell": "lstm", "layers": 2}, {"cell": "gru", "ensemble": 2}])
+def test_resume_of_texts_with_labels_is_exact(tmp_path: Path, settings: dict[str, Any]) -> None:
+    rows, config = tmp_path / "rows.tsv", TextConfig(task="conditional")
+    rows.write_text("".join(f"{'xyx'[n % 3]}\t{'ab cd'[n % 4 :]}{n}\n" for n in range(100)))
+    settings = TINY | settings | {"steps": 12, "recurrent_dropout": 0.2}
+    expected = train_until(rows, tmp_path / "whole.safetensors", settings, text=config)
+    train_until(rows, tmp_path / "parts.safetensors", settings, 5, text=config)
+    np.testing.assert_array_equal(train_until(rows, tmp_path / "parts.safetensors", {}, resume=True), expected)
+    whole, parts = (charlm.load(tmp_path / f"{name}.safetensors") for name in ("whole", "parts"))
+    assert whole.labels == parts.labels == ("x", "y")
+    assert whole.training.label_counts == parts.training.label_counts
+    assert whole.priors == parts.priors
+    assert whole.score("abab") == parts.score("abab")
+
+
+def test_gradient_of_texts_with_labels_does_not_depend_on_threads(tmp_path: Path) -> None:
+    rows, config = tmp_path / "rows.tsv", TextConfig(task="conditional")
+    rows.write_text("".join(f"{'xyx'[n % 3]}\t{'ab cd'[n % 4 :]}{n}\n" for n in range(100)))
+    settings = TINY | {"steps": 3, "dropout": 0.0}
+    one = train_until(rows, tmp_path / "one.safetensors", settings, text=config)
+    two = train_until(rows, tmp_path / "two.safetensors", settings | {"threads": 2}, text=config)
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-5)
+
+
 def test_resume_of_an_ensemble_is_exact(text: Path, tmp_path: Path) -> None:
     settings = TINY | {"steps": 8, "ensemble": 2}
     expected = train_until(text, tmp_path / "whole.safetensors", settings)
@@ -116,6 +140,9 @@ def test_trained_model_restores_what_it_has_read(text: Path, tmp_path: Path) -> 
         ({}, {"task": "translate"}, "`task` is 'translate'; expected one of language, restore"),
         ({}, {"task": "restore", "remove": "marks", "unit": "word"}, "reads characters; leave `unit` out"),
         ({"bidirectional": False}, {"task": "restore", "remove": "marks"}, "`bidirectional` is False"),
+        ({"bidirectional": True}, {"task": "conditional"}, "`bidirectional` is True, which this task does not have"),
+        ({"tied": True}, {"task": "conditional"}, "`tied` is True, which this task does not have"),
+        ({}, {"task": "conditional", "unit": "word"}, "reads characters; leave `unit` out"),
     ],
 )
 def test_unsuitable_settings_are_refused(

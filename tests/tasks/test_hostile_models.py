@@ -13,7 +13,13 @@ from charlm.cli.info import facts_of, readable
 from charlm.errors import CheckpointError
 from charlm.model import LanguageModel
 from tests.reliability.mutations import damaged
-from tests.tasks.tiny import random_classifier, random_restorer, random_tagger, random_translator
+from tests.tasks.tiny import (
+    random_classifier,
+    random_conditional,
+    random_restorer,
+    random_tagger,
+    random_translator,
+)
 
 TEXT = "abc cde. É ł 11\nels"
 
@@ -35,9 +41,21 @@ def translate(model: LanguageModel) -> None:
     assert 0 <= model.translate("abc").probability <= 1
 
 
+def write(model: LanguageModel) -> None:
+    assert model.sample(seed=1, length=5)[0].label in model.labels
+    assert sum(model.priors) == pytest.approx(1)
+    classify(model)
+
+
 @pytest.mark.parametrize(
     ("make", "use"),
-    [(random_restorer, restore), (random_classifier, classify), (random_tagger, tag), (random_translator, translate)],
+    [
+        (random_restorer, restore),
+        (random_classifier, classify),
+        (random_tagger, tag),
+        (random_translator, translate),
+        (random_conditional, write),
+    ],
 )
 def test_damaged_model_is_refused_or_works(
     make: Callable[[], LanguageModel], use: Callable[[LanguageModel], None], tmp_path: Path

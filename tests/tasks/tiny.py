@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from charlm.checkpoint import TrainingRecord
 from charlm.config import NetworkConfig, TextConfig
 from charlm.model import LanguageModel
 from charlm.nn.networks import make_network
@@ -38,6 +39,21 @@ def random_classifier(
     for one in params:
         one.flat[...] *= 4
     return LanguageModel(network, params, vocabulary, TextConfig(task="classify", lines=True), labels=labels)
+
+
+def random_conditional(
+    *, labels: tuple[str, ...] = ("one", "two", "three"), counts: tuple[int, ...] = (6, 3, 1),
+    characters: str = "abcd ", seed: int = 0, members: int = 1, scale: float = 4,
+) -> LanguageModel:  # fmt: skip
+    """Return an untrained language model that reads labels; its texts differ from label to label."""
+    vocabulary = Vocabulary.build(dict.fromkeys(characters, 1))
+    network = make_network(NetworkConfig("gru", 6, 1, conditions=len(labels)), len(vocabulary), vocabulary.eos)
+    rng = np.random.default_rng(seed)
+    params = [network.initial(rng) for _ in range(members)]
+    for one in params:
+        one.flat[...] *= scale
+    record = TrainingRecord(sources=("rows.tsv",), label_counts=counts)
+    return LanguageModel(network, params, vocabulary, TextConfig(task="conditional", lines=True), record, labels)
 
 
 def random_tagger(
