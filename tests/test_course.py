@@ -18,7 +18,7 @@ from charlm.cli import COMMANDS, Commands, charlm
 TOP = Path(__file__).parents[1]
 DOC = (TOP / "docs/tutorial/course.md").read_text(encoding="utf-8")
 LOCATIONS = re.findall(r"`((?:charlm|tests|benchmarks)/[\w/]+\.py)(?:::([\w.]+))?`", DOC)
-LINES = re.findall(r"(?:^\$ |`|^(?=python ))(charlm [a-z][^`\n]*|python -m [^`\n]*)", DOC, re.MULTILINE)
+LINES = re.findall(r"(?:^\$ |`|^(?=python ))(charlm [a-z][^`\n|]*|python -m [^`\n]*)", DOC, re.MULTILINE)
 TOPICS = (
     "Why sequence models", "Notation", "Vocabulary, one-hot, EOS, UNK", "The recurrent network",
     "Backpropagation through time", "Kinds of recurrent networks", "Language models", "Sampling novel sequences",
