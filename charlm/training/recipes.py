@@ -147,7 +147,7 @@ def choose(
         fitting = fit_to_vocabulary(network, train, vocabulary, 60 * minutes * speed.of_member(members))
         if fitting != network:
             network = fitting
-            reason += f"; a smaller network because the vocabulary is large ({vocabulary:,} tokens)"
+            reason += f"; a smaller network because the {why_smaller(vocabulary)}"
     is_chosen = not chosen.keys() <= given.keys()
     return Choice(network, train, describe(network, train, is_chosen, characters) + reason)
 
@@ -248,6 +248,11 @@ def fit_to_vocabulary(network: NetworkConfig, train: TrainConfig, vocabulary: in
     while MIN_STEPS * step_cost(network, train, vocabulary) > budget and network.hidden > MIN_HIDDEN:
         network = replace(network, hidden=max(MIN_HIDDEN, network.hidden // 2))
     return network
+
+
+def why_smaller(vocabulary: int) -> str:
+    """Return why few training steps fit into the budget."""
+    return f"vocabulary is large ({vocabulary:,} tokens)" if vocabulary >= TIED_VOCABULARY else "time is short"
 
 
 def recipe_for(minutes: float, characters: int, given: Mapping[str, Any]) -> Recipe:

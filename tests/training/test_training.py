@@ -142,6 +142,9 @@ class TestChoice:
         assert 32 <= choice.network.hidden < choose(budget, 10**6, at(60_000)).network.hidden
         assert "because the vocabulary is large (56,000 tokens)" in choice.reason
         assert f"lstm {choice.network.hidden}x1" in choice.reason
+        assert choose({"minutes": 1e-6}, 10**6, vocabulary=60).reason.endswith(
+            "smaller network because the time is short"
+        )
         assert choose({"minutes": 1e-9}, 10**6, vocabulary=56_000).network.hidden == 32
 
     @pytest.mark.parametrize("given", [{"hidden": 256}, {"size": "medium"}])
