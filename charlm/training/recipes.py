@@ -63,6 +63,8 @@ SMALL_RECIPES: tuple[tuple[int, tuple[float, ...]], ...] = (
     (400_000, (256, 0.01, 0.99, 16, 0.4, 0.3, 20.0)),
 )
 """Maximum characters of the training text -> values of SMALL_SETTINGS for short texts."""
+MIN_SMALL_UPDATES, MAX_EPOCHS = 1000, 1000
+"""Updates that a short text gets, for which a very short one is read more often, up to a number of passes."""
 TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008, "epochs": 24.0}
 """Changes to the last of these recipes for a longer budget."""
 MIN_MINUTES_OF_TWO_LAYERS = 1.0
@@ -266,6 +268,8 @@ def recipe_for(minutes: float, characters: int, given: Mapping[str, Any]) -> Rec
     for max_characters, values in SMALL_RECIPES:
         if characters <= max_characters:
             recipe = dict(zip(SMALL_SETTINGS, values, strict=True))
+            epochs = min(MAX_EPOCHS, round(MIN_SMALL_UPDATES * recipe["batch"] * 64 / characters))  # 64 steps a window
+            recipe["epochs"] = max(recipe["epochs"], float(epochs))
             has_two_layers = max_characters == MAX_SHORT and minutes >= MIN_MINUTES_OF_TWO_LAYERS
             return {**recipe, **TWO_LAYERS} if has_two_layers else recipe
     values = next(values for max_minutes, values in BOOK_RECIPES if minutes <= max_minutes)

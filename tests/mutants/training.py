@@ -82,6 +82,13 @@ FAULTS = (
         ("tests/training/test_training.py::TestEnsembleSize::test_members_for_long_text_make_three_passes_each",),
     ),
     Fault(
+        "a text of two thousand words gets as many passes as one of ten thousand",
+        "charlm/training/recipes.py",
+        'max(recipe["epochs"], float(epochs))',
+        'recipe["epochs"]',
+        (f"{CHOICE}test_short_text_limits_epochs",),
+    ),
+    Fault(
         "members on a GPU wait for each other",
         "charlm/training/members.py",
         "            self._at_once = self.networks\n",

@@ -173,7 +173,7 @@ class TestChoice:
         assert step_cost(replace(network, tied=True), train, 56_000) < 0.97 * step_cost(network, train, 56_000)
 
     def test_short_text_limits_epochs(self) -> None:
-        assert choose({"minutes": 60}, 10_000).train.epochs == 60
+        assert [choose({"minutes": 60}, size).train.epochs for size in (10_000, 2000, 100)] == [60, 256, 1000]
         assert choose({"epochs": 500}, 10_000).train.epochs == 500
         assert choose({"steps": 500}, 10_000).train.epochs is None
 
