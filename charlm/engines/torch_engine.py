@@ -235,8 +235,9 @@ class TorchEngine:
     def snapshot(self) -> dict[str, Any]:
         """Return copies of all state, on the device; see `Engine.snapshot`."""
         tensors = self._update.tensors()
-        copies = {name: [tensor.clone() for tensor in own] for name, own in tensors.items()}
-        return {**copies, "optimizer_steps": self._update.steps, "state": tuple(own.clone() for own in self._state)}
+        with as_resource_errors():
+            copies = {name: [tensor.clone() for tensor in own] for name, own in tensors.items()}
+            return {**copies, "optimizer_steps": self._update.steps, "state": tuple(own.clone() for own in self._state)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` or `snapshot` returned; see `Engine.load_state_dict`."""
@@ -284,4 +285,5 @@ def find_device(name: str, group: ProcessGroup) -> torch.device:
 
 def free_memory(device: torch.device) -> float | None:
     """Return the free bytes of a GPU of Nvidia or AMD; None for other devices."""
-    return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
+    with as_resource_errors():
+        return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None

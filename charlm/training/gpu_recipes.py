@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from charlm.config import NetworkConfig
+from charlm.training.cost import multiplications
 from charlm.training.ensemble_size import MAX_CHOSEN_MEMBERS
 
 SHAPE = NetworkConfig("lstm", 512, 2)
@@ -43,6 +44,14 @@ In a pass with a large batch, a network learns less.
 """
 REASON = "; a large batch because a GPU reads many streams at once"
 """The explanation that a user reads."""
+
+
+def character_cost(hidden: int, layers: int, vocabulary: int) -> float:
+    """Return the time per character on a GPU, relative to that of the multiplications of the reference network.
+
+    Small layers take as long as those of SHAPE.
+    """
+    return multiplications(max(hidden, SHAPE.hidden), layers, vocabulary)
 
 
 def members_on_gpu(read: float, characters: int) -> int:

@@ -14,7 +14,7 @@ from charlm.checks import COUNT, POSITIVE, check_choice, check_value
 from charlm.config import SIZES, NetworkConfig, TrainConfig
 from charlm.settings import refuse_unknown
 from charlm.training import gpu_recipes
-from charlm.training.cost import multiplications, stack_weights, step_cost
+from charlm.training.cost import stack_weights, step_cost
 from charlm.training.ensemble_size import MAX_CHOSEN_MEMBERS, Speed, members_for_long_text, members_for_short_text
 from charlm.training.label_recipes import label_recipe
 
@@ -185,7 +185,7 @@ def adapt_to_long_text(
     """
     settings = {**recipe, **(gpu_recipes.WINDOWS if gpus else {}), **given}
     if gpus:
-        cost = multiplications(settings["hidden"], settings["layers"], vocabulary)
+        cost = gpu_recipes.character_cost(settings["hidden"], settings["layers"], vocabulary)
     else:
         cost = character_cost(settings, vocabulary)
     per_unit = {
@@ -214,7 +214,7 @@ def choose_members(minutes: float, characters: int, speed: Speed, vocabulary: in
     settings = {**adapt_recipe(recipe, given, given["size"]), **given}
     cost = character_cost(settings, vocabulary)
     if speed.is_gpu and "epochs" not in recipe:
-        cost = multiplications(settings["hidden"], settings["layers"], vocabulary)
+        cost = gpu_recipes.character_cost(settings["hidden"], settings["layers"], vocabulary)
         return gpu_recipes.members_on_gpu(60 * minutes * speed.all_cores / cost, characters)
     if "epochs" in recipe:
         return members_for_short_text(passes, recipe["epochs"] * SMALL_BATCH_COST * cost)
