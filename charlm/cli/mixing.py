@@ -64,7 +64,7 @@ def models(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Read this model file. Repeatable: the probabilities of several models are averaged.",
     )  # fmt: skip
     label = model_option("--label", metavar="LABEL", show_default=False,
-                         help="Use a model of train --labels for texts with this label.")  # fmt: skip
+                         help="Read or write texts with this label; needs a model of train --labels.")  # fmt: skip
     weight = model_option("--weight", "weights", type=float, multiple=True, metavar="W", show_default="equal",
                           help="Weight of each model, in their order. Repeatable.")  # fmt: skip
     fit = model_option("--fit", type=INPUT, metavar="FILE",

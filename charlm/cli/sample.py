@@ -108,8 +108,8 @@ def command(
 ) -> None:  # fmt: skip
     r"""Generate text, one character at a time.
 
-    Begins a document, or continues --prompt. A model of lines writes whole lines. A model of train --labels writes
-    texts with --label, or draws the label of each text by its frequency; --json says which.
+    Begins a document, or continues --prompt. A model of lines writes whole lines. Without --label,
+    a model of train --labels draws the label of each text by its frequency; --json prints it.
 
     Examples:
       charlm sample --length 500

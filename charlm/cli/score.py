@@ -55,8 +55,8 @@ def command(
 
     Several texts are ranked, the most probable first, each with its probability relative to the others. --json and
     --tsv keep the order of the input and print each score as it is computed, for any number of lines. With --pseudo,
-    the scores are pseudo-log-likelihoods; compare them only with one another. A model of train --labels scores texts
-    with --label, or sums their probability over all labels, by their frequencies.
+    the scores are pseudo-log-likelihoods; compare them only with one another. Without --label, a model of train
+    --labels sums the probabilities of a text over all labels, weighted by their frequencies.
 
     Examples:
       charlm score "the quick brown fox" "the quick fox brown"

@@ -46,7 +46,7 @@ torch_option = option_group("PyTorch")
              help="Predict text, restore what --remove removes, classify texts, tag tokens, map pairs, or predict "
              "text with a label.")  # fmt: skip
 @text_option("--labels", is_flag=True,
-             help='Learn lines "label TAB text", or the lines of several files, for --label and classify; short for '
+             help='Learn texts with labels, from lines "label TAB text" or from a file for each label; the same as '
              "--task conditional.")  # fmt: skip
 @text_option("--remove", default="", metavar="KINDS", show_default="none",
              help="Remove marks, case, spaces or punctuation; several with commas.")  # fmt: skip

@@ -40,9 +40,9 @@ def command(
     words: tuple[str, ...], files: tuple[Path, ...], encoding: str | None, errors: str | None, model_path: Path,
     beam: int, length_exponent: float, best: int, pairs_file: Path | None, form: str | None, threads: int | None,
 ) -> None:  # fmt: skip
-    """Print the target of each SOURCE, and of each line of the files.
+    """Print the target of each TEXT, and of each line of the files.
 
-    What a target is depends on the training: the pronunciation of a word, a date in one form. Results come in the order
+    A target is what the model has learned for a source, such as the pronunciation of a word. Results come in the order
     of the input, one for each source. Train the model with --task pairs.
 
     Examples:
