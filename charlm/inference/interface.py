@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from charlm.arrays import Array, Ids
+from charlm.arrays import Array, Ids, Mask
 from charlm.nn.base import NetworkState
 
 
@@ -77,14 +77,49 @@ class BidirectionalModel(Protocol):
         """Return log p(target | all other characters), (T, B) in nats, 0 for the last target; and `state`."""
 
 
+class Memory(NamedTuple):
+    """What a decoder attends to: outputs of the encoder, (N, S, H), and which are of characters, (N, S)."""
+
+    encoded: Array
+    is_source: Mask
+
+
+class Encoded(NamedTuple):
+    """What an encoder makes of N sources: its last state, of B streams, and for each member of a mixture a memory.
+
+    The memory of a source belongs to B / N successive streams.
+    """
+
+    state: NetworkState
+    memories: list[Memory]
+
+    def select(self, sources: Ids, streams: Ids) -> Encoded:
+        """Return the memories of some sources, and the state of some streams."""
+        memories = [Memory(encoded[sources], is_source[sources]) for encoded, is_source in self.memories]
+        return Encoded([tuple(array[streams] for array in layer) for layer in self.state], memories)
+
+
+class PairStepper(Protocol):
+    """Reads one label per stream: see `AttendingStepper`."""
+
+    state: NetworkState
+    """The current state; each label overwrites it."""
+
+    def move_to(self, state: NetworkState, indices: Ids) -> None:
+        """Overwrite the state of stream b by row `indices[b]` of another state, of the same source."""
+
+    def read(self, ids: Ids) -> Array:
+        """Read one label per stream, (B,); return the logits of the next, (B, L)."""
+
+
 class PairModel(Protocol):
     """Predicts the target of a source: see `PreparedEncoderDecoder`."""
 
     dtype: Any
     """The dtype of states and results."""
 
-    def encode(self, sources: Ids) -> NetworkState:
-        """Return the last state of the encoder after sources (T, B)."""
+    def encode(self, sources: Ids) -> Encoded:
+        """Return what the encoder makes of sources (T, B)."""
 
-    def stepper(self, state: NetworkState) -> CausalStepper:
-        """Return a decoder that reads one label per stream, from a copy of a state of the encoder."""
+    def stepper(self, encoded: Encoded) -> PairStepper:
+        """Return a decoder that reads one label per stream, from a copy of the state of the encoder."""

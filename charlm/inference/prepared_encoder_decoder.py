@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from charlm.arrays import Array, Ids
-from charlm.inference.interface import CausalStepper
-from charlm.inference.mixture_stepper import MixtureStepper, join
+from charlm.inference.attending_stepper import AttendingStepper
+from charlm.inference.interface import Encoded, Memory, PairStepper
+from charlm.inference.mixture_stepper import join
 from charlm.inference.prepared_stack import PreparedHead, PreparedStack
-from charlm.inference.stepper import Stepper
+from charlm.inference.stepper import move
 from charlm.inference.tuning import DEFAULT_TUNING, InferenceTuning
 from charlm.kernels.workspace import Workspaces, rows
+from charlm.nn.attention import attend
 from charlm.nn.base import NetworkState
 from charlm.nn.encoder_decoder import EncoderDecoder, crop_sources, shift
-from charlm.nn.functional import loss_and_derivatives
+from charlm.nn.functional import log_softmax, loss_and_derivatives, mix_log_probs
 from charlm.nn.layout import Parameters
 
 
@@ -40,20 +42,23 @@ class PreparedEncoderDecoder:
         self._head = PreparedHead.prepare(params, tuning.nn)
         self._workspaces = Workspaces(self.dtype)
 
-    def encode(self, sources: Ids) -> NetworkState:
-        """Return the last state of the encoder after sources (T, B), in the form of a window; see `EncoderDecoder`."""
+    def encode(self, sources: Ids) -> Encoded:
+        """Return what the encoder makes of sources (T, B), in the form of a window; see `EncoderDecoder`."""
         state: NetworkState | None = None
-        length = self._max_steps(sources.shape[1])
-        for first in range(0, len(sources), length):
+        (steps, streams), hidden = sources.shape, self.network.config.hidden
+        outputs = np.empty((streams, steps, hidden), self.dtype)
+        length = self._max_steps(streams)
+        for first in range(0, steps, length):
             with self._workspaces.borrow() as work:
-                _, state = self._encoder.read(sources[first : first + length], state, work)
+                hs, state = self._encoder.read(sources[first : first + length], state, work)
+                outputs[:, first : first + length] = hs.swapaxes(0, 1)
         assert state is not None
-        return state
+        return Encoded(state, [Memory(outputs, (sources != self.network.start).T)])
 
-    def stepper(self, state: NetworkState) -> CausalStepper:
+    def stepper(self, encoded: Encoded) -> PairStepper:
         """Return a decoder that starts from a state of the encoder, which it copies."""
-        copy = [tuple(array.copy() for array in layer) for layer in state]
-        return Stepper(self._decoder, self._head, copy, self._tuning)
+        copy = [tuple(array.copy() for array in layer) for layer in encoded.state]
+        return AttendingStepper(self._decoder, self._head, copy, encoded.memories[0])
 
     def measure(self, inputs: Ids, targets: Ids) -> Array:
         """Return the loss of each target and its derivatives, (3, T, B), for inputs and targets (T, B).
@@ -67,10 +72,12 @@ class PreparedEncoderDecoder:
             own = targets[:, part]
             steps = int(np.flatnonzero(own.any(axis=1)).max(initial=-1)) + 2  # the labels, and the END after them
             own = own[:steps]
-            state = self.encode(crop_sources(inputs[:, part], self.network.start))
+            state, (memory,) = self.encode(crop_sources(inputs[:, part], self.network.start))
             with self._workspaces.borrow() as work:
                 hs, _ = self._decoder.read(shift(own), state, work)
-                terms = loss_and_derivatives(self._head.logits(rows(hs)), own.ravel())
+                contexts, _ = attend(memory.encoded, hs.swapaxes(0, 1), memory.is_source)
+                both = np.concatenate([hs, contexts.swapaxes(0, 1)], axis=2)
+            terms = loss_and_derivatives(self._head.logits(rows(both)), own.ravel())
             result[:, :steps, part] = terms.reshape(3, *own.shape)
         return result
 
@@ -93,12 +100,44 @@ class EncoderDecoderMixture:
         self._members = members
         self.dtype = members[0].dtype
 
-    def encode(self, sources: Ids) -> NetworkState:
-        """Return the states of the encoders, one member after another."""
-        return join(member.encode(sources) for member in self._members)
+    def encode(self, sources: Ids) -> Encoded:
+        """Return what the encoders make of sources, one member after another."""
+        states, memories = zip(*(member.encode(sources) for member in self._members), strict=True)
+        return Encoded(join(states), [memory for (memory,) in memories])
 
-    def stepper(self, state: NetworkState) -> CausalStepper:
+    def stepper(self, encoded: Encoded) -> PairStepper:
         """Return the decoders of all members as one; its logits are log-probabilities."""
-        depth = len(state) // len(self._members)
-        states = (state[first : first + depth] for first in range(0, len(state), depth))
-        return MixtureStepper([member.stepper(own) for member, own in zip(self._members, states, strict=True)])
+        depth = len(encoded.state) // len(self._members)
+        return MixedSteppers(
+            [
+                member.stepper(Encoded(encoded.state[k * depth : (k + 1) * depth], [memory]))
+                for k, (member, memory) in enumerate(zip(self._members, encoded.memories, strict=True))
+            ]
+        )
+
+
+class MixedSteppers:
+    """The steppers of the members of a mixture as one `PairStepper`.
+
+    Parameters
+    ----------
+    steppers : sequence of PairStepper
+        One per member.
+
+    Attributes
+    ----------
+    state : NetworkState
+        The current state: the arrays of the members' steppers.
+    """
+
+    def __init__(self, steppers: Sequence[PairStepper]) -> None:
+        self._steppers = steppers
+        self.state = join(stepper.state for stepper in steppers)
+
+    def move_to(self, state: NetworkState, indices: Ids) -> None:
+        """Overwrite the state of stream b by row `indices[b]` of another state, of the same source."""
+        move(self.state, state, indices)
+
+    def read(self, ids: Ids) -> Array:
+        """Read one label per stream, (B,); return log p of the next, (B, L) in nats."""
+        return mix_log_probs(np.stack([log_softmax(stepper.read(ids)) for stepper in self._steppers]))

@@ -1,8 +1,9 @@
 """The network for pairs of texts: an encoder reads a source, a decoder predicts its target.
 
-    s_t, state  = encoder(EOS, x_n ... x_1)                            the source, from its end to its start
-    h_t         = decoder(END, y_1 ... y_(t-1); state)                 starts from the last state of the encoder
-    p_t         = softmax(W_head h_t + b_head)                         the distribution of y_t; y_(m+1) = END
+    e_1 ... e_n, state = encoder(EOS, x_n ... x_1)           the source, from its end to its start
+    d_t                = decoder(END, y_1 ... y_(t-1); state)
+    c_t                = sum over s of softmax_s(d_t . e_s) e_s      attention, see `attention.py`
+    p_t                = softmax(W_head (d_t, c_t) + b_head)         the distribution of y_t; y_(m+1) = END
 
 Each layer of the decoder starts from the last state, (h) or (h, c), of the same layer of the encoder. The source is
 reversed, so that its start is near the start of the target.
@@ -14,6 +15,7 @@ the window; after END their weight is 0.
 References
 ----------
 Sutskever, Vinyals & Le 2014, Sequence to sequence learning with neural networks, arXiv:1409.3215.
+Luong, Pham & Manning 2015, Effective approaches to attention-based neural machine translation, arXiv:1508.04025.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 from charlm.arrays import Array, Ids
 from charlm.config import NetworkConfig
 from charlm.kernels.workspace import Workspace, rows
+from charlm.nn.attention import attend, attend_backward
 from charlm.nn.base import BaseNetwork, NetworkState
 from charlm.nn.layers import head_loss_and_grads
 from charlm.nn.layout import DECODER, ENCODER, Parameters
@@ -43,6 +46,10 @@ class EncoderDecoder(BaseNetwork):
         self.encoder = Stack(config, start, ENCODER)
         self.decoder = Stack(config, NO_RESET, DECODER)
 
+    def window_size(self, steps: int, streams: int) -> int:
+        """See `BaseNetwork.window_size`. Outputs, contexts and their gradients take 8 T B H more."""
+        return super().window_size(steps, streams) + 8 * steps * streams * self.config.hidden
+
     def loss_and_grads(
         self, params: Parameters, grads: Parameters, window: Window, state: NetworkState, work: Workspace,
         rng: np.random.Generator | None = None,
@@ -55,14 +62,23 @@ class EncoderDecoder(BaseNetwork):
         encoder_work, decoder_work = work.scope(ENCODER), work.scope(DECODER)
         encoded = self.encoder.forward(params, sources, None, encoder_work, rng)
         decoded = self.decoder.forward(params, shift(targets), encoded.state, decoder_work, rng)
-        dhs = work.array("dhs", *decoded.outputs[-1].shape)
+        hidden = self.config.hidden
+        es, both = encoded.outputs[-1], work.array("both", *targets.shape, 2 * hidden)
+        if encoded.output_masks:
+            es = es * encoded.output_masks[-1]
+        both[..., :hidden] = decoded.output(-1, decoder_work)
+        by_stream = both[..., :hidden].swapaxes(0, 1)
+        contexts, attention = attend(es.swapaxes(0, 1), by_stream, (sources != self.start).T)
+        both[..., hidden:] = contexts.swapaxes(0, 1)
+        dboth = work.array("dboth", *both.shape)
         predicted = Window(targets, targets, weights, window.scale)
-        outputs = decoded.output(-1, decoder_work)
-        loss = head_loss_and_grads(params, grads, predicted, rows(outputs), rows(dhs), work)
+        loss = head_loss_and_grads(params, grads, predicted, rows(both), rows(dboth), work)
+        des, dhs = attend_backward(attention, dboth[..., hidden:].swapaxes(0, 1))
+        dhs = np.ascontiguousarray(dhs.swapaxes(0, 1))
+        dhs += dboth[..., :hidden]
         dstate = self.decoder.backward(params, grads, decoded, dhs, None, decoder_work)
-        no_dhs = work.array("no_dhs", *encoded.outputs[-1].shape)
-        no_dhs.fill(0)  # the loss depends on the last state of the encoder alone
-        self.encoder.backward(params, grads, encoded, no_dhs, dstate, encoder_work)
+        des = np.ascontiguousarray(des.swapaxes(0, 1))
+        self.encoder.backward(params, grads, encoded, des, dstate, encoder_work)
         return loss, []
 
 

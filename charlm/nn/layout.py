@@ -51,7 +51,7 @@ def parameter_layout(config: NetworkConfig, vocabulary: int) -> dict[str, tuple[
             layout[f"{stack}.weight_ih_l{layer}"] = (rows, hidden if layer else inputs)
             layout[f"{stack}.weight_hh_l{layer}"] = (rows, hidden)
             layout[f"{stack}.bias_ih_l{layer}"] = layout[f"{stack}.bias_hh_l{layer}"] = (rows,)
-    layout["head.weight"] = (outputs, hidden * (2 if config.bidirectional else 1))
+    layout["head.weight"] = (outputs, hidden * len(stack_names(config)))
     layout["head.bias"] = (outputs,)
     return layout
 

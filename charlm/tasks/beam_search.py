@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.arrays import Array, Ids
-from charlm.inference.interface import PairModel
-from charlm.nn.base import BaseNetwork, NetworkState
+from charlm.inference.interface import Encoded, PairModel
 from charlm.nn.encoder_decoder import END
 from charlm.nn.functional import log_softmax
 
@@ -39,8 +38,8 @@ class Search:
     ----------
     model : PairModel
         The network.
-    state : NetworkState
-        The last state of the encoder for each source.
+    encoded : Encoded
+        What the encoder makes of the sources.
     limits : ndarray of int, (N,)
         Maximum number of labels of each target, with END, >= 1.
     beam : int
@@ -51,9 +50,7 @@ class Search:
         Exponent of the length that divides the log-probability of a target: 0 ranks by probability.
     """
 
-    def __init__(
-        self, model: PairModel, state: NetworkState, limits: Ids, beam: int, best: int, exponent: float
-    ) -> None:
+    def __init__(self, model: PairModel, encoded: Encoded, limits: Ids, beam: int, best: int, exponent: float) -> None:
         self._model, self._limits, self._beam, self._best, self._exponent = model, limits, beam, best, exponent
         count = len(limits)
         self._complete: list[list[Hypothesis]] = [[] for _ in range(count)]
@@ -61,7 +58,8 @@ class Search:
         self._scores = np.full((count, beam), -np.inf)  # log p of each beginning; -inf for none
         self._scores[:, 0] = 0.0
         self._labels = np.zeros((count, beam, 0), np.intp)  # of each beginning
-        self._stepper = model.stepper(BaseNetwork.select(state, np.repeat(np.arange(count), beam)))
+        self._encoded = encoded.select(self._sources, np.repeat(self._sources, beam))
+        self._stepper = model.stepper(self._encoded)
 
     def run(self) -> list[list[Hypothesis]]:
         """Return the `best` complete targets of each source, the best first; without any, the best beginning."""
@@ -111,7 +109,8 @@ class Search:
         if 2 * kept.size <= len(self._scores):  # smaller arrays are worth the copies
             streams = (kept[:, None] * self._beam + np.arange(self._beam)).ravel()
             self._sources, self._labels, self._scores = self._sources[kept], self._labels[kept], self._scores[kept]
-            self._stepper = self._model.stepper(BaseNetwork.select(self._stepper.state, streams))
+            self._encoded = Encoded(self._stepper.state, self._encoded.memories).select(kept, streams)
+            self._stepper = self._model.stepper(self._encoded)
 
     def _can_improve(self, found: Sequence[Hypothesis], top: float, limit: int) -> bool:
         """Return whether a beginning with the log-probability `top` may become one of the best targets."""

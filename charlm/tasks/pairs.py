@@ -1,6 +1,8 @@
 """Pairs of texts: the network reads a source and predicts its target, such as the pronunciation of a word.
 
-source -> encoder -> last state -> decoder -> target         see `charlm.nn.encoder_decoder`
+    source -> encoder -> outputs and last state -> decoder -> target
+
+See `charlm.nn.encoder_decoder`.
 """
 
 from __future__ import annotations
@@ -127,7 +129,7 @@ class Translator:
     ) -> Iterator[Translation]:
         """Yield the targets of each source, in order and in bounded memory; the first ones early.
 
-        An empty source has an empty target.
+        An empty source has an empty target. Of a source, the first `max_source_length` characters are read.
 
         Parameters
         ----------
@@ -145,13 +147,13 @@ class Translator:
         remaining, size = iter(sources), self._tuning.first_texts
         while batch := list(islice(remaining, size)):
             size = min(4 * size, self._tuning.texts_per_batch)
-            ids = [self._vocabulary.encode(source.translate(NEWLINE))[::-1] for source in batch]
+            ids = [self._ids_of(source) for source in batch]
             groups = self._groups([len(one) for one in ids], beam)
 
             def search(group: Sequence[int], ids: Sequence[Ids] = ids) -> list[list[Hypothesis]]:
-                state = self._network.encode(self._window([ids[k] for k in group]))
+                encoded = self._network.encode(self._window([ids[k] for k in group]))
                 limits = np.array([self._limit(len(ids[k])) for k in group])
-                return Search(self._network, state, limits, beam, best, length_exponent).run()
+                return Search(self._network, encoded, limits, beam, best, length_exponent).run()
 
             found = [[Hypothesis((), 0.0, True)]] * len(batch)
             for group, results in zip(groups, parallel_map(search, groups, threads), strict=True):
@@ -159,6 +161,10 @@ class Translator:
                     found[k] = hypotheses
             for source, hypotheses in zip(batch, found, strict=True):
                 yield Translation(source, tuple(map(self._candidate, hypotheses)))
+
+    def _ids_of(self, source: str) -> Ids:
+        """Return the ids of a source, reversed; of a long one, those of its start."""
+        return self._vocabulary.encode(source[: self._tuning.max_source_length].translate(NEWLINE))[::-1]
 
     def _candidate(self, hypothesis: Hypothesis) -> Candidate:
         units = tuple(self._labels[label] for label in hypothesis.labels)

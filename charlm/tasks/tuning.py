@@ -23,8 +23,10 @@ class TaskTuning:
     """Sentences that are tagged at a time, at most."""
     max_hypotheses: int = 512
     """Beginnings of targets that a beam search extends at a time."""
-    max_source_ids: int = 1 << 20
-    """Ids of sources, with their padding, that are read at a time, unless one source has more."""
+    max_source_length: int = 2000
+    """Characters of a source that are read."""
+    max_source_ids: int = 1 << 15
+    """Ids of sources, with their padding, that are read at a time."""
     min_target_limit: int = 50
     """Maximum length of the target of an empty source."""
     target_factor: int = 4

@@ -58,10 +58,14 @@ class Case:
         found = []
         for source, target in zip(self.sources, self.targets, strict=True):
             ids = np.append(0, source)[:, None]
-            _, state = reference.read(self.network.config.cell, tensors, ids, zero, start=0, stack="encoder")
+            es, state = reference.read(self.network.config.cell, tensors, ids, zero, start=0, stack="encoder")
             read = np.append(0, target[:-1])[:, None]
             hs, _ = reference.read(self.network.config.cell, tensors, read, state, start=-1, stack="decoder")
-            found.append(reference.log_softmax(tensors, hs)[:, 0])
+            contexts = []
+            for d in hs[:, 0]:
+                a = np.exp(es[1:, 0] @ d)  # without EOS
+                contexts.append(a @ es[1:, 0] / a.sum())
+            found.append(reference.log_softmax(tensors, np.concatenate([hs[:, 0], contexts], axis=1)))
         return found
 
 
@@ -84,13 +88,13 @@ class TestEveryCell:
         case = Case(cell, layers)
         prepared = PreparedEncoderDecoder(case.network, case.params)
         terms = prepared.measure(case.inputs, case.labels)[0]
-        state = prepared.encode(case.inputs)
+        encoded = prepared.encode(case.inputs)
         total = 0.0
         for b, (expected, target) in enumerate(zip(case.expected(), case.targets, strict=True)):
             losses = -expected[np.arange(len(target)), target]
             np.testing.assert_allclose(terms[: len(target), b], losses, rtol=0, atol=1e-11)
             total += float(losses @ case.weights[: len(target), b])
-            stepper = prepared.stepper(case.network.select(state, np.array([b])))
+            stepper = prepared.stepper(encoded.select(np.array([b]), np.array([b])))
             for t, label in enumerate(np.append(0, target[:-1])):
                 logits = stepper.read(np.array([label]))[0]
                 np.testing.assert_allclose(logits - np.log(np.exp(logits).sum()), expected[t], rtol=0, atol=1e-11)
@@ -152,7 +156,7 @@ def test_loss_and_gradients_equal_those_of_pytorch(cell: str, layers: int) -> No
     modules = {
         "encoder": make(VOCABULARY, HIDDEN, layers, **kind.torch_options).double(),
         "decoder": make(LABELS, HIDDEN, layers, **kind.torch_options).double(),
-        "head": torch.nn.Linear(HIDDEN, LABELS).double(),
+        "head": torch.nn.Linear(2 * HIDDEN, LABELS).double(),
     }
     for name, module in modules.items():
         own = {k.split(".")[1]: torch.from_numpy(v.copy()) for k, v in case.params.items() if k.startswith(f"{name}.")}
@@ -160,10 +164,11 @@ def test_loss_and_gradients_equal_those_of_pytorch(cell: str, layers: int) -> No
     total = torch.zeros((), dtype=torch.float64)
     for b, (source, target) in enumerate(zip(case.sources, case.targets, strict=True)):
         xs = torch.eye(VOCABULARY, dtype=torch.float64)[np.append(0, source)][:, None]
-        _, state = modules["encoder"](xs)
+        es, state = modules["encoder"](xs)
         ys = torch.eye(LABELS, dtype=torch.float64)[np.append(0, target[:-1])][:, None]
         hs, _ = modules["decoder"](ys, state)
-        logits = modules["head"](hs)[:, 0]
+        contexts = torch.softmax(hs[:, 0] @ es[1:, 0].T, dim=-1) @ es[1:, 0]
+        logits = modules["head"](torch.cat([hs[:, 0], contexts], dim=-1))
         losses = torch.nn.functional.cross_entropy(logits, torch.from_numpy(target), reduction="none")
         total = total + losses @ torch.from_numpy(case.weights[: len(target), b].copy())
     total.backward()

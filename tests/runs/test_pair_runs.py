@@ -74,7 +74,7 @@ def test_trained_model_translates_what_it_has_read(pairs: Path, tmp_path: Path) 
     outputs, tokens = len(loaded.labels), len(loaded.vocabulary)
     assert shapes["encoder.weight_ih_l0"] == (128, tokens)
     assert shapes["decoder.weight_ih_l0"] == (128, outputs)
-    assert shapes["head.weight"] == (outputs, 32)
+    assert shapes["head.weight"] == (outputs, 64)
     assert {name.split(".")[0] for name in shapes} == {"encoder", "decoder", "head"}
     assert "pairs, 5 labels" in repr(loaded)
 

@@ -100,8 +100,8 @@ def test_wide_beam_finds_the_best_of_all_targets(source: str, exponent: float) -
     limit, labels = 5, range(1, len(MODEL.labels))
     network = MODEL.translator._network
     ids = MODEL.vocabulary.encode(source)[::-1]
-    state = network.encode(np.concatenate([[0], ids])[:, None].astype(np.intp))
-    (found,) = Search(network, state, np.array([limit]), 3**limit, 7, exponent).run()
+    encoded = network.encode(np.concatenate([[0], ids])[:, None].astype(np.intp))
+    (found,) = Search(network, encoded, np.array([limit]), 3**limit, 7, exponent).run()
     every = {}
     for length in range(limit):
         for target in itertools.product(labels, repeat=length):
@@ -120,6 +120,12 @@ def test_target_without_an_end_stops_at_the_limit() -> None:
     assert [[len(one.units) for one in translation.candidates] for translation in found] == [[8], [10]]
     assert not model.translate("ab").candidates[0].is_complete
     assert len(model.translate("a" * 400).candidates[0].units) == 501
+
+
+def test_start_of_a_long_source_is_read() -> None:
+    found = list(translator(MODEL, max_source_length=3, min_target_limit=9).translate(["abcd" * 999, "abc", "abcdd"]))
+    assert found[0].candidates == found[1].candidates == found[2].candidates
+    assert len(found[0].source) == 4 * 999
 
 
 def test_first_results_come_before_all_sources_are_read() -> None:
