@@ -126,7 +126,7 @@ def test_tensors_of_any_memory_layout_are_written(model, tmp_path):
     assert_same(read_model(tmp_path / "m"), model)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_vocabulary_of_all_planes_is_read_as_written(tmp_path):
     every_third = "".join(chr(code) for code in range(0x20, 0x110000, 3) if not 0xD800 <= code < 0xE000)
     model = make_model("rnn", hidden=1, layers=1, tokens=every_third)
