@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
-MAX_WHEEL_BYTES = 500_000
+MAX_WHEEL_BYTES = 550_000
 """Source alone takes less; a wheel above this contains files by mistake."""
 CLIENT = """\
 import charlm
