@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +13,7 @@ import click
 import charlm
 from charlm.cli.command import option_group
 from charlm.cli.completion import model_files
-from charlm.cli.inputs import read_document, require_files
+from charlm.cli.inputs import STDIN, read_document, require_files
 from charlm.cli.options import INPUT, MODEL, MODEL_VARIABLE, open_model
 from charlm.cli.tables import model_names
 from charlm.cli.terminal import warn
@@ -73,13 +73,18 @@ def models(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def open_models(
-    chosen: Chosen, threads: int | None = None, *, encoding: str | None = None, errors: str | None = None
-) -> TextModel:
+    chosen: Chosen, threads: int | None = None, *, encoding: str | None = None, errors: str | None = None,
+    texts: Iterable[str | Path | None] = (),
+) -> TextModel:  # fmt: skip
     """Load the models of a command line: one model, or the mixture of several; see `open_model`.
+
+    Parameters
+    ----------
+    texts : what else the command reads; "-" is standard input
 
     Raises
     ------
-    UsageError : --weight or --fit is given without several models, or both are given
+    UsageError : --weight or --fit is given without several models, both are given, or --fit and a text are "-"
     ConfigError : the models have no labels, or not this one
     """
     paths = [path for pattern in chosen.paths for path in matches(pattern)]
@@ -88,6 +93,8 @@ def open_models(
             raise click.UsageError(f"{flag} is for several models; name each with -m")
     if chosen.weights and chosen.sample:
         raise click.UsageError("--weight and --fit exclude each other; pass one of them")
+    if chosen.sample == STDIN and STDIN in [Path(text) for text in texts if text]:
+        raise click.UsageError("--fit and the command would both read standard input; name a file for --fit")
     loaded = [open_model(path, threads, encoding=encoding, errors=errors) for path in paths]
     if len(loaded) == 1:
         return loaded[0].given(chosen.label)

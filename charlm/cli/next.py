@@ -50,7 +50,7 @@ def command(
 
     if len(words) > 1:
         raise click.UsageError(f"unexpected argument {words[1]!r}; put PROMPT in quotes")
-    model = mixing.open_models(chosen, encoding=encoding, errors=errors)
+    model = mixing.open_models(chosen, encoding=encoding, errors=errors, texts=words)
     prompt = model.clean(read_option(words[0] if words else "", model.text))
     warn_of_unknown(model, prompt)
     expected = model.next(prompt, words=best)

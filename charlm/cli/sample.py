@@ -123,7 +123,8 @@ def command(
     if per_char and not form:
         raise click.UsageError("--per-char adds to records; pass --json or --tsv, too")
     config = SampleConfig(temperature, top_k, top_p, length or None, stop, **steering)
-    model = mixing.open_models(chosen, threads, encoding=encoding, errors=errors)
+    sources = (prompt, prompt_file, prompts_file)
+    model = mixing.open_models(chosen, threads, encoding=encoding, errors=errors, texts=sources)
     if not length and not model.sampling(config, {}).can_end and (n > 1 or form or novel or prompts_file):
         raise click.UsageError("--length 0 writes one text, and this model never ends it; leave out what needs its end")
     if max_copy is not None:

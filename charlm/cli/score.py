@@ -69,7 +69,8 @@ def command(
     check_flags(inputs, context, view, form, base, color, adapt=adapt)
     if pseudo and (adapt or context or end or view in ("chars", "groups")):
         raise click.UsageError("--pseudo cannot be combined with --context, --eos, --per-char, --rank or --adapt")
-    model = mixing.open_models(chosen, threads, encoding=encoding, errors=errors)
+    sources = (context, *inputs.sources)
+    model = mixing.open_models(chosen, threads, encoding=encoding, errors=errors, texts=sources)
     single = mixing.require_one(model, "--pseudo" if pseudo else "--adapt") if pseudo or adapt else None
     context = read_option(context, model.text)
     score_many = partial(model.score_many, end=end, context=context, threads=threads)

@@ -57,7 +57,7 @@ def command(
         raise click.UsageError(f"{file} is a model, not a text; pass it as -m {file}")
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not plain and not as_json
     has_screen = is_terminal and os.environ.get("TERM") != "dumb" and find_spec("prompt_toolkit") is not None
-    model = mixing.open_models(chosen, threads)
+    model = mixing.open_models(chosen, threads, texts=["-"])  # the keys or commands
     check_writable(file)
     if file.exists():
         if prompt:

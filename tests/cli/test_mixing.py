@@ -74,6 +74,26 @@ def test_wrong_choice_of_models_is_refused(charlm: Terminal, arguments: list[str
     assert message in charlm("score", "x", "-m", "a.safetensors", *arguments, code=2).err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sample", "-p", "-"],
+        ["sample", "--prompt-file", "-"],
+        ["sample", "--prompts", "-"],
+        ["score", "-"],
+        ["score", "a", "--context", "-"],
+        ["score", "--file", "-"],
+        ["next", "-"],
+        ["write", "draft.txt", "--plain"],
+    ],
+)
+def test_weights_cannot_be_fitted_on_the_text_that_is_read(charlm: Terminal, command: list[str]) -> None:
+    shown = charlm(*command, "-m", "a.safetensors", "-m", "b.safetensors", "--fit", "-", code=2)
+    assert shown.err.splitlines()[-1] == (
+        "Error: --fit and the command would both read standard input; name a file for --fit"
+    )
+
+
 def test_copies_are_found_by_the_lines_of_all_models(charlm: Terminal) -> None:
     shown = charlm("sample", "-m", "lines.safetensors", "-m", "lines.safetensors", "--novel", "-n", 2, code=2)
     assert "holds no hashes of training lines" in shown.err
