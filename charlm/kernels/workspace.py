@@ -30,7 +30,7 @@ def aligned(shape: tuple[int, ...], dtype: Any, tuning: KernelTuning = TUNING) -
 
 
 class Workspace:
-    """Named buffers. A name keeps its memory as long as its shape does not change.
+    """Named buffers. A name keeps its memory, which grows with the largest shape that was requested.
 
     The next request for a name overwrites the contents. A scope has its own arrays and shares its scratch memory with
     all other scopes. Only one call may use a workspace at a time: see `Workspaces`.
@@ -45,14 +45,18 @@ class Workspace:
     def __init__(self, dtype: Any = np.float32, scratch: dict[str, Array] | None = None) -> None:
         self.dtype = np.dtype(dtype)
         self._arrays: dict[str, Array] = {}
+        self._memory: dict[str, Array] = {}
         self._scopes: dict[str, Workspace] = {}
         self._scratch: dict[str, Array] = {} if scratch is None else scratch
 
     def array(self, name: str, *shape: int) -> Array:
-        """Return the array `name` with its previous contents, or a new one if the shape differs."""
+        """Return the array `name`, with its previous contents if the shape is the same."""
         found = self._arrays.get(name)
         if found is None or found.shape != shape:
-            found = self._arrays[name] = aligned(shape, self.dtype)
+            size, memory = prod(shape), self._memory.get(name)
+            if memory is None or memory.size < size:
+                memory = self._memory[name] = aligned((size,), self.dtype)
+            found = self._arrays[name] = memory[:size].reshape(shape)
         return found
 
     def scope(self, name: str) -> Workspace:

@@ -10,14 +10,15 @@ from typing import Any
 
 SETTINGS = ("hidden", "layers", "learning_rate", "warmup", "average", "batch", "dropout", "recurrent_dropout", "epochs")
 SHORT: tuple[tuple[int, tuple[float, ...]], ...] = (
-    (30_000, (64, 1, 0.01, 0.1, 0.98, 16, 0.2, 0.0, 60.0)),
-    (300_000, (128, 1, 0.008, 0.1, 0.98, 32, 0.2, 0.0, 40.0)),
+    (30_000, (64, 1, 0.01, 0.1, 0.98, 16, 0.3, 0.0, 100.0)),
+    (300_000, (128, 1, 0.01, 0.1, 0.98, 32, 0.2, 0.0, 40.0)),
 )
 """Maximum symbols of the training text -> values of SETTINGS for short texts."""
 LONG: tuple[tuple[float, tuple[float, ...]], ...] = (
-    (10.0, (128, 1, 0.008, 0.1, 0.99, 64, 0.0, 0.0)),
-    (40.0, (256, 1, 0.005, 0.1, 0.995, 64, 0.2, 0.0)),
-    (float("inf"), (384, 1, 0.004, 0.1, 0.997, 128, 0.3, 0.0)),
+    (6.0, (128, 1, 0.01, 0.1, 0.98, 32, 0.0, 0.0)),
+    (16.0, (192, 1, 0.008, 0.1, 0.99, 64, 0.0, 0.0)),
+    (40.0, (256, 1, 0.006, 0.1, 0.995, 64, 0.2, 0.0)),
+    (float("inf"), (384, 1, 0.005, 0.1, 0.997, 128, 0.3, 0.0)),
 )
 """Maximum passes of the reference network over the text -> values of SETTINGS, without epochs, for long texts."""
 

@@ -39,3 +39,16 @@ def test_short_text_gets_several_networks_where_time_is_left() -> None:
 def test_given_settings_override_the_recipe() -> None:
     choice = choose({"outputs": 7, "hidden": 33, "dropout": 0.5, "bidirectional": True}, 50_000)
     assert (choice.network.hidden, choice.network.dropout, choice.train.bptt) == (33, 0.5, 128)
+
+
+def test_pairs_get_many_streams_and_larger_networks_for_more_passes() -> None:
+    settings = {"minutes": 15.0, "outputs": 40, "encoder_decoder": True, "ensemble": 1}
+    choice = choose(settings, 1_900_000, SPEED, vocabulary=40)
+    assert choice.network.encoder_decoder
+    assert choice.train.batch >= 64
+    assert "bptt" not in choice.reason
+    hidden = [
+        choose(settings | {"minutes": m}, 1_900_000, SPEED, vocabulary=40).network.hidden for m in (0.5, 3, 8, 99)
+    ]
+    assert hidden == sorted(set(hidden))
+    assert choose({"outputs": 12, "encoder_decoder": True}, 14_000, SPEED, vocabulary=12).train.epochs
