@@ -157,7 +157,7 @@ class PairTable(NamedTuple):
 
 
 class PairBatches(Batches):
-    """Windows of pairs of similar lengths, a pair in each stream. Pairs and windows have a random order each epoch."""
+    """Windows of sources of similar lengths, a pair in each stream, in a random order each epoch."""
 
     has_labels = True
 
@@ -177,12 +177,15 @@ class PairBatches(Batches):
     def draw_order(self, rng: np.random.Generator) -> Ids:
         """Draw the pairs of the windows of an epoch, (windows, B); -1 for none.
 
-        Pairs are sorted by their lengths, in a random order within a length, and cut into windows, which are shuffled.
+        The pairs of some windows, in a random order, are sorted by the length of their sources and cut into windows.
+        By that of their targets they are not: it would gather unusual pairs, such as acronyms, in a few windows.
         """
-        shuffled = rng.permutation(len(self.pairs.starts))
-        by_length = shuffled[self.pairs.select(shuffled).by_length()]
         order = np.full(self.windows_per_epoch * self.streams, -1)
-        order[: by_length.size] = by_length
+        order[: len(self.pairs.starts)] = rng.permutation(len(self.pairs.starts))
+        pool = self.tuning.windows_per_pool * self.streams
+        for first in range(0, len(order), pool):
+            own = order[first : first + pool]
+            own[...] = own[np.argsort(self.pairs.sources[own], kind="stable")]
         return rng.permutation(order.reshape(-1, self.streams))
 
     def read(self, epoch: int, index: int) -> Batch:

@@ -27,6 +27,8 @@ class TextTuning:
     """Maximum fraction of the training tokens that is replaced by UNK, so that UNK is learned."""
     max_pair_length: int = 500
     """Maximum length of the source and of the target of a pair."""
+    windows_per_pool: int = 32
+    """Windows whose pairs are sorted by length."""
     pairs_per_part: int = 1024
     """Pairs that are numbered at a time."""
     masked_streams: float = 0.5

@@ -147,6 +147,20 @@ class TestWindows:
         assert all(len(set(one)) == 1 for one in lengths)
         assert [one[0] for one in lengths] != sorted(one[0] for one in lengths)
 
+    def test_unusual_targets_are_not_gathered_in_windows(self, tmp_path: Path) -> None:
+        corpus = read(tmp_path, "".join(f"{'ab'[k % 2]}ab\t{'x' * (1 + 9 * (k % 5 == 0))}\n" for k in range(200)))
+        batches = batches_over(corpus, TrainConfig(batch=20))
+        for _ in range(batches.windows_per_epoch):
+            weights = batches.next().weights
+            assert weights is not None
+            assert 0 < np.count_nonzero(weights.sum(axis=0) > 2) < 12
+
+    def test_pairs_are_sorted_within_pools_of_windows(self, tmp_path: Path) -> None:
+        corpus = read(tmp_path, "".join(f"{'ab'[k % 2] * (1 + k % 10)}\tx\n" for k in range(400)))
+        batches = PairBatches(corpus, TrainConfig(batch=10), TextTuning(windows_per_pool=1))
+        lengths = [np.count_nonzero(batches.next().inputs, axis=0) for _ in range(batches.windows_per_epoch)]
+        assert all(len(set(one)) > 2 for one in lengths)
+
     def test_unknown_characters_are_learned_and_labels_stay(self, tmp_path: Path) -> None:
         corpus = read(tmp_path, "abcab\txyxy\n" * 50)
         batches = batches_over(corpus, TrainConfig(batch=50))
