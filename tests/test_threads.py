@@ -24,6 +24,7 @@ from charlm.nn.cells import CELLS
 from charlm.nn.networks import make_network
 from charlm.scoring.ranking import classify
 from charlm.text.vocabulary import Vocabulary
+from tests.tasks.tiny import random_conditional
 
 LETTERS = "abcdefgh \n"
 THREADS = 4
@@ -111,10 +112,19 @@ BIDIRECTIONAL: Mapping[str, Call] = {
 """A call of each public name that needs a bidirectional model."""
 
 
-OF_LABELS = {f"{task}{form}" for task in ("restore", "classify", "tag") for form in ("", "_each")} | {
-    "restorer", "classifier", "tagger",
+CONDITIONAL: Mapping[str, Call] = {
+    "reads_labels": lambda model, text: model.reads_labels,
+    "priors": lambda model, text: model.priors,
+    "any_label": lambda model, text: model.any_label.score(text),
+    "given": lambda model, text: model.given("two").score(text),
+    "conditioned": lambda model, text: model.conditioned("three").score(text),
+}
+"""A call of each public name that needs a network that reads labels."""
+
+OF_LABELS = {f"{task}{form}" for task in ("restore", "classify", "tag", "translate") for form in ("", "_each")} | {
+    "restorer", "classifier", "tagger", "translator",
 }  # fmt: skip
-"""Public names that need a model of labels; they read its weights alone."""
+"""Public names that need a model of labels or pairs; they read its weights alone."""
 
 
 def window(text: str) -> tuple[Any, Any]:
@@ -141,6 +151,11 @@ def test_bidirectional_model_on_threads_equals_serial_results(name: str) -> None
     assert_same_on_threads(*models, BIDIRECTIONAL[name], texts_of(24, 120))
 
 
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_conditional_model_on_threads_equals_serial_results(name: str) -> None:
+    assert_same_on_threads(random_conditional(), random_conditional(), CONDITIONAL[name], texts_of(24, 60))
+
+
 def test_save_and_load_on_threads_equal_serial_results(tmp_path: Path) -> None:
     texts = texts_of(12, 50)
     paths = {text: tmp_path / f"{number}.safetensors" for number, text in enumerate(texts)}
@@ -151,7 +166,7 @@ def test_save_and_load_on_threads_equal_serial_results(tmp_path: Path) -> None:
 
 def test_every_public_name_is_tested_on_threads() -> None:
     public = {name for name, _ in inspect.getmembers(LanguageModel) if not name.startswith("_")}
-    assert public == {*LEFT_TO_RIGHT, *BIDIRECTIONAL, *OF_LABELS, "load", "save"}
+    assert public == {*LEFT_TO_RIGHT, *BIDIRECTIONAL, *CONDITIONAL, *OF_LABELS, "load", "save"}
 
 
 def test_classify_on_threads_equals_serial_results() -> None:

@@ -26,6 +26,7 @@ TEXT = {
     "normalize": "NFC",
     "task": "language",
     "remove": "",
+    "target_unit": "char",
 }
 
 

@@ -84,7 +84,9 @@ def test_file_has_the_documented_format(model, tmp_path):
             "layers": 2,
             "dropout": 0.25,
             "recurrent_dropout": 0.0,
-            "text": {name: value for name, value in model.text.items() if name not in ("task", "remove")},
+            "text": {
+                name: value for name, value in model.text.items() if name not in ("task", "remove", "target_unit")
+            },
         },
         "torch": "torch.nn.LSTM",
         "vocabulary": model.vocabulary.to_json(),
