@@ -73,7 +73,7 @@ def test_dir_shows_the_public_names_alone() -> None:
 
 
 def test_help_of_the_package_shows_functions_and_classes() -> None:
-    page = run_python("import charlm; help(charlm)").stdout
+    page = re.sub(r"\(\s+", "(", run_python("import charlm; help(charlm)").stdout)  # Python 3.13 breaks signatures
     for name in ("train(paths", "load(path", "class LanguageModel", "minutes: float | None = None"):
         assert name in page, name
 

@@ -189,10 +189,9 @@ def main() -> None:
 def answer_requests() -> None:
     """Create the member of the first message, and answer the requests that follow. Raises EOFError at the end."""
     requests = sys.stdin.buffer
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
-    job: Job = pickle.load(requests)  # noqa: S301
-    with ExitStack() as stack:
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers, ExitStack() as stack:  # a broken pipe is closed here
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+        job: Job = pickle.load(requests)  # noqa: S301
         events: list[Event] = []
         member: Member | None = None
         while True:

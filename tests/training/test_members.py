@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
+import subprocess
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -287,3 +290,35 @@ def test_member_that_cannot_start_is_reported(text: Path, tmp_path: Path, monkey
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     with pytest.raises(ResourceError, match=r"no Python interpreter at '/nowhere/python'.*; a smaller `ensemble`"):
         charlm.train(text, tmp_path / "m", **TINY, steps=3, ensemble=2)
+
+
+PROGRAM_OF_A_MEMBER = """
+from charlm.training import member
+
+class Answering:
+    events = []
+    def __init__(self, job, stack): pass
+
+member.Member = Answering
+try:
+    member.answer_requests()
+except BrokenPipeError:
+    print("broken")
+"""
+
+
+def test_member_whose_main_process_was_killed_prints_no_traceback() -> None:
+    command = [
+        sys.executable,
+        "-X",
+        "dev",
+        "-c",
+        PROGRAM_OF_A_MEMBER,
+    ]  # Python 3.13 reports failed closes without -X, too
+    member = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    member.stdout.close()
+    member.stdin.buffer.write(pickle.dumps(None))
+    member.stdin.close()
+    assert member.wait(60) == 0
+    assert member.stderr.read() == "broken\n"
+    member.stderr.close()
