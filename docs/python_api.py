@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from types import ModuleType
 
 import charlm
@@ -48,7 +49,8 @@ def members(cls: type) -> Iterator[tuple[str, str]]:
     for key, member in inspect.getmembers(cls):
         function = member.fget if isinstance(member, property) else member
         is_own = str(getattr(function, "__module__", "")).startswith("charlm")
-        if key.startswith("_") or not is_own or not inspect.getdoc(member):
+        is_hidden = key.startswith("_") or isinstance(member, cached_property)  # prepared weights
+        if is_hidden or not is_own or not inspect.getdoc(member):
             continue
         if isinstance(member, property):
             yield key, body(member)
