@@ -64,6 +64,19 @@ def test_sample_is_of_current_weights_and_does_not_change_training(
         np.testing.assert_array_equal(own, other.flat)
 
 
+def test_sample_of_texts_with_labels_starts_with_its_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, path = Clock(monkeypatch), tmp_path / "rows.tsv"
+    path.write_text("".join(f"{'xyx'[n % 3]}\t{n} quick foxes\n" for n in range(90)))
+    with Run([path], tmp_path / "a", SETTINGS | {"ensemble": 1}, RunOptions(TextConfig(task="conditional"))) as run:
+        drawer = TrainingSamples(run)
+        for report in run.reports():
+            clock.now += 100
+            label = "xy"[report.step % 2]
+            shown = drawer.draw(30, report.step)
+            expected = "".join(run.current_model().stream(seed=report.step, length=30, label=label))
+            assert shown.startswith(in_one_line(f"{label}: {expected}")[:30])
+
+
 def test_sample_is_not_of_best_weights(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     with Run([text], tmp_path / "a", SETTINGS) as run:

@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent
 EXPECTED = FOLDER / "expected.json"
 TEXT, LINES, BIDIRECTIONAL = "text.safetensors", "lines.safetensors", "bidirectional.safetensors"
 RESTORE, LABELS, TAGS = "restore.safetensors", "labels.safetensors", "tags.safetensors"
+CONDITIONAL = "conditional.safetensors"
 PAIRS = "pairs.safetensors"
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
@@ -66,6 +67,12 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("classify", "-m", LABELS, "anna", "bebert", "--json"),
     ("classify", "-m", LABELS, "anna", "bebert", "--top", "2"),
     ("classify", "-m", LABELS, "--evaluate", "labels.tsv"),
+    ("info", CONDITIONAL, "--json"),
+    ("sample", "-m", CONDITIONAL, "--seed", "5", "-n", "4", "--json"),
+    ("sample", "-m", CONDITIONAL, "--label", "saurus", "--seed", "5", "-n", "4"),
+    ("score", "-m", CONDITIONAL, "Rockodon", "Rockosaurus", "--json"),
+    ("score", "-m", CONDITIONAL, "Rockodon", "--label", "other", "--tsv"),
+    ("classify", "-m", CONDITIONAL, "Rockodon", "Rockosaurus", "--json"),
     ("tag", "-m", TAGS, "Ann met Bob Lee in Rome.", "--json"),
     ("tag", "-m", TAGS, "--conll", "--file", "tags.conll"),
     ("tag", "-m", TAGS, "--evaluate", "tags.conll"),
