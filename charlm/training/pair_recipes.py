@@ -15,10 +15,10 @@ SHORT: tuple[tuple[int, tuple[float, ...]], ...] = (
 )
 """Maximum symbols of the training text -> values of SETTINGS for short texts."""
 LONG: tuple[tuple[float, tuple[float, ...]], ...] = (
-    (6.0, (128, 1, 0.01, 0.1, 0.98, 32, 0.0, 0.0)),
-    (16.0, (192, 1, 0.008, 0.1, 0.99, 64, 0.0, 0.0)),
-    (40.0, (256, 1, 0.006, 0.1, 0.995, 64, 0.2, 0.0)),
-    (float("inf"), (384, 1, 0.005, 0.1, 0.997, 128, 0.3, 0.0)),
+    (6.0, (128, 1, 0.012, 0.1, 0.98, 32, 0.0, 0.0)),
+    (16.0, (192, 1, 0.012, 0.1, 0.99, 64, 0.1, 0.0)),
+    (40.0, (256, 1, 0.012, 0.1, 0.99, 128, 0.2, 0.0)),
+    (float("inf"), (384, 1, 0.01, 0.1, 0.995, 128, 0.3, 0.0)),
 )
 """Maximum passes of the reference network over the text -> values of SETTINGS, without epochs, for long texts."""
 
