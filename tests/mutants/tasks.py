@@ -210,13 +210,6 @@ FAULTS = (
         (PAIR_TEXT + "TestCorpus::test_all_pairs_of_a_source_are_in_one_part",),
     ),
     Fault(
-        "a target continues after its end",
-        "charlm/tasks/beam_search.py",
-        "scores[labels == END] = -np.inf",
-        "scores[:0] = -np.inf",
-        (PAIRS + "test_beam_of_one_takes_the_best_label_at_each_step",),
-    ),
-    Fault(
         "beginnings continue with the state of others",
         "charlm/tasks/beam_search.py",
         "(np.arange(rows)[:, None] * beam + parents).ravel()",

@@ -92,16 +92,17 @@ def test_probabilities_are_those_of_reading_the_target(beam: int, members: int) 
             assert one.log_prob == pytest.approx(log_prob(model, source, one), rel=1e-4)
         assert [one.log_prob for one in found] == sorted((one.log_prob for one in found), reverse=True)
         assert len({one.units for one in found}) == len(found)
+        assert all("" not in one.units for one in found)
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.7, 1.0])
-@pytest.mark.parametrize("source", ["abc", "dcba", "b"])
+@pytest.mark.parametrize("source", ["abc", "dcba", "b", "cc", "dd", "cccc"])
 def test_wide_beam_finds_the_best_of_all_targets(source: str, exponent: float) -> None:
     limit, labels = 5, range(1, len(MODEL.labels))
     network = MODEL.translator._network
     ids = MODEL.vocabulary.encode(source)[::-1]
     encoded = network.encode(np.concatenate([[0], ids])[:, None].astype(np.intp))
-    (found,) = Search(network, encoded, np.array([limit]), 3**limit, 7, exponent).run()
+    seven, one = (Search(network, encoded, np.array([limit]), 3**limit, best, exponent).run()[0] for best in (7, 1))
     every = {}
     for length in range(limit):
         for target in itertools.product(labels, repeat=length):
@@ -109,8 +110,9 @@ def test_wide_beam_finds_the_best_of_all_targets(source: str, exponent: float) -
             total = sum(step[label] for step, label in zip(steps, (*target, 0), strict=True))
             every[target] = float(total) / math.pow(length + 1, exponent)
     expected = sorted(every, key=lambda target: every[target], reverse=True)[:7]
-    assert [one.labels for one in found] == expected
-    assert all(one.is_complete for one in found)
+    assert [hypothesis.labels for hypothesis in seven] == expected
+    assert [hypothesis.labels for hypothesis in one] == expected[:1]
+    assert all(hypothesis.is_complete for hypothesis in seven)
 
 
 def test_target_without_an_end_stops_at_the_limit() -> None:
