@@ -246,8 +246,9 @@ class Run:
             must_stop, must_save = self.group.all_reduce_max(
                 self.is_interrupted, is_main and (saver.is_due or (report.is_best and saver.is_cheap))
             )
-            self.is_interrupted = bool(must_stop)
-            is_last = report.is_last or self.is_interrupted
+            if must_stop:  # never reset: a signal may come while the ranks agree, and counts in the next step
+                self.is_interrupted = True
+            is_last = report.is_last or bool(must_stop)
             losses.append(report.train_loss)
             if is_overwriting:
                 self.files.delete_state()  # of the previous run

@@ -239,6 +239,20 @@ FAULTS = (
         (f"{RESUME}test_resume_without_held_out_text_writes_missing_model",),
     ),
     Fault(
+        "a signal that comes while the ranks agree is forgotten",
+        "charlm/runs/run.py",
+        "if must_stop:  # never reset",
+        "if True:  # never reset",
+        (f"{RUN}test_a_stop_while_the_processes_agree_counts_in_the_next_step",),
+        (
+            (
+                "charlm/runs/run.py",
+                "self.is_interrupted = True\n            is_last",
+                "self.is_interrupted = bool(must_stop)\n            is_last",
+            ),
+        ),
+    ),
+    Fault(
         "--overwrite leaves the old run's state until the first save",
         "charlm/runs/run.py",
         "self.files.delete_state()  # of the previous run",

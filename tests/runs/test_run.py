@@ -127,6 +127,20 @@ class TestRun:
             next(run.reports())
             assert not state.exists()
 
+    def test_a_stop_while_the_processes_agree_counts_in_the_next_step(
+        self, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A signal may come after a process has told the others that it goes on."""
+        with Run([text], tmp_path / "m.safetensors", TINY | {"steps": 50}) as run:
+
+            def stop(_: Saver) -> bool:  # asked after the run has read whether it is interrupted
+                run.stop()
+                return False
+
+            monkeypatch.setattr(Saver, "is_due", property(stop))
+            assert [report.step for report in run.reports()] == [1, 2]
+        assert (tmp_path / "m.resume").exists()
+
     def test_model_is_written_only_when_it_is_new(self, text: Path, tmp_path: Path) -> None:
         path = tmp_path / "m.safetensors"
         with Run([text], path, TINY | {"steps": 100}, RunOptions(save_minutes=0)) as run:
