@@ -10,6 +10,7 @@ import json
 import os
 import select
 import sys
+from contextlib import suppress
 from time import perf_counter
 
 import numpy as np
@@ -72,14 +73,14 @@ def read_byte(descriptor: int, tuning: EngineTuning) -> bytes:
 
 
 def main() -> None:
-    """Run one shard until standard input closes."""
+    """Run one shard until standard input closes, or nobody reads the answers: the main process was killed."""
     job = json.loads(sys.stdin.buffer.readline())
     plan = ShardPlan.from_dict(job["plan"])
     block = map_shared_block(job["file"], SharedMemory.size(plan))
     memory, work = SharedMemory(plan, memoryview(block)), Workspace(plan.dtype)
     commands, answers = sys.stdin.fileno(), sys.stdout.fileno()
     np.seterr(over="ignore", invalid="ignore", divide="ignore")  # the trainer checks the loss and the gradient
-    with threadpool_limits(1, user_api="blas"):
+    with threadpool_limits(1, user_api="blas"), suppress(BrokenPipeError):
         os.write(answers, DONE)
         while command := read_byte(commands, plan.tuning):
             if command == FREE:

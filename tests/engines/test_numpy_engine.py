@@ -12,6 +12,7 @@ from charlm.engines.engine import state_to_dict
 from charlm.engines.numpy_engine import NumpyEngine
 from charlm.engines.shared_memory import micro_batches_of
 from charlm.engines.tuning import DEFAULT_TUNING, EngineTuning
+from charlm.engines.worker import RUN
 from charlm.errors import ResourceError
 from charlm.nn.network import Network
 
@@ -121,6 +122,16 @@ def test_refused_shared_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("os.memfd_create", refuse, raising=False)
     with pytest.raises(ResourceError, match=r"cannot share [\d,]+ bytes between 2 processes: Too many open files"):
         train(2)
+
+
+def test_worker_whose_main_process_was_killed_prints_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    with engine(2) as running:
+        process = running._workers[0]._process
+        assert process.stdout is not None
+        process.stdout.close()  # as if the main process had ended; the worker answers a window
+        running._workers[0].send(RUN)
+        assert process.wait(60) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_engine_outside_its_context_holds_no_process_and_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
