@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,6 +39,12 @@ def dictionary_accuracy(stripper: Stripper, learned: str, test: str) -> tuple[fl
     return unchanged / len(words), right / len(words)
 
 
+def without_forms(model: charlm.LanguageModel) -> charlm.LanguageModel:
+    """Return a model that does not know the counts of the forms of words."""
+    training = replace(model.training, forms={})
+    return charlm.LanguageModel(model.network, model.members, model.vocabulary, model.text, training, model.labels)
+
+
 @click.command()
 @click.option("--text", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--remove", default="marks", show_default=True, help="Kinds to remove, with commas.")
@@ -53,7 +60,7 @@ def main(text: Path, remove: str, minutes: float, seeds: str, held_out: float) -
         unchanged, frequent = dictionary_accuracy(stripper, learned, test)
         print(f"\nwords right: nothing restored {unchanged:.2%}, most frequent form of each word {frequent:.2%}")
     kinds = " | ".join(f"F1 of {kind}" for kind in stripper.kinds)
-    print(f"\n| seed | words right | {kinds} | characters/s |\n|{'---|' * (3 + len(stripper.kinds))}")
+    print(f"\n| seed | words right | network alone | {kinds} | characters/s |\n|{'---|' * (4 + len(stripper.kinds))}")
     with TemporaryDirectory() as folder:
         path = Path(folder) / text.name
         path.write_text(learned, encoding="utf-8")
@@ -64,8 +71,13 @@ def main(text: Path, remove: str, minutes: float, seeds: str, held_out: float) -
             found, started = Evaluation(stripper), time.perf_counter()
             found.add(model.restorer, [test])
             speed = len(test) / (time.perf_counter() - started)
+            alone = Evaluation(stripper)
+            alone.add(without_forms(model).restorer, [test])
             f1 = " | ".join(f"{found.kinds[kind].f1:.2%}" for kind in stripper.kinds)
-            print(f"| {seed} | {found.right / found.words:.2%} | {f1} | {speed:,.0f} |", flush=True)
+            print(
+                f"| {seed} | {found.right / found.words:.2%} | {alone.right / alone.words:.2%} | {f1} | {speed:,.0f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

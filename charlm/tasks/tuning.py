@@ -33,6 +33,8 @@ class TaskTuning:
     """Increase of the maximum length of a target with each character of its source."""
     min_label_count: int = 3
     """Occurrences of a label in a long text below which it is not learned."""
+    words_in_memory: int = 10_000
+    """Words whose forms are kept in memory as numbers."""
     occurrence_weight: float = 100.0
     """Weight that each occurrence of a form of a word adds to the weight 1 of a form that never occurs."""
 

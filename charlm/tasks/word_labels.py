@@ -10,6 +10,7 @@ experts (Hinton 2002); the probability of a label is the sum over all forms.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,7 @@ class WordLabels:
         self._numbers = {letter: number for number, letter in enumerate(dict.fromkeys(letters))}
         self._letter_of = np.array([self._numbers[letter] for letter in letters])  # (L,)
         self._lexicon, self._tuning = lexicon, tuning
+        self._forms = lru_cache(tuning.words_in_memory)(self._find_forms)
 
     def choose(self, probs: Array, words: Iterable[tuple[int, str]]) -> Choices:
         """Return the most probable labels.
@@ -93,7 +95,7 @@ class WordLabels:
             within = probs[index, choices.labels[index]] / max(own[step, letter], np.finfo(float).tiny)
             choices.probabilities[index] = min(1.0, marginals[step] * within)
 
-    def _forms(self, word: str) -> tuple[Ids, Floats]:
+    def _find_forms(self, word: str) -> tuple[Ids, Floats]:
         """Return the letter forms (F, n) of each form of a word that the network can predict, and the weights (F,)."""
         known = [
             ([self._numbers[label] for label in form.labels], form.frequency)

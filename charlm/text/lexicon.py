@@ -1,7 +1,7 @@
 """How often each form of a word occurs in a text: "byt" and "být" are forms of "byt", a word without marks.
 
 Words are in small letters: a capital depends on the place of a word, which a network knows better than counts. A
-network knows how words are built and what stands around them; the counts know rare words that it has not learned.
+network knows how words are built, and their context; the counts know rare words that it has not learned.
 """
 
 from __future__ import annotations
@@ -58,14 +58,17 @@ class Lexicon:
     """
 
     def __init__(self, counts: Mapping[str, int]) -> None:
-        self._forms: dict[str, list[Form]] = {}
+        self._counts: dict[str, dict[str, int]] = {}  # word without marks -> form -> count
         for form, count in counts.items():
-            labels = tuple(STRIPPER.label(unit) for unit in STRIPPER.units(form))
-            self._forms.setdefault(STRIPPER.strip(form), []).append(Form(labels, count))
+            self._counts.setdefault(STRIPPER.strip(form), {})[form] = count
 
     def __bool__(self) -> bool:
-        return bool(self._forms)
+        return bool(self._counts)
 
     def forms(self, word: str) -> list[Form]:
         """Return the forms of a word without marks; each has a label for each of its characters."""
-        return [form for form in self._forms.get(word.lower(), []) if len(form.labels) == len(word)]
+        found = [
+            Form(tuple(map(STRIPPER.label, STRIPPER.units(form))), count)
+            for form, count in self._counts.get(word.lower(), {}).items()
+        ]
+        return [form for form in found if len(form.labels) == len(word)]

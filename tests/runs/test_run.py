@@ -130,7 +130,7 @@ class TestRun:
     def test_a_stop_while_the_processes_agree_counts_in_the_next_step(
         self, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A signal may come after a process has told the others that it goes on."""
+        """A signal may come after a process has said to the others that it continues."""
         with Run([text], tmp_path / "m.safetensors", TINY | {"steps": 50}) as run:
 
             def stop(_: Saver) -> bool:  # asked after the run has read whether it is interrupted
