@@ -143,13 +143,13 @@ class Run:
         if not saved and not text.lines and corpus.symbols is None and is_list(corpus):
             self._report_event(Event("nearly all lines are short; if each is a name or word, pass `lines=True`"))
         stack.enter_context(self.group)
-        sizes = find_task(text.task).sizes(len(corpus.labels))
-        choice = setup.choose_settings({**settings, **sizes}, corpus, self.options.engine, self.group)
+        task = find_task(text.task)
+        settings = {**settings, **task.sizes(len(corpus.labels))}
+        choice = setup.choose_settings(settings, corpus, self.options.engine, self.group)
         if not saved and (hint := setup.gpu_hint(choice.network, self.options.engine)):
             self._report_event(Event(hint, is_warning=False))
         network = make_network(choice.network, len(corpus.vocabulary), start=corpus.vocabulary.eos)
-        forms = find_task(text.task).forms(text, corpus)
-        return Setup(text, corpus, choice, network, setup.hash_lines(corpus), forms)
+        return Setup(text, corpus, choice, network, setup.hash_lines(corpus), task.forms(text, corpus))
 
     def _create_trainer(self, parent: LanguageModel | None, stack: ExitStack) -> Trainer:
         """Create the batches, start the engine, and create the trainer; `stack` closes them.
