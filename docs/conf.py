@@ -43,6 +43,7 @@ def write_markdown(app: Sphinx, error: Exception | None) -> None:
     """Copy each page as Markdown beside its HTML, and list all of them in llms.txt."""
     if error or app.builder.format != "html":
         return
+    included = {page.removesuffix(".md"): file for file, page in PAGES.items()}
     lines = ["# charlm", "", f"> {summary(Path(app.srcdir) / 'index.md')}", ""]
     for kind in KINDS:
         lines += [f"## {kind.capitalize()}", ""]
@@ -50,7 +51,8 @@ def write_markdown(app: Sphinx, error: Exception | None) -> None:
             source, target = Path(app.srcdir) / f"{page}.md", Path(app.outdir) / f"{page}.md"
             shutil.copyfile(source, target)
             if not page.endswith("/index"):
-                lines.append(f"- [{app.env.titles[page].astext()}]({page}.md): {summary(source)}")
+                text = Path(app.srcdir).parent / included[page] if page in included else source
+                lines.append(f"- [{app.env.titles[page].astext()}]({page}.md): {summary(text)}")
         lines.append("")
     (Path(app.outdir) / "llms.txt").write_text("\n".join(lines), encoding="utf-8")
 
