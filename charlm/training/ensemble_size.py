@@ -18,6 +18,9 @@ PASSES_PER_MEMBER = 32
 MEMBER_PASSES = 3
 """Passes of its own network over a long text for which a member must have time."""
 
+MEMBER_EPOCHS = 0.5
+"""Fraction of the passes of a recipe for short texts for which a member must have time."""
+
 
 class Speed(NamedTuple):
     """The speed of a machine: characters per second of the reference network, on one core and on all cores.
@@ -63,9 +66,17 @@ def members_for_long_text(passes: float, own_passes: float) -> int:
     return max(1, min(wanted, int(own_passes / MEMBER_PASSES)))
 
 
-def members_for_short_text(passes: float, passes_of_member: float) -> int:
-    """Return the number of members for a text on which a recipe limits the passes: those that have time for all.
+def members_for_short_text(passes: float, passes_of_recipe: float, *, has_labels: bool) -> int:
+    """Return the number of members for a text on which a recipe limits the passes.
 
-    passes_of_member: of the recipe, times its cost per character relative to the reference network.
+    Parameters
+    ----------
+    passes : float
+        Those of the reference network, on all cores by themselves, within the time.
+    passes_of_recipe : float
+        Those of the recipe, times its cost per character relative to the reference network.
+    has_labels : bool
+        Whether the network predicts labels; its members then have time for all passes.
     """
-    return min(MAX_CHOSEN_MEMBERS, max(1, int(passes / passes_of_member)))
+    needed = passes_of_recipe * (1 if has_labels else MEMBER_EPOCHS)
+    return min(MAX_CHOSEN_MEMBERS, max(1, int(passes / needed)))

@@ -32,8 +32,8 @@ MIN_BIDIRECTIONAL_STEPS = 128
 """Steps of a bidirectional window, which carries its context with it."""
 BIDIRECTIONAL_COST = 2.5
 """Time of a bidirectional network per character, relative to one direction: two stacks, and the margins of windows."""
-SMALL_BATCH_COST = 1.5
-"""Time of a step of the recipes for short texts, relative to `step_cost`: their batches are small."""
+SMALL_BATCH_COST, STREAMS_OF_SMALL_BATCH = 1.5, 24
+"""Time of a step of the recipes for short texts, relative to `step_cost`: a small batch takes that of 24 streams."""
 MIN_STEPS = 100
 """Steps that fit into a budget of minutes, if a smaller network can achieve that."""
 MIN_HIDDEN = 32
@@ -56,19 +56,22 @@ BOOK_RECIPES: tuple[tuple[float, tuple[float, ...]], ...] = (
 ALL_BOOKS: Recipe = {"batch": 16}
 """Further settings for long texts."""
 
-SMALL_SETTINGS = ("hidden", "learning_rate", "average", "batch", "dropout", "recurrent_dropout", "epochs")
-SMALL_RECIPES: tuple[tuple[int, tuple[float, ...]], ...] = (
-    (30_000, (128, 0.008, 0.99, 8, 0.5, 0.3, 60.0)),
-    (100_000, (256, 0.005, 0.99, 16, 0.6, 0.5, 26.0)),
-    (400_000, (256, 0.01, 0.99, 16, 0.4, 0.3, 20.0)),
+SMALL_SETTINGS = ("hidden", "learning_rate", "average", "batch", "dropout", "recurrent_dropout")
+SMALL_RECIPES: tuple[tuple[int, int, tuple[float, ...]], ...] = (
+    (30_000, 5000, (128, 0.008, 0.99, 8, 0.55, 0.35)),
+    (100_000, 8000, (256, 0.005, 0.99, 16, 0.6, 0.5)),
+    (400_000, 9600, (256, 0.01, 0.99, 16, 0.4, 0.3)),
 )
-"""Maximum characters of the training text -> values of SMALL_SETTINGS for short texts."""
-MIN_SMALL_UPDATES, MAX_EPOCHS = 1000, 1000
-"""Updates that a short text gets, for which a very short one is read more often, up to a number of passes."""
-TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008, "epochs": 24.0}
+"""Maximum characters of the training text, updates, and values of SMALL_SETTINGS for short texts.
+
+A large vocabulary, from TIED_VOCABULARY, gets half of the updates.
+"""
+MAX_EPOCHS = 1000
+"""Most passes over a text, which a very short one would exceed with all updates of its recipe."""
+TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008}
 """Changes to the last of these recipes for a longer budget."""
-MIN_MINUTES_OF_TWO_LAYERS = 1.0
-"""Minutes at the reference speed from which two layers pay."""
+MIN_PASSES_OF_TWO_LAYERS = 50
+"""Passes of the reference network from which two layers pay."""
 MAX_SHORT = SMALL_RECIPES[-1][0]
 """Characters of a short text, at most."""
 DROPOUT_PER_PASS, DROPOUT_PER_PASS_OF_WORDS = 0.05, 0.1
@@ -137,7 +140,7 @@ def choose(
         if members > 1:
             reason = f"; {members} networks because the time is enough to read the text {passes:,.0f} times"
     at_reference_speed = reference_minutes * speed.of_member(members) / REFERENCE_SPEED.all_cores
-    recipe = adapt_recipe(recipe_for(at_reference_speed, characters, given), given, size)
+    recipe = adapt_recipe(recipe_for(at_reference_speed, characters, given, vocabulary), given, size)
     if characters > MAX_SHORT:
         per_minute = 60 * speed.of_member(members) * reference_minutes / minutes
         recipe = adapt_to_long_text(recipe, {**default, **given}, characters, per_minute, vocabulary, speed.gpus)
@@ -210,14 +213,15 @@ def choose_members(minutes: float, characters: int, speed: Speed, vocabulary: in
     """Return the number of networks to train in a number of minutes; given: settings of the network, and `size`."""
     passes = reading_passes(minutes, characters, speed)
     speed_factor = speed.all_cores / REFERENCE_SPEED.all_cores
-    recipe = recipe_for(minutes * speed_factor, characters, given)
+    recipe = recipe_for(minutes * speed_factor, characters, given, vocabulary)
     settings = {**adapt_recipe(recipe, given, given["size"]), **given}
     cost = character_cost(settings, vocabulary)
     if speed.is_gpu and "epochs" not in recipe:
         cost = gpu_recipes.character_cost(settings["hidden"], settings["layers"], vocabulary)
         return gpu_recipes.members_on_gpu(60 * minutes * speed.all_cores / cost, characters)
     if "epochs" in recipe:
-        return members_for_short_text(passes, recipe["epochs"] * SMALL_BATCH_COST * cost)
+        cost *= max(SMALL_BATCH_COST, STREAMS_OF_SMALL_BATCH / settings["batch"])
+        return members_for_short_text(passes, recipe["epochs"] * cost, has_labels=bool(given.get("outputs")))
     return members_for_long_text(passes * character_cost(recipe, BOOK_VOCABULARY) / cost, passes / cost)
 
 
@@ -257,21 +261,21 @@ def why_smaller(vocabulary: int) -> str:
     return f"vocabulary is large ({vocabulary:,} tokens)" if vocabulary >= TIED_VOCABULARY else "time is short"
 
 
-def recipe_for(minutes: float, characters: int, given: Mapping[str, Any]) -> Recipe:
-    """Return the settings for a budget, in minutes at the reference speed, and a length of the training text.
+def recipe_for(minutes: float, characters: int, given: Mapping[str, Any], vocabulary: int) -> Recipe:
+    """Return the settings for a budget, in minutes at the reference speed, and a text's length and vocabulary.
 
     given: settings that say whether the network predicts labels, or the targets of pairs.
     """
+    passes = 60 * minutes * REFERENCE_SPEED.all_cores / characters
     if given.get("outputs"):
-        passes = 60 * minutes * REFERENCE_SPEED.all_cores / characters
         return label_recipe(passes, characters, of_pairs=bool(given.get("encoder_decoder")))
-    for max_characters, values in SMALL_RECIPES:
+    for max_characters, updates, values in SMALL_RECIPES:
         if characters <= max_characters:
             recipe = dict(zip(SMALL_SETTINGS, values, strict=True))
-            epochs = min(MAX_EPOCHS, round(MIN_SMALL_UPDATES * recipe["batch"] * 64 / characters))  # 64 steps a window
-            recipe["epochs"] = max(recipe["epochs"], float(epochs))
-            has_two_layers = max_characters == MAX_SHORT and minutes >= MIN_MINUTES_OF_TWO_LAYERS
-            return {**recipe, **TWO_LAYERS} if has_two_layers else recipe
+            updates //= 2 if vocabulary >= TIED_VOCABULARY else 1
+            recipe["epochs"] = float(min(MAX_EPOCHS, round(updates * recipe["batch"] * 64 / characters)))
+            has_time = passes >= MIN_PASSES_OF_TWO_LAYERS or given.keys() & {"epochs", "steps"}
+            return {**recipe, **TWO_LAYERS} if max_characters == MAX_SHORT and has_time else recipe
     values = next(values for max_minutes, values in BOOK_RECIPES if minutes <= max_minutes)
     return {**ALL_BOOKS, **dict(zip(BOOK_SETTINGS, values, strict=True))}
 

@@ -173,7 +173,8 @@ class TestChoice:
         assert step_cost(replace(network, tied=True), train, 56_000) < 0.97 * step_cost(network, train, 56_000)
 
     def test_short_text_limits_epochs(self) -> None:
-        assert [choose({"minutes": 60}, size).train.epochs for size in (10_000, 2000, 100)] == [60, 256, 1000]
+        assert [choose({"minutes": 60}, size).train.epochs for size in (20_000, 10_000, 100)] == [128, 256, 1000]
+        assert [choose({}, 64_000, vocabulary=size).train.epochs for size in (999, 1000)] == [128, 64]
         assert choose({"epochs": 500}, 10_000).train.epochs == 500
         assert choose({"steps": 500}, 10_000).train.epochs is None
 
@@ -273,8 +274,25 @@ class TestEnsembleSize:
         assert [members_for_long_text(1000, own) for own in (1, 5.9, 6, 11.9, 12, 99)] == [1, 1, 2, 3, 4, 4]
         assert choose({"minutes": 30}, 20 * 10**6, vocabulary=65).train.ensemble == 1
 
-    def test_members_for_short_text_have_time_for_all_passes(self) -> None:
-        assert [members_for_short_text(passes, 20) for passes in (1, 39, 40, 1000)] == [1, 1, 2, 4]
+    @pytest.mark.parametrize(("has_labels", "members"), [(False, [1, 1, 2, 4]), (True, [1, 1, 1, 2])])
+    def test_members_for_short_text_have_time_for_half_of_the_passes_and_with_labels_for_all(
+        self, has_labels: bool, members: list[int]
+    ) -> None:
+        numbers = [members_for_short_text(passes, 20, has_labels=has_labels) for passes in (1, 19, 20, 40)]
+        assert numbers == members
+
+    def test_members_of_a_short_text_have_as_many_layers_as_one_network(self) -> None:
+        """Text of 200,000 characters gets two layers from 50 passes of the reference network on."""
+        settings = [{"minutes": minutes} for minutes in (0.8, 1, 6)]
+        choices = [choose(given, 200_000, vocabulary=28) for given in settings]
+        assert [(choice.train.ensemble, choice.network.layers) for choice in choices] == [(1, 1), (1, 2), (4, 2)]
+        assert choose({"epochs": 9}, 200_000).network.layers == 2
+        assert choose({"minutes": 1}, 390_000, vocabulary=28).network.layers == 1
+
+    def test_small_batches_take_longer(self) -> None:
+        """A batch of 8 streams takes as long as one of 24, so that there is time for fewer members."""
+        given = {"minutes": 0.1, "batch": 8}
+        assert choose(given, 20_000).train.ensemble < choose({**given, "batch": 16}, 20_000).train.ensemble
 
     @pytest.mark.parametrize(("minutes", "characters", "members"), [(0.5, 10**6, 1), (5, 10**6, 2), (5, 10**8, 1)])
     def test_choose_takes_several_networks_where_there_is_time(
