@@ -59,13 +59,12 @@ ALL_BOOKS: Recipe = {"batch": 16}
 SMALL_SETTINGS = ("hidden", "learning_rate", "average", "batch", "dropout", "recurrent_dropout")
 SMALL_RECIPES: tuple[tuple[int, int, tuple[float, ...]], ...] = (
     (30_000, 5000, (128, 0.008, 0.99, 8, 0.55, 0.35)),
-    (100_000, 8000, (256, 0.005, 0.99, 16, 0.6, 0.5)),
+    (100_000, 8000, (256, 0.01, 0.99, 16, 0.5, 0.3)),
     (400_000, 9600, (256, 0.01, 0.99, 16, 0.4, 0.3)),
 )
-"""Maximum characters of the training text, updates, and values of SMALL_SETTINGS for short texts.
-
-A large vocabulary, from TIED_VOCABULARY, gets half of the updates.
-"""
+"""Maximum characters of the training text, updates, and values of SMALL_SETTINGS for short texts."""
+LARGE_VOCABULARY: Recipe = {"learning_rate": 0.005, "dropout": 0.6, "recurrent_dropout": 0.5}
+"""Changes to the first two for a large vocabulary, from TIED_VOCABULARY, which also gets half of the updates."""
 MAX_EPOCHS = 1000
 """Most passes over a text, which a very short one would exceed with all updates of its recipe."""
 TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008}
@@ -272,7 +271,8 @@ def recipe_for(minutes: float, characters: int, given: Mapping[str, Any], vocabu
     for max_characters, updates, values in SMALL_RECIPES:
         if characters <= max_characters:
             recipe = dict(zip(SMALL_SETTINGS, values, strict=True))
-            updates //= 2 if vocabulary >= TIED_VOCABULARY else 1
+            if vocabulary >= TIED_VOCABULARY and max_characters < MAX_SHORT:
+                recipe, updates = {**recipe, **LARGE_VOCABULARY}, updates // 2
             recipe["epochs"] = float(min(MAX_EPOCHS, round(updates * recipe["batch"] * 64 / characters)))
             has_time = passes >= MIN_PASSES_OF_TWO_LAYERS or given.keys() & {"epochs", "steps"}
             return {**recipe, **TWO_LAYERS} if max_characters == MAX_SHORT and has_time else recipe
