@@ -60,14 +60,14 @@ SMALL_SETTINGS = ("hidden", "learning_rate", "average", "batch", "dropout", "rec
 SMALL_RECIPES: tuple[tuple[int, int, tuple[float, ...]], ...] = (
     (30_000, 5000, (128, 0.008, 0.99, 8, 0.55, 0.35)),
     (100_000, 8000, (256, 0.01, 0.99, 16, 0.5, 0.3)),
-    (400_000, 9600, (256, 0.01, 0.99, 16, 0.4, 0.3)),
+    (400_000, 9600, (256, 0.016, 0.99, 16, 0.3, 0.1)),
 )
 """Maximum characters of the training text, updates, and values of SMALL_SETTINGS for short texts."""
 LARGE_VOCABULARY: Recipe = {"learning_rate": 0.005, "dropout": 0.6, "recurrent_dropout": 0.5}
 """Changes to the first two for a large vocabulary, from TIED_VOCABULARY, which also gets half of the updates."""
 MAX_EPOCHS = 1000
 """Most passes over a text, which a very short one would exceed with all updates of its recipe."""
-TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008}
+TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008, "dropout": 0.4, "recurrent_dropout": 0.3}
 """Changes to the last of these recipes for a longer budget."""
 MIN_PASSES_OF_TWO_LAYERS = 50
 """Passes of the reference network from which two layers pay."""
