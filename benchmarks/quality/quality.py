@@ -144,12 +144,14 @@ def main(
             ]
             losses = [outcome.one_pass for outcome in found]
             spread = stdev(losses) if len(losses) > 1 else 0.0
+            networks = ", ".join(dict.fromkeys(outcome.network for outcome in found))
+            steps = " ".join(f"{outcome.steps:,}" for outcome in found)
             windows = [outcome.windowed for outcome in found if outcome.windowed is not None]
             print(
-                f"| {budget:g} | {extra or 'none'} | {found[0].network} | {mean(losses):.4f} ({spread:.4f}) "
+                f"| {budget:g} | {extra or 'none'} | {networks} | {mean(losses):.4f} ({spread:.4f}) "
                 f"| {' '.join(f'{loss:.4f}' for loss in losses)} "
                 f"| {mean(outcome.as_trained for outcome in found):.4f} | {f'{mean(windows):.4f}' if windows else '-'} "
-                f"| {max(outcome.minutes for outcome in found):.2f} | {found[0].steps:,} |",
+                f"| {max(outcome.minutes for outcome in found):.2f} | {steps} |",
                 flush=True,
             )
             curves[f"{budget:g} minutes {extra}".strip()] = found[0].curve
