@@ -14,7 +14,7 @@ from charlm.training.pair_recipes import pair_recipe
 SETTINGS = ("hidden", "learning_rate", "warmup", "average", "batch", "dropout", "recurrent_dropout", "epochs")
 SHORT: tuple[tuple[int, tuple[float, ...]], ...] = (
     (30_000, (64, 0.02, 0.1, 0.98, 8, 0.3, 0.0, 40.0)),
-    (100_000, (96, 0.016, 0.1, 0.98, 16, 0.3, 0.2, 24.0)),
+    (100_000, (96, 0.016, 0.1, 0.98, 16, 0.3, 0.2, 60.0)),
     (400_000, (128, 0.016, 0.1, 0.99, 16, 0.3, 0.3, 16.0)),
 )
 """Maximum characters of the training text -> values of SETTINGS for short texts."""
