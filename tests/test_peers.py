@@ -77,4 +77,4 @@ def test_benchmark_of_a_device_trains_by_default_after_a_row_that_fails(
     assert "| lstm 8x2 4 16 float32 | failed: out of memory |" in lines
     minutes, loss, steps, speed, _, settings = lines[-1].strip("| ").split(" | ")
     assert (minutes, float(loss) < 3, int(steps) > 0, float(speed.replace(",", "")) > 0) == ("0.01", True, True, True)
-    assert "chosen for 685 characters and at most 1,000 epochs or 0.01 minutes" in settings
+    assert "chosen for 685 characters and at most 747 epochs or 0.01 minutes" in settings

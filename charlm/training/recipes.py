@@ -64,8 +64,8 @@ SMALL_RECIPES: tuple[tuple[int, int, tuple[float, ...]], ...] = (
 """Maximum characters of the training text, updates, and values of SMALL_SETTINGS for short texts."""
 LARGE_VOCABULARY: Recipe = {"learning_rate": 0.005, "dropout": 0.6, "recurrent_dropout": 0.5}
 """Changes to the first two for a large vocabulary, from TIED_VOCABULARY, which also gets half of the updates."""
-MAX_EPOCHS = 1000
-"""Most passes over a text, which a very short one would exceed with all updates of its recipe."""
+MAX_PASSES, MIN_UPDATES, MAX_EPOCHS = 150, 1000, 1000
+"""Passes that are enough, unless they have fewer updates than MIN_UPDATES; and the most that a very short text gets."""
 TWO_LAYERS: Recipe = {"layers": 2, "learning_rate": 0.008, "dropout": 0.4, "recurrent_dropout": 0.3}
 """Changes to the last of these recipes for a longer budget."""
 MIN_PASSES_OF_TWO_LAYERS = 50
@@ -272,7 +272,9 @@ def recipe_for(minutes: float, characters: int, given: Mapping[str, Any], vocabu
             recipe = dict(zip(SMALL_SETTINGS, values, strict=True))
             if vocabulary >= TIED_VOCABULARY and max_characters < MAX_SHORT:
                 recipe, updates = {**recipe, **LARGE_VOCABULARY}, updates // 2
-            recipe["epochs"] = float(min(MAX_EPOCHS, round(updates * recipe["batch"] * 64 / characters)))
+            per_update = recipe["batch"] * 64 / characters  # passes
+            epochs = max(min(updates * per_update, MAX_PASSES), min(MIN_UPDATES * per_update, MAX_EPOCHS))
+            recipe["epochs"] = float(round(epochs))
             has_time = passes >= MIN_PASSES_OF_TWO_LAYERS or given.keys() & {"epochs", "steps"}
             return {**recipe, **TWO_LAYERS} if max_characters == MAX_SHORT and has_time else recipe
     values = next(values for max_minutes, values in BOOK_RECIPES if minutes <= max_minutes)

@@ -105,7 +105,7 @@ FAULTS = (
     Fault(
         "a short text gets as many passes as a longer one",
         "charlm/training/recipes.py",
-        'recipe["batch"] * 64 / characters',
+        'recipe["batch"] * 64 / characters  # passes',
         'recipe["batch"] * 64 / max_characters',
         (f"{CHOICE}test_short_text_limits_epochs",),
     ),

@@ -173,7 +173,8 @@ class TestChoice:
         assert step_cost(replace(network, tied=True), train, 56_000) < 0.97 * step_cost(network, train, 56_000)
 
     def test_short_text_limits_epochs(self) -> None:
-        assert [choose({"minutes": 60}, size).train.epochs for size in (20_000, 10_000, 100)] == [128, 256, 1000]
+        sizes = (20_000, 10_000, 2000, 100)
+        assert [choose({"minutes": 60}, size).train.epochs for size in sizes] == [128, 150, 256, 1000]
         assert [choose({}, 64_000, vocabulary=size).train.epochs for size in (999, 1000)] == [128, 64]
         assert choose({"epochs": 500}, 10_000).train.epochs == 500
         assert choose({"steps": 500}, 10_000).train.epochs is None
