@@ -1,7 +1,7 @@
 """Settings that are not given, derived from the length of the text, the budget and the speed of the machine.
 
 `docs/explanation/quality.md` has the measurements that the tables are from. A small network learns faster; a large one
-reaches a lower loss. A short text is soon memorised, so that it gets fewer passes, a smaller network and more dropout.
+reaches a lower loss. A short text is memorised in the end, so that it gets few updates, a small network and dropout.
 """
 
 from __future__ import annotations
