@@ -17,7 +17,6 @@ PASSES_PER_MEMBER = 32
 """Passes over a long text from which a further member pays more than further passes."""
 MEMBER_PASSES = 3
 """Passes of its own network over a long text for which a member must have time."""
-
 MEMBER_EPOCHS = 0.5
 """Fraction of the passes of a recipe for short texts for which a member must have time."""
 

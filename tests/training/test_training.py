@@ -275,11 +275,11 @@ class TestEnsembleSize:
         assert [members_for_long_text(1000, own) for own in (1, 5.9, 6, 11.9, 12, 99)] == [1, 1, 2, 3, 4, 4]
         assert choose({"minutes": 30}, 20 * 10**6, vocabulary=65).train.ensemble == 1
 
-    @pytest.mark.parametrize(("has_labels", "members"), [(False, [1, 1, 2, 4]), (True, [1, 1, 1, 2])])
+    @pytest.mark.parametrize(("has_labels", "members"), [(False, [1, 1, 2, 4, 4]), (True, [1, 1, 1, 2, 4])])
     def test_members_for_short_text_have_time_for_half_of_the_passes_and_with_labels_for_all(
         self, has_labels: bool, members: list[int]
     ) -> None:
-        numbers = [members_for_short_text(passes, 20, has_labels=has_labels) for passes in (1, 19, 20, 40)]
+        numbers = [members_for_short_text(passes, 20, has_labels=has_labels) for passes in (1, 19, 20, 40, 999)]
         assert numbers == members
 
     def test_members_of_a_short_text_have_as_many_layers_as_one_network(self) -> None:
@@ -289,6 +289,10 @@ class TestEnsembleSize:
         assert [(choice.train.ensemble, choice.network.layers) for choice in choices] == [(1, 1), (1, 2), (4, 2)]
         assert choose({"epochs": 9}, 200_000).network.layers == 2
         assert choose({"minutes": 1}, 390_000, vocabulary=28).network.layers == 1
+
+    def test_one_network_of_384_units_is_the_best_for_six_minutes(self) -> None:
+        choices = [choose({"minutes": minutes, "ensemble": 1}, 10**6, vocabulary=65) for minutes in (0.5, 2, 5, 8)]
+        assert [choice.network.hidden for choice in choices] == [256, 384, 384, 512]
 
     def test_small_batches_take_longer(self) -> None:
         """A batch of 8 streams takes as long as one of 24, so that there is time for fewer members."""
